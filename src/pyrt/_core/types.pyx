@@ -1,0 +1,214 @@
+"""Records, dtypes, enums and exact numbers: the vocabulary of the core."""
+from decimal import Decimal
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+
+PX_SCALE = 9
+NO_PRICE = NO_PX
+
+
+class RecordType(IntEnum):
+    """What a record is. Market records (below 20) have 64 bytes, the others 128."""
+
+    TRADE = TYPE_TRADE
+    QUOTE = TYPE_QUOTE
+    DELTA = TYPE_DELTA
+    STATUS = TYPE_STATUS
+    GAP = TYPE_GAP
+    TIMER = TYPE_TIMER
+    TRADE_CANCEL = TYPE_TRADE_CANCEL
+    BAR = TYPE_BAR
+    DEFINE = TYPE_DEFINE
+
+
+class Flag(IntFlag):
+    """Quality of a record: what a reader should know before trusting it."""
+
+    GAP = FLAG_GAP
+    LATE = FLAG_LATE
+    AMENDED = FLAG_AMENDED
+    CORRECTED = FLAG_CORRECTED
+    BACKFILLED = FLAG_BACKFILLED
+    HALTED = FLAG_HALTED
+    TOP_ONLY = FLAG_TOP_ONLY
+    LAST = FLAG_LAST
+    SNAPSHOT = FLAG_SNAPSHOT
+    CROSSED = FLAG_CROSSED
+    INELIGIBLE = FLAG_INELIGIBLE
+    FEED_IEX = FLAG_FEED_IEX
+    FEED_SIP = FLAG_FEED_SIP
+
+
+class Side(IntEnum):
+    """The side of an order, a level or an aggressor."""
+
+    BUY = SIDE_BUY
+    SELL = SIDE_SELL
+
+
+class Action(IntEnum):
+    """What a book delta does."""
+
+    SET = ACTION_SET
+    CLEAR = ACTION_CLEAR
+    NOTHING = ACTION_NOTHING
+
+
+class TradingState(IntEnum):
+    """Whether the venue trades an instrument."""
+
+    TRADING = STATE_TRADING
+    HALTED = STATE_HALTED
+    PAUSED = STATE_PAUSED
+    QUOTING = STATE_QUOTING
+
+
+class Clock(IntEnum):
+    """Which clock a timer follows: the venue's, or the process's monotonic one."""
+
+    VENUE = CLOCK_VENUE
+    MONO = CLOCK_MONO
+
+
+_header = [("type", "<u2"), ("flags", "<u2"), ("instrument", "<u4"), ("seq", "<u8"), ("ts_event", "<i8"), ("ts_recv", "<i8")]
+
+header_dtype = np.dtype(_header)
+trade_dtype = np.dtype(_header + [("px", "<i8"), ("qty", "<i8"), ("trade_id", "<u8"), ("conditions", "<u4"),
+                                  ("exchange", "u1"), ("tape", "u1"), ("taker", "u1"), ("reserved", "u1")])
+quote_dtype = np.dtype(_header + [("bid_px", "<i8"), ("ask_px", "<i8"), ("bid_qty", "<i8"), ("ask_qty", "<i8")])
+delta_dtype = np.dtype(_header + [("px", "<i8"), ("qty", "<i8"), ("update_id", "<u8"), ("span", "<u4"),
+                                  ("side", "u1"), ("action", "u1"), ("reserved", "<u2")])
+status_dtype = np.dtype(_header + [("upper_px", "<i8"), ("lower_px", "<i8"), ("reason", "<u4"), ("code", "<u4"),
+                                   ("tape", "u1"), ("state", "u1"), ("reserved", "V6")])
+gap_dtype = np.dtype(_header + [("missed", "<u8"), ("from_ts", "<i8"), ("to_ts", "<i8"), ("cause", "<u4"), ("reserved", "<u4")])
+timer_dtype = np.dtype(_header + [("key", "<u8"), ("at", "<i8"), ("owner", "<u4"), ("clock", "u1"), ("reserved", "V11")])
+market_dtype = np.dtype(_header + [("payload", "V32")])
+bar_dtype = np.dtype(_header + [("start", "<i8"), ("interval", "<i8"), ("open_px", "<i8"), ("high_px", "<i8"), ("low_px", "<i8"),
+                                ("close_px", "<i8"), ("volume", "<i8"), ("notional_lo", "<u8"), ("notional_hi", "<i8"),
+                                ("trades", "<u4"), ("revision", "<u4"), ("reserved", "V16")])
+define_dtype = np.dtype(_header + [("symbol", "S32"), ("currency", "S8"), ("tick", "<i8"), ("sub_tick", "<i8"), ("lot", "<i8"),
+                                   ("multiplier", "<i8"), ("qty_exp", "u1"), ("asset_class", "u1"), ("venue", "u1"), ("reserved", "V21")])
+ref_dtype = np.dtype([("bid_px", "<i8"), ("ask_px", "<i8"), ("bid_qty", "<i8"), ("ask_qty", "<i8"), ("quote_ts", "<i8"),
+                      ("last_px", "<i8"), ("last_ts", "<i8"), ("flags", "<u4"), ("reserved", "<u4")])
+
+assert trade_dtype.itemsize == sizeof(trade_t) and quote_dtype.itemsize == sizeof(quote_t)
+assert delta_dtype.itemsize == sizeof(delta_t) and status_dtype.itemsize == sizeof(status_t)
+assert gap_dtype.itemsize == sizeof(gap_t) and timer_dtype.itemsize == sizeof(timer_t)
+assert market_dtype.itemsize == sizeof(market_t) and ref_dtype.itemsize == sizeof(ref_t)
+assert bar_dtype.itemsize == sizeof(bar_t) and define_dtype.itemsize == sizeof(define_t)
+
+
+cdef bint parse_fixed(const char* text, Py_ssize_t n, int exp, int64_t* out) noexcept nogil:
+    # [-+]digits[.digits][e[-+]digits]; more decimals than exp are refused unless they are zeros.
+    cdef Py_ssize_t i = 0
+    cdef bint negative = False, seen = False, dot = False
+    cdef int scale = 0, e = 0, e_digits = 0
+    cdef bint e_negative = False
+    cdef i128 value = 0
+    cdef i128 limit = <i128>0x7fffffffffffffff
+    cdef int d, zeros = 0
+    if n > 0 and (text[0] == b'-' or text[0] == b'+'):
+        negative = text[0] == b'-'
+        i = 1
+    while i < n:
+        d = text[i] - 48
+        if 0 <= d <= 9:
+            seen = True
+            if d == 0 and dot:
+                zeros += 1                      # kept back: trailing zeros never matter
+            else:
+                while zeros > 0:
+                    value = value * 10
+                    scale += 1
+                    zeros -= 1
+                    if value > limit:
+                        return False
+                value = value * 10 + d
+                if dot:
+                    scale += 1
+                if value > limit:
+                    return False
+        elif text[i] == b'.' and not dot:
+            dot = True
+        elif (text[i] == b'e' or text[i] == b'E') and seen:
+            i += 1
+            if i < n and (text[i] == b'-' or text[i] == b'+'):
+                e_negative = text[i] == b'-'
+                i += 1
+            while i < n:
+                d = text[i] - 48
+                if d < 0 or d > 9 or e > 1000:
+                    return False
+                e = e * 10 + d
+                e_digits += 1
+                i += 1
+            if e_digits == 0:
+                return False
+            break
+        else:
+            return False
+        i += 1
+    if not seen:
+        return False
+    scale -= -e if e_negative else e            # value * 10^-scale
+    scale = exp - scale                         # value * 10^scale units
+    if value == 0:
+        out[0] = 0
+        return True
+    while scale > 0:
+        value = value * 10
+        scale -= 1
+        if value > limit:
+            return False
+    while scale < 0:
+        if value % 10 != 0:
+            return False
+        value = value / 10
+        scale += 1
+    out[0] = <int64_t>(-value) if negative else <int64_t>value
+    return True
+
+
+cdef object i128_to_object(uint64_t lo, int64_t hi):
+    return (<object>hi << 64) | lo
+
+
+def to_units(value, int exp=9):
+    """Turn a number in whole units into an exact integer of 10^-exp: to_units(190) = to_units("190.00") = 190 * 10**9.
+
+    value: int, str, Decimal, or float (through its repr, so 190.1 means 190.1).
+    Raises ValueError for NaN, infinity, more decimals than `exp` allows, or a number beyond 64 bits; TypeError for other types.
+    """
+    cdef bytes text
+    cdef int64_t out = 0
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal, np.integer, np.floating)):
+        raise TypeError(f"a number is int, float, str or Decimal, not {type(value).__name__}")
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Decimal):
+        text = format(value, "f").encode() if value.is_finite() else b"nan"
+    elif isinstance(value, float):
+        text = repr(value).encode()
+    else:
+        text = str(value).strip().encode()
+    if not parse_fixed(text, len(text), exp, &out):
+        raise ValueError(f"{value!r} is not a number that {exp} decimals and 64 bits can hold exactly")
+    return out
+
+
+def from_units(int64_t units, int exp=9):
+    """Turn an integer of 10^-exp into a Decimal in whole units, exactly, without trailing zeros."""
+    return _strip(Decimal(units).scaleb(-exp))
+
+
+def format_units(int64_t units, int exp=9):
+    """Write an integer of 10^-exp as decimal text without exponent or trailing zeros: the form that venues read."""
+    return format(_strip(Decimal(units).scaleb(-exp)), "f")
+
+
+cdef _strip(value):
+    if value == value.to_integral_value():
+        return value.quantize(Decimal(1))
+    return value.normalize()

@@ -1,0 +1,1 @@
+"""ExecutionEngine: order lifecycle, submit algorithm, recovery and reconciliation; pure."""

@@ -1,0 +1,1 @@
+"""Stored market data: readers and writers."""

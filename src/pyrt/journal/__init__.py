@@ -1,0 +1,1 @@
+"""The journal: appender thread, recovery, projections, recorder."""

@@ -1,0 +1,1 @@
+"""MarketData: sequencing, books, bars, gaps and quality, pure."""

@@ -1,0 +1,381 @@
+"""The verbs: what components ask of the shell (commands), what the shell tells them (events), and the ports behind it.
+
+A component is a plain object with `on(event, now) -> list of commands` and `apply(fact)`. `on` decides; `apply` is the only
+thing that changes durable state, so replaying the journal's facts rebuilds it. The session appends a fact, then applies it to
+every component, before it looks at the next command.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+import msgspec
+
+from pyrt._core.types import Clock, Side
+from pyrt.clock import Now, VenueClock
+from pyrt.model import Approved, CancelIntent, Fact, Intent, Message, OrderType, Refused, ReplaceIntent, TimeInForce
+
+
+class Sync(IntEnum):
+    """When an appended record must be on stable storage."""
+
+    BEFORE_ACT = 1  # class A: before any command of the same or a later step leaves the process
+    SOON = 2  # class B: with the next group, within 10 ms
+    LAZY = 3  # class C: may be dropped, counted
+
+
+# ---------------------------------------------------------------------------------------------------- commands
+class Append(Message):
+    """Journal a fact. Commands that follow it in the same list are released only when it is as durable as `sync` demands."""
+
+    fact: Fact
+    sync: Sync
+
+
+class OrderRequest(Message):
+    """An order in the venue's words; numbers are decimal text."""
+
+    number: int
+    cid: str
+    symbol: str
+    side: Side
+    type: OrderType
+    tif: TimeInForce
+    qty: str
+    limit_price: str = ""
+    stop_price: str = ""
+    extended_hours: bool = False
+
+
+class Submit(Message):
+    """POST an order once. The answer comes as SubmitResult with the same number and attempt."""
+
+    request: OrderRequest
+    attempt: int
+    valid_until: int  # venue ns; the shell does not begin after it and answers NOT_SENT
+
+
+class Replace(Message):
+    """PATCH a working order once; `request` is the whole new order with a cid of its own. Answer: SubmitResult of the new number."""
+
+    venue_order_id: str
+    request: OrderRequest
+    attempt: int
+    valid_until: int
+
+
+class Cancel(Message):
+    """DELETE one order, in the reserved lane. Answer: CancelResult."""
+
+    number: int
+    venue_order_id: str
+    symbol: str
+
+
+class Lookup(Message):
+    """GET one order by cid. Answer: LookupResult."""
+
+    number: int
+    cid: str
+
+
+class TakeSnapshot(Message):
+    """Read account, positions, open orders, all orders and fill activities since `since` (venue ns), paged to the end. Answer: VenueSnapshot or QueryFailed."""
+
+    query: int
+    since: int
+
+
+class SetTimer(Message):
+    """Wake the component that asked with TimerFired(key) at `at`; the same key again moves it; at 0 removes it."""
+
+    key: str
+    at: int
+    clock: Clock
+
+
+class Publish(Message):
+    """Tell the other components (in one process: routed by type) and whoever listens on the bus."""
+
+    message: Message
+
+
+class Alarm(Message):
+    """Tell a human, now."""
+
+    severity: str
+    code: str
+    text: str
+
+
+Command = Append | Submit | Replace | Cancel | Lookup | TakeSnapshot | SetTimer | Publish | Alarm
+
+
+# ---------------------------------------------------------------------------------------------------- events
+class VenueOrder(Message):
+    """An order as the venue shows it; numbers are decimal text, times ns UTC, status in the venue's word."""
+
+    id: str
+    cid: str
+    symbol: str
+    side: Side
+    type: str
+    tif: str
+    qty: str  # "" for a notional order
+    filled_qty: str
+    filled_avg_price: str = ""
+    limit_price: str = ""
+    stop_price: str = ""
+    status: str = ""
+    created_at: int = 0
+    updated_at: int = 0
+    replaces: str = ""
+    replaced_by: str = ""
+
+
+class VenueFill(Message):
+    """A FILL activity; `cum_qty` with `order_id` is the fill's identity."""
+
+    activity_id: str
+    order_id: str
+    symbol: str
+    side: Side
+    price: str
+    qty: str
+    cum_qty: str
+    ts: int
+
+
+class VenuePosition(Message):
+    """A position as the venue shows it; qty is signed decimal text."""
+
+    symbol: str
+    qty: str
+    avg_entry_price: str
+
+
+class VenueAccount(Message):
+    """The account as the venue shows it; money is decimal text."""
+
+    id: str
+    cash: str
+    buying_power: str
+    equity: str
+    last_equity: str
+    multiplier: str
+    blocked: bool
+
+
+class Outcome(IntEnum):
+    """What one attempt to submit or replace proved."""
+
+    ACCEPTED = 1  # 2xx with an order of our cid
+    DUPLICATE = 2  # 422: this cid exists at the venue
+    NOT_SENT = 3  # no byte of the request left: connect, DNS or TLS failure, or past valid_until
+    RATE_LIMITED = 4  # 429 with JSON or rate headers
+    REJECTED = 5  # another 4xx with a body in the venue's shape
+    AMBIGUOUS = 6  # time-out, reset, 5xx, unparsable: it may have been accepted
+
+
+class SubmitResult(Message):
+    """The end of one attempt."""
+
+    number: int
+    attempt: int
+    outcome: Outcome
+    order: VenueOrder | None = None
+    http: int = 0
+    code: int = 0
+    text: str = ""
+    retry_at_mono: int = 0  # RATE_LIMITED: not before
+
+
+class CancelResult(Message):
+    """The answer to a Cancel. `accepted` 204; otherwise http, code and text say why (404 unknown, 422 not cancelable, 0 no answer)."""
+
+    number: int
+    venue_order_id: str
+    accepted: bool
+    http: int = 0
+    code: int = 0
+    text: str = ""
+
+
+class Found(IntEnum):
+    """What a look-up proved."""
+
+    FOUND = 1
+    ABSENT = 2  # 404 in the venue's shape
+    FAILED = 3  # nothing
+
+
+class LookupResult(Message):
+    """The answer to a Lookup."""
+
+    number: int
+    found: Found
+    order: VenueOrder | None = None
+    text: str = ""
+
+
+class VenueSnapshot(Message):
+    """Everything the venue told for one TakeSnapshot; complete, or it is a QueryFailed instead."""
+
+    query: int
+    begun: int  # venue ns when the first request left
+    since: int
+    account: VenueAccount
+    positions: tuple[VenuePosition, ...]
+    orders: tuple[VenueOrder, ...]  # open ones, and all submitted since `since`
+    fills: tuple[VenueFill, ...]
+
+
+class QueryFailed(Message):
+    """A query that ended without a whole answer: nothing may be concluded from it."""
+
+    query: int
+    text: str
+    final: bool = False  # the keys were refused: asking again does not help
+
+
+class TradeUpdate(Message):
+    """One event of the trading stream. price, qty: of this execution, "" where there is none."""
+
+    event: str
+    order: VenueOrder
+    ts: int
+    price: str = ""
+    qty: str = ""
+    execution_id: str = ""
+    position_qty: str = ""
+
+
+class StreamState(Message):
+    """A stream went up or down. Each rise means that something may have been missed before it."""
+
+    stream: str  # "data", "trading"
+    up: bool
+    text: str = ""
+    final: bool = False  # will not come back by itself (keys refused, no permission)
+
+
+class ClockMeasured(Message):
+    """The venue's clock against ours; `uncertainty` is half the round trip, ns."""
+
+    clock: VenueClock
+    uncertainty: int
+
+
+class TimerFired(Message):
+    """A timer that SetTimer asked for is due."""
+
+    key: str
+    at: int
+    clock: Clock
+
+
+class Kill(Message):
+    """Close the latch of a scope at a level, and cancel what it covers. level: REDUCING, HALTED or KILLED."""
+
+    level: str
+    scope: str
+    reason: str
+    who: str
+
+
+class Resume(Message):
+    """A human opens a latch."""
+
+    scope: str
+    who: str
+    why: str
+
+
+class Start(Message):
+    """The journal is replayed and the streams are being opened: recover."""
+
+    epoch: int
+
+
+class Stop(Message):
+    """End the session: cancel entries, keep protective exits."""
+
+    reason: str
+
+
+Event = (
+    Intent
+    | CancelIntent
+    | ReplaceIntent
+    | Approved
+    | Refused
+    | SubmitResult
+    | CancelResult
+    | LookupResult
+    | VenueSnapshot
+    | QueryFailed
+    | TradeUpdate
+    | StreamState
+    | ClockMeasured
+    | TimerFired
+    | Kill
+    | Resume
+    | Start
+    | Stop
+)
+
+
+class Component(Protocol):
+    """A pure stage: no clock, socket, file, thread, random number or environment variable."""
+
+    def on(self, event: Event, now: Now) -> list[Command]:
+        """Decide. Durable state changes only through the Append commands that it returns."""
+        ...
+
+    def apply(self, fact: Fact) -> None:
+        """Take in one journaled fact, live or in replay."""
+        ...
+
+
+Sink = Callable[[Event], None]
+"""Puts an event into the inbox; may be called from any thread."""
+
+
+class Broker(Protocol):
+    """The order path to a venue. Every verb returns at once; the answer arrives as an event through the sink."""
+
+    def submit(self, command: Submit) -> None: ...
+
+    def replace(self, command: Replace) -> None: ...
+
+    def cancel(self, command: Cancel) -> None: ...
+
+    def lookup(self, command: Lookup) -> None: ...
+
+    def snapshot(self, command: TakeSnapshot) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True):
+    """The wanted set of a data feed."""
+
+    trades: frozenset[str] = frozenset()
+    quotes: frozenset[str] = frozenset()
+    bars: frozenset[str] = frozenset()
+    books: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+
+
+class Feed(Protocol):
+    """Market data of a venue; records go to the sink that it was made with, in the order of the wire."""
+
+    async def run(self) -> None:
+        """Connect, subscribe, read; reconnect until `close`."""
+        ...
+
+    def want(self, subscription: Subscription) -> None:
+        """Change the wanted set, now or at the next connection."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""RiskManager: limits, latches, kill switch, over the compiled gate and ledger; pure."""

@@ -1,0 +1,1 @@
+"""From signal to intent: sizers, pure."""

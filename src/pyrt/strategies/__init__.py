@@ -1,0 +1,1 @@
+"""The Strategy class and the shipped examples, one a file."""

@@ -1,0 +1,1 @@
+"""Venues: adapters that own sockets, and the venue in the box."""

@@ -1,0 +1,1 @@
+"""Alpaca: data stream, trading stream, REST."""

@@ -1,0 +1,1 @@
+"""The venue in the box: an exchange that speaks the Alpaca protocol."""
