@@ -114,7 +114,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
             raise OrderError(f"quantity {quantity} is not above zero", where=self.symbol, mend="give a quantity above 0")
         if qty % self.lot:
             lot = format_units(self.lot, self.qty_exp)
-            raise OrderError(f"quantity {quantity} is not a multiple of {lot}", where=self.symbol, mend=f"round it to a multiple of {lot}")
+            what = f"quantity {quantity} is not a multiple of {lot}"
+            raise OrderError(what, where=self.symbol, mend=f"round it to a multiple of {lot}")
         return qty
 
     def price(self, px: int) -> Decimal:
@@ -167,11 +168,14 @@ class Instruments:
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="kind"):
-    """Anything that passes between components, is recorded in the inbox or stored in the journal; the tag, in `kind`, is its class name."""
+    """Anything that passes between components, is recorded in the inbox or stored in the journal.
+
+    On a wire its tag, in `kind`, is its class name.
+    """
 
 
 # ---------------------------------------------------------------------------------------------------- decisions
-class Signal(Message):
+class Signal(Message, frozen=True, kw_only=True):
     """A strategy's or a model's opinion; a sizer turns it into an Intent. At most once; expires."""
 
     strategy: int
@@ -182,7 +186,7 @@ class Signal(Message):
     valid_until: int
 
 
-class Intent(Message):
+class Intent(Message, frozen=True, kw_only=True):
     """An order that a strategy wants. (strategy, source) is its identity: the same pair twice is one order."""
 
     strategy: int
@@ -204,7 +208,7 @@ class Intent(Message):
         return self.strategy << 48 | self.source
 
 
-class Approved(Message):
+class Approved(Message, frozen=True, kw_only=True):
     """An Intent that passed every control and holds its reservation. Only the risk gate makes one."""
 
     intent: Intent
@@ -215,7 +219,7 @@ class Approved(Message):
     valid_until_mono: int
 
 
-class Breach(Message):
+class Breach(Message, frozen=True, kw_only=True):
     """One control that said no, with its numbers as text in whole units."""
 
     code: str
@@ -223,7 +227,7 @@ class Breach(Message):
     observed: str
 
 
-class Refused(Message):
+class Refused(Message, frozen=True, kw_only=True):
     """An Intent that risk denied, with every control that failed. Nothing of it reaches the venue."""
 
     intent: Intent
@@ -231,7 +235,7 @@ class Refused(Message):
     ts: int
 
 
-class CancelIntent(Message):
+class CancelIntent(Message, frozen=True, kw_only=True):
     """A wish to cancel one order, named by its Intent's identity or by the venue's id."""
 
     strategy: int
@@ -239,7 +243,7 @@ class CancelIntent(Message):
     venue_order_id: str = ""
 
 
-class ReplaceIntent(Message):
+class ReplaceIntent(Message, frozen=True, kw_only=True):
     """A wish to change a working order: a new Intent (own source) that stands in for the one named by `replaces`."""
 
     replaces: int  # source of the order to change, of the same strategy
@@ -247,27 +251,27 @@ class ReplaceIntent(Message):
 
 
 # ---------------------------------------------------------------------------------------------------- facts (the journal's content)
-class Defined(Message):
+class Defined(Message, frozen=True, kw_only=True):
     """An instrument got its id."""
 
     instrument: Instrument
 
 
-class StrategyNamed(Message):
+class StrategyNamed(Message, frozen=True, kw_only=True):
     """A strategy got its id."""
 
     strategy: int
     name: str
 
 
-class EpochOpened(Message):
+class EpochOpened(Message, frozen=True, kw_only=True):
     """A risk manager's life began."""
 
     epoch: int
     ts: int
 
 
-class Intended(Message):
+class Intended(Message, frozen=True, kw_only=True):
     """The durable intent: from here on the order may be at the venue."""
 
     number: int  # u64, allotted by the execution engine, from 1; makes the cid
@@ -281,7 +285,7 @@ class Intended(Message):
     ts: int = 0
 
 
-class OrderChanged(Message):
+class OrderChanged(Message, frozen=True, kw_only=True):
     """An order's status, as proved by the venue or decided here before any attempt."""
 
     number: int
@@ -294,7 +298,7 @@ class OrderChanged(Message):
     tries: int = 0
 
 
-class Filled(Message):
+class Filled(Message, frozen=True, kw_only=True):
     """One execution. Identity: (venue_order_id, cum_qty)."""
 
     number: int  # 0 = not ours
@@ -312,7 +316,7 @@ class Filled(Message):
     ts: int = 0
 
 
-class ExternalSeen(Message):
+class ExternalSeen(Message, frozen=True, kw_only=True):
     """An order at the venue that is not this journal's: adopted, counted as exposure, attributed to EXTERNAL."""
 
     number: int  # allotted like an intent's
@@ -330,7 +334,7 @@ class ExternalSeen(Message):
     ts: int
 
 
-class AccountSeen(Message):
+class AccountSeen(Message, frozen=True, kw_only=True):
     """What the venue says of the account; money in 1e-9 units."""
 
     account_id: str
@@ -343,7 +347,7 @@ class AccountSeen(Message):
     ts: int
 
 
-class BaselineSet(Message):
+class BaselineSet(Message, frozen=True, kw_only=True):
     """The equity from which a session day's loss is counted."""
 
     day: str  # exchange session, YYYY-MM-DD
@@ -351,7 +355,7 @@ class BaselineSet(Message):
     ts: int
 
 
-class Latched(Message):
+class Latched(Message, frozen=True, kw_only=True):
     """A latch closed (`level` above ACTIVE) or was opened by a human."""
 
     level: str  # "ACTIVE", "REDUCING", "HALTED", "KILLED"
@@ -362,7 +366,7 @@ class Latched(Message):
     ts: int
 
 
-class LimitsSet(Message):
+class LimitsSet(Message, frozen=True, kw_only=True):
     """A version of the limits, as canonical JSON."""
 
     version: int
@@ -372,7 +376,7 @@ class LimitsSet(Message):
     ts: int
 
 
-class PositionAdjusted(Message):
+class PositionAdjusted(Message, frozen=True, kw_only=True):
     """Shares that the venue has and no fill explains, booked to EXTERNAL on an operator's word or from a corporate action."""
 
     instrument: int
@@ -383,7 +387,7 @@ class PositionAdjusted(Message):
     ts: int
 
 
-class Recovered(Message):
+class Recovered(Message, frozen=True, kw_only=True):
     """Start-up recovery ended; `state_hash` is that of the components after it."""
 
     state_hash: str
@@ -391,7 +395,7 @@ class Recovered(Message):
     ts: int
 
 
-class Alarmed(Message):
+class Alarmed(Message, frozen=True, kw_only=True):
     """Something a human should know."""
 
     severity: str  # "info", "warning", "critical"

@@ -25,14 +25,14 @@ class Sync(IntEnum):
 
 
 # ---------------------------------------------------------------------------------------------------- commands
-class Append(Message):
+class Append(Message, frozen=True, kw_only=True):
     """Journal a fact. Commands that follow it in the same list are released only when it is as durable as `sync` demands."""
 
     fact: Fact
     sync: Sync
 
 
-class OrderRequest(Message):
+class OrderRequest(Message, frozen=True, kw_only=True):
     """An order in the venue's words; numbers are decimal text."""
 
     number: int
@@ -47,7 +47,7 @@ class OrderRequest(Message):
     extended_hours: bool = False
 
 
-class Submit(Message):
+class Submit(Message, frozen=True, kw_only=True):
     """POST an order once. The answer comes as SubmitResult with the same number and attempt."""
 
     request: OrderRequest
@@ -55,8 +55,11 @@ class Submit(Message):
     valid_until: int  # venue ns; the shell does not begin after it and answers NOT_SENT
 
 
-class Replace(Message):
-    """PATCH a working order once; `request` is the whole new order with a cid of its own. Answer: SubmitResult of the new number."""
+class Replace(Message, frozen=True, kw_only=True):
+    """PATCH a working order once; `request` is the whole new order with a cid of its own.
+
+    Answer: SubmitResult of the new number.
+    """
 
     venue_order_id: str
     request: OrderRequest
@@ -64,7 +67,7 @@ class Replace(Message):
     valid_until: int
 
 
-class Cancel(Message):
+class Cancel(Message, frozen=True, kw_only=True):
     """DELETE one order, in the reserved lane. Answer: CancelResult."""
 
     number: int
@@ -72,21 +75,24 @@ class Cancel(Message):
     symbol: str
 
 
-class Lookup(Message):
+class Lookup(Message, frozen=True, kw_only=True):
     """GET one order by cid. Answer: LookupResult."""
 
     number: int
     cid: str
 
 
-class TakeSnapshot(Message):
-    """Read account, positions, open orders, all orders and fill activities since `since` (venue ns), paged to the end. Answer: VenueSnapshot or QueryFailed."""
+class TakeSnapshot(Message, frozen=True, kw_only=True):
+    """Read account, positions, open orders, all orders and fill activities since `since` (venue ns), paged to the end.
+
+    Answer: VenueSnapshot or QueryFailed.
+    """
 
     query: int
     since: int
 
 
-class SetTimer(Message):
+class SetTimer(Message, frozen=True, kw_only=True):
     """Wake the component that asked with TimerFired(key) at `at`; the same key again moves it; at 0 removes it."""
 
     key: str
@@ -94,13 +100,13 @@ class SetTimer(Message):
     clock: Clock
 
 
-class Publish(Message):
+class Publish(Message, frozen=True, kw_only=True):
     """Tell the other components (in one process: routed by type) and whoever listens on the bus."""
 
     message: Message
 
 
-class Alarm(Message):
+class Alarm(Message, frozen=True, kw_only=True):
     """Tell a human, now."""
 
     severity: str
@@ -112,7 +118,7 @@ Command = Append | Submit | Replace | Cancel | Lookup | TakeSnapshot | SetTimer 
 
 
 # ---------------------------------------------------------------------------------------------------- events
-class VenueOrder(Message):
+class VenueOrder(Message, frozen=True, kw_only=True):
     """An order as the venue shows it; numbers are decimal text, times ns UTC, status in the venue's word."""
 
     id: str
@@ -133,7 +139,7 @@ class VenueOrder(Message):
     replaced_by: str = ""
 
 
-class VenueFill(Message):
+class VenueFill(Message, frozen=True, kw_only=True):
     """A FILL activity; `cum_qty` with `order_id` is the fill's identity."""
 
     activity_id: str
@@ -146,7 +152,7 @@ class VenueFill(Message):
     ts: int
 
 
-class VenuePosition(Message):
+class VenuePosition(Message, frozen=True, kw_only=True):
     """A position as the venue shows it; qty is signed decimal text."""
 
     symbol: str
@@ -154,7 +160,7 @@ class VenuePosition(Message):
     avg_entry_price: str
 
 
-class VenueAccount(Message):
+class VenueAccount(Message, frozen=True, kw_only=True):
     """The account as the venue shows it; money is decimal text."""
 
     id: str
@@ -177,7 +183,7 @@ class Outcome(IntEnum):
     AMBIGUOUS = 6  # time-out, reset, 5xx, unparsable: it may have been accepted
 
 
-class SubmitResult(Message):
+class SubmitResult(Message, frozen=True, kw_only=True):
     """The end of one attempt."""
 
     number: int
@@ -190,8 +196,11 @@ class SubmitResult(Message):
     retry_at_mono: int = 0  # RATE_LIMITED: not before
 
 
-class CancelResult(Message):
-    """The answer to a Cancel. `accepted` 204; otherwise http, code and text say why (404 unknown, 422 not cancelable, 0 no answer)."""
+class CancelResult(Message, frozen=True, kw_only=True):
+    """The answer to a Cancel: `accepted` on 204; otherwise http, code and text say why.
+
+    404: unknown; 422: not cancelable; 0: no answer.
+    """
 
     number: int
     venue_order_id: str
@@ -209,7 +218,7 @@ class Found(IntEnum):
     FAILED = 3  # nothing
 
 
-class LookupResult(Message):
+class LookupResult(Message, frozen=True, kw_only=True):
     """The answer to a Lookup."""
 
     number: int
@@ -218,7 +227,7 @@ class LookupResult(Message):
     text: str = ""
 
 
-class VenueSnapshot(Message):
+class VenueSnapshot(Message, frozen=True, kw_only=True):
     """Everything the venue told for one TakeSnapshot; complete, or it is a QueryFailed instead."""
 
     query: int
@@ -230,7 +239,7 @@ class VenueSnapshot(Message):
     fills: tuple[VenueFill, ...]
 
 
-class QueryFailed(Message):
+class QueryFailed(Message, frozen=True, kw_only=True):
     """A query that ended without a whole answer: nothing may be concluded from it."""
 
     query: int
@@ -238,7 +247,7 @@ class QueryFailed(Message):
     final: bool = False  # the keys were refused: asking again does not help
 
 
-class TradeUpdate(Message):
+class TradeUpdate(Message, frozen=True, kw_only=True):
     """One event of the trading stream. price, qty: of this execution, "" where there is none."""
 
     event: str
@@ -250,7 +259,7 @@ class TradeUpdate(Message):
     position_qty: str = ""
 
 
-class StreamState(Message):
+class StreamState(Message, frozen=True, kw_only=True):
     """A stream went up or down. Each rise means that something may have been missed before it."""
 
     stream: str  # "data", "trading"
@@ -259,14 +268,14 @@ class StreamState(Message):
     final: bool = False  # will not come back by itself (keys refused, no permission)
 
 
-class ClockMeasured(Message):
+class ClockMeasured(Message, frozen=True, kw_only=True):
     """The venue's clock against ours; `uncertainty` is half the round trip, ns."""
 
     clock: VenueClock
     uncertainty: int
 
 
-class TimerFired(Message):
+class TimerFired(Message, frozen=True, kw_only=True):
     """A timer that SetTimer asked for is due."""
 
     key: str
@@ -274,7 +283,7 @@ class TimerFired(Message):
     clock: Clock
 
 
-class Kill(Message):
+class Kill(Message, frozen=True, kw_only=True):
     """Close the latch of a scope at a level, and cancel what it covers. level: REDUCING, HALTED or KILLED."""
 
     level: str
@@ -283,7 +292,7 @@ class Kill(Message):
     who: str
 
 
-class Resume(Message):
+class Resume(Message, frozen=True, kw_only=True):
     """A human opens a latch."""
 
     scope: str
@@ -291,13 +300,13 @@ class Resume(Message):
     why: str
 
 
-class Start(Message):
+class Start(Message, frozen=True, kw_only=True):
     """The journal is replayed and the streams are being opened: recover."""
 
     epoch: int
 
 
-class Stop(Message):
+class Stop(Message, frozen=True, kw_only=True):
     """End the session: cancel entries, keep protective exits."""
 
     reason: str
