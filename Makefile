@@ -1,14 +1,33 @@
 # The inner loop. `make build` compiles the core beside its sources, only what changed; `make test` runs the suite on it.
 PYTHON ?= python
-export PYTHONPATH := $(CURDIR)/src
+PYTEST_ARGS ?= -q -n auto
+cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
+executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test
+.PHONY: build test nightly stubs dist bench kill-drill
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
-	  -DPython_EXECUTABLE="$$($(PYTHON) -c 'import sys; print(sys.executable)')" \
-	  -DCMAKE_PREFIX_PATH="$$($(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')" \
-	  -DCMAKE_MODULE_PATH="$$($(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')" >/dev/null
+	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
 	@cmake --build build/inplace
 
 test: build
-	$(PYTHON) -m pytest -q -n auto tests
+	PYTHONPATH=src $(PYTHON) -m pytest $(PYTEST_ARGS) tests
+
+# Longer than CI's budget: millions of random operations, two hundred kills.
+nightly: build
+	PYTHONPATH=src PYRT_HYPOTHESIS=nightly $(PYTHON) -m pytest $(PYTEST_ARGS) -m nightly tests --timeout 3600
+
+# The stubs say what the compiled modules are; runs on whatever pyrt the interpreter imports.
+stubs:
+	$(PYTHON) -m mypy.stubtest --allowlist tests/house/stubs_allowed.txt --ignore-unused-allowlist \
+	  $$(ls src/pyrt/_core/*.pyx | xargs -n1 basename | sed 's/\.pyx$$//; s/^/pyrt._core./')
+
+# sdist -> wheel, as a packager would; on Linux the wheel is repaired to its manylinux tag.
+dist:
+	rm -rf dist
+	$(PYTHON) -m build -q
+	@if [ "$$(uname)" = Linux ]; then $(PYTHON) -m auditwheel -q repair -w dist/repaired dist/*.whl 2>/dev/null || $(PYTHON) -m auditwheel repair -w dist/repaired dist/*.whl; fi
+	@ls -l dist dist/repaired
+
+bench: build
+	PYTHONPATH=src $(PYTHON) -m pytest -q bench --benchmark-only --benchmark-disable-gc --benchmark-columns=min,median,ops

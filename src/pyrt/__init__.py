@@ -1,1 +1,38 @@
 """pyrt: strategies in Python, native speed, and orders that are never lost and never doubled."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyrt._core.bars import BarAggregator
+    from pyrt._core.book import OrderBook
+    from pyrt._core.events import Bar, Quote, Trade
+    from pyrt._core.types import Side
+    from pyrt.errors import PyrtError
+    from pyrt.strategies import Order, Position, Strategy
+
+# Names are found where they are defined when they are first used, so that `pyrt --help` stays quick.
+_HOMES = {
+    "Bar": "pyrt._core.events",
+    "BarAggregator": "pyrt._core.bars",
+    "Order": "pyrt.strategies",
+    "OrderBook": "pyrt._core.book",
+    "Position": "pyrt.strategies",
+    "PyrtError": "pyrt.errors",
+    "Quote": "pyrt._core.events",
+    "Side": "pyrt._core.types",
+    "Strategy": "pyrt.strategies",
+    "Trade": "pyrt._core.events",
+}
+
+__all__ = ["Bar", "BarAggregator", "Order", "OrderBook", "Position", "PyrtError", "Quote", "Side", "Strategy", "Trade"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pyrt' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,212 @@
+"""The live shell: the one place that owns the journal, the broker, the clocks and the timers of a running session."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
+from pyrt.clock import Now, VenueClock
+from pyrt.journal import Journal, Projection, Recorder
+from pyrt.live.timers import Timers
+from pyrt.model import Alarmed, Fact, Message
+from pyrt.ports import (
+    Alarm,
+    Broker,
+    Cancel,
+    ClockMeasured,
+    Command,
+    Event,
+    Kill,
+    Lookup,
+    Replace,
+    SetTimer,
+    Submit,
+    Sync,
+    TakeSnapshot,
+)
+from pyrt.session import Session
+
+log = logging.getLogger("pyrt")
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+BARS_TIMER = "market.bars"
+
+
+class LiveShell:
+    """Performs what components command and feeds what happens back, one inbox entry at a time, on the loop's thread.
+
+    A Submit or Replace waits until every fact appended before it is durable; the journal's own thread lets it go. Cancels and
+    queries never wait.
+    """
+
+    def __init__(self, *, journal: Journal, clock: VenueClock, recorder: Recorder | None, projection: Projection | None) -> None:
+        self.journal = journal
+        self.clock = clock
+        self.recorder = recorder
+        self.projection = projection
+        self.broker: Broker | None = None
+        self.session: Session | None = None
+        self.listeners: list[Callable[[Message], None]] = []
+        self.failed = ""  # why the session cannot go on
+        self.seq = 0
+        self._loop = asyncio.get_running_loop()
+        self._timers = Timers()
+        self._wake: asyncio.TimerHandle | None = None
+        self._held: deque[tuple[int, Submit | Replace]] = deque()
+        self._holding = threading.Lock()
+        self._appended = 0
+        self._next_close = 0
+        journal.on_durable(self._durable)
+
+    def now(self) -> Now:
+        """This instant on both clocks."""
+        mono = time.monotonic_ns()
+        return Now(self.clock.at(mono), mono)
+
+    # ------------------------------------------------------------------------------------------------ inbox
+    def put(self, event: Event) -> None:
+        """Sink for events; any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to hear it, recovery will ask again
+            self._loop.call_soon_threadsafe(self.handle, event)
+
+    def handle(self, event: Event) -> None:
+        """One event through the session; loop thread only."""
+        if self.session is None:
+            return
+        now = self.now()
+        if isinstance(event, ClockMeasured):
+            self.clock = event.clock
+        self.seq += 1
+        if self.recorder is not None:
+            self.recorder.event(event, now)
+        self.session.step(event, now)
+        self._schedule()
+
+    def handle_market(self, records: np.ndarray[Any, Any]) -> None:
+        """Market records through the session, numbered in the inbox's order; loop thread only."""
+        if self.session is None or not len(records):
+            return
+        now = self.now()
+        records["seq"] = np.arange(self.seq + 1, self.seq + 1 + len(records), dtype=np.uint64)
+        self.seq += len(records)
+        if self.recorder is not None:
+            self.recorder.market(records, now)
+        self.session.on_market(records, now)
+        self._schedule()
+
+    # ------------------------------------------------------------------------------------------------ Shell
+    def append(self, fact: Fact, sync: Sync, now: Now) -> None:
+        self._appended = self.journal.append(fact, sync, now.venue)
+        if self.projection is not None:
+            self.projection.put(self._appended, now.venue, fact)
+        for listener in self.listeners:
+            listener(fact)
+
+    def perform(self, command: Command) -> None:
+        broker = self.broker
+        if broker is None:
+            raise RuntimeError("a command before the broker was connected")
+        if isinstance(command, Submit | Replace):
+            self._hold(command)
+        elif isinstance(command, Cancel):
+            broker.cancel(command)
+        elif isinstance(command, Lookup):
+            broker.lookup(command)
+        elif isinstance(command, TakeSnapshot):
+            broker.snapshot(command)
+        else:
+            raise TypeError(f"the shell cannot perform {type(command).__name__}")
+
+    def set_timer(self, command: SetTimer) -> None:
+        self._timers.set(command)
+
+    def tell(self, message: Message) -> None:
+        for listener in self.listeners:
+            listener(message)
+
+    def alarm(self, alarm: Alarm) -> None:
+        log.log(_LEVELS[alarm.severity], "%s: %s", alarm.code, alarm.text)
+        now = self.now().venue
+        fact = Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now)
+        if alarm.severity != "info" and not self.failed:
+            self._appended = self.journal.append(fact, Sync.SOON, now)
+            if self.projection is not None:
+                self.projection.put(self._appended, now, fact)
+        for listener in self.listeners:
+            listener(fact)
+
+    # ------------------------------------------------------------------------------------------------ durability
+    def _hold(self, command: Submit | Replace) -> None:
+        with self._holding:
+            if self._held or self.journal.durable < self._appended:
+                self._held.append((self._appended, command))
+                return
+        self._send(command)
+
+    def _durable(self, seq: int, error: BaseException | None) -> None:
+        """Called by the journal's thread: everything up to `seq` is on stable storage, or the journal has failed."""
+        if error is not None:
+            self._loop.call_soon_threadsafe(self._journal_failed, error)
+            return
+        with self._holding:
+            while self._held and self._held[0][0] <= seq:
+                self._send(self._held.popleft()[1])
+
+    def _send(self, command: Submit | Replace) -> None:
+        assert self.broker is not None  # noqa: S101 -- perform() checked it before the command was held
+        if isinstance(command, Submit):
+            self.broker.submit(command)
+        else:
+            self.broker.replace(command)
+
+    def _journal_failed(self, error: BaseException) -> None:
+        """No order leaves any more: what was not durable is not sent, what works is cancelled."""
+        self.failed = f"the journal failed: {error}"
+        with self._holding:
+            self._held.clear()
+        log.error("JOURNAL: %s; no further order is sent, working entries are cancelled", error)
+        self.handle(Kill(level="HALTED", scope="system", reason=self.failed, who="journal"))
+
+    # ------------------------------------------------------------------------------------------------ timers
+    def _schedule(self) -> None:
+        """Ask the loop to wake for the timer that is due first."""
+        assert self.session is not None  # noqa: S101 -- only called from the handlers, which checked
+        close = self.session.market.pipeline.next_close
+        if close != self._next_close:
+            self._next_close = close
+            self._timers.set(SetTimer(key=BARS_TIMER, at=close, clock=Clock.VENUE))
+        venue, mono = self._timers.next(Clock.VENUE), self._timers.next(Clock.MONO)
+        due = [at for at in (None if venue is None else self.clock.mono_at(venue), mono) if at is not None]
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if due:
+            self._wake = self._loop.call_at(min(due) / 1e9, self._fire)
+
+    def _fire(self) -> None:
+        self._wake = None
+        fired = 0
+        while fired < 1000 and (timer := self._timers.pop(self.now())) is not None:
+            fired += 1
+            if timer.key == BARS_TIMER:
+                self._next_close = 0
+                record = np.zeros(1, timer_dtype)
+                record["type"] = RecordType.TIMER
+                record["ts_event"] = record["ts_recv"] = record["at"] = timer.at
+                record["clock"] = Clock.VENUE
+                self.handle_market(record.view(market_dtype))
+            else:
+                self.handle(timer)
+        self._schedule()
+
+    def close(self) -> None:
+        """Stop waking; the owner closes broker and journal."""
+        if self._wake is not None:
+            self._wake.cancel()
+        self.session = None

@@ -1,0 +1,32 @@
+"""A passive buyer at the bid that offers what it got one spread higher."""
+
+from pyrt._core.events import Quote
+from pyrt.strategies.strategy import Order, Strategy
+
+
+class QuoteMaker(Strategy):
+    """Rests a limit buy at the best bid; once filled, rests a limit sell at the best offer; gives up a stale order after a while."""
+
+    symbols = ("SPY",)
+    quantity = "5"
+    patience = 3.0  # seconds of venue time that an order may rest
+
+    def on_start(self) -> None:
+        self.resting: dict[str, Order] = {}
+        self.since: dict[str, int] = {}
+
+    def on_quote(self, quote: Quote) -> None:
+        order = self.resting.get(quote.symbol)
+        if order is not None and not order.is_done:
+            if self.now - self.since[quote.symbol] > self.patience * 1_000_000_000:
+                self.since[quote.symbol] = self.now
+                self.cancel(order)
+            return
+        if not quote.bid > 0 or not quote.ask > quote.bid:
+            return
+        held = self.position(quote.symbol).quantity
+        if held > 0:
+            self.resting[quote.symbol] = self.sell(quote.symbol, held, limit=quote.ask, reduce_only=True)
+        else:
+            self.resting[quote.symbol] = self.buy(quote.symbol, self.quantity, limit=quote.bid)
+        self.since[quote.symbol] = self.now

@@ -1,0 +1,403 @@
+"""Strategy: what a user writes. Callbacks come in, verbs go out; the Desk behind it is the session, live or in a backtest."""
+
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from pyrt._core.book import OrderBook
+from pyrt._core.events import Bar, Quote, Trade
+from pyrt._core.types import Side, to_units
+from pyrt.errors import ConfigError, OrderError
+from pyrt.model import Filled, Instrument, Intent, Number, OrderStatus, OrderType, TimeInForce
+
+Rounding = Literal["down", "up", "nearest"]
+_INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def interval_ns(text: str | int) -> int:
+    """Read an interval such as "1s", "5m", "1h", "1d" as ns; an int is ns already. Raises ConfigError."""
+    if isinstance(text, int):
+        return text
+    number, unit = text[:-1], text[-1:]
+    if unit not in _INTERVALS or not number.isdigit() or int(number) == 0:
+        raise ConfigError(f"{text!r} is not an interval", mend='write "1s", "30s", "1m", "5m", "1h" or "1d"')
+    return int(number) * _INTERVALS[unit] * 1_000_000_000
+
+
+class Order:
+    """One order of a strategy, kept up to date by the session.
+
+    `quantity`, `filled`, `limit`, `stop` and `average` are Decimals in whole units (average is None before the first fill).
+    """
+
+    __slots__ = ("_intent", "_instrument", "_filled_qty", "_cost", "number", "status", "reason", "breaches")
+
+    def __init__(self, intent: Intent, instrument: Instrument) -> None:
+        self._intent = intent
+        self._instrument = instrument
+        self._filled_qty = 0
+        self._cost = 0
+        self.number = 0  # the journal's number; 0 until risk approved it
+        self.status: OrderStatus | None = None  # None: not yet decided
+        self.reason = ""
+        self.breaches: tuple[str, ...] = ()  # codes of the controls that refused it
+
+    @property
+    def intent(self) -> Intent:
+        """The order as it was decided."""
+        return self._intent
+
+    @property
+    def symbol(self) -> str:
+        return self._instrument.symbol
+
+    @property
+    def side(self) -> Side:
+        return self._intent.side
+
+    @property
+    def type(self) -> OrderType:
+        return self._intent.type
+
+    @property
+    def quantity(self) -> Decimal:
+        return self._instrument.quantity(self._intent.qty)
+
+    @property
+    def filled(self) -> Decimal:
+        return self._instrument.quantity(self._filled_qty)
+
+    @property
+    def limit(self) -> Decimal | None:
+        return self._instrument.price(self._intent.limit_px) if self._intent.limit_px else None
+
+    @property
+    def stop(self) -> Decimal | None:
+        return self._instrument.price(self._intent.stop_px) if self._intent.stop_px else None
+
+    @property
+    def average(self) -> Decimal | None:
+        """Average price of the fills."""
+        if not self._filled_qty:
+            return None
+        return Decimal(self._cost) / Decimal(self._filled_qty) / 1_000_000_000
+
+    @property
+    def is_refused(self) -> bool:
+        """A control of ours said no; nothing of it reached the venue."""
+        return bool(self.breaches)
+
+    @property
+    def is_done(self) -> bool:
+        """No more fills are expected."""
+        return self.is_refused or (self.status is not None and self.status.is_final)
+
+    def _book(self, fill: Filled) -> None:
+        self._filled_qty += fill.qty
+        self._cost += fill.qty * fill.px
+
+    def __repr__(self) -> str:
+        price = f" limit {self.limit}" if self.limit is not None else ""
+        price += f" stop {self.stop}" if self.stop is not None else ""
+        status = "REFUSED " + ",".join(self.breaches) if self.breaches else self.status.name if self.status else "NEW"
+        return f"<Order {self.side.name} {self.quantity} {self.symbol}{price} {status} filled {self.filled}>"
+
+
+class Position:
+    """A strategy's own shares of one instrument; falsy when flat.
+
+    `quantity` is signed; `cost` is what the open shares cost; `realised` is the profit of what was closed; all Decimal.
+    """
+
+    __slots__ = ("symbol", "quantity", "cost", "realised")
+
+    def __init__(self, symbol: str, quantity: Decimal, cost: Decimal, realised: Decimal) -> None:
+        self.symbol = symbol
+        self.quantity = quantity
+        self.cost = cost
+        self.realised = realised
+
+    @property
+    def average(self) -> Decimal | None:
+        """Average entry price of the open shares."""
+        return self.cost / self.quantity if self.quantity else None
+
+    def __bool__(self) -> bool:
+        return bool(self.quantity)
+
+    def __repr__(self) -> str:
+        return f"<Position {self.quantity} {self.symbol} cost {self.cost} realised {self.realised}>"
+
+
+class Desk(Protocol):
+    """What a strategy stands on: the session's side of its verbs."""
+
+    @property
+    def now(self) -> int:
+        """Venue time of the event being handled, ns UTC."""
+        ...
+
+    def instrument(self, symbol: str) -> Instrument: ...
+
+    def send(self, strategy: int, make: dict[str, Any], instrument: Instrument) -> Order: ...
+
+    def cancel(self, strategy: int, order: Order) -> None: ...
+
+    def replace(self, strategy: int, order: Order, make: dict[str, Any]) -> Order: ...
+
+    def signal(self, strategy: int, instrument: Instrument, action: str, confidence: float) -> Order | None: ...
+
+    def position(self, strategy: int, instrument: Instrument) -> Position: ...
+
+    def open_orders(self, strategy: int, instrument: Instrument | None) -> list[Order]: ...
+
+    def book(self, instrument: Instrument) -> OrderBook: ...
+
+    def bars(self, instrument: Instrument, interval: int, n: int) -> np.ndarray[Any, Any]: ...
+
+    def set_timer(self, strategy: int, name: str, at: int) -> None: ...
+
+    def log(self, strategy: int, text: str) -> None: ...
+
+
+class Strategy:
+    """A trading idea. Subclass it, say what you want to see, and trade from the callbacks.
+
+    Class attributes are parameters: configuration may override every one of them by name. `symbols` are the instruments,
+    `interval` the bars that on_bar gets ("1s", "5m", "1h", "1d"), `warmup` how many of them history() holds when on_start is called.
+
+    Prices and quantities are int, str, Decimal or float in whole units: buy("AAPL", 10, limit=190.25) is ten shares at $190.25.
+
+    >>> class Breakout(Strategy):
+    ...     symbols = ("AAPL",)
+    ...     interval = "1m"
+    ...     lookback = 20
+    ...
+    ...     def on_bar(self, bar):
+    ...         seen = self.history(bar.symbol, self.lookback)
+    ...         if len(seen) == self.lookback and not self.position(bar.symbol) and bar.close_px >= seen["high_px"].max():
+    ...             self.buy(bar.symbol, 10, limit=bar.close)
+    """
+
+    symbols: ClassVar[tuple[str, ...]] = ()
+    interval: str = "1m"
+    warmup: int = 0
+
+    _desk: Desk
+    _id: int = 0
+
+    def __init__(self, **parameters: Any) -> None:
+        for name, value in parameters.items():
+            if name.startswith("_") or not hasattr(type(self), name) or callable(getattr(type(self), name)):
+                known = ", ".join(sorted(self.parameters()))
+                what = f"{type(self).__name__} has no parameter {name!r}"
+                raise ConfigError(what, mend=f"its parameters are: {known}")
+            setattr(self, name, _like(getattr(type(self), name), value, name))
+
+    @classmethod
+    def parameters(cls) -> dict[str, Any]:
+        """The class attributes that configuration may override, with their defaults."""
+        found: dict[str, Any] = {}
+        for klass in reversed(cls.__mro__[:-1]):
+            for name, value in vars(klass).items():
+                if not name.startswith("_") and not callable(value) and not isinstance(value, (property, classmethod, staticmethod)):
+                    found[name] = value
+        return found
+
+    @property
+    def name(self) -> str:
+        """The name under which the journal keeps this strategy's orders and shares."""
+        return type(self).__name__
+
+    @property
+    def now(self) -> int:
+        """Venue time of the event being handled, ns UTC."""
+        return self._desk.now
+
+    # ------------------------------------------------------------------------------------------------ callbacks
+    def on_start(self) -> None:
+        """Recovery is over, warm-up bars are in history(), trading may begin."""
+
+    def on_trade(self, trade: Trade) -> None:
+        """A print of one of `symbols`."""
+
+    def on_quote(self, quote: Quote) -> None:
+        """The best bid or offer of one of `symbols` changed."""
+
+    def on_book(self, symbol: str, book: OrderBook) -> None:
+        """The depth of one of `symbols` changed; `book` is live: valid until the callback returns."""
+
+    def on_bar(self, bar: Bar) -> None:
+        """A bar of `interval` closed, or was amended (bar.revision > 0)."""
+
+    def on_timer(self, name: str) -> None:
+        """A timer that set_timer asked for is due."""
+
+    def on_order(self, order: Order) -> None:
+        """An order of this strategy changed its status, or was refused by risk (order.breaches)."""
+
+    def on_fill(self, order: Order, fill: Filled) -> None:
+        """An order of this strategy was filled, in part or in full; position() includes it already."""
+
+    def on_stop(self) -> None:
+        """The session ends; orders sent from here are refused."""
+
+    # ------------------------------------------------------------------------------------------------ verbs
+    def buy(
+        self,
+        symbol: str,
+        quantity: Number,
+        *,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        tif: str = "day",
+        reduce_only: bool = False,
+        extended_hours: bool = False,
+        valid_for: float = 30.0,
+        round: Rounding | None = None,
+    ) -> Order:
+        """Ask for shares: market without prices, limit, stop, or stop-limit with both. Returns at once; on_order tells the rest.
+
+        valid_for: seconds of venue time within which the order must have been sent. Raises OrderError where the order cannot
+        exist: off-tick prices (unless `round` says which way), no quantity, an unknown symbol or tif.
+        """
+        return self._order(Side.BUY, symbol, quantity, limit, stop, tif, reduce_only, extended_hours, valid_for, round)
+
+    def sell(
+        self,
+        symbol: str,
+        quantity: Number,
+        *,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        tif: str = "day",
+        reduce_only: bool = False,
+        extended_hours: bool = False,
+        valid_for: float = 30.0,
+        round: Rounding | None = None,
+    ) -> Order:
+        """Offer shares; see buy."""
+        return self._order(Side.SELL, symbol, quantity, limit, stop, tif, reduce_only, extended_hours, valid_for, round)
+
+    def cancel(self, order: Order) -> None:
+        """Ask the venue to cancel; on_order tells whether it did. A done order is left alone."""
+        if not order.is_done:
+            self._desk.cancel(self._id, order)
+
+    def replace(self, order: Order, *, quantity: Number | None = None, limit: Number | None = None, stop: Number | None = None) -> Order:
+        """Ask for other terms; returns the order that stands in. `quantity` is the new total, what is filled included."""
+        instrument = self._desk.instrument(order.symbol)
+        make = {
+            "qty": order.intent.qty if quantity is None else instrument.qty(quantity),
+            "limit_px": order.intent.limit_px if limit is None else instrument.px(limit),
+            "stop_px": order.intent.stop_px if stop is None else instrument.px(stop),
+        }
+        return self._desk.replace(self._id, order, make)
+
+    def close(self, symbol: str) -> Order | None:
+        """Sell (or buy back) this strategy's whole position at the market; None when flat."""
+        held = self.position(symbol)
+        if not held:
+            return None
+        verb = self.sell if held.quantity > 0 else self.buy
+        return verb(symbol, abs(held.quantity), reduce_only=True)
+
+    def signal(self, symbol: str, action: str, confidence: float = 1.0) -> Order | None:
+        """Publish an opinion ("buy", "sell" or "close"); the session's sizer turns it into an order, or into none."""
+        return self._desk.signal(self._id, self._desk.instrument(symbol), action, confidence)
+
+    def position(self, symbol: str) -> Position:
+        """This strategy's own position."""
+        return self._desk.position(self._id, self._desk.instrument(symbol))
+
+    def open_orders(self, symbol: str | None = None) -> list[Order]:
+        """This strategy's orders that may still fill."""
+        return self._desk.open_orders(self._id, None if symbol is None else self._desk.instrument(symbol))
+
+    def book(self, symbol: str) -> OrderBook:
+        """The live book; valid until the callback returns. Alpaca's stocks have no depth: one level a side, flagged TOP_ONLY."""
+        return self._desk.book(self._desk.instrument(symbol))
+
+    def bars(self, symbol: str, n: int = 1000, *, interval: str | int | None = None) -> np.ndarray[Any, Any]:
+        """The last n closed bars, oldest first, as a copy with the fields of bar_dtype (open_px ... in 1e-9 units)."""
+        return self._desk.bars(self._desk.instrument(symbol), interval_ns(interval or self.interval), n)
+
+    def history(self, symbol: str, n: int) -> np.ndarray[Any, Any]:
+        """The last n closed bars of this strategy's interval; fewer while the warm-up lasts."""
+        return self.bars(symbol, n)
+
+    def set_timer(self, name: str, seconds: float) -> None:
+        """Call on_timer(name) after so many seconds of venue time; the same name again moves it."""
+        self._desk.set_timer(self._id, name, self.now + int(seconds * 1_000_000_000))
+
+    def log(self, text: str) -> None:
+        """Write a line to the session's log."""
+        self._desk.log(self._id, text)
+
+    def _order(
+        self,
+        side: Side,
+        symbol: str,
+        quantity: Number,
+        limit: Number | None,
+        stop: Number | None,
+        tif: str,
+        reduce_only: bool,
+        extended_hours: bool,
+        valid_for: float,
+        rounding: Rounding | None,
+    ) -> Order:
+        instrument = self._desk.instrument(symbol)
+        if tif.upper() not in TimeInForce.__members__:
+            known = ", ".join(t.name.lower() for t in TimeInForce)
+            raise OrderError(f"time in force {tif!r} is not known", where=symbol, mend=f"use one of {known}")
+        make = {
+            "side": side,
+            "type": _TYPES[limit is not None, stop is not None],
+            "tif": TimeInForce[tif.upper()],
+            "qty": instrument.qty(quantity),
+            "limit_px": _px(instrument, limit, rounding),
+            "stop_px": _px(instrument, stop, rounding),
+            "reduce_only": reduce_only,
+            "extended_hours": extended_hours,
+            "valid_until": self.now + int(valid_for * 1_000_000_000),
+        }
+        return self._desk.send(self._id, make, instrument)
+
+
+_TYPES = {
+    (False, False): OrderType.MARKET,
+    (True, False): OrderType.LIMIT,
+    (False, True): OrderType.STOP,
+    (True, True): OrderType.STOP_LIMIT,
+}
+
+
+def _px(instrument: Instrument, price: Number | None, rounding: Rounding | None) -> int:
+    if price is None:
+        return 0
+    if rounding is None:
+        return instrument.px(price)
+    px = to_units(price if not isinstance(price, float) else f"{price:.9f}")
+    tick = instrument.tick_at(px)
+    below = px - px % tick
+    if rounding == "up" or (rounding == "nearest" and 2 * (px - below) >= tick):
+        below += tick if px % tick else 0
+    return instrument.px(instrument.price(below))
+
+
+def _like(default: Any, value: Any, name: str) -> Any:
+    """Read an override (often text from a command line) as the type of the default."""
+    if default is None or isinstance(value, type(default)):
+        return value
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
+        if isinstance(default, tuple):
+            return tuple(v.strip() for v in value.split(",")) if isinstance(value, str) else tuple(value)
+        return type(default)(value)
+    except (KeyError, TypeError, ValueError):
+        kind = type(default).__name__
+        raise ConfigError(f"{value!r} is not a {kind}", where=f"parameter {name}", mend=f"its default is {default!r}") from None
+

@@ -1,0 +1,27 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("nightly", parent=settings.get_profile("ci"), max_examples=2000)
+settings.load_profile(os.environ.get("PYRT_HYPOTHESIS", "ci"))
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("-m"):
+        config.option.markexpr = "not nightly"
+
+
+@pytest.fixture(scope="session")
+def market_data() -> Path:
+    """The folder of recorded market data: $PYRT_DATA, else ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("PYRT_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real market data: {folder} does not exist; set PYRT_DATA to the folder that holds it")
+    return folder
