@@ -1,0 +1,137 @@
+"""API keys and hosts: where keys may come from, and where they may be sent."""
+
+import ipaddress
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pyrt.config import Secret
+from pyrt.errors import ConfigError
+
+SIM = "sim"
+PAPER = "alpaca-paper"
+LIVE = "alpaca-live"
+
+_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY"))
+_LONGEST = 4096
+
+_PAPER_HOSTS = {
+    "https": frozenset({"paper-api.alpaca.markets", "data.alpaca.markets"}),
+    "wss": frozenset({"paper-api.alpaca.markets", "stream.data.alpaca.markets"}),
+}
+_LIVE_HOSTS = frozenset({"api.alpaca.markets"})
+_LIVE_REFUSED = "live trading is refused: the fault programme has not passed for this build"
+
+
+class Keys(NamedTuple):
+    """A key pair."""
+
+    key: Secret
+    secret: Secret
+
+
+def load_keys(environ: Mapping[str, str] | None = None, *, file: str | os.PathLike[str] | None = None) -> Keys:
+    """The key pair from `file` (lines NAME=value), or from the environment.
+
+    Each name (APCA_API_KEY_ID and APCA_API_SECRET_KEY, or ALPACA_API_KEY and ALPACA_SECRET_KEY) is looked for as a variable,
+    as a variable NAME_FILE that names a file with the value alone, and as a systemd credential. A file must be ours and closed
+    to others (0600). Raises ConfigError with how to mend it; no message holds a value.
+    """
+    environ = os.environ if environ is None else environ
+    values = _read_pairs(Path(file)) if file is not None else environ
+    where = str(file) if file is not None else "environment"
+    for names in _NAMES:
+        found = [_find(name, values, environ) for name in names]
+        if all(found):
+            key, secret = (_checked(value, name) for value, name in zip(found, names, strict=True))
+            return Keys(key, secret)
+        if any(found):
+            missing = names[found.index("")]
+            raise ConfigError(f"{missing} is not set", where=where, mend=f"set {missing} or {missing}_FILE beside its other half")
+    raise ConfigError(
+        "no API keys", where=where, mend=f"set {_NAMES[0][0]} and {_NAMES[0][1]}, or {_NAMES[0][0]}_FILE and {_NAMES[0][1]}_FILE"
+    )
+
+
+def _find(name: str, values: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    if values.get(name):
+        return values[name].strip()
+    if values.get(f"{name}_FILE"):
+        return _read_private(Path(values[f"{name}_FILE"])).strip()
+    if environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(environ["CREDENTIALS_DIRECTORY"]) / name
+        if credential.exists():
+            return _read_private(credential).strip()
+    return ""
+
+
+def _checked(value: str, name: str) -> Secret:
+    # A control character or a blank would end up in an HTTP header, or in the error that refuses it.
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ConfigError(f"{name} holds a character that no key has", mend="copy the key again, without quotes and line breaks")
+    return Secret(value)
+
+
+def _read_pairs(path: Path) -> dict[str, str]:
+    pairs = {}
+    for line in _read_private(path).splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and not name.startswith("#"):
+            pairs[name.strip()] = value.strip().strip("'\"")
+    return pairs
+
+
+def _read_private(path: Path) -> str:
+    """The text of a file that is ours alone; what is checked is the open file, so it cannot be changed for another after."""
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigError("not a regular file", where=str(path))
+            if status.st_uid != os.geteuid():
+                raise ConfigError("the key file belongs to another user", where=str(path), mend=f"chown $(id -un) {path}")
+            if status.st_mode & 0o077:
+                mode = stat.S_IMODE(status.st_mode)
+                raise ConfigError(f"the key file is open to others (mode {mode:04o})", where=str(path), mend=f"chmod 600 {path}")
+            return file.read(_LONGEST).decode()
+    except OSError as error:
+        raise ConfigError(f"the key file cannot be read: {error.strerror}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("the key file is not text", where=str(path)) from None
+
+
+def check_url(url: str, venue: str | None = None) -> str:
+    """The venue that a URL belongs to, SIM or PAPER; with `venue` it must be that one.
+
+    Raises ConfigError for any host, scheme or port outside the list: sim is loopback without TLS, paper is Alpaca's exact
+    hosts with TLS, live is refused.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ConfigError("not a URL", where=url) from None
+    if host in _LIVE_HOSTS or venue == LIVE:
+        raise ConfigError(_LIVE_REFUSED, where=host, mend=f"use --venue {PAPER} or {SIM}")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("a URL with a user or a password in it", where=host, mend="give keys in the environment")
+    if parts.scheme in ("http", "ws") and _is_loopback(host):
+        found = SIM
+    elif host in _PAPER_HOSTS.get(parts.scheme, frozenset()) and port in (None, 443):
+        found = PAPER
+    else:
+        mend = "use http://127.0.0.1:PORT for sim or https://paper-api.alpaca.markets for paper"
+        raise ConfigError(f"keys are not sent to {parts.scheme}://{parts.netloc}", mend=mend)
+    if venue is not None and found != venue:
+        raise ConfigError(f"{host} belongs to {found}, not to {venue}", mend=f"name --venue {found} or give another URL")
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

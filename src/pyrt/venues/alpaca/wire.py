@@ -1,0 +1,422 @@
+"""Alpaca's order JSON <-> the structs of the ports.
+
+Unknown fields and enum values pass and are counted; what cannot be read as what it claims to be raises Misbehaved.
+"""
+
+import re
+from collections import Counter
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypeVar
+
+import msgspec
+
+from pyrt._core.types import Side
+from pyrt.errors import Misbehaved
+from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueFill, VenueOrder, VenuePosition
+
+TRADE_EVENTS = frozenset(
+    [
+        "new",
+        "fill",
+        "partial_fill",
+        "canceled",
+        "expired",
+        "done_for_day",
+        "replaced",
+        "accepted",
+        "rejected",
+        "pending_new",
+        "stopped",
+        "pending_cancel",
+        "pending_replace",
+        "calculated",
+        "suspended",
+        "order_replace_rejected",
+        "order_cancel_rejected",
+        "held",
+        "restated",
+        "trade_bust",
+        "trade_correct",
+    ]
+)
+"""The events that the trading stream is known to send."""
+
+STATUSES = frozenset(
+    [
+        "new",
+        "partially_filled",
+        "filled",
+        "done_for_day",
+        "canceled",
+        "expired",
+        "replaced",
+        "pending_cancel",
+        "pending_replace",
+        "pending_review",
+        "accepted",
+        "pending_new",
+        "accepted_for_bidding",
+        "stopped",
+        "rejected",
+        "suspended",
+        "calculated",
+        "held",
+    ]
+)
+
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))")
+_PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
+_EPOCH = date(1970, 1, 1).toordinal()
+_NS = 1_000_000_000
+_MOST_NAMES = 256
+
+# Floats stay text, so a number never passes through binary floating point.
+_json = msgspec.json.Decoder(float_hook=str)
+
+
+def decode(body: bytes) -> Any:
+    """JSON as dicts, lists, text and ints; a float is its text. Raises Misbehaved."""
+    try:
+        return _json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Misbehaved(f"not JSON: {error}") from None
+
+
+def parse_time(text: str) -> int:
+    """Ns UTC of an RFC 3339 time with 0 to 9 fractional digits (more are cut) and any offset. Raises Misbehaved."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise Misbehaved(f"not a time: {text[:40]!r}")
+    year, month, day, hour, minute, second = map(int, match.group(1, 2, 3, 4, 5, 6))
+    try:
+        days = date(year, month, day).toordinal() - _EPOCH
+    except ValueError:
+        raise Misbehaved(f"not a time: {text[:40]!r}") from None
+    if hour > 23 or minute > 59 or second > 60:
+        raise Misbehaved(f"not a time: {text[:40]!r}")
+    seconds = days * 86_400 + hour * 3600 + minute * 60 + second
+    if match[8]:
+        offset = int(match[9]) * 3600 + int(match[10]) * 60
+        seconds += -offset if match[8] == "+" else offset
+    return seconds * _NS + int((match[7] or "0")[:9].ljust(9, "0"))
+
+
+def format_time(ns: int) -> str:
+    """Ns UTC as RFC 3339 with nine digits."""
+    seconds, fraction = divmod(ns, _NS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+def order_body(request: OrderRequest) -> bytes:
+    """The body of POST /v2/orders; the same request gives the same bytes."""
+    body: dict[str, str | bool] = {
+        "symbol": request.symbol,
+        "qty": request.qty,
+        "side": "buy" if request.side == Side.BUY else "sell",
+        "type": request.type.name.lower(),
+        "time_in_force": request.tif.name.lower(),
+        "client_order_id": request.cid,
+    }
+    if request.limit_price:
+        body["limit_price"] = request.limit_price
+    if request.stop_price:
+        body["stop_price"] = request.stop_price
+    if request.extended_hours:
+        body["extended_hours"] = True
+    return msgspec.json.encode(body)
+
+
+def replace_body(request: OrderRequest) -> bytes:
+    """The body of PATCH /v2/orders/{id}: everything of the new order that a replace may change, and its own cid."""
+    body = {"qty": request.qty, "time_in_force": request.tif.name.lower(), "client_order_id": request.cid}
+    if request.limit_price:
+        body["limit_price"] = request.limit_price
+    if request.stop_price:
+        body["stop_price"] = request.stop_price
+    return msgspec.json.encode(body)
+
+
+Text = str | int | None
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+class _Order(msgspec.Struct):
+    id: str
+    client_order_id: str
+    symbol: str | None = None
+    side: str | None = None
+    type: str | None = None
+    order_type: str | None = None
+    time_in_force: str | None = None
+    qty: Text = None
+    filled_qty: Text = None
+    filled_avg_price: Text = None
+    limit_price: Text = None
+    stop_price: Text = None
+    status: str = ""
+    created_at: str | None = None
+    updated_at: str | None = None
+    replaces: str | None = None
+    replaced_by: str | None = None
+
+
+class _Fill(msgspec.Struct):
+    id: str
+    order_id: str
+    symbol: str
+    side: str
+    price: Text
+    qty: Text
+    cum_qty: Text
+    transaction_time: str
+
+
+class _Position(msgspec.Struct):
+    symbol: str
+    qty: Text
+    side: str = ""
+    avg_entry_price: Text = None
+
+
+class _Account(msgspec.Struct):
+    id: str
+    cash: Text
+    buying_power: Text
+    equity: Text
+    last_equity: Text
+    multiplier: Text = None
+    status: str = ""
+    trading_blocked: bool = False
+    account_blocked: bool = False
+    trade_suspended_by_user: bool = False
+
+
+class _Update(msgspec.Struct):
+    event: str
+    order: dict[str, Any]
+    timestamp: str | None = None
+    at: str | None = None
+    price: Text = None
+    qty: Text = None
+    execution_id: str | None = None
+    position_qty: Text = None
+
+
+class _Frame(msgspec.Struct):
+    stream: str
+    data: dict[str, Any] = {}
+
+
+class Control(msgspec.Struct, frozen=True):
+    """A frame of the trading stream that is not a trade update: authorization, listening, or one that we do not know."""
+
+    stream: str
+    status: str = ""
+    action: str = ""
+    streams: tuple[str, ...] = ()
+
+
+# Fields of the venue's objects that are known and not read; anything else is new and counted.
+_KNOWN: dict[type[msgspec.Struct], frozenset[str]] = {
+    _Order: frozenset(_Order.__struct_fields__)
+    | frozenset(
+        [
+            "submitted_at",
+            "filled_at",
+            "expired_at",
+            "expires_at",
+            "canceled_at",
+            "failed_at",
+            "replaced_at",
+            "asset_id",
+            "asset_class",
+            "notional",
+            "order_class",
+            "position_intent",
+            "extended_hours",
+            "legs",
+            "trail_percent",
+            "trail_price",
+            "hwm",
+            "subtag",
+            "source",
+            "ratio_qty",
+            "commission",
+        ]
+    ),
+    _Update: frozenset(_Update.__struct_fields__) | {"event_id", "previous_execution_id"},
+    _Fill: frozenset(_Fill.__struct_fields__) | frozenset(["activity_type", "type", "leaves_qty", "order_status"]),
+}
+
+
+def _decimal(value: Text, name: str) -> str:
+    """A finite decimal as plain text. Raises Misbehaved: what is not a number stops here."""
+    text = str(value) if value is not None else ""
+    if _PLAIN.fullmatch(text):
+        return text
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or abs(number.adjusted()) > 40:
+        raise Misbehaved(f"{name} is not a number: {text[:40]!r}")
+    return format(number, "f")
+
+
+def _optional(value: Text, name: str) -> str:
+    return "" if value is None or value == "" else _decimal(value, name)
+
+
+def _time(text: str | None) -> int:
+    return parse_time(text) if text else 0
+
+
+def _side(text: str | None) -> Side:
+    if text == "buy":
+        return Side.BUY
+    if text in ("sell", "sell_short"):
+        return Side.SELL
+    raise Misbehaved(f"an order without a side that we know: {text!r}")
+
+
+class Reader:
+    """Reads the venue's objects and counts what it did not know. One thread at a time."""
+
+    def __init__(self) -> None:
+        self.counters: Counter[str] = Counter()
+
+    def _count(self, name: str) -> None:
+        # The names are the venue's: they must not grow without bound.
+        if name not in self.counters and len(self.counters) >= _MOST_NAMES:
+            name = "further names"
+        self.counters[name] += 1
+
+    def order(self, value: Any) -> VenueOrder:
+        """An order object. Raises Misbehaved, also for a parent of several legs, which has no side."""
+        order = self._convert(value, _Order)
+        if order.status not in STATUSES:
+            self._count(f"status {order.status[:32]}")
+        return VenueOrder(
+            id=order.id,
+            cid=order.client_order_id,
+            symbol=order.symbol or "",
+            side=_side(order.side),
+            type=order.type or order.order_type or "",
+            tif=order.time_in_force or "",
+            qty=_optional(order.qty, "qty"),
+            filled_qty=_optional(order.filled_qty, "filled_qty") or "0",
+            filled_avg_price=_optional(order.filled_avg_price, "filled_avg_price"),
+            limit_price=_optional(order.limit_price, "limit_price"),
+            stop_price=_optional(order.stop_price, "stop_price"),
+            status=order.status,
+            created_at=_time(order.created_at),
+            updated_at=_time(order.updated_at),
+            replaces=order.replaces or "",
+            replaced_by=order.replaced_by or "",
+        )
+
+    def orders(self, rows: Any) -> list[VenueOrder]:
+        """The orders of a list; parents of several legs are counted and left out: each leg is a row of its own."""
+        found = []
+        for row in _rows(rows):
+            if isinstance(row, dict) and row.get("order_class") == "mleg" and not row.get("side"):
+                self.counters["mleg parent"] += 1
+            else:
+                found.append(self.order(row))
+        return found
+
+    def fill(self, value: Any) -> VenueFill:
+        """A FILL activity. Raises Misbehaved."""
+        fill = self._convert(value, _Fill)
+        return VenueFill(
+            activity_id=fill.id,
+            order_id=fill.order_id,
+            symbol=fill.symbol,
+            side=_side(fill.side),
+            price=_decimal(fill.price, "price"),
+            qty=_decimal(fill.qty, "qty"),
+            cum_qty=_decimal(fill.cum_qty, "cum_qty"),
+            ts=parse_time(fill.transaction_time),
+        )
+
+    def fills(self, rows: Any) -> list[VenueFill]:
+        """The FILL activities of a list; other kinds are counted and left out. Raises Misbehaved."""
+        found = []
+        for row in _rows(rows):
+            if isinstance(row, dict) and row.get("activity_type", "FILL") != "FILL":
+                self.counters["activity that is no fill"] += 1
+            else:
+                found.append(self.fill(row))
+        return found
+
+    def positions(self, rows: Any) -> tuple[VenuePosition, ...]:
+        """The positions, short ones negative. Raises Misbehaved."""
+        return tuple(self._position(row) for row in _rows(rows))
+
+    def _position(self, value: Any) -> VenuePosition:
+        position = self._convert(value, _Position)
+        qty = _decimal(position.qty, "qty")
+        if position.side == "short" and not qty.startswith("-"):
+            qty = f"-{qty}"
+        return VenuePosition(
+            symbol=position.symbol, qty=qty, avg_entry_price=_optional(position.avg_entry_price, "avg_entry_price") or "0"
+        )
+
+    def account(self, value: Any) -> VenueAccount:
+        """The account, of payloads with and without the day-trading fields; any status but ACTIVE counts as blocked."""
+        account = self._convert(value, _Account)
+        blocked = account.trading_blocked or account.account_blocked or account.trade_suspended_by_user
+        return VenueAccount(
+            id=account.id,
+            cash=_decimal(account.cash, "cash"),
+            buying_power=_decimal(account.buying_power, "buying_power"),
+            equity=_decimal(account.equity, "equity"),
+            last_equity=_decimal(account.last_equity, "last_equity"),
+            multiplier=_optional(account.multiplier, "multiplier") or "1",
+            blocked=blocked or account.status.upper() != "ACTIVE",
+        )
+
+    def frame(self, payload: bytes) -> TradeUpdate | Control:
+        """A frame of the trading stream. Raises Misbehaved."""
+        frame = self._convert(decode(payload), _Frame)
+        if frame.stream == "trade_updates":
+            return self._update(frame.data)
+        streams = frame.data.get("streams")
+        return Control(
+            stream=frame.stream,
+            status=str(frame.data.get("status", "")),
+            action=str(frame.data.get("action", "")),
+            streams=tuple(map(str, streams)) if isinstance(streams, list) else (),
+        )
+
+    def _update(self, data: dict[str, Any]) -> TradeUpdate:
+        update = self._convert(data, _Update)
+        order = self.order(update.order)
+        if update.event not in TRADE_EVENTS:
+            self._count(f"event {update.event[:32]}")
+        return TradeUpdate(
+            event=update.event,
+            order=order,
+            ts=_time(update.timestamp) or _time(update.at) or order.updated_at,
+            price=_optional(update.price, "price"),
+            qty=_optional(update.qty, "qty"),
+            execution_id=update.execution_id or "",
+            position_qty=_optional(update.position_qty, "position_qty"),
+        )
+
+    def _convert(self, value: Any, kind: type[Struct]) -> Struct:
+        known = _KNOWN.get(kind)
+        if known is not None and isinstance(value, dict):
+            for name in value.keys() - known:
+                self._count(f"field {name[:32]}")
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            raise Misbehaved(f"{kind.__name__.strip('_').lower()}: {error}") from None
+
+
+def _rows(rows: Any) -> list[Any]:
+    if not isinstance(rows, list):
+        raise Misbehaved(f"a list was asked for, {type(rows).__name__} came")
+    return rows
