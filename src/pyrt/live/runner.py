@@ -1,0 +1,258 @@
+"""One live session from start-up recovery to the summary."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from pyrt.clock import VenueClock
+from pyrt.execution import ExecutionEngine
+from pyrt.journal import Journal, Projection, Recorder
+from pyrt.live.shell import LiveShell
+from pyrt.live.summary import Summary
+from pyrt.market import MarketData
+from pyrt.model import Defined, Instrument, Instruments, LimitsSet, Message, Recovered
+from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
+from pyrt.risk import Limits, RiskManager
+from pyrt.session import Session
+from pyrt.signals import Sizer
+from pyrt.strategies import Strategy
+from pyrt.strategies.strategy import interval_ns
+
+log = logging.getLogger("pyrt")
+BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
+STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
+
+
+class Stream(Protocol):
+    """The trading stream: runs until closed, its events go to the sink it was made with."""
+
+    async def run(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Link(Protocol):
+    """A venue as the runner needs it: who we are there, and how to make the adapters."""
+
+    name: str
+    account_id: str
+    clock: VenueClock
+
+    def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
+
+    def feed(self, instruments: Instruments, shell: LiveShell) -> Feed: ...
+
+    def stream(self, sink: Sink) -> Stream: ...
+
+    def broker(self, sink: Sink, shell: LiveShell) -> Broker: ...
+
+    def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """What to run."""
+
+    link: Link
+    directory: Path
+    strategies: list[Strategy]
+    limits: Limits
+    sizer: Sizer | None = None
+    duration: float | None = None  # seconds of this machine's time; None = until stopped
+    durability: str = "sync"
+    record: bool = True
+    dry_run: bool = False
+    listeners: list[Any] = []
+
+
+class Runner:
+    """Builds a session from a Plan, runs it, takes it down in order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.recovered = asyncio.Event()
+        self.stopping = asyncio.Event()
+        self.reason = ""
+        self.recovery: Recovered | None = None
+        self._begun = time.monotonic()
+
+    async def run(self) -> Summary:
+        """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
+        plan = self.plan
+        with self._signals():
+            journal = Journal.open(plan.directory / "journal", durability=plan.durability)
+            try:
+                return await self._with(journal)
+            finally:
+                journal.close()
+
+    def stop(self, reason: str) -> None:
+        """Ask the session to end."""
+        if not self.stopping.is_set():
+            self.reason = reason
+            self.stopping.set()
+
+    async def _with(self, journal: Journal) -> Summary:
+        plan, link = self.plan, self.plan.link
+        recorder = Recorder(plan.directory / "recording") if plan.record else None
+        projection = Projection(plan.directory / "state.sqlite", journal)
+        shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
+        shell.listeners += [self._hear, *plan.listeners]
+        session = self._assemble(journal, shell)
+        shell.broker = link.broker(shell.put, shell)
+        stream, feed = link.stream(shell.put), link.feed(session.instruments, shell)
+        feed.want(_wanted(session))
+        tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
+        try:
+            shell.handle(Start(epoch=session.risk.epoch + 1))
+            await self._until(self.recovered, tasks)
+            if not self.stopping.is_set():
+                await self._warm_up(session)
+                session.start(shell.now())
+                log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
+                await self._until(self.stopping, tasks, plan.duration)
+            return await self._wind_down(session, shell)
+        finally:
+            await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            shell.close()
+            await asyncio.to_thread(shell.broker.close)
+            if recorder is not None:
+                recorder.close()
+            projection.close()
+
+    def _assemble(self, journal: Journal, shell: LiveShell) -> Session:
+        plan = self.plan
+        instruments = Instruments()
+        market = MarketData(instruments, grace=BAR_GRACE)
+        risk = RiskManager(instruments, market.refs, limits=plan.limits)
+        execution = ExecutionEngine(journal.id, instruments, rate=plan.link.clock.rate)
+        session = Session(
+            instruments=instruments,
+            market=market,
+            risk=risk,
+            execution=execution,
+            shell=shell,
+            strategies=plan.strategies,
+            sizer=plan.sizer,
+            dry_run=plan.dry_run,
+        )
+        replayed = session.replay(fact for _, fact in journal.facts())
+        log.info("journal %s: %d facts replayed", journal.id, replayed)
+        session.now = shell.now()
+        symbols = sorted({s for strategy in plan.strategies for s in strategy.symbols})
+        missing = [s for s in symbols if s not in instruments]
+        if missing:
+            new = plan.link.instruments(missing, instruments.next_id())
+            session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
+        if risk.limits_json != plan.limits.to_json() or not risk.limits_version:
+            fact = LimitsSet(
+                version=risk.limits_version + 1,
+                limits=plan.limits.to_json(),
+                who="configuration",
+                why="start",
+                ts=shell.now().venue,
+            )
+            session.request([Append(fact=fact, sync=Sync.BEFORE_ACT)])
+        session.prepare(shell.now())
+        shell.session = session
+        return session
+
+    async def _warm_up(self, session: Session) -> None:
+        """Fill each strategy's history with the venue's bars before its on_start."""
+        for strategy in session.strategies.values():
+            if not strategy.warmup:
+                continue
+            for symbol in strategy.symbols:
+                instrument = session.instruments[symbol]
+                interval = interval_ns(strategy.interval)
+                args = (instrument, interval, strategy.warmup, session.now.venue)
+                bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
+                for i in range(len(bars)):
+                    session.desk.keep_bar(instrument.id, interval, bars[i])
+
+    async def _until(self, event: asyncio.Event, tasks: list[asyncio.Task[None]], seconds: float | None = None) -> None:
+        """Wait for an event, the end of the session's time, a stop, or the end of a stream that should never end."""
+        waits = [asyncio.create_task(e.wait()) for e in {event, self.stopping}]
+        try:
+            done, _ = await asyncio.wait([*waits, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in done & set(tasks):
+                if (error := task.exception()) is not None:
+                    raise error
+            if not done:
+                self.stop("the time is over")
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _wind_down(self, session: Session, shell: LiveShell) -> Summary:
+        """Stop strategies, cancel entries, wait until the venue has proved it, count."""
+        session.stop(shell.now())
+        shell.handle(Stop(reason=self.reason))
+        give_up = time.monotonic() + STOP_PATIENCE
+        while (session.execution.closing or session.execution.unresolved) and time.monotonic() < give_up and not shell.failed:
+            await asyncio.sleep(0.02)
+        return self._summary(session, shell)
+
+    def _summary(self, session: Session, shell: LiveShell) -> Summary:
+        link = self.plan.link
+        summary = Summary(venue=link.name, account=link.account_id, seconds=time.monotonic() - self._begun, failed=shell.failed)
+        summary.count(session.counts)
+        summary.refusals = dict(session.refusals)
+        summary.realised, summary.unrealised, summary.fees = session.risk.pnl()
+        for instrument in session.instruments:
+            if qty := session.risk.account_position(instrument.id).qty:
+                summary.positions[instrument.symbol] = instrument.quantity(qty)
+        summary.unresolved = session.execution.unresolved
+        unexplained = session.execution.unexplained
+        summary.unexplained = sum((abs(session.instruments[i].quantity(q)) for i, q in unexplained.items()), Decimal(0))
+        summary.open_orders = len(session.execution.open_orders())
+        return summary
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, Recovered):
+            self.recovery = message
+            self.recovered.set()
+
+    def _signals(self) -> "_Signals":
+        return _Signals(self)
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM end the session in order; the second one at once."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread: a notebook, a test
+                self._loop.add_signal_handler(number, self._hit, number)
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, ValueError, RuntimeError):
+                self._loop.remove_signal_handler(number)
+
+    def _hit(self, number: int) -> None:
+        if self._runner.stopping.is_set():
+            raise KeyboardInterrupt
+        log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
+        self._runner.stop(signal.Signals(number).name)
+
+
+def _wanted(session: Session) -> Subscription:
+    symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
+    return Subscription(trades=symbols, quotes=symbols, statuses=symbols)
+

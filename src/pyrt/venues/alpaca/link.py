@@ -1,0 +1,153 @@
+"""One Alpaca account as the runner needs it: who we are there, its instruments, and the adapters to it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import requests
+
+from pyrt._core.bars import BarAggregator
+from pyrt._core.types import bar_dtype, market_dtype, to_units
+from pyrt.clock import MINUTE, Now, VenueClock
+from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
+from pyrt.model import AssetClass, Instrument, Instruments
+from pyrt.ports import Sink
+from pyrt.venues.alpaca.broker import AlpacaBroker, measure_clock
+from pyrt.venues.alpaca.feed import AlpacaFeed
+from pyrt.venues.alpaca.history import History
+from pyrt.venues.alpaca.keys import Keys, check_url
+from pyrt.venues.alpaca.stream import TradingStream
+
+Records = np.ndarray[Any, Any]
+_TIMEOUT = (5.0, 10.0)
+
+
+class Addresses(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a venue answers, without paths."""
+
+    trading: str  # http(s)://host: REST under /v2, and where the trading stream upgrades
+    data: str  # http(s)://host: historical data under /v2
+    stream: str  # ws(s)://host: market data stream
+    updates: str  # ws(s)://host: trading stream
+
+
+PAPER = Addresses(
+    trading="https://paper-api.alpaca.markets",
+    data="https://data.alpaca.markets",
+    stream="wss://stream.data.alpaca.markets",
+    updates="wss://paper-api.alpaca.markets",
+)
+
+
+class AlpacaLink:
+    """Connects on construction: checks the keys, learns the account id, measures the venue's clock.
+
+    Raises NotAuthorized, NotConnected or Misbehaved.
+    """
+
+    def __init__(self, name: str, addresses: Addresses, keys: Keys, *, data_feed: str = "iex", rate_limit: int = 200) -> None:
+        for url in (addresses.trading, addresses.data, addresses.stream, addresses.updates):
+            check_url(url, name)
+        self.name = name
+        self._at = addresses
+        self._keys = keys
+        self._data_feed = data_feed
+        self._rate_limit = rate_limit
+        self.account_id = str(self._get("/v2/account").get("id", ""))
+        if not self.account_id:
+            raise Misbehaved("the account has no id", where=f"{addresses.trading}/v2/account")
+        self.clock: VenueClock = measure_clock(addresses.trading, keys).clock
+
+    def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]:
+        """Definitions of symbols, with ids from `first_id` up. Raises ConfigError for one that the venue does not trade."""
+        return [self._instrument(symbol, first_id + i) for i, symbol in enumerate(symbols)]
+
+    def _instrument(self, symbol: str, number: int) -> Instrument:
+        asset = self._get(f"/v2/assets/{symbol}", missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling"))
+        if not asset.get("tradable", False):
+            raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
+        if asset.get("class") == "crypto":
+            tick = to_units(str(asset.get("price_increment") or "0.01"))
+            lot = to_units(str(asset.get("min_trade_increment") or "0.000000001"))
+            return Instrument(id=number, symbol=symbol, asset_class=AssetClass.CRYPTO, tick=tick, sub_tick=tick, lot=lot)
+        lot = 1 if asset.get("fractionable") else 1_000_000_000
+        return Instrument(id=number, symbol=symbol, lot=lot)
+
+    def feed(
+        self,
+        instruments: Instruments,
+        *,
+        on_records: Callable[[Records, Records], None],
+        events: Sink,
+        now: Callable[[], Now],
+        **options: Any,
+    ) -> AlpacaFeed:
+        """The market-data stream of this account."""
+        return AlpacaFeed(
+            url=f"{self._at.stream}/v2/{self._data_feed}",
+            key=self._keys.key,
+            secret=self._keys.secret,
+            instruments=instruments,
+            sink=on_records,
+            events=events,
+            now=lambda: now().venue,
+            **options,
+        )
+
+    def stream(self, sink: Sink, **options: Any) -> TradingStream:
+        """The trading stream of this account."""
+        return TradingStream(url=f"{self._at.updates}/stream", key=self._keys.key, secret=self._keys.secret, sink=sink, **options)
+
+    def broker(self, sink: Sink, now: Callable[[], Now], **options: Any) -> AlpacaBroker:
+        """The order path of this account."""
+        return AlpacaBroker(
+            url=self._at.trading,
+            key=self._keys.key,
+            secret=self._keys.secret,
+            sink=sink,
+            now=now,
+            rate_limit=self._rate_limit,
+            **options,
+        )
+
+    def history(self) -> History:
+        """The historical data that this account may read."""
+        return History(url=self._at.data, key=self._keys.key, secret=self._keys.secret, feed=self._data_feed)
+
+    def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> Records:
+        """The last n closed bars that end at or before `before`, oldest first; below a minute they are made from trades."""
+        client = self.history()
+        end = before - before % interval
+        try:
+            if interval % MINUTE == 0:
+                pages = list(client.bars(instrument, interval, end - 30 * n * interval - 5 * 86_400 * 10**9, end - interval, limit=n, newest=True))
+                return np.concatenate(pages)[::-1] if pages else np.empty(0, bar_dtype)
+            bars = BarAggregator((interval,))
+            for page in client.trades(instrument, end - n * interval, end - 1):
+                bars.apply(page.view(market_dtype))
+            bars.close(end)
+            return bars.take()
+        finally:
+            client.close()
+
+    def _get(self, path: str, missing: Exception | None = None) -> dict[str, Any]:
+        where = self._at.trading + path
+        headers = {"APCA-API-KEY-ID": self._keys.key.reveal(), "APCA-API-SECRET-KEY": self._keys.secret.reveal()}
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                answer = session.get(where, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
+        except requests.RequestException as e:
+            raise NotConnected(f"no answer ({type(e).__name__})", where=where, mend="check the address and the connection") from None
+        if answer.status_code in (401, 403):
+            raise NotAuthorized("the venue refused the keys", where=where, mend="check key, secret and which venue they are for")
+        if answer.status_code == 404 and missing is not None:
+            raise missing
+        try:
+            if answer.status_code != 200:
+                raise ValueError(answer.status_code)
+            value = msgspec.json.decode(answer.content)
+        except (ValueError, msgspec.DecodeError):
+            raise Misbehaved(f"an answer that cannot be used ({answer.status_code})", where=where) from None
+        return dict(value)
