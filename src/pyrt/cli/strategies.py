@@ -1,0 +1,111 @@
+"""Strategies named on a command line: from a file, a dotted name or an entry point."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pyrt.errors import ConfigError
+from pyrt.strategies import Strategy
+
+GROUP = "pyrt.strategies"
+
+
+def load_strategies(names: Sequence[str], settings: Sequence[str] = (), symbols: str | None = None) -> list[Strategy]:
+    """Make the strategies of FILE.py[:Class], dotted.name:Class or entry points, with `Class.parameter=value` settings.
+
+    Raises ConfigError naming what was not found, or the line of the user's file that failed.
+    """
+    classes = [load_class(name) for name in names]
+    known = {c.__name__ for c in classes}
+    if len(known) < len(classes):
+        raise ConfigError("a strategy is named twice", where="--strategy", mend="subclass it under another name")
+    chosen: dict[str, dict[str, Any]] = {name: {} for name in known}
+    for setting in settings:
+        target, _, value = setting.partition("=")
+        name, _, parameter = target.rpartition(".")
+        if not name and len(classes) == 1:
+            name = classes[0].__name__
+        if name not in known or not value:
+            mend = f"write Class.parameter=value with Class one of {', '.join(sorted(known))}"
+            raise ConfigError(f"{setting!r} sets nothing", where="--set", mend=mend)
+        chosen[name][parameter] = value
+    if symbols:
+        for parameters in chosen.values():
+            parameters["symbols"] = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
+    made = [c(**chosen[c.__name__]) for c in classes]
+    for strategy in made:
+        if not strategy.symbols:
+            raise ConfigError(f"{strategy.name} has no symbols", mend="give it a class attribute `symbols`, or use --symbols")
+    return made
+
+
+def load_class(name: str) -> type[Strategy]:
+    """The Strategy class of a name."""
+    place, _, class_name = name.partition(":")
+    if place.endswith(".py"):
+        return _pick(_from_file(Path(place)), class_name, name)
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            return _checked(point.load(), name)
+    if not class_name and "." not in place:
+        raise ConfigError(f"no strategy {name!r}", where="--strategy", mend="write FILE.py, FILE.py:Class or dotted.name:Class")
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as e:
+        if e.name and not place.startswith(e.name):
+            raise ConfigError(f"{place} needs the package {e.name!r}", where="--strategy", mend=f"pip install {e.name}") from None
+        raise ConfigError(f"no module {place!r}", where="--strategy", mend="check the name, or give a FILE.py") from None
+    return _pick(module, class_name, name)
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist", where="--strategy", mend="check the path")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{path} is not a Python file", where="--strategy")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as e:
+        line = e.lineno if isinstance(e, SyntaxError) else _line_in(e, path)
+        raise ConfigError(f"{type(e).__name__}: {e}", where=f"{path}:{line}", mend="mend the file and run again") from None
+    return module
+
+
+def _line_in(e: BaseException, path: Path) -> int:
+    """The last line of the user's file on the way to what it raised."""
+    line, tb = 1, e.__traceback__
+    while tb is not None:
+        if Path(tb.tb_frame.f_code.co_filename) == path:
+            line = tb.tb_lineno
+        tb = tb.tb_next
+    return line
+
+
+def _pick(module: ModuleType, class_name: str, name: str) -> type[Strategy]:
+    if class_name:
+        if not hasattr(module, class_name):
+            raise ConfigError(f"{module.__name__} has no {class_name!r}", where="--strategy", mend="check the class name")
+        return _checked(getattr(module, class_name), name)
+    found = [v for v in vars(module).values() if _is_strategy(v) and v.__module__ == module.__name__]
+    if len(found) != 1:
+        names = ", ".join(c.__name__ for c in found) or "none"
+        raise ConfigError(f"{name} holds {len(found)} strategies ({names})", where="--strategy", mend=f"write {name}:Class")
+    return _checked(found[0], name)
+
+
+def _is_strategy(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
+
+
+def _checked(value: Any, name: str) -> type[Strategy]:
+    if not _is_strategy(value):
+        raise ConfigError(f"{name} is not a Strategy", where="--strategy", mend="subclass pyrt.Strategy")
+    return value  # type: ignore[no-any-return]  # _is_strategy has just proved it
