@@ -35,14 +35,15 @@ class SimProcess:
     def __init__(
         self, *, state: Path, seed: int = 0, speed: str = "1", market: str = "generated", rate_limit: int = 200, calendar: bool = False
     ) -> None:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._log = state / "sim.log"
         read, self._control = os.pipe()
         argv = [sys.executable, "-m", "pyrt", "sim", "--port", "0", "--state", str(state), "--seed", str(seed), "--speed", speed]
         argv += ["--market", market, "--rate-limit", str(rate_limit), "--control-fd", str(read)]
         argv += ["--calendar"] if calendar else []
         try:
-            self._process = subprocess.Popen(
-                argv, pass_fds=(read,), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(argv, pass_fds=(read,), stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         finally:
             os.close(read)
         os.write(self._control, b"{}\n")
@@ -65,8 +66,7 @@ class SimProcess:
             return msgspec.json.decode(line.splitlines()[0], type=Address)
         except (IndexError, msgspec.DecodeError):
             self.close()
-            said = self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
-            lines = said.splitlines()
+            lines = self._log.read_text(errors="replace").strip().splitlines()
             raise ConfigError(lines[-1] if lines else "the simulated venue did not start", where="pyrt sim") from None
 
     def check(self) -> None:
