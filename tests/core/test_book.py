@@ -161,7 +161,16 @@ def test_a_better_price_beyond_the_ladder_and_back():
 
 @pytest.mark.parametrize(
     ("side", "px", "qty"),
-    [(1, CENT + 1, 5), (1, CENT // 2, 5), (1, 5 * CENT, -1), (0, CENT, 1), (3, CENT, 1), (2, -(2**63), 1), (2, 2**62, 1), (2, 2**63 - 1, 1)],
+    [
+        (1, CENT + 1, 5),
+        (1, CENT // 2, 5),
+        (1, 5 * CENT, -1),
+        (0, CENT, 1),
+        (3, CENT, 1),
+        (2, -(2**63), 1),
+        (2, 2**62, 1),
+        (2, 2**63 - 1, 1),
+    ],
 )
 def test_refused_and_counted(side, px, qty):
     book = OrderBook(CENT)
