@@ -1,0 +1,89 @@
+"""Trades into bars of several intervals at once.
+
+Each interval keeps its windows, oldest first, in a ring: the last `keep` published ones, then those not yet published (the open
+one, and those inside their grace). Bars leave through `bars_out_t`, which all aggregators of a pipeline share.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from pyrt._core.types cimport bar_t, gap_t, market_t, trade_t
+
+
+cdef enum:
+    MOST_INTERVALS = 8
+    UPDATES_VOLUME = 1                 # what a sale condition lets a trade change
+    UPDATES_RANGE = 2                  # high and low
+    UPDATES_LAST = 4                   # open and close
+    UPDATES_ALL = 7
+
+
+cdef struct window_t:
+    int64_t start, end
+    int64_t open_px, high_px, low_px, close_px
+    int64_t open_ts, close_ts
+    int64_t volume
+    uint64_t notional_lo               # 128 bits in two words
+    int64_t notional_hi
+    uint32_t trades, revision          # revision counts publications after the first
+    uint16_t flags
+    uint8_t fields                     # which UPDATES_ bits any trade brought
+    bint published, amended            # amended: changed since it was published
+
+cdef struct series_t:                  # the windows of one interval
+    int64_t interval
+    window_t* windows                  # ring of `size`, a power of two
+    window_t* last                     # the newest window; NULL before the first
+    uint32_t first, count, size
+    uint32_t pending                   # windows not published, or amended since
+    bint anchored                      # follows the sessions, not the epoch
+    int64_t forgotten                  # end of the newest window that left the ring: before it, a trade is too late
+
+cdef struct kept_t:                    # a trade that may be taken back
+    int64_t ts, px, qty
+    uint64_t trade_id
+    uint8_t exchange, fields, live
+    uint8_t reserved[5]
+
+cdef struct bars_out_t:
+    bar_t* rows
+    int64_t n, capacity
+    bint failed                        # out of memory
+
+cdef struct bars_t:
+    series_t series[MOST_INTERVALS]
+    uint32_t intervals, instrument
+    int64_t grace
+    int64_t closed_at                  # the last `at` of a close
+    int64_t amend_at                   # when amended windows are published again; 0 = none is
+    int64_t next_close                 # 0 = nothing to close
+    int64_t gap_to                     # windows that begin before it lack something
+    const uint8_t* rules               # 256 UPDATES_ masks by condition letter
+    const int64_t* sessions            # start, end, start, end ...; not owned
+    int64_t session_count
+    kept_t* kept                       # ring of the last trades
+    uint32_t kept_size
+    uint64_t kept_count
+    uint64_t refused, too_late, outside, unmatched, inexact, unpriced, overflowed
+
+
+cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals, uint32_t n, int64_t grace, uint32_t keep, uint32_t keep_trades) noexcept nogil
+cdef void bars_free(bars_t* bars) noexcept nogil
+cdef uint8_t trade_fields(const uint8_t* rules, const trade_t* trade) noexcept nogil
+cdef void bars_trade(bars_t* bars, const trade_t* trade, bars_out_t* out) noexcept nogil
+cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil
+cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil
+cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil
+cdef const uint8_t* default_rules() noexcept nogil
+
+cdef int fill_rules(uint8_t* table, rules) except -1
+cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1
+cdef object set_sessions(bars_t* bars, boundaries, anchored)          # the array that must outlive the bars, or None
+cdef object take_rows(bars_out_t* out)
+cdef object forming_rows(const bars_t* bars)
+cdef dict bars_counters(const bars_t* bars)
+
+
+cdef class BarAggregator:
+    cdef bars_t bars
+    cdef bars_out_t out
+    cdef uint8_t own_rules[256]
+    cdef object boundaries             # keeps the memory of `bars.sessions`

@@ -1,0 +1,41 @@
+from collections.abc import Collection, Mapping, Sequence
+from enum import IntFlag
+from typing import Final, Self, final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Buffer
+
+DAY: Final[int]
+
+class BarField(IntFlag):
+    NONE = 0
+    VOLUME = 1
+    RANGE = 2
+    LAST = 4
+    ALL = 7
+
+CONDITION_RULES: Final[dict[str, BarField]]
+
+@final
+class BarAggregator:
+    def __new__(
+        cls,
+        intervals: Sequence[int],
+        *,
+        grace: int = 0,
+        keep: int = 16,
+        keep_trades: int = 256,
+        boundaries: ArrayLike | None = None,
+        anchored: Collection[int] = (),
+        rules: Mapping[str, BarField] | None = None,
+        instrument: int = 0,
+    ) -> Self: ...
+    def apply(self, records: Buffer) -> int: ...
+    def close(self, at: int) -> None: ...
+    def take(self) -> NDArray[np.void]: ...
+    def forming(self) -> NDArray[np.void]: ...
+    @property
+    def next_close(self) -> int: ...
+    @property
+    def counters(self) -> dict[str, int]: ...

@@ -1,0 +1,609 @@
+"""Bars that close by the clock, take late trades, and give back what was taken back."""
+cimport cython
+from cpython.buffer cimport PyBuffer_Release
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memmove, memset
+
+from enum import IntFlag
+
+import numpy as np
+
+from pyrt._core.buffers cimport open_records
+from pyrt._core.types cimport (
+    CLOCK_VENUE, FLAG_AMENDED, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_FEED_IEX, FLAG_FEED_SIP, FLAG_GAP, FLAG_INELIGIBLE, FLAG_LAST,
+    FLAG_LATE, NO_PX, TYPE_BAR, TYPE_GAP, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, i128,
+)
+from pyrt._core.types import bar_dtype
+
+
+cdef extern from * nogil:
+    bint add_overflows "__builtin_add_overflow"(int64_t, int64_t, int64_t*)
+    bint likely "__builtin_expect"(bint, bint)
+
+
+DAY = 86_400_000_000_000
+cdef int64_t FARTHEST = <int64_t>1 << 62
+cdef uint16_t INHERITED = FLAG_BACKFILLED | FLAG_FEED_IEX | FLAG_FEED_SIP     # flags of a trade that its bars show
+
+
+class BarField(IntFlag):
+    """What a sale condition lets a trade change in a bar."""
+
+    NONE = 0
+    VOLUME = UPDATES_VOLUME
+    RANGE = UPDATES_RANGE
+    LAST = UPDATES_LAST
+    ALL = UPDATES_ALL
+
+
+def _condition_rules():
+    # The letters that do not count for everything (CTS and UTP plans, consolidated columns, as far as they agree).
+    rules = dict.fromkeys("BCHINRTUVW7", BarField.VOLUME)
+    rules |= dict.fromkeys("GLPZ4", BarField.VOLUME | BarField.RANGE)
+    rules |= dict.fromkeys("MQ", BarField.NONE)
+    return rules | {"9": BarField.RANGE}
+
+
+CONDITION_RULES = _condition_rules()
+
+cdef uint8_t[256] _rules
+
+
+cdef int fill_rules(uint8_t* table, rules) except -1:
+    memset(table, UPDATES_ALL, 256)
+    for letter, fields in rules.items():
+        if len(letter) != 1 or ord(letter) not in range(1, 256) or int(fields) not in range(8):
+            raise ValueError(f"a rule is one letter and BarField bits, not {letter!r}: {fields!r}")
+        table[<uint8_t>ord(letter)] = int(fields)
+    return 0
+
+
+fill_rules(_rules, CONDITION_RULES)
+
+
+cdef const uint8_t* default_rules() noexcept nogil:
+    return _rules
+
+
+cdef uint8_t trade_fields(const uint8_t* rules, const trade_t* trade) noexcept nogil:
+    # A trade changes what all of its conditions allow.
+    cdef uint8_t fields = UPDATES_ALL
+    cdef uint32_t letters = trade.conditions
+    while letters != 0:
+        if letters & 255:
+            fields &= rules[letters & 255]
+        letters >>= 8
+    if trade.flags & FLAG_INELIGIBLE:
+        fields &= UPDATES_VOLUME
+    return fields
+
+
+# ---------------------------------------------------------------------------------------------------- windows
+cdef inline window_t* _window(const series_t* s, uint32_t i) noexcept nogil:
+    return &s.windows[(s.first + i) & (s.size - 1)]
+
+
+cdef inline void _sum(bars_t* bars, window_t* w, int64_t qty, i128 notional) noexcept nogil:
+    cdef i128 total = (<i128>w.notional_hi << 64) + w.notional_lo + notional
+    w.notional_lo = <uint64_t>total
+    w.notional_hi = <int64_t>(total >> 64)
+    if add_overflows(w.volume, qty, &w.volume):
+        w.volume = FARTHEST * 2 - 1 if qty > 0 else -FARTHEST
+        bars.overflowed += 1
+
+
+cdef void _price(window_t* w, int64_t ts, int64_t px, uint8_t fields) noexcept nogil:
+    # Open is the earliest price, close the latest; of equal times the first and the last to arrive.
+    if fields & UPDATES_RANGE:
+        if not w.fields & UPDATES_RANGE or px > w.high_px:
+            w.high_px = px
+        if not w.fields & UPDATES_RANGE or px < w.low_px:
+            w.low_px = px
+    if fields & UPDATES_LAST:
+        if not w.fields & UPDATES_LAST or ts < w.open_ts:
+            w.open_px = px
+            w.open_ts = ts
+        if not w.fields & UPDATES_LAST or ts >= w.close_ts:
+            w.close_px = px
+            w.close_ts = ts
+    w.fields |= fields
+
+
+cdef void _changed(bars_t* bars, series_t* s, window_t* w) noexcept nogil:
+    # A published window is published again, together with the other changes of one grace.
+    if not w.published or w.amended:
+        return
+    w.amended = True
+    s.pending += 1
+    if bars.amend_at == 0:
+        bars.amend_at = bars.closed_at + bars.grace
+    if bars.next_close == 0 or bars.amend_at < bars.next_close:
+        bars.next_close = bars.amend_at
+
+
+cdef void _write(const bars_t* bars, const series_t* s, const window_t* w, bar_t* row) noexcept nogil:
+    memset(row, 0, sizeof(bar_t))
+    row.type = TYPE_BAR
+    row.flags = w.flags
+    if w.revision > 0:
+        row.flags |= FLAG_AMENDED
+    row.instrument = bars.instrument
+    row.ts_event = w.end
+    row.ts_recv = bars.closed_at
+    row.start = w.start
+    row.interval = s.interval
+    row.open_px = w.open_px if w.fields & UPDATES_LAST else NO_PX
+    row.close_px = w.close_px if w.fields & UPDATES_LAST else NO_PX
+    row.high_px = w.high_px
+    row.low_px = w.low_px
+    if not w.fields & UPDATES_RANGE:
+        row.high_px = max(row.open_px, row.close_px)
+        row.low_px = min(row.open_px, row.close_px)
+    row.volume = w.volume
+    row.notional_lo = w.notional_lo
+    row.notional_hi = w.notional_hi
+    row.trades = w.trades
+    row.revision = w.revision
+
+
+cdef void _publish(bars_t* bars, series_t* s, window_t* w, bars_out_t* out) noexcept nogil:
+    cdef int64_t capacity
+    cdef void* rows
+    s.pending -= 1
+    if s.last == w:
+        s.last = NULL
+    if not w.published and not w.fields & UPDATES_LAST:
+        bars.unpriced += w.trades
+    w.published = True
+    w.amended = False
+    if not w.fields & UPDATES_LAST and w.revision == 0:
+        return                                          # no valid trade, no bar
+    if out.n == out.capacity:
+        capacity = max(out.capacity * 2, 64)
+        rows = realloc(out.rows, capacity * sizeof(bar_t))
+        if rows == NULL:
+            out.failed = True
+            return
+        out.rows = <bar_t*>rows
+        out.capacity = capacity
+    _write(bars, s, w, &out.rows[out.n])
+    out.n += 1
+    w.revision += 1
+
+
+cdef bint _bounds(const bars_t* bars, const series_t* s, int64_t ts, int64_t* start, int64_t* end) noexcept nogil:
+    cdef int64_t low = 0, high = bars.session_count, middle, opening
+    if not s.anchored:
+        start[0] = ts - ts % s.interval
+        end[0] = start[0] + s.interval
+        return True
+    while low < high:                                   # the first session that begins after ts
+        middle = (low + high) >> 1
+        if bars.sessions[2 * middle] <= ts:
+            low = middle + 1
+        else:
+            high = middle
+    if low == 0 or ts >= bars.sessions[2 * low - 1]:
+        return False
+    opening = bars.sessions[2 * low - 2]
+    start[0] = opening + (ts - opening) // s.interval * s.interval
+    end[0] = min(start[0] + s.interval, bars.sessions[2 * low - 1])
+    return True
+
+
+cdef window_t* _insert(bars_t* bars, series_t* s, uint32_t i, bars_out_t* out) noexcept nogil:
+    # A blank window as the i-th oldest, or NULL where that would only push itself out.
+    cdef window_t* w
+    cdef uint32_t k
+    if s.count == s.size:
+        if i == 0:
+            return NULL
+        w = _window(s, 0)
+        if not w.published or w.amended:
+            _publish(bars, s, w, out)                   # nobody closed it in time: never lost
+        s.forgotten = w.end
+        s.first = (s.first + 1) & (s.size - 1)
+        s.count -= 1
+        i -= 1
+    for k in range(s.count, i, -1):
+        _window(s, k)[0] = _window(s, k - 1)[0]
+    s.count += 1
+    w = _window(s, i)
+    memset(w, 0, sizeof(window_t))
+    return w
+
+
+cdef window_t* _find(bars_t* bars, series_t* s, int64_t ts, bars_out_t* out) noexcept nogil:
+    # The window of a time, made where there is none; NULL: none can be. `out` NULL: do not make one.
+    cdef int64_t start, end
+    cdef uint32_t i = s.count
+    cdef window_t* w
+    if not _bounds(bars, s, ts, &start, &end):
+        if out != NULL:
+            bars.outside += 1
+        return NULL
+    while i > 0 and _window(s, i - 1).start > start:
+        i -= 1
+    if i > 0 and _window(s, i - 1).start == start:
+        return _window(s, i - 1)
+    w = _insert(bars, s, i, out) if out != NULL and end > s.forgotten else NULL
+    if w == NULL:
+        bars.too_late += 1
+        return NULL
+    w.start = start
+    w.end = end
+    w.flags = FLAG_GAP if start < bars.gap_to else 0
+    s.pending += 1
+    if bars.next_close == 0 or end + bars.grace < bars.next_close:
+        bars.next_close = end + bars.grace
+    return w
+
+
+# ---------------------------------------------------------------------------------------------------- trades
+cdef void _add_slow(bars_t* bars, series_t* s, const trade_t* trade, uint8_t fields, i128 notional, bars_out_t* out) noexcept nogil:
+    # The first trade of a window, a late one, or one that may not change everything.
+    cdef window_t* w = s.last
+    cdef window_t* newest
+    if w == NULL or trade.ts_event < w.start or trade.ts_event >= w.end:
+        w = _find(bars, s, trade.ts_event, out)
+        if w == NULL:
+            return
+        newest = _window(s, s.count - 1)
+        s.last = newest if not newest.published else NULL
+    _price(w, trade.ts_event, trade.px, fields)
+    if fields & UPDATES_VOLUME:
+        _sum(bars, w, trade.qty, notional)
+    w.trades += 1
+    w.flags |= trade.flags & INHERITED
+    if w.end + bars.grace <= bars.closed_at:
+        w.flags |= FLAG_LATE
+    _changed(bars, s, w)
+
+
+cdef inline void _keep(bars_t* bars, const trade_t* trade, uint8_t fields) noexcept nogil:
+    cdef kept_t* kept
+    if bars.kept_size > 0:
+        kept = &bars.kept[bars.kept_count & (bars.kept_size - 1)]
+        kept.ts = trade.ts_event
+        kept.px = trade.px
+        kept.qty = trade.qty
+        kept.trade_id = trade.trade_id
+        kept.exchange = trade.exchange
+        kept.fields = fields
+        kept.live = True
+        bars.kept_count += 1
+
+
+cdef void bars_trade(bars_t* bars, const trade_t* trade, bars_out_t* out) noexcept nogil:
+    cdef uint8_t fields = UPDATES_ALL
+    cdef int64_t ts = trade.ts_event, px = trade.px
+    cdef i128 notional
+    cdef series_t* s
+    cdef window_t* w
+    cdef uint32_t k
+    if trade.conditions != 0 or trade.flags & FLAG_INELIGIBLE:
+        fields = trade_fields(bars.rules, trade)
+    if ts < 0 or ts > FARTHEST or trade.qty <= 0 or px == NO_PX:
+        bars.refused += 1
+        return
+    if fields == 0:
+        return
+    notional = <i128>px * trade.qty
+    _keep(bars, trade, fields)
+    for k in range(bars.intervals):
+        s = &bars.series[k]
+        w = s.last
+        if (likely(w != NULL, True) and likely(ts >= w.close_ts and ts < w.end, True)
+                and likely((fields & w.fields) == UPDATES_ALL, True)):
+            w.high_px = px if px > w.high_px else w.high_px
+            w.low_px = px if px < w.low_px else w.low_px
+            w.close_px = px
+            w.close_ts = ts
+            _sum(bars, w, trade.qty, notional)
+            w.trades += 1
+            w.flags |= trade.flags & INHERITED
+        else:
+            _add_slow(bars, s, trade, fields, notional, out)
+    if trade.flags & FLAG_BACKFILLED and trade.flags & FLAG_LAST:
+        _heal(bars)
+
+
+cdef kept_t* _recall(bars_t* bars, const trade_t* trade) noexcept nogil:
+    cdef uint64_t n = bars.kept_count if bars.kept_count < bars.kept_size else bars.kept_size
+    cdef uint64_t i
+    cdef kept_t* kept
+    for i in range(1, n + 1):
+        kept = &bars.kept[(bars.kept_count - i) & (bars.kept_size - 1)]
+        if (kept.live and kept.trade_id == trade.trade_id and kept.px == trade.px and kept.qty == trade.qty
+                and kept.exchange == trade.exchange and (trade.trade_id != 0 or kept.ts == trade.ts_event)):
+            return kept
+    return NULL
+
+
+cdef void _price_again(bars_t* bars, window_t* w) noexcept nogil:
+    # Open, high, low and close from the trades that are still known, if those are all of the window.
+    cdef uint64_t n = bars.kept_count if bars.kept_count < bars.kept_size else bars.kept_size
+    cdef uint64_t i
+    cdef uint32_t known = 0
+    cdef window_t fresh
+    cdef kept_t* kept
+    memset(&fresh, 0, sizeof(window_t))
+    for i in range(n, 0, -1):
+        kept = &bars.kept[(bars.kept_count - i) & (bars.kept_size - 1)]
+        if kept.live and w.start <= kept.ts < w.end:
+            _price(&fresh, kept.ts, kept.px, kept.fields)
+            known += 1
+    if known != w.trades:
+        bars.inexact += 1
+        w.flags |= FLAG_GAP
+        return
+    w.fields = fresh.fields
+    w.open_px, w.open_ts = fresh.open_px, fresh.open_ts
+    w.close_px, w.close_ts = fresh.close_px, fresh.close_ts
+    w.high_px, w.low_px = fresh.high_px, fresh.low_px
+
+
+cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil:
+    cdef kept_t* kept = _recall(bars, trade)
+    cdef window_t* w
+    cdef uint32_t k
+    if kept == NULL:
+        bars.unmatched += 1
+        return
+    kept.live = False
+    for k in range(bars.intervals):
+        w = _find(bars, &bars.series[k], kept.ts, NULL)
+        if w == NULL:
+            continue
+        w.trades -= 1
+        w.flags |= FLAG_CORRECTED
+        if kept.fields & UPDATES_VOLUME:
+            _sum(bars, w, -kept.qty, -(<i128>kept.px * kept.qty))
+        if kept.fields & ~UPDATES_VOLUME and (
+                kept.px == w.high_px or kept.px == w.low_px or kept.ts == w.open_ts or kept.ts == w.close_ts):
+            _price_again(bars, w)
+        _changed(bars, &bars.series[k], w)
+
+
+# ---------------------------------------------------------------------------------------------------- gaps and time
+cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil:
+    cdef int64_t end = gap.to_ts if gap.to_ts != 0 else gap.ts_event
+    cdef int64_t begin = gap.from_ts if gap.from_ts != 0 else end
+    cdef uint32_t k, i
+    cdef window_t* w
+    for k in range(bars.intervals):
+        for i in range(bars.series[k].count):
+            w = _window(&bars.series[k], i)
+            if not w.published or (w.start < end and w.end > begin):
+                w.flags |= FLAG_GAP
+                _changed(bars, &bars.series[k], w)
+    bars.gap_to = max(bars.gap_to, end)
+
+
+cdef void _heal(bars_t* bars) noexcept nogil:
+    cdef uint32_t k, i
+    cdef window_t* w
+    for k in range(bars.intervals):
+        for i in range(bars.series[k].count):
+            w = _window(&bars.series[k], i)
+            if w.flags & FLAG_GAP:
+                w.flags &= <uint16_t>~FLAG_GAP
+                _changed(bars, &bars.series[k], w)
+    bars.gap_to = 0
+
+
+cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil:
+    # Publishes every window whose end + grace has come, and the amended ones after a grace of their own.
+    cdef uint32_t k, i
+    cdef int64_t due
+    cdef bint amend = bars.amend_at != 0 and bars.amend_at <= at
+    cdef series_t* s
+    cdef window_t* w
+    if at > bars.closed_at:
+        bars.closed_at = at
+    if bars.next_close == 0 or at < bars.next_close:
+        return
+    bars.next_close = 0
+    if amend:
+        bars.amend_at = 0
+    for k in range(bars.intervals):
+        s = &bars.series[k]
+        if s.pending == 0:
+            continue
+        for i in range(s.count):
+            w = _window(s, i)
+            if w.published and not w.amended:
+                continue
+            due = bars.amend_at if w.published else w.end + bars.grace
+            if (amend and w.published) or (not w.published and due <= at):
+                _publish(bars, s, w, out)
+            elif bars.next_close == 0 or due < bars.next_close:
+                bars.next_close = due
+
+
+cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals, uint32_t n, int64_t grace, uint32_t keep, uint32_t keep_trades) noexcept nogil:
+    cdef uint32_t k, size = 2, kept = 1
+    memset(bars, 0, sizeof(bars_t))
+    while size < keep:
+        size *= 2
+    while kept < keep_trades:
+        kept *= 2
+    bars.instrument = instrument
+    bars.grace = grace
+    bars.rules = _rules
+    for k in range(n):
+        bars.series[k].interval = intervals[k]
+        bars.series[k].size = size
+        bars.series[k].windows = <window_t*>calloc(size, sizeof(window_t))
+        if bars.series[k].windows == NULL:
+            return False
+        bars.intervals += 1
+    if keep_trades > 0:
+        bars.kept = <kept_t*>calloc(kept, sizeof(kept_t))
+        bars.kept_size = kept
+    return keep_trades == 0 or bars.kept != NULL
+
+
+cdef void bars_free(bars_t* bars) noexcept nogil:
+    cdef uint32_t k
+    for k in range(bars.intervals):
+        free(bars.series[k].windows)
+    free(bars.kept)
+
+
+# ---------------------------------------------------------------------------------------------------- Python
+cdef object take_rows(bars_out_t* out):
+    cdef unsigned char[::1] raw
+    if out.failed:
+        raise MemoryError("no memory for more bars: some were lost")
+    rows = np.empty(out.n, bar_dtype)
+    if out.n > 0:
+        raw = rows.view(np.uint8)
+        memcpy(&raw[0], out.rows, out.n * sizeof(bar_t))
+        out.n = 0
+    return rows
+
+
+cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1:
+    cdef int64_t[MOST_INTERVALS] wanted
+    cdef uint32_t n = 0
+    if not 0 < len(intervals) <= MOST_INTERVALS:
+        raise ValueError(f"between one and {MOST_INTERVALS} intervals, not {len(intervals)}")
+    for interval in intervals:
+        if not 0 < interval <= FARTHEST:
+            raise ValueError(f"an interval is above 0 ns, not {interval}")
+        wanted[n] = interval
+        n += 1
+    if grace < 0:
+        raise ValueError(f"a grace is 0 ns or more, not {grace}")
+    if not bars_init(bars, instrument, wanted, n, grace, keep, keep_trades):
+        bars_free(bars)
+        bars.intervals = 0
+        bars.kept = NULL
+        raise MemoryError("no memory for bars")
+    return 0
+
+
+cdef object set_sessions(bars_t* bars, boundaries, anchored):
+    # The array to keep alive, or None.
+    cdef const int64_t[::1] edges
+    cdef uint32_t k
+    if boundaries is None:
+        if anchored:
+            raise ValueError("anchored intervals need boundaries")
+        return None
+    array = np.ascontiguousarray(boundaries, np.int64).reshape(-1)
+    if len(array) % 2 or np.any(np.diff(array) < 0) or np.any(np.diff(array)[::2] == 0):
+        raise ValueError("boundaries are start, end, start, end ... ascending, ns UTC, no session empty")
+    edges = array
+    bars.sessions = &edges[0] if len(array) > 0 else NULL
+    bars.session_count = len(array) // 2
+    for k in range(bars.intervals):
+        interval = bars.series[k].interval
+        bars.series[k].anchored = interval in anchored or interval >= DAY or DAY % interval != 0
+    return array
+
+
+cdef object forming_rows(const bars_t* bars):
+    cdef bars_out_t out
+    cdef uint32_t k, i
+    cdef window_t* w
+    rows = []
+    cdef bar_t row
+    memset(&out, 0, sizeof(bars_out_t))
+    for k in range(bars.intervals):
+        for i in range(bars.series[k].count):
+            w = _window(&bars.series[k], i)
+            if not w.published and w.fields & UPDATES_LAST:
+                _write(bars, &bars.series[k], w, &row)
+                rows.append((<char*>&row)[:sizeof(bar_t)])
+    return np.frombuffer(b"".join(rows), bar_dtype)
+
+
+cdef dict bars_counters(const bars_t* bars):
+    return {
+        "refused": bars.refused, "too_late": bars.too_late, "outside": bars.outside, "unmatched": bars.unmatched,
+        "inexact": bars.inexact, "unpriced": bars.unpriced, "overflowed": bars.overflowed,
+    }
+
+
+cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, bars_out_t* out) noexcept nogil:
+    cdef Py_ssize_t i, trades = 0
+    cdef uint16_t kind
+    for i in range(n):
+        kind = records[i].header.type
+        if kind == TYPE_TRADE:
+            bars_trade(bars, &records[i].trade, out)
+            trades += 1
+        elif kind == TYPE_TIMER:
+            if records[i].timer.clock == CLOCK_VENUE:
+                bars_close(bars, records[i].timer.at, out)
+        elif kind == TYPE_TRADE_CANCEL:
+            bars_cancel(bars, &records[i].trade)
+        elif kind == TYPE_GAP:
+            bars_gap(bars, &records[i].gap)
+    return trades
+
+
+@cython.final
+cdef class BarAggregator:
+    """Bars of one instrument over several intervals (ns) at once.
+
+    A bar covers start <= ts_event < start + interval and is published by `close(at)` when its end + grace (ns) has come, not by the
+    next trade; a window without a trade that may set open and close is no bar. The last `keep` windows of each interval take late
+    trades and are published again with revision + 1; older ones are counted as too late. The last `keep_trades` trades can be taken
+    back: volume, notional and count exactly; prices exactly where all other trades of the window are among them, else the bar is
+    flagged GAP and counted as inexact; a window left without trades is published with trades 0 and NO_PX.
+    Windows start at multiples of the interval since the epoch; with `boundaries` (start, end, start, end ... of sessions, ns UTC)
+    intervals that do not divide a day, those of a day or more, and those in `anchored` start with the session and end with it.
+    `rules`: letter -> BarField of what a sale condition lets a trade change; letters that are not there change everything.
+    Trades with a negative time, no quantity or no price are refused and counted. Raises ValueError for arguments out of range.
+    """
+
+    def __cinit__(self, intervals, *, int64_t grace=0, uint32_t keep=16, uint32_t keep_trades=256, boundaries=None, anchored=(),
+                  rules=None, uint32_t instrument=0):
+        start_bars(&self.bars, instrument, intervals, grace, keep, keep_trades)
+        self.boundaries = set_sessions(&self.bars, boundaries, anchored)
+        if rules is not None:
+            fill_rules(self.own_rules, rules)
+            self.bars.rules = self.own_rules
+
+    def __dealloc__(self):
+        bars_free(&self.bars)
+        free(self.out.rows)
+
+    def apply(self, records) -> int:
+        """Take in 64-byte records without the GIL, return how many were trades: TRADE, TRADE_CANCEL, GAP, venue TIMER (closes)."""
+        cdef Py_buffer view
+        cdef Py_ssize_t n = open_records(records, &view, sizeof(market_t))
+        try:
+            with nogil:
+                n = _apply_all(&self.bars, <const market_t*>view.buf, n, &self.out)
+        finally:
+            PyBuffer_Release(&view)
+        return n
+
+    def close(self, int64_t at) -> None:
+        """Publish every bar whose end + grace is at or before `at`, venue ns."""
+        bars_close(&self.bars, at, &self.out)
+
+    def take(self):
+        """The bars published since the last call, as an array of bar_dtype."""
+        return take_rows(&self.out)
+
+    def forming(self):
+        """The bars not yet published, as they stand."""
+        return forming_rows(&self.bars)
+
+    @property
+    def next_close(self) -> int:
+        """Venue ns at which `close` has something to publish; 0 = nothing waits."""
+        return self.bars.next_close
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """refused: bad trades; too_late, outside: an interval that had no window for a trade; unmatched: cancels of unknown trades;
+        inexact: bars whose prices may contain a cancelled trade; unpriced: trades in windows without a price; overflowed: volumes
+        beyond 64 bits.
+        """
+        return bars_counters(&self.bars)

@@ -1,0 +1,48 @@
+"""Market records in, until a callback is due: book, bars and references of every instrument, by instrument id."""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from pyrt._core.bars cimport bars_out_t, bars_t
+from pyrt._core.book cimport book_t
+from pyrt._core.types cimport market_t, ref_t
+
+
+cdef enum:
+    MOST_INSTRUMENTS = 262144          # rows reserved for references; untouched ones cost no memory
+
+cdef enum:                             # due
+    DUE_RECORD = 1
+    DUE_BARS = 2
+
+
+cdef struct slot_t:
+    book_t* book                       # NULL: not added
+    bars_t* bars                       # NULL: no intervals
+    uint32_t wake                      # 1 << RecordType
+
+cdef struct pipeline_t:
+    slot_t* slots
+    ref_t* refs
+    int64_t* closes                    # next close of each slot, 0 = none
+    uint32_t capacity, top             # rows; above the highest id in use
+    uint32_t due
+    int64_t next_close                 # the earliest of `closes`
+    int64_t closed_at
+    const uint8_t* rules
+    bars_out_t out
+    uint64_t unknown                   # records of instruments that were not added, or of no known type
+
+
+cdef bint pipeline_record(pipeline_t* p, const market_t* record) noexcept nogil      # True: something is due
+cdef void pipeline_close(pipeline_t* p, int64_t at) noexcept nogil
+
+
+cdef class Pipeline:
+    cdef pipeline_t p
+    cdef uint8_t own_rules[256]
+    cdef int64_t grace
+    cdef object rows                   # all reserved references
+    cdef list boundaries               # arrays that bars point into
+    cdef bint running
+
+    cdef int _idle(self) except -1
+    cdef slot_t* _slot(self, uint32_t instrument) except NULL
