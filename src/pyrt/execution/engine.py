@@ -188,9 +188,7 @@ class ExecutionEngine:
             return
         buffered, self._buffer = self._buffer, []
         for update in buffered:
-            known = self._orders.find(update.order.cid, update.order.id) is not None
-            if known or update.ts >= floor:
-                self._reduce(update, step)
+            self._reduce(update, floor, step)
         self._canceller.on_snapshot(self._submitter, step)
         if not self._reconciler.recovered and self._reconciler.settled():
             self._recover(snapshot, step)
@@ -211,11 +209,13 @@ class ExecutionEngine:
     # -------------------------------------------------------------------------------------------- sightings
     def _on_update(self, update: TradeUpdate, step: Step) -> None:
         if self._reconciler.recovered:
-            self._reduce(update, step)
+            self._reduce(update, self._orders.opened_at, step)
         else:
             self._buffer.append(update)
 
-    def _reduce(self, update: TradeUpdate, step: Step) -> None:
+    def _reduce(self, update: TradeUpdate, floor: int, step: Step) -> None:
+        if update.ts < floor and self._orders.find(update.order.cid, update.order.id) is None:
+            return  # of somebody else's order that ended before this journal began: the opening position holds it
         try:
             self._observer.on_update(update, step)
         except ValueError as e:

@@ -83,22 +83,20 @@ class Observer:
         self.observe(order, seen, step, event=update.event, fresh=fresh)
 
     # -------------------------------------------------------------------------------------------- orders
-    def resolve(self, seen: VenueOrder, step: Step, *, base: int = 0) -> Order:
-        """The order that a venue order is: ours by cid, known by venue id, or adopted as external with `base` already counted."""
+    def resolve(self, seen: VenueOrder, step: Step) -> Order:
+        """The order that a venue order is: ours by cid, known by venue id, or adopted as external."""
         order = self._orders.find(seen.cid, seen.id)
         if order is None:
             self._tell_foreign(seen, step)
-            return self._adopt(seen, base, step)
+            return self._adopt(seen, self._before(seen), step)
         if order.external or order.venue_order_id == seen.id:
             return order
         if order.venue_order_id:
-            self._contradict(
-                step, "TWO_ORDERS", f"cid {order.cid} names two venue orders: {order.venue_order_id}, {seen.id}"
-            )
-            return self._adopt(seen, base, step)
+            self._contradict(step, "TWO_ORDERS", f"cid {order.cid} names two venue orders: {order.venue_order_id}, {seen.id}")
+            return self._adopt(seen, self._before(seen), step)
         if not self.same(order, seen):
             self._contradict(step, "CID_TAKEN", f"cid {order.cid} names another order at the venue: {seen.id}")
-            return self._adopt(seen, base, step)
+            return self._adopt(seen, self._before(seen), step)
         return order
 
     def same(self, order: Order, seen: VenueOrder) -> bool:
@@ -288,6 +286,12 @@ class Observer:
         """The quantity exponent of a symbol, known or not."""
         instrument = self._orders.instruments.get(symbol)
         return 9 if instrument is None else instrument.qty_exp
+
+    def _before(self, seen: VenueOrder) -> int:
+        """How much of a foreign order this journal does not count: the opening position holds what was filled before it."""
+        if self._orders.is_new or seen.created_at < self._orders.opened_at:
+            return _units(seen.filled_qty, self.exp_of(seen.symbol))
+        return 0
 
     def adopt_fill(self, fill: VenueFill, step: Step) -> Order:
         """The external order of an execution whose order the venue no longer lists: all that is known is what was filled."""

@@ -47,7 +47,7 @@ class Reconciler:
         self._failures = 0
         self._incomplete = 0  # snapshots in a row that left a fill missing
         self._rounds = 0
-        self._vanished: set[int] = set()
+        self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
         self._opening: object = None  # what the first snapshot of a new journal showed
 
     # -------------------------------------------------------------------------------------------- asking
@@ -119,7 +119,7 @@ class Reconciler:
             return False
         self._account(snapshot, step)
         floor = _NEVER if opening else self._orders.opened_at
-        listed = self._orders_seen(snapshot, opening, floor, step)
+        listed = self._orders_seen(snapshot, floor, step)
         self._unlisted(listed, asked, step)
         self.synced_at = snapshot.begun
         self._positions(snapshot, opening, step)
@@ -176,7 +176,7 @@ class Reconciler:
         if known is None or msgspec.structs.replace(known, ts=0) != msgspec.structs.replace(fact, ts=0):
             step.append(fact, Sync.SOON)
 
-    def _orders_seen(self, snapshot: VenueSnapshot, opening: bool, floor: int, step: Step) -> set[int]:
+    def _orders_seen(self, snapshot: VenueSnapshot, floor: int, step: Step) -> set[int]:
         """Fold in orders and fills: each order is found or adopted, its fills booked by ascending quantity, its state taken."""
         fills: dict[str, list[VenueFill]] = {}
         for fill in snapshot.fills:
@@ -184,7 +184,7 @@ class Reconciler:
         listed: set[int] = set()
         for seen in snapshot.orders:
             theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
-            _guard(step, seen.id, partial(self._fold, seen, theirs, opening, floor, listed, step))
+            _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
         for left in fills.values():
             theirs = [fill for fill in left if self._counts(fill, "", floor)]
             if theirs:
@@ -195,32 +195,16 @@ class Reconciler:
         """Whether a fill is of an order we know, or of somebody else's after this journal began to count."""
         return fill.ts >= floor or self._orders.find(cid_text, fill.order_id) is not None
 
-    def _fold(self, seen: VenueOrder, fills: list[VenueFill], opening: bool, floor: int, listed: set[int], step: Step) -> None:
-        order = self._orders.find(seen.cid, seen.id)
-        if order is None:
-            status = STATUS.get(seen.status, OrderStatus.ACCEPTED)
-            if status.is_final and not fills and not _is_ours(self._orders, seen):
-                return  # somebody else's, over, and nothing of it is ours to count
-            base = self._base(seen, fills, opening, floor)
-            order = self.observer.resolve(seen, step, base=base)
-        else:
-            order = self.observer.resolve(seen, step)
+    def _fold(self, seen: VenueOrder, fills: list[VenueFill], listed: set[int], step: Step) -> None:
+        over = STATUS.get(seen.status, OrderStatus.ACCEPTED).is_final
+        if over and not fills and not _is_ours(self._orders, seen) and self._orders.find(seen.cid, seen.id) is None:
+            return  # somebody else's, over, and nothing of it is ours to count
+        order = self.observer.resolve(seen, step)
         fresh = not order.venue_order_id
         for fill in sorted(fills, key=lambda fill: to_units(fill.cum_qty)):
             self.observer.on_activity(fill, order, step)
         self.observer.observe(order, seen, step, fresh=fresh)
         listed.add(order.number)
-
-    def _base(self, seen: VenueOrder, fills: list[VenueFill], opening: bool, floor: int) -> int:
-        """How much of a foreign order was filled before this journal began to count."""
-        exp = self.observer.exp_of(seen.symbol)
-        if opening:
-            return to_units(seen.filled_qty or "0", exp)
-        if seen.created_at >= floor:
-            return 0
-        if not fills:
-            return to_units(seen.filled_qty or "0", exp)
-        return min(to_units(fill.cum_qty, exp) - to_units(fill.qty, exp) for fill in fills)
 
     def _fold_unlisted(self, fills: list[VenueFill], step: Step) -> None:
         fills.sort(key=lambda fill: to_units(fill.cum_qty))
@@ -296,10 +280,11 @@ class Reconciler:
                 step.do(Lookup(number=order.number, cid=order.cid))
 
     def vanished(self, order: Order, step: Step) -> None:
-        """The venue does not know the cid of an order that it once showed: a contradiction to be read again, whole."""
-        if order.number not in self._vanished:
-            self._vanished.add(order.number)
+        """The venue denies an order that it showed: an answer older than that sight, or, twice after one sight, a contradiction."""
+        proved = self.observer.proved.get(order.number, 0)
+        if self._denied.get(order.number) == proved:
             step.alarm("critical", "VANISHED", f"the venue showed order {order.cid} and now denies it")
+        self._denied[order.number] = proved
         self.ask(step)
 
 
