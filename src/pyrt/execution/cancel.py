@@ -1,0 +1,189 @@
+"""Wishes that an order ends: single cancels, and sweeps that cancel a whole scope and verify that nothing is left."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from pyrt._core.types import format_units
+from pyrt.execution.orders import Order, Orders
+from pyrt.execution.step import Settings, Step
+from pyrt.execution.submit import Submitter
+from pyrt.model import CancelIntent, Intent, OrderChanged, OrderStatus
+from pyrt.ports import Cancel, CancelResult, Kill, Lookup, Stop, Sync
+
+STOPPED = "stop"
+_CLOSED = ("HALTED", "KILLED")
+
+
+class Wish(msgspec.Struct):
+    """That one order be cancelled."""
+
+    tries: int = 0
+    under_way: bool = False
+    asked: int = 0  # mono of the last DELETE
+
+
+class Canceller:
+    """Cancels until the venue proves an end; a wish for an order of unknown fate waits until it is found."""
+
+    def __init__(self, orders: Orders, settings: Settings, ask: Callable[[Step], None]) -> None:
+        self._orders = orders
+        self._settings = settings
+        self._ask = ask
+        self.wishes: dict[int, Wish] = {}
+        self.sweeps: dict[str, int] = {}  # scope, or STOPPED -> snapshots in a row that showed nothing left
+        self._blocked: set[str] = set()  # scopes that a Kill closed before its fact came
+        self.stopped = False
+
+    # -------------------------------------------------------------------------------------------- who is barred
+    def halted(self, scope: str) -> bool:
+        """Whether a scope's latch is at HALTED or above."""
+        return scope in self._blocked or self._orders.latches.get(scope) in _CLOSED
+
+    def barred(self, order: Order) -> bool:
+        """Whether nobody wants this order at the venue any more."""
+        if order.number in self.wishes:
+            return True
+        if order.external:
+            return False
+        return self.bars(order) != ""
+
+    def bars(self, wanted: Order | Intent) -> str:
+        """The scope that is closed for an order or an intent; "" where none is."""
+        if self.stopped and not wanted.reduce_only:
+            return STOPPED
+        return next((scope for scope in _scopes(wanted) if self.halted(scope)), "")
+
+    # -------------------------------------------------------------------------------------------- single orders
+    def on_intent(self, intent: CancelIntent, submitter: Submitter, step: Step) -> None:
+        """Cancel the order that an intent names; one that is final already stays so."""
+        number = self._orders.by_source.get((intent.strategy, intent.source))
+        if intent.venue_order_id:
+            number = self._orders.by_venue_id.get(intent.venue_order_id)
+        order = self._orders.by_number.get(number) if number is not None else None
+        if order is None:
+            name = intent.venue_order_id or f"{intent.strategy}/{intent.source}"
+            step.alarm("warning", "NO_SUCH_ORDER", f"nothing to cancel: no order {name}")
+        elif order.is_open:
+            self.want(order, submitter, step)
+
+    def want(self, order: Order, submitter: Submitter, step: Step) -> None:
+        """Cancel an open order now, or as soon as it is known where it is."""
+        if not submitter.drop(order, "cancelled before it was sent", step):
+            self.wishes.setdefault(order.number, Wish())
+            self.press(order, step)
+
+    def press(self, order: Order, step: Step) -> None:
+        """Send the DELETE of an unwanted working order, unless one is under way or was answered a moment ago."""
+        if not order.working or not self.barred(order):
+            return
+        wish = self.wishes.setdefault(order.number, Wish())
+        pause = self._settings.backoff[min(wish.tries, len(self._settings.backoff)) - 1] if wish.tries else 0
+        if wish.under_way or (wish.tries and step.now.mono < wish.asked + pause):
+            return
+        if order.status is not OrderStatus.PENDING_CANCEL:
+            fact = OrderChanged(
+                number=order.number,
+                status=OrderStatus.PENDING_CANCEL,
+                venue_order_id=order.venue_order_id,
+                filled_qty=order.filled,
+                ts=step.now.venue,
+                tries=order.tries,
+            )
+            step.append(fact, Sync.SOON)
+        wish.tries, wish.under_way, wish.asked = wish.tries + 1, True, step.now.mono
+        symbol = self._orders.instruments[order.instrument].symbol
+        step.do(Cancel(number=order.number, venue_order_id=order.venue_order_id, symbol=symbol))
+
+    def on_result(self, result: CancelResult, step: Step) -> None:
+        """A DELETE was answered: wait for the stream, look where it was refused, try again where it was lost."""
+        order, wish = self._orders.by_number.get(result.number), self.wishes.get(result.number)
+        if order is None or wish is None:
+            return
+        wish.under_way = False
+        if not order.is_open:
+            self.wishes.pop(result.number)
+            return
+        if result.http in (404, 422):
+            step.do(Lookup(number=order.number, cid=order.cid))
+        backoff = self._settings.backoff
+        step.wake(f"cancel.{order.number}", backoff[min(wish.tries, len(backoff)) - 1])
+
+    def on_retry(self, number: int, step: Step) -> None:
+        """The wait before another DELETE is over."""
+        order = self._orders.by_number.get(number)
+        if order is not None:
+            self.press(order, step)
+
+    def seen(self, order: Order, step: Step) -> None:
+        """The venue showed an order."""
+        if order.is_open:
+            self.press(order, step)
+        else:
+            self.wishes.pop(order.number, None)
+
+    def refused(self, order: Order) -> None:
+        """The venue would not cancel it: a single wish ends here, a latch keeps pressing."""
+        self.wishes.pop(order.number, None)
+
+    # -------------------------------------------------------------------------------------------- scopes
+    def on_kill(self, kill: Kill, submitter: Submitter, step: Step) -> None:
+        """Close a scope: nothing is sent for it any more, everything working is cancelled and verified gone."""
+        if kill.level in _CLOSED:
+            self._blocked.add(kill.scope)
+            self._sweep(kill.scope, submitter, step)
+
+    def on_stop(self, stop: Stop, submitter: Submitter, step: Step) -> None:
+        """Cancel entries; orders that only reduce stay."""
+        self.stopped = True
+        self._sweep(STOPPED, submitter, step)
+
+    def on_resume(self, scope: str) -> None:
+        """A human opened a latch."""
+        self._blocked.discard(scope)
+        self.sweeps.pop(scope, None)
+
+    def resume_sweeps(self, submitter: Submitter, step: Step) -> None:
+        """After a restart: what a latch covers is still to be cancelled."""
+        for scope, level in self._orders.latches.items():
+            if level in _CLOSED:
+                self._sweep(scope, submitter, step)
+
+    def on_snapshot(self, submitter: Submitter, step: Step) -> None:
+        """Verify the sweeps. An order counts as left until the venue's word or a proof of absence makes it final."""
+        for scope in list(self.sweeps):
+            left = [order for order in self._orders.open.values() if not order.external and self._covers(scope, order)]
+            self.sweeps[scope] = 0 if left else self.sweeps[scope] + 1
+            for order in left:
+                self.want(order, submitter, step)
+            if self.sweeps[scope] >= 2:
+                del self.sweeps[scope]
+                step.alarm("info", "SWEPT", f"{scope}: no open order left, verified twice")
+                self._tell_foreign(step)
+        if self.sweeps:
+            step.wake("sweep", self._settings.snapshot_gap)
+
+    def _sweep(self, scope: str, submitter: Submitter, step: Step) -> None:
+        self.sweeps[scope] = 0
+        for order in list(self._orders.open.values()):
+            if not order.external and self._covers(scope, order):
+                self.want(order, submitter, step)
+        self._ask(step)
+        step.wake("sweep", self._settings.snapshot_gap)
+
+    def _covers(self, scope: str, order: Order) -> bool:
+        if scope == STOPPED:
+            return not order.reduce_only
+        return scope in _scopes(order)
+
+    def _tell_foreign(self, step: Step) -> None:
+        foreign = [order for order in self._orders.open.values() if order.external]
+        if foreign:
+            leaves = format_units(sum(order.qty - order.filled for order in foreign))
+            step.alarm(
+                "warning", "EXTERNAL_LEFT", f"{len(foreign)} open orders ({leaves} units) are not this journal's: left alone"
+            )
+
+
+def _scopes(order: Order | Intent) -> tuple[str, str, str, str]:
+    return ("system", "account", f"strategy:{order.strategy}", f"instrument:{order.instrument}")

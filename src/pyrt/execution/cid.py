@@ -1,0 +1,49 @@
+"""The client_order_id: a function of the journal and of the intent's place in it, the same in every retry, process and life."""
+
+import re
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nobody misreads one
+_VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
+_PRIME = 1021  # below 32 * 32: two letters hold a remainder
+_WEIGHT = 10  # a primitive root of the prime: no two places of a cid weigh the same
+_SHAPE = re.compile(r"p1-([0-9A-Za-z]{8})-([0-9a-z]{1,13})-([0-9a-z]{2})")
+
+
+def cid(journal_id: str, number: int) -> str:
+    """`p1-<journal id>-<number in base 32>-<check>`, at most 48 characters. Raises ValueError for a foreign id or number."""
+    if not re.fullmatch(r"[0-9A-Za-z]{8}", journal_id) or not 0 < number < 1 << 64:
+        raise ValueError(f"no cid for journal {journal_id!r} and number {number}")
+    body = f"p1-{journal_id}-{_base32(number)}"
+    return f"{body}-{_check(body)}"
+
+
+def parse_cid(text: str) -> tuple[str, int] | None:
+    """(journal id, number) of a cid that `cid` made; None for any other text, one wrong or swapped character included."""
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        return None
+    journal_id, digits, _ = match.groups()
+    number = 0
+    for digit in digits:
+        if digit not in _VALUE:
+            return None
+        number = number * 32 + _VALUE[digit]
+    if not 0 < number < 1 << 64 or cid(journal_id, number) != text:
+        return None
+    return journal_id, number
+
+
+def _base32(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 32)
+        digits = ALPHABET[digit] + digits
+    return digits
+
+
+def _check(body: str) -> str:
+    remainder = 0
+    for character in body:
+        remainder = (remainder * _WEIGHT + ord(character)) % _PRIME
+    high, low = divmod(remainder * _WEIGHT % _PRIME, 32)
+    return ALPHABET[high] + ALPHABET[low]

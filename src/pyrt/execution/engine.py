@@ -1,0 +1,282 @@
+"""The execution engine: approvals in, orders that exist once at the venue, and the facts that prove it."""
+
+from collections import deque
+from collections.abc import Mapping
+
+from pyrt.clock import Now
+from pyrt.execution.cancel import Canceller
+from pyrt.execution.observe import Observer
+from pyrt.execution.orders import Order, Orders
+from pyrt.execution.reconcile import Reconciler
+from pyrt.execution.step import Settings, Step
+from pyrt.execution.submit import Submitter
+from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, OrderChanged, OrderStatus, Recovered
+from pyrt.ports import (
+    Append,
+    CancelResult,
+    Command,
+    Event,
+    Found,
+    Kill,
+    LookupResult,
+    QueryFailed,
+    Resume,
+    Start,
+    Stop,
+    StreamState,
+    SubmitResult,
+    Sync,
+    TimerFired,
+    TradeUpdate,
+    VenueSnapshot,
+)
+
+_PREFIX = "execution."
+_GONE = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
+
+
+class ExecutionEngine:
+    """Owns the life of every order. Pure: `on` decides, `apply` folds facts; neither reads a clock or a socket.
+
+    A fact that `on` decides is folded in at once, so that the rest of the same event sees it; when the session then applies it to
+    every component, the engine knows it as its own and does not fold it twice.
+    """
+
+    def __init__(self, journal_id: str, instruments: Instruments, *, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._orders = Orders(journal_id, instruments, self._settings.valid_for)
+        self._reconciler = Reconciler(self._orders, self._settings)
+        self._observer = Observer(self._orders, self._found, self._reconciler.ask)
+        self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask)
+        self._submitter = Submitter(self._orders, self._observer, self._settings, self._canceller.barred, self._canceller.bars)
+        self._reconciler.observer, self._reconciler.submitter = self._observer, self._submitter
+        self._own: deque[Fact] = deque()  # decided here, not yet come back through apply
+        self._buffer: list[TradeUpdate] = []  # the stream until the first snapshot is folded in
+        self._started = False
+        self._streaming = False
+
+    # -------------------------------------------------------------------------------------------- views
+    @property
+    def orders(self) -> Mapping[int, Order]:
+        """Every order of this journal, by number."""
+        return self._orders.by_number
+
+    def open_orders(self) -> list[Order]:
+        """The orders that are not final, by number."""
+        return [self._orders.open[number] for number in sorted(self._orders.open)]
+
+    def order_of(self, strategy: int, source: int) -> Order | None:
+        """The order of an intent."""
+        number = self._orders.by_source.get((strategy, source))
+        return None if number is None else self._orders.by_number[number]
+
+    @property
+    def epoch(self) -> int:
+        """The last risk epoch that was granted."""
+        return self._orders.epoch
+
+    @property
+    def recovered(self) -> bool:
+        """Whether recovery ended, so that approvals are accepted."""
+        return self._reconciler.recovered
+
+    @property
+    def unresolved(self) -> int:
+        """Orders whose fate at the venue is open."""
+        return sum(1 for order in self._orders.open.values() if order.status is OrderStatus.UNKNOWN)
+
+    @property
+    def unexplained(self) -> Mapping[int, int]:
+        """Instrument -> quantity units that the venue has beyond what the fills explain."""
+        return self._reconciler.unexplained
+
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """Instrument -> signed quantity units that fills and adjustments sum to; flat ones are absent."""
+        return self._orders.positions
+
+    @property
+    def sweeping(self) -> bool:
+        """Whether a kill or a stop is not yet verified."""
+        return bool(self._canceller.sweeps)
+
+    @property
+    def strange(self) -> Mapping[str, int]:
+        """Words of the venue that its protocol does not have, counted."""
+        return self._observer.strange
+
+    def state_digest(self) -> str:
+        """A hash of all durable state: equal for equal journals, live and replayed."""
+        return self._orders.digest()
+
+    # -------------------------------------------------------------------------------------------- the two verbs
+    def apply(self, fact: Fact) -> None:
+        """Fold in a journaled fact."""
+        if self._own and self._own[0] == fact:
+            self._own.popleft()
+        else:
+            self._orders.apply(fact)
+
+    def on(self, event: Event, now: Now) -> list[Command]:
+        """Decide about one event."""
+        self._own.clear()
+        step = Step(now, self._decide)
+        try:
+            self._dispatch(event, step)
+        except ValueError as e:
+            step.alarm("critical", "UNREADABLE", f"{type(event).__name__}: {e}")
+            self._reconciler.ask(step)
+        self._restore_replaced(step)
+        return step.commands
+
+    def _decide(self, fact: Fact) -> None:
+        self._orders.apply(fact)
+        self._own.append(fact)
+
+    def _dispatch(self, event: Event, step: Step) -> None:
+        match event:
+            case Approved():
+                self._submitter.on_approved(event, step, ready=self._reconciler.recovered)
+            case SubmitResult():
+                self._submitter.on_result(event, step)
+            case TradeUpdate():
+                self._on_update(event, step)
+            case LookupResult():
+                self._on_lookup(event, step)
+            case TimerFired():
+                self._on_timer(event, step)
+            case CancelIntent():
+                self._canceller.on_intent(event, self._submitter, step)
+            case CancelResult():
+                self._canceller.on_result(event, step)
+            case VenueSnapshot():
+                self._on_snapshot(event, step)
+            case QueryFailed():
+                self._reconciler.on_failed(event, step)
+            case StreamState():
+                self._on_stream(event, step)
+            case Kill():
+                self._canceller.on_kill(event, self._submitter, step)
+            case Resume():
+                self._canceller.on_resume(event.scope)
+            case Start():
+                self._on_start(event, step)
+            case Stop():
+                self._canceller.on_stop(event, self._submitter, step)
+            case _:  # intents and refusals are risk's; the clock's measure is the shell's
+                pass
+
+    # -------------------------------------------------------------------------------------------- start and the whole view
+    def _on_start(self, start: Start, step: Step) -> None:
+        self._started = True
+        if start.epoch > self._orders.epoch:
+            step.append(EpochOpened(epoch=start.epoch, ts=step.now.venue), Sync.BEFORE_ACT)
+        step.wake("poll", self._settings.poll_every)
+        step.wake("reconcile", self._settings.reconcile_every)
+        if self._streaming:
+            self._reconciler.ask(step)
+
+    def _on_stream(self, state: StreamState, step: Step) -> None:
+        if state.stream == "trading":
+            self._streaming = state.up
+            if state.up and self._started:
+                self._reconciler.ask(step)
+
+    def _on_snapshot(self, snapshot: VenueSnapshot, step: Step) -> None:
+        floor = snapshot.begun if self._orders.is_new else self._orders.opened_at
+        if not self._reconciler.on_snapshot(snapshot, step):
+            return
+        buffered, self._buffer = self._buffer, []
+        for update in buffered:
+            self._reduce(update, floor, step)
+        self._canceller.on_snapshot(self._submitter, step)
+        if not self._reconciler.recovered and self._reconciler.settled():
+            self._recover(snapshot, step)
+        self._reconciler.finish(step)
+
+    def _recover(self, snapshot: VenueSnapshot, step: Step) -> None:
+        self._reconciler.recovered = True
+        unexplained = len(self._reconciler.breaks)
+        if unexplained:
+            step.alarm("critical", "UNEXPLAINED", f"{unexplained} positions at the venue are not explained by fills")
+        self._canceller.resume_sweeps(self._submitter, step)
+        for order in list(self._orders.open.values()):
+            if order.status is OrderStatus.PENDING_CANCEL and not order.external:
+                self._canceller.want(order, self._submitter, step)
+        fact = Recovered(state_hash=self.state_digest(), unexplained=unexplained, ts=snapshot.begun)
+        step.append(fact, Sync.BEFORE_ACT)
+
+    # -------------------------------------------------------------------------------------------- sightings
+    def _on_update(self, update: TradeUpdate, step: Step) -> None:
+        if self._reconciler.recovered:
+            self._reduce(update, self._orders.opened_at, step)
+        else:
+            self._buffer.append(update)
+
+    def _reduce(self, update: TradeUpdate, floor: int, step: Step) -> None:
+        if update.ts < floor and self._orders.find(update.order.cid, update.order.id) is None:
+            return  # of somebody else's order that ended before this journal began: the opening position holds it
+        try:
+            self._observer.on_update(update, step)
+        except ValueError as e:
+            step.alarm("critical", "UNREADABLE", f"{update.event} of order {update.order.id}: {e}")
+            self._reconciler.ask(step)
+        if update.event == "order_cancel_rejected":
+            order = self._orders.find(update.order.cid, update.order.id)
+            if order is not None:
+                self._canceller.refused(order)
+
+    def _on_lookup(self, result: LookupResult, step: Step) -> None:
+        order = self._orders.by_number.get(result.number)
+        if order is None:
+            return
+        if result.number in self._submitter.attempts:
+            self._submitter.on_lookup(result, step)
+        elif result.found is Found.FOUND and result.order is not None:
+            self._observer.observe(self._observer.resolve(result.order, step), result.order, step)
+        elif result.found is Found.ABSENT and order.working:
+            self._reconciler.vanished(order, step)
+
+    def _found(self, order: Order, appeared: bool, step: Step) -> None:
+        """The venue showed an order: its fate is no longer open, and what nobody wants is cancelled."""
+        self._submitter.forget(order.number)
+        if appeared and order.is_open:
+            self._canceller.want(order, self._submitter, step)
+        self._canceller.seen(order, step)
+
+    # -------------------------------------------------------------------------------------------- time
+    def _on_timer(self, timer: TimerFired, step: Step) -> None:
+        if not timer.key.startswith(_PREFIX):
+            return
+        name, _, number = timer.key.removeprefix(_PREFIX).partition(".")
+        match name:
+            case "retry":
+                self._submitter.on_retry(int(number), step)
+            case "lookup":
+                self._submitter.on_look(int(number), step)
+            case "cancel":
+                self._canceller.on_retry(int(number), step)
+            case "snapshot":
+                self._reconciler.on_timer(step)
+            case "sweep":
+                if self._canceller.sweeps:
+                    self._reconciler.ask(step)
+            case "poll":
+                self._submitter.overdue(step)
+                self._reconciler.overdue(step)
+                if self._reconciler.recovered:
+                    self._reconciler.poll(step)
+                step.wake("poll", self._settings.poll_every)
+            case "reconcile":
+                if self._started and self._reconciler.recovered:
+                    self._reconciler.ask(step)
+                step.wake("reconcile", self._settings.reconcile_every)
+
+    def _restore_replaced(self, step: Step) -> None:
+        """A replacement that came to nothing leaves the order that it meant to change as it was."""
+        for command in list(step.commands):
+            if isinstance(command, Append) and isinstance(command.fact, OrderChanged) and command.fact.status in _GONE:
+                replaces = self._orders.by_number[command.fact.number].replaces
+                old = self._orders.by_number.get(replaces)
+                if old is not None and old.status is OrderStatus.PENDING_REPLACE:
+                    self._observer.restore(old, "the replacement was not made", step)

@@ -1,0 +1,386 @@
+"""What the venue shows, reduced to facts: sightings of orders, executions, orders of others, in any sequence and any number."""
+
+from collections.abc import Callable
+
+from pyrt._core.types import PX_SCALE, Side, to_units
+from pyrt.execution.cid import parse_cid
+from pyrt.execution.orders import Order, Orders
+from pyrt.execution.step import Step
+from pyrt.model import (
+    Defined,
+    ExternalSeen,
+    Filled,
+    Instrument,
+    OrderChanged,
+    OrderStatus,
+    OrderType,
+    PositionAdjusted,
+    TimeInForce,
+)
+from pyrt.ports import Sync, TradeUpdate, VenueFill, VenueOrder
+
+STATUS = {
+    "accepted": OrderStatus.ACCEPTED,
+    "pending_new": OrderStatus.ACCEPTED,
+    "accepted_for_bidding": OrderStatus.ACCEPTED,
+    "pending_review": OrderStatus.ACCEPTED,
+    "new": OrderStatus.ACCEPTED,
+    "calculated": OrderStatus.ACCEPTED,
+    "partially_filled": OrderStatus.PARTIAL,
+    "pending_cancel": OrderStatus.PENDING_CANCEL,
+    "pending_replace": OrderStatus.PENDING_REPLACE,
+    "held": OrderStatus.HELD,
+    "suspended": OrderStatus.SUSPENDED,
+    "stopped": OrderStatus.STOPPED,
+    "done_for_day": OrderStatus.DONE_FOR_DAY,
+    "filled": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+    "replaced": OrderStatus.REPLACED,
+}
+TYPES = {"market": OrderType.MARKET, "limit": OrderType.LIMIT, "stop": OrderType.STOP, "stop_limit": OrderType.STOP_LIMIT}
+TIFS = {"day": TimeInForce.DAY, "gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC, "fok": TimeInForce.FOK}
+FILLS = frozenset({"fill", "partial_fill"})
+CORRECTIONS = frozenset({"trade_bust", "trade_correct"})
+EVENTS = FILLS | CORRECTIONS | STATUS.keys() | {"order_cancel_rejected", "order_replace_rejected", "restated"}
+_ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)  # finals that say: the venue does not have it
+
+
+class Observer:
+    """Books each execution once, moves each order's status forward, adopts what is not ours."""
+
+    def __init__(self, orders: Orders, found: Callable[[Order, bool, Step], None], ask: Callable[[Step], None]) -> None:
+        self._orders = orders
+        self._found = found  # the venue showed this order (True: it was thought absent): stop asking, cancel it if unwanted
+        self._ask = ask  # something is missing: read the venue
+        self.proved: dict[int, int] = {}  # number -> mono of the last sighting
+        self.missing: dict[int, int] = {}  # number -> filled quantity that the venue told and no fill explains yet
+        self.held: dict[int, tuple[OrderStatus, VenueOrder]] = {}  # final states that wait for missing fills
+        self.pending: dict[int, dict[int, Filled]] = {}  # number -> cumulative quantity -> a fill whose predecessor is missing
+        self.trail: dict[int, set[int]] = {}  # instrument -> positions it had since the last snapshot was asked for
+        self.strange: dict[str, int] = {}  # unknown words of the venue -> count
+        self._seen_at: dict[int, int] = {}  # number -> the venue's updated_at of the newest sighting
+        self._told: set[str] = set()  # alarms that were given
+
+    # -------------------------------------------------------------------------------------------- the stream
+    def on_update(self, update: TradeUpdate, step: Step) -> None:
+        """Reduce one event of the trading stream. Raises ValueError for a number that cannot be read, before anything changed."""
+        if update.event not in EVENTS:
+            self._stray(f"event {update.event}", step)
+        seen = update.order
+        exp = self.instrument(seen.symbol, step).qty_exp
+        cum = _units(seen.filled_qty, exp)
+        is_fill = update.event in FILLS and update.price != "" and update.qty != ""
+        px, qty = (to_units(update.price, PX_SCALE), to_units(update.qty, exp)) if is_fill else (0, 0)
+        order = self.resolve(seen, step)
+        fresh = not order.venue_order_id
+        if is_fill:
+            self._book(order, seen.id, px, qty, cum, step, execution_id=update.execution_id, source="stream", ts=update.ts)
+        elif update.event in CORRECTIONS:
+            self._correct(order, update, exp, step)
+            return
+        self.observe(order, seen, step, event=update.event, fresh=fresh)
+
+    # -------------------------------------------------------------------------------------------- orders
+    def resolve(self, seen: VenueOrder, step: Step) -> Order:
+        """The order that a venue order is: ours by cid, known by venue id, or adopted as external."""
+        order = self._orders.find(seen.cid, seen.id)
+        if order is None:
+            self._tell_foreign(seen, step)
+            return self._adopt(seen, self._before(seen), step)
+        if order.external or order.venue_order_id == seen.id:
+            return order
+        if order.venue_order_id:
+            self._contradict(step, "TWO_ORDERS", f"cid {order.cid} names two venue orders: {order.venue_order_id}, {seen.id}")
+            return self._adopt(seen, self._before(seen), step)
+        if not self.same(order, seen):
+            self._contradict(step, "CID_TAKEN", f"cid {order.cid} names another order at the venue: {seen.id}")
+            return self._adopt(seen, self._before(seen), step)
+        return order
+
+    def same(self, order: Order, seen: VenueOrder) -> bool:
+        """Whether a venue order has the economics of our intent (a buy stop may come back as a stop-limit)."""
+        instrument = self._orders.instruments[order.instrument]
+        kind = TYPES.get(seen.type)
+        if order.type is OrderType.STOP and kind is OrderType.STOP_LIMIT:
+            kind, limit_px = OrderType.STOP, 0
+        else:
+            limit_px = _units(seen.limit_price, PX_SCALE)
+        theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), _units(seen.qty, instrument.qty_exp), limit_px)
+        ours = (instrument.symbol, order.side, order.type, order.tif, order.qty, order.limit_px)
+        return ours == theirs and order.stop_px == _units(seen.stop_price, PX_SCALE)
+
+    def observe(self, order: Order, seen: VenueOrder, step: Step, *, event: str = "", fresh: bool | None = None) -> None:
+        """Move an order to where a sighting proves it is; a final state waits until every fill the venue told is booked."""
+        number = order.number
+        fresh = not order.venue_order_id if fresh is None else fresh
+        status = STATUS.get(seen.status)
+        if status is None:
+            self._stray(f"status {seen.status}", step)
+            status = OrderStatus.ACCEPTED
+        filled = _units(seen.filled_qty, self._orders.instruments[order.instrument].qty_exp)
+        self.proved[number] = step.now.mono
+        if filled > order.filled:
+            self.missing[number] = max(filled, self.missing.get(number, 0))
+            self._ask(step)
+        appeared = order.status in _ABSENT or (fresh and order.status is OrderStatus.REJECTED and status is not order.status)
+        if appeared:
+            step.alarm("critical", "APPEARED", f"order {order.cid} was {order.status.name} and is {seen.status} at the venue")
+        if not self._stale(number, seen, status) or fresh or appeared:
+            self._move(order, seen, status, event, appeared, step)
+        self._found(order, appeared, step)
+
+    def restore(self, order: Order, reason: str, step: Step) -> None:
+        """Give an order back the state its fills prove, after a wish to cancel or replace it came to nothing."""
+        status = OrderStatus.PARTIAL if order.filled else OrderStatus.ACCEPTED
+        self._change(order, status, order.venue_order_id, order.filled, step, reason=reason)
+
+    def _stale(self, number: int, seen: VenueOrder, status: OrderStatus) -> bool:
+        newest = self._seen_at.get(number, 0)
+        self._seen_at[number] = max(newest, seen.updated_at)
+        return seen.updated_at < newest and not status.is_final
+
+    def _move(self, order: Order, seen: VenueOrder, status: OrderStatus, event: str, appeared: bool, step: Step) -> None:
+        incomplete = self.missing.get(order.number, 0) > order.filled
+        if status.is_final and incomplete and (order.is_open or appeared):
+            self.held[order.number] = (status, seen)
+            status = order.status if order.working else OrderStatus.ACCEPTED
+        target = _next(order, status, event, appeared)
+        if target is not order.status or not order.venue_order_id:
+            reason = event if target in (OrderStatus.REJECTED, OrderStatus.CANCELED, OrderStatus.EXPIRED) else ""
+            self._change(order, target, seen.id, _filled_at_least(order, seen, self._orders), step, reason=reason)
+
+    def _change(self, order: Order, status: OrderStatus, venue_id: str, filled: int, step: Step, *, reason: str = "") -> None:
+        fact = OrderChanged(
+            number=order.number,
+            status=status,
+            venue_order_id=venue_id,
+            filled_qty=filled,
+            reason=reason,
+            ts=step.now.venue,
+            tries=order.tries,
+        )
+        step.append(fact, Sync.SOON)
+        if status.is_final:
+            self.held.pop(order.number, None)
+
+    # -------------------------------------------------------------------------------------------- fills
+    def on_activity(self, fill: VenueFill, order: Order, step: Step) -> None:
+        """Book a FILL activity. Raises ValueError for a number that cannot be read."""
+        exp = self._orders.instruments[order.instrument].qty_exp
+        px, qty, cum = to_units(fill.price, PX_SCALE), to_units(fill.qty, exp), to_units(fill.cum_qty, exp)
+        self._book(order, fill.order_id, px, qty, cum, step, activity_id=fill.activity_id, source="activity", ts=fill.ts)
+
+    def _book(
+        self,
+        order: Order,
+        venue_id: str,
+        px: int,
+        qty: int,
+        cum: int,
+        step: Step,
+        *,
+        source: str,
+        ts: int,
+        execution_id: str = "",
+        activity_id: str = "",
+    ) -> None:
+        known = self._orders.fills.get((venue_id, cum))
+        if known is not None:
+            if (known.px, known.qty) != (px, qty):
+                self._disagree(order, f"fill ({venue_id}, {cum}) came with other numbers from the {source}", step)
+            return
+        if cum <= order.base:
+            return  # counted before this journal began
+        fill = Filled(
+            number=order.number,
+            strategy=order.strategy,
+            instrument=order.instrument,
+            side=order.side,
+            px=px,
+            qty=qty,
+            cum_qty=cum,
+            venue_order_id=venue_id,
+            execution_id=execution_id,
+            activity_id=activity_id,
+            source=source,
+            ts=ts,
+        )
+        if qty <= 0 or px <= 0 or cum - qty < order.filled:
+            self._disagree(order, f"fill ({venue_id}, {cum}) of {qty} does not follow {order.filled}", step)
+            self._ask(step)
+        elif cum - qty > order.filled:
+            self.pending.setdefault(order.number, {})[cum] = fill
+            self.missing[order.number] = max(cum, self.missing.get(order.number, 0))
+            self._ask(step)
+        else:
+            self._append(order, fill, step)
+            self._drain(order, step)
+            self._settle(order, step)
+
+    def _append(self, order: Order, fill: Filled, step: Step) -> None:
+        positions = self._orders.positions
+        self.trail.setdefault(fill.instrument, {positions.get(fill.instrument, 0)})
+        step.append(fill, Sync.SOON)
+        self.trail[fill.instrument].add(positions.get(fill.instrument, 0))
+        if order.qty and order.filled > order.qty:
+            step.alarm("critical", "OVERFILL", f"order {order.cid or fill.venue_order_id} has {order.filled} of {order.qty}")
+
+    def _drain(self, order: Order, step: Step) -> None:
+        waiting = self.pending.get(order.number, {})
+        for cum in sorted(waiting):
+            fill = waiting[cum]
+            if cum - fill.qty <= order.filled:
+                del waiting[cum]
+                if cum - fill.qty == order.filled:
+                    self._append(order, fill, step)
+        if not waiting:
+            self.pending.pop(order.number, None)
+
+    def _settle(self, order: Order, step: Step) -> None:
+        if self.missing.get(order.number, 0) <= order.filled:
+            self.missing.pop(order.number, None)
+        held = self.held.get(order.number)
+        if held is not None and order.number not in self.missing:
+            status, seen = held
+            self._change(order, _next(order, status, "", True), seen.id, order.filled, step)
+        elif order.qty and order.filled >= order.qty and order.status is not OrderStatus.FILLED:
+            self._change(order, OrderStatus.FILLED, order.venue_order_id, order.filled, step)
+        elif order.status is OrderStatus.ACCEPTED:
+            self._change(order, OrderStatus.PARTIAL, order.venue_order_id, order.filled, step)
+
+    def _correct(self, order: Order, update: TradeUpdate, exp: int, step: Step) -> None:
+        """A bust or a correction: reversed exactly where the execution is known, else left to reconciliation."""
+        step.alarm("critical", "CORRECTED", f"{update.event} of order {order.cid or order.venue_order_id}: {update.execution_id}")
+        key = self._orders.executions.get(update.execution_id)
+        reason = f"{update.event} {update.execution_id}"
+        if key is not None and reason not in self._orders.corrections:
+            old = self._orders.fills[key]
+            px, qty = 0, 0
+            if update.event == "trade_correct" and update.price and update.qty:
+                px, qty = to_units(update.price, PX_SCALE), to_units(update.qty, exp)
+            sign = 1 if order.side is Side.BUY else -1
+            scale: int = 10**exp
+            fact = PositionAdjusted(
+                instrument=order.instrument,
+                strategy=order.strategy,
+                qty=sign * (qty - old.qty),
+                cost=sign * (px * qty - old.px * old.qty) // scale,
+                reason=reason,
+                ts=update.ts,
+            )
+            step.append(fact, Sync.SOON)
+        self._ask(step)
+
+    # -------------------------------------------------------------------------------------------- what is not ours
+    def instrument(self, symbol: str, step: Step) -> Instrument:
+        """The instrument of a symbol; a new one gets the next id and the terms of a US share."""
+        instrument = self._orders.instruments.get(symbol)
+        if instrument is None:
+            instrument = Instrument(id=self._orders.instruments.next_id(), symbol=symbol)
+            step.append(Defined(instrument=instrument), Sync.SOON)
+        return instrument
+
+    def exp_of(self, symbol: str) -> int:
+        """The quantity exponent of a symbol, known or not."""
+        instrument = self._orders.instruments.get(symbol)
+        return 9 if instrument is None else instrument.qty_exp
+
+    def _before(self, seen: VenueOrder) -> int:
+        """How much of a foreign order this journal does not count: the opening position holds what was filled before it."""
+        if self._orders.is_new or seen.created_at < self._orders.opened_at:
+            return _units(seen.filled_qty, self.exp_of(seen.symbol))
+        return 0
+
+    def adopt_fill(self, fill: VenueFill, step: Step) -> Order:
+        """The external order of an execution whose order the venue no longer lists: all that is known is what was filled."""
+        exp = self.exp_of(fill.symbol)
+        base = to_units(fill.cum_qty, exp) - to_units(fill.qty, exp)
+        seen = VenueOrder(
+            id=fill.order_id,
+            cid="",
+            symbol=fill.symbol,
+            side=fill.side,
+            type="market",
+            tif="day",
+            qty=fill.cum_qty,
+            filled_qty=fill.cum_qty,
+            status="filled",
+            created_at=fill.ts,
+        )
+        self._tell_foreign(seen, step)
+        return self._adopt(seen, base, step)
+
+    def _adopt(self, seen: VenueOrder, base: int, step: Step) -> Order:
+        instrument = self.instrument(seen.symbol, step)
+        number = self._orders.last_number + 1
+        status = STATUS.get(seen.status, OrderStatus.ACCEPTED)
+        fact = ExternalSeen(
+            number=number,
+            venue_order_id=seen.id,
+            cid=seen.cid,
+            instrument=instrument.id,
+            side=seen.side,
+            type=TYPES.get(seen.type, OrderType.STOP if seen.type == "trailing_stop" else OrderType.MARKET),
+            tif=TIFS.get(seen.tif, TimeInForce.DAY),
+            qty=_units(seen.qty, instrument.qty_exp),
+            limit_px=_units(seen.limit_price, PX_SCALE),
+            stop_px=_units(seen.stop_price, PX_SCALE),
+            filled_qty=base,
+            status=OrderStatus.ACCEPTED if status.is_final else status,  # final only when its fills are booked
+            ts=seen.created_at or step.now.venue,
+        )
+        step.append(fact, Sync.SOON)
+        return self._orders.by_number[number]
+
+    def _tell_foreign(self, seen: VenueOrder, step: Step) -> None:
+        parsed = parse_cid(seen.cid)
+        if parsed is not None and parsed[0] == self._orders.journal_id:
+            self._contradict(step, "CID_FORGOTTEN", f"the venue has order {seen.cid} of this journal, which has no such intent")
+        else:
+            step.alarm("warning", "EXTERNAL_ORDER", f"order {seen.id} ({seen.symbol}) is not this journal's: counted as EXTERNAL")
+
+    # -------------------------------------------------------------------------------------------- alarms
+    def _contradict(self, step: Step, code: str, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            step.alarm("critical", code, text)
+            step.kill("HALTED", "system", text)
+
+    def _disagree(self, order: Order, text: str, step: Step) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            step.alarm("critical", "BREAK", text)
+            step.kill("REDUCING", f"instrument:{order.instrument}", text)
+
+    def _stray(self, word: str, step: Step) -> None:
+        self.strange[word] = self.strange.get(word, 0) + 1
+        if self.strange[word] == 1:
+            step.alarm("warning", "UNKNOWN_WORD", f"the venue said {word}, which is not in its protocol; it is counted")
+            self._ask(step)
+
+
+def _next(order: Order, status: OrderStatus, event: str, appeared: bool) -> OrderStatus:
+    """The state after a sighting: fills decide about FILLED, finals stay, our own pending wishes stay until they are answered."""
+    if order.qty and order.filled >= order.qty:
+        return OrderStatus.FILLED
+    if order.status.is_final and not appeared:
+        return order.status
+    if status.is_final:
+        return status
+    if order.status is OrderStatus.PENDING_CANCEL and event != "order_cancel_rejected":
+        return order.status
+    if order.status is OrderStatus.PENDING_REPLACE and event not in ("order_replace_rejected", "pending_cancel"):
+        return order.status
+    if status in (OrderStatus.ACCEPTED, OrderStatus.PARTIAL):
+        return OrderStatus.PARTIAL if order.filled else OrderStatus.ACCEPTED
+    return status
+
+
+def _filled_at_least(order: Order, seen: VenueOrder, orders: Orders) -> int:
+    return max(order.filled, _units(seen.filled_qty, orders.instruments[order.instrument].qty_exp))
+
+
+def _units(text: str, exp: int) -> int:
+    return to_units(text, exp) if text else 0

@@ -1,0 +1,263 @@
+"""What the journal says of orders, fills and positions: `apply` folds facts, nothing else changes it."""
+
+import hashlib
+
+import msgspec
+
+from pyrt._core.types import Side
+from pyrt.execution.cid import cid, parse_cid
+from pyrt.model import (
+    EXTERNAL,
+    AccountSeen,
+    Defined,
+    EpochOpened,
+    ExternalSeen,
+    Fact,
+    Filled,
+    Instruments,
+    Intended,
+    Intent,
+    Latched,
+    OrderChanged,
+    OrderStatus,
+    OrderType,
+    PositionAdjusted,
+    Recovered,
+    TimeInForce,
+)
+
+OPENING = "opening position"
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """One order, ours or external, as the facts tell it."""
+
+    number: int
+    cid: str
+    strategy: int
+    source: int
+    instrument: int
+    side: Side
+    type: OrderType
+    tif: TimeInForce
+    qty: int  # 0: unknown (a notional order of somebody else)
+    limit_px: int
+    stop_px: int
+    reduce_only: bool
+    valid_until: int
+    ts: int  # venue ns of the intent, or of the first sight
+    status: OrderStatus
+    intent: Intent | None  # None: external
+    venue_order_id: str = ""
+    base: int = 0  # filled before this journal began to count
+    filled: int = 0  # base plus the sum of its fills
+    tries: int = 0
+    replaces: int = 0
+    root: int = 0
+    ambiguous: bool = False  # an attempt may have reached the venue, and none was proved
+
+    @property
+    def external(self) -> bool:
+        """Somebody else's order."""
+        return self.intent is None
+
+    @property
+    def is_open(self) -> bool:
+        """Counts as exposure."""
+        return not self.status.is_final
+
+    @property
+    def working(self) -> bool:
+        """The venue has it and it is not final."""
+        return bool(self.venue_order_id) and not self.status.is_final
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """What one fill said, to compare a second source with."""
+
+    number: int
+    px: int
+    qty: int
+    execution_id: str
+
+
+class Orders:
+    """Orders by number, fills by identity, positions by instrument: a pure fold over the journal's facts."""
+
+    def __init__(self, journal_id: str, instruments: Instruments, valid_for: int) -> None:
+        self.journal_id = journal_id
+        self.instruments = instruments
+        self.by_number: dict[int, Order] = {}
+        self.open: dict[int, Order] = {}
+        self.by_source: dict[tuple[int, int], int] = {}
+        self.by_venue_id: dict[str, int] = {}
+        self.fills: dict[tuple[str, int], Booked] = {}
+        self.executions: dict[str, tuple[str, int]] = {}  # execution id -> fill
+        self.positions: dict[int, int] = {}  # signed, of the whole account
+        self.corrections: set[str] = set()  # reasons of adjustments that must not be made twice
+        self.latches: dict[str, str] = {}
+        self.account: AccountSeen | None = None
+        self.epoch = 0
+        self.last_number = 0
+        self.last_ts = 0
+        self.opened_at = 0  # venue ns from which foreign fills count: the first recovery; 0 before it
+        self._valid_for = valid_for
+
+    @property
+    def is_new(self) -> bool:
+        """No recovery ever ended and nothing was ever intended: what the account holds is where we start from."""
+        return not self.opened_at and not self.by_source
+
+    def apply(self, fact: Fact) -> None:
+        """Take in one fact."""
+        self.last_ts = max(self.last_ts, getattr(fact, "ts", 0))
+        match fact:
+            case Intended():
+                self._intended(fact)
+            case OrderChanged():
+                self._changed(fact)
+            case Filled():
+                self._filled(fact)
+            case ExternalSeen():
+                self._external(fact)
+            case PositionAdjusted():
+                self._move(fact.instrument, fact.qty)
+                self.corrections.add(fact.reason)
+            case Defined():
+                self.instruments.add(fact.instrument)
+            case EpochOpened():
+                self.epoch = max(self.epoch, fact.epoch)
+            case Latched():
+                self.latches[fact.scope] = fact.level
+            case AccountSeen():
+                self.account = fact
+            case Recovered():
+                self.opened_at = self.opened_at or fact.ts
+            case _:  # facts of others: limits, baselines, names, alarms, refusals
+                pass
+
+    def find(self, cid_text: str, venue_order_id: str) -> Order | None:
+        """The order of a venue id, else the own order of a cid."""
+        number = self.by_venue_id.get(venue_order_id)
+        if number is None:
+            parsed = parse_cid(cid_text)
+            if parsed is None or parsed[0] != self.journal_id:
+                return None
+            number = parsed[1]
+        order = self.by_number.get(number)
+        return None if order is None or (order.external and venue_order_id != order.venue_order_id) else order
+
+    def digest(self) -> str:
+        """A hash of what the facts determine; that a recovery ended is not part of it, so it can name its own hash."""
+        content = (
+            sorted(self.by_number.items()),
+            sorted(self.fills.items()),
+            sorted(self.positions.items()),
+            sorted(self.corrections),
+            sorted(self.latches.items()),
+            self.account,
+            (self.epoch, self.last_number),
+        )
+        return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).hexdigest()
+
+    def _intended(self, fact: Intended) -> None:
+        intent = fact.intent
+        order = Order(
+            number=fact.number,
+            cid=cid(self.journal_id, fact.number),
+            strategy=intent.strategy,
+            source=intent.source,
+            instrument=intent.instrument,
+            side=intent.side,
+            type=intent.type,
+            tif=intent.tif,
+            qty=intent.qty,
+            limit_px=intent.limit_px,
+            stop_px=intent.stop_px,
+            reduce_only=intent.reduce_only,
+            valid_until=intent.valid_until or fact.ts + self._valid_for,
+            ts=fact.ts,
+            status=OrderStatus.INTENT,
+            intent=intent,
+            replaces=fact.replaces,
+            root=fact.root or fact.number,
+        )
+        self._add(order)
+        self.by_source[intent.strategy, intent.source] = fact.number
+
+    def _external(self, fact: ExternalSeen) -> None:
+        order = Order(
+            number=fact.number,
+            cid=fact.cid,
+            strategy=EXTERNAL,
+            source=fact.number,
+            instrument=fact.instrument,
+            side=fact.side,
+            type=fact.type,
+            tif=fact.tif,
+            qty=fact.qty,
+            limit_px=fact.limit_px,
+            stop_px=fact.stop_px,
+            reduce_only=False,
+            valid_until=0,
+            ts=fact.ts,
+            status=fact.status,
+            intent=None,
+            venue_order_id=fact.venue_order_id,
+            base=fact.filled_qty,
+            filled=fact.filled_qty,
+            root=fact.number,
+        )
+        parsed = parse_cid(fact.cid)
+        if parsed is not None and parsed[0] == self.journal_id:  # a number that this journal forgot is never given again
+            self.last_number = max(self.last_number, parsed[1])
+        self._add(order)
+        self.by_venue_id[fact.venue_order_id] = fact.number
+
+    def _add(self, order: Order) -> None:
+        self.by_number[order.number] = order
+        self.last_number = max(self.last_number, order.number)
+        self._index(order)
+
+    def _changed(self, fact: OrderChanged) -> None:
+        order = self.by_number.get(fact.number)
+        if order is None:
+            return
+        order.status = fact.status
+        order.tries = max(order.tries, fact.tries)
+        order.ambiguous = order.ambiguous or fact.status is OrderStatus.UNKNOWN
+        if fact.venue_order_id:
+            self._place(order, fact.venue_order_id)
+        self._index(order)
+
+    def _place(self, order: Order, venue_order_id: str) -> None:
+        order.venue_order_id = venue_order_id
+        order.ambiguous = False
+        self.by_venue_id[venue_order_id] = order.number
+
+    def _filled(self, fact: Filled) -> None:
+        key = (fact.venue_order_id, fact.cum_qty)
+        if key in self.fills:
+            return
+        self.fills[key] = Booked(fact.number, fact.px, fact.qty, fact.execution_id)
+        if fact.execution_id:
+            self.executions[fact.execution_id] = key
+        self._move(fact.instrument, fact.qty if fact.side is Side.BUY else -fact.qty)
+        order = self.by_number.get(fact.number)
+        if order is not None:
+            order.filled += fact.qty
+            if not order.venue_order_id:
+                self._place(order, fact.venue_order_id)
+
+    def _move(self, instrument: int, qty: int) -> None:
+        position = self.positions.get(instrument, 0) + qty
+        if position:
+            self.positions[instrument] = position
+        else:
+            self.positions.pop(instrument, None)
+
+    def _index(self, order: Order) -> None:
+        if order.is_open:
+            self.open[order.number] = order
+        else:
+            self.open.pop(order.number, None)

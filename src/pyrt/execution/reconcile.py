@@ -1,0 +1,300 @@
+"""The venue read whole: recovery at start, after each gap of the stream, and the drop-copy check while running."""
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+
+from pyrt._core.types import PX_SCALE, to_units
+from pyrt.clock import SECOND
+from pyrt.execution.cid import parse_cid
+from pyrt.execution.observe import STATUS, Observer
+from pyrt.execution.orders import OPENING, Order, Orders
+from pyrt.execution.step import Settings, Step
+from pyrt.execution.submit import Submitter
+from pyrt.model import EXTERNAL, AccountSeen, OrderStatus, PositionAdjusted
+from pyrt.ports import Lookup, QueryFailed, Sync, TakeSnapshot, VenueFill, VenueOrder, VenueSnapshot
+
+_OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
+_NEVER = 1 << 62
+_ROUNDS = 5  # snapshots after which recovery ends with what is unexplained
+
+
+class Break(msgspec.Struct, frozen=True):
+    """A position that the fills do not explain."""
+
+    difference: int  # the venue's minus ours
+    cycles: int
+
+
+class Reconciler:
+    """Asks for snapshots, folds them in, and compares to the unit what the venue has with what the fills explain."""
+
+    def __init__(self, orders: Orders, settings: Settings) -> None:
+        self._orders = orders
+        self._settings = settings
+        self.observer: Observer
+        self.submitter: Submitter
+        self.breaks: dict[int, Break] = {}
+        self.unexplained: dict[int, int] = {}  # instrument -> difference that outlived two cycles
+        self.recovered = False
+        self.refused = False  # the keys were refused: asking again does not help
+        self.synced_at = 0  # venue ns when the last snapshot that was folded in was begun
+        self._query = 0
+        self._asked = 0  # mono of the query under way; 0 = none
+        self._last = -settings.snapshot_gap  # mono of the last query
+        self._again = False  # asked for while one was under way
+        self._failures = 0
+        self._incomplete = 0  # snapshots in a row that left a fill missing
+        self._rounds = 0
+        self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
+        self._opening: object = None  # what the first snapshot of a new journal showed
+
+    # -------------------------------------------------------------------------------------------- asking
+    def ask(self, step: Step) -> None:
+        """Take a snapshot as soon as may be: one at a time, and not more often than the gap."""
+        if self._asked:
+            self._again = True
+        elif step.now.mono < self._last + self._pause():
+            step.wake_at("snapshot", self._last + self._pause())
+        else:
+            self._take(step)
+
+    def on_timer(self, step: Step) -> None:
+        """The wait before a snapshot is over."""
+        if not self._asked:
+            self.ask(step)
+
+    def overdue(self, step: Step) -> None:
+        """A query that was never answered is asked again."""
+        if self._asked and step.now.mono > self._asked + self._settings.query_lost:
+            self._asked = 0
+            self.ask(step)
+
+    def on_failed(self, failed: QueryFailed, step: Step) -> None:
+        """Nothing may be concluded from a query that failed: ask again, later and later."""
+        if failed.query != self._query or not self._asked:
+            return
+        self._asked = 0
+        if failed.final:
+            self.refused = True
+            step.alarm("critical", "REFUSED", f"the venue refuses our queries: {failed.text}")
+            return
+        self._failures += 1
+        if self._failures == 3:
+            step.alarm("warning", "NO_SNAPSHOT", f"three queries in a row failed: {failed.text}")
+        step.wake_at("snapshot", self._last + self._pause())
+
+    def _pause(self) -> int:
+        trouble = max(self._failures, self._incomplete)
+        return self._settings.snapshot_gap * min(30, 1 << min(trouble, 5)) if trouble else self._settings.snapshot_gap
+
+    def _take(self, step: Step) -> None:
+        if self.refused:
+            return
+        self._query += 1
+        self._asked = self._last = step.now.mono or 1
+        self._again = False
+        self.observer.trail = {}
+        step.do(TakeSnapshot(query=self._query, since=self._since(step)))
+
+    def _since(self, step: Step) -> int:
+        if not self.synced_at:
+            last = self._orders.last_ts or step.now.venue
+            oldest = min((order.ts for order in self._orders.open.values()), default=last)
+            return max(0, min(last - self._settings.history, oldest - SECOND))
+        unsure = [self._orders.by_number[n].ts for n in (*self.observer.missing, *self.submitter.attempts)]
+        overlap = int(_OVERLAP * max(1.0, self._settings.rate))
+        return max(0, min([self.synced_at, *unsure]) - overlap)
+
+    # -------------------------------------------------------------------------------------------- folding in
+    def on_snapshot(self, snapshot: VenueSnapshot, step: Step) -> bool:
+        """Fold a whole snapshot in; False where it is not the one asked for, or a new journal must see a second one first."""
+        if snapshot.query != self._query or not self._asked:
+            return False
+        asked, self._asked, self._failures = self._asked, 0, 0
+        opening = self._orders.is_new
+        if opening and not self._quiet(snapshot):
+            self.ask(step)
+            return False
+        self._account(snapshot, step)
+        floor = _NEVER if opening else self._orders.opened_at
+        listed = self._orders_seen(snapshot, floor, step)
+        self._unlisted(listed, asked, step)
+        self.synced_at = snapshot.begun
+        self._positions(snapshot, opening, step)
+        self._incomplete = self._incomplete + 1 if self.observer.missing else 0
+        if self._incomplete == 2:
+            numbers = ", ".join(str(number) for number in sorted(self.observer.missing))
+            step.alarm("critical", "FILLS_MISSING", f"the venue does not tell the fills of orders {numbers}")
+        return True
+
+    def finish(self, step: Step) -> None:
+        """After a snapshot and all that it caused: ask again where something is still open."""
+        unsettled = self.observer.missing or any(b.cycles < 2 for b in self.breaks.values())
+        if self._again or unsettled or not self.recovered:
+            self.ask(step)
+
+    def settled(self) -> bool:
+        """Whether recovery may end: every fill is booked, and each position agrees or was seen to disagree twice."""
+        self._rounds += 1
+        calm = not self.observer.missing and all(b.cycles >= 2 for b in self.breaks.values())
+        return calm or self._rounds >= _ROUNDS
+
+    def _quiet(self, snapshot: VenueSnapshot) -> bool:
+        """Positions and orders were read one after the other: a new journal starts from them only when nothing moved."""
+        shown = (snapshot.positions, tuple((order.id, order.filled_qty) for order in snapshot.orders))
+        before, self._opening = self._opening, shown
+        self._rounds += 1
+        return shown == ((), ()) or shown == before or self._rounds >= _ROUNDS
+
+    def _account(self, snapshot: VenueSnapshot, step: Step) -> None:
+        shown = snapshot.account
+        try:
+            cash, buying_power, equity, last_equity, multiplier = (
+                to_units(text or "0", PX_SCALE)
+                for text in (shown.cash, shown.buying_power, shown.equity, shown.last_equity, shown.multiplier)
+            )
+        except ValueError as e:
+            step.alarm("critical", "UNREADABLE", f"account: {e}")
+            return
+        fact = AccountSeen(
+            account_id=shown.id,
+            cash=cash,
+            buying_power=buying_power,
+            equity=equity,
+            last_equity=last_equity,
+            multiplier=multiplier // 10**PX_SCALE,
+            blocked=shown.blocked,
+            ts=snapshot.begun,
+        )
+        known = self._orders.account
+        if known is not None and known.account_id != shown.id:
+            text = f"this journal belongs to account {known.account_id}; the keys are of {shown.id}"
+            step.alarm("critical", "OTHER_ACCOUNT", text)
+            step.kill("HALTED", "system", text)
+        if known is None or msgspec.structs.replace(known, ts=0) != msgspec.structs.replace(fact, ts=0):
+            step.append(fact, Sync.SOON)
+
+    def _orders_seen(self, snapshot: VenueSnapshot, floor: int, step: Step) -> set[int]:
+        """Fold in orders and fills: each order is found or adopted, its fills booked by ascending quantity, its state taken."""
+        fills: dict[str, list[VenueFill]] = {}
+        for fill in snapshot.fills:
+            fills.setdefault(fill.order_id, []).append(fill)
+        listed: set[int] = set()
+        for seen in snapshot.orders:
+            theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
+            _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
+        for left in fills.values():
+            theirs = [fill for fill in left if self._counts(fill, "", floor)]
+            if theirs:
+                _guard(step, theirs[0].order_id, partial(self._fold_unlisted, theirs, step))
+        return listed
+
+    def _counts(self, fill: VenueFill, cid_text: str, floor: int) -> bool:
+        """Whether a fill is of an order we know, or of somebody else's after this journal began to count."""
+        return fill.ts >= floor or self._orders.find(cid_text, fill.order_id) is not None
+
+    def _fold(self, seen: VenueOrder, fills: list[VenueFill], listed: set[int], step: Step) -> None:
+        over = STATUS.get(seen.status, OrderStatus.ACCEPTED).is_final
+        if over and not fills and not _is_ours(self._orders, seen) and self._orders.find(seen.cid, seen.id) is None:
+            return  # somebody else's, over, and nothing of it is ours to count
+        order = self.observer.resolve(seen, step)
+        fresh = not order.venue_order_id
+        for fill in sorted(fills, key=lambda fill: to_units(fill.cum_qty)):
+            self.observer.on_activity(fill, order, step)
+        self.observer.observe(order, seen, step, fresh=fresh)
+        listed.add(order.number)
+
+    def _fold_unlisted(self, fills: list[VenueFill], step: Step) -> None:
+        fills.sort(key=lambda fill: to_units(fill.cum_qty))
+        order = self._orders.find("", fills[0].order_id) or self.observer.adopt_fill(fills[0], step)
+        for fill in fills:
+            self.observer.on_activity(fill, order, step)
+
+    def _unlisted(self, listed: set[int], asked: int, step: Step) -> None:
+        """Open orders that the pages do not show: intents of an earlier life are doubted, the others looked up by cid."""
+        for order in list(self._orders.open.values()):
+            if order.number in listed:
+                continue
+            if order.venue_order_id:
+                if self.observer.proved.get(order.number, -1) < asked:
+                    step.do(Lookup(number=order.number, cid=order.cid))
+            elif order.number not in self.submitter.attempts and not order.external:
+                self.submitter.doubt(order, step)
+
+    # -------------------------------------------------------------------------------------------- positions
+    def _positions(self, snapshot: VenueSnapshot, opening: bool, step: Step) -> None:
+        theirs: dict[int, int] = {}
+        prices: dict[int, int] = {}
+        for position in snapshot.positions:
+            instrument = self.observer.instrument(position.symbol, step)
+            try:
+                qty = to_units(position.qty, instrument.qty_exp)
+                price = to_units(position.avg_entry_price or "0", PX_SCALE) if opening else 0
+            except ValueError as e:
+                step.alarm("critical", "UNREADABLE", f"position {position.symbol}: {e}")
+                continue
+            theirs[instrument.id] = qty
+            prices[instrument.id] = price
+        ours = self._orders.positions
+        for instrument_id in sorted(theirs.keys() | ours.keys() | self.breaks.keys()):
+            venue_qty, own_qty = theirs.get(instrument_id, 0), ours.get(instrument_id, 0)
+            if opening and venue_qty != own_qty:
+                difference, scale = venue_qty - own_qty, 10 ** self._orders.instruments[instrument_id].qty_exp
+                fact = PositionAdjusted(
+                    instrument=instrument_id,
+                    strategy=EXTERNAL,
+                    qty=difference,
+                    cost=difference * prices.get(instrument_id, 0) // scale,
+                    reason=OPENING,
+                    ts=snapshot.begun,
+                )
+                step.append(fact, Sync.SOON)
+            else:
+                passed = self.observer.trail.get(instrument_id, {own_qty})
+                self._compare(instrument_id, 0 if venue_qty in passed else venue_qty - own_qty, step)
+
+    def _compare(self, instrument: int, difference: int, step: Step) -> None:
+        old = self.breaks.pop(instrument, None)
+        if difference:
+            cycles = old.cycles + 1 if old is not None and old.difference == difference else 1
+            self.breaks[instrument] = Break(difference, cycles)
+            if cycles >= 2 and self.unexplained.get(instrument) != difference:
+                self.unexplained[instrument] = difference
+                text = f"the venue's position differs from the fills by {difference} units, in two readings"
+                step.alarm("critical", "POSITION_BREAK", f"{self._orders.instruments[instrument].symbol}: {text}")
+                step.kill("REDUCING", f"instrument:{instrument}", text)
+        elif self.unexplained.pop(instrument, None) is not None:
+            step.alarm("info", "EXPLAINED", f"{self._orders.instruments[instrument].symbol}: the position agrees again")
+
+    # -------------------------------------------------------------------------------------------- while running
+    def poll(self, step: Step) -> None:
+        """Ask for open orders that nothing proved of late: one by one where they are few, else by a snapshot."""
+        limit = step.now.mono - self._settings.poll_age
+        aged: list[Order] = [o for o in self._orders.open.values() if o.working and self.observer.proved.get(o.number, 0) <= limit]
+        if len(aged) > 4 or any(not order.cid for order in aged):
+            self.ask(step)
+        else:
+            for order in aged:
+                step.do(Lookup(number=order.number, cid=order.cid))
+
+    def vanished(self, order: Order, step: Step) -> None:
+        """The venue denies an order that it showed: an answer older than that sight, or, twice after one sight, a contradiction."""
+        proved = self.observer.proved.get(order.number, 0)
+        if self._denied.get(order.number) == proved:
+            step.alarm("critical", "VANISHED", f"the venue showed order {order.cid} and now denies it")
+        self._denied[order.number] = proved
+        self.ask(step)
+
+
+def _is_ours(orders: Orders, seen: VenueOrder) -> bool:
+    parsed = parse_cid(seen.cid)
+    return parsed is not None and parsed[0] == orders.journal_id
+
+
+def _guard(step: Step, name: str, fold: Callable[[], None]) -> None:
+    try:
+        fold()
+    except ValueError as e:
+        step.alarm("critical", "UNREADABLE", f"order {name}: {e}")
