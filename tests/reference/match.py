@@ -1,0 +1,205 @@
+"""The matcher's rules in plain Python: sort everything each time, no cleverness."""
+
+from dataclasses import dataclass, field
+
+BUY, SELL = 1, 2
+DAY, GTC, IOC, FOK = 1, 2, 3, 4
+FILL, CANCELED, TRIGGERED = 1, 2, 3
+
+
+@dataclass
+class Order:
+    number: int
+    owner: int
+    side: int
+    left: int
+    limit: int
+    stop: int
+    tif: int
+    place: int
+    ahead: int = 0  # -1 = not known
+
+
+@dataclass
+class ReferenceMatcher:
+    shown: dict = field(default_factory=lambda: {BUY: {}, SELL: {}})  # side -> px -> [qty, taken]
+    resting: list = field(default_factory=list)
+    stops: list = field(default_factory=list)
+    out: list = field(default_factory=list)
+    halted: bool = False
+    depth: bool = False
+    clock: int = 0
+
+    # ---------------------------------------------------------------- verbs
+    def submit(self, number, owner, side, qty, limit=0, stop=0, tif=DAY):
+        self.clock += 1
+        order = Order(number, owner, side, qty, limit, stop, tif, self.clock)
+        if stop:
+            self.stops.append(order)
+        else:
+            self.enter(order)
+
+    def cancel(self, number):
+        for orders in (self.resting, self.stops):
+            for order in orders:
+                if order.number == number:
+                    orders.remove(order)
+                    return order.left
+        return 0
+
+    def quote(self, bid, bid_qty, ask, ask_qty):
+        if self.depth:
+            return
+        for side, px, qty in ((BUY, bid, bid_qty), (SELL, ask, ask_qty)):
+            if not px or not qty:
+                self.shown[side] = {}
+            else:
+                old = self.shown[side].get(px)
+                self.shown[side] = {px: old if old and old[0] == qty else [qty, 0]}
+                if not old or old[0] != qty:
+                    self.level_is(side, px, qty)
+            self.leaders(side)
+        self.meet(BUY)
+        self.meet(SELL)
+
+    def delta(self, side, px, qty, *, last):
+        self.go_deep()
+        old = self.shown[side].pop(px, None)
+        if qty:
+            self.shown[side][px] = old if old and old[0] == qty else [qty, 0]
+        self.level_is(side, px, qty)
+        self.leaders(side)
+        if last:
+            self.meet(BUY)
+            self.meet(SELL)
+
+    def clear(self):
+        self.go_deep()
+        self.shown = {BUY: {}, SELL: {}}
+
+    def trade(self, px, qty, taker):
+        if self.halted:
+            return
+        left = qty
+        for side in (BUY, SELL):
+            for order in self.queue(side):
+                if not order.limit:
+                    continue
+                through = self.better(side, order.limit, px)
+                if through:
+                    order.ahead = 0
+                    fill = min(left, order.left)
+                elif order.limit == px and taker != side and order.ahead >= 0:
+                    fill = min(max(left - order.ahead, 0), order.left)
+                    order.ahead -= min(order.ahead, left - fill)
+                else:
+                    continue
+                if fill:
+                    left -= fill
+                    self.fill(order, order.limit, fill, 0, maker=1)
+        self.resting = [order for order in self.resting if order.left]
+        for side in (BUY, SELL):
+            reached = [o for o in self.stops if o.side == side and (px >= o.stop if side == BUY else px <= o.stop)]
+            for order in sorted(reached, key=lambda o: (o.stop if side == BUY else -o.stop, o.place)):
+                self.stops.remove(order)
+                self.out.append((order.number, 0, px, 0, order.left, TRIGGERED, 0))
+                self.clock += 1
+                order.place = self.clock
+                self.enter(order)
+
+    def status(self, halted):
+        was, self.halted = self.halted, halted
+        if was and not halted:
+            self.meet(BUY)
+            self.meet(SELL)
+
+    # ---------------------------------------------------------------- rules
+    @staticmethod
+    def better(side, a, b):
+        return a > b if side == BUY else a < b
+
+    def accepts(self, order, px):
+        return not order.limit or px == order.limit or self.better(3 - order.side, px, order.limit)
+
+    def queue(self, side):
+        mine = [o for o in self.resting if o.side == side]
+        return sorted(mine, key=lambda o: (o.limit != 0, -o.limit if side == BUY else o.limit, o.place))
+
+    def levels(self, side):
+        rows = [(px, row) for px, row in self.shown[side].items() if row[0] > row[1]]
+        return sorted(rows, key=lambda r: -r[0] if side == BUY else r[0])
+
+    def go_deep(self):
+        if not self.depth:
+            self.depth = True
+            self.shown = {BUY: {}, SELL: {}}
+
+    def level_is(self, side, px, qty):
+        for order in self.resting:
+            if order.side == side and order.limit == px:
+                order.ahead = qty if order.ahead < 0 else min(order.ahead, qty)
+
+    def leaders(self, side):
+        for order in self.resting:
+            if order.side == side and order.limit and all(self.better(side, order.limit, px) for px in self.shown[side]):
+                order.ahead = 0
+
+    def fill(self, order, px, qty, contra, maker):
+        order.left -= qty
+        self.out.append((order.number, contra, px, qty, order.left, FILL, maker))
+
+    def offers(self, order):
+        """What an arriving order could take, in order: (px, external level row | None, resting order | None)."""
+        other = 3 - order.side
+        rows = [(px, 0, 0, row, None) for px, row in self.levels(other)]
+        rows += [(o.limit, 1, o.place, None, o) for o in self.resting if o.side == other and o.limit and o.owner != order.owner]
+        rows = [row for row in rows if self.accepts(order, row[0])]
+        return sorted(rows, key=lambda r: (-r[0] if other == BUY else r[0], r[1], r[2]))
+
+    def enter(self, order):
+        offers = [] if self.halted else self.offers(order)
+        total = sum(row[0] - row[1] if row else maker.left for _, _, _, row, maker in offers)
+        if order.tif != FOK or total >= order.left:
+            self.take(order, offers)
+        if order.left and order.tif in (IOC, FOK):
+            left, order.left = order.left, 0
+            self.out.append((order.number, 0, 0, left, 0, CANCELED, 0))
+        elif order.left:
+            order.ahead = self.joined(order)
+            self.resting.append(order)
+
+    def take(self, order, offers):
+        for px, _, _, row, maker in offers:
+            if not order.left:
+                break
+            qty = min(order.left, row[0] - row[1] if row else maker.left)
+            if row:
+                row[1] += qty
+                self.fill(order, px, qty, 0, maker=0)
+            else:
+                self.fill(maker, px, qty, order.number, maker=1)
+                self.fill(order, px, qty, maker.number, maker=0)
+        self.resting = [o for o in self.resting if o.left]
+
+    def joined(self, order):
+        rows = self.shown[order.side]
+        if not order.limit or all(self.better(order.side, order.limit, px) for px in rows):
+            return 0
+        if order.limit in rows:
+            return rows[order.limit][0] - rows[order.limit][1]
+        return 0 if self.depth and any(self.better(order.side, order.limit, px) for px in rows) else -1
+
+    def meet(self, side):
+        if self.halted:
+            return
+        for order in self.queue(side):
+            if not order.limit:
+                self.take(order, self.offers(order))
+                continue
+            for px, row in self.levels(3 - side):
+                if not order.left or not self.accepts(order, px):
+                    break
+                qty = min(order.left, row[0] - row[1])
+                row[1] += qty
+                self.fill(order, order.limit, qty, 0, maker=1)
+        self.resting = [o for o in self.resting if o.left]
