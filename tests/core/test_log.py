@@ -250,7 +250,7 @@ def test_segments_follow_one_another(tmp_path):
         reader = log.Reader(store.segment(number), after.last_seq if after else None)
         if after:
             assert after.chain == reader.chain
-        got = [r for r in reader] + got
+        got = list(reader) + got
         after = reader.header
     assert [r.seq for r in got] == list(range(1, store.log.seq + 1))
     assert [r.payload for r in got if r.type >= log.USER] == written
@@ -269,11 +269,17 @@ def test_a_hole_below_what_the_next_segment_names_is_damage_and_what_follows_is_
         log.Reader(spoil(data, offsets(data)[2], 8), 3)
 
 
+def append_for_ever(appender: log.Appender, payload: bytes) -> None:
+    while True:
+        appender.append(log.USER, payload, 0)
+
+
 def test_the_ring_never_blocks_and_says_when_it_is_full(store):
     payload = b"z" * 500
+    while store.log.pending < (1 << 16) - 2000:
+        store.log.append(log.USER, payload, 0)
     with pytest.raises(log.Full):
-        for _ in range(1000):
-            store.log.append(log.USER, payload, 0)
+        append_for_ever(store.log, payload)
     assert store.log.seq > 10
     with pytest.raises(ValueError, match="does not fit"):
         store.log.append(log.USER, bytes(5000), 0)

@@ -53,7 +53,9 @@ def intended(number: int, ts: int = 0) -> model.Intended:
         limit_px=190 * 10**9,
         valid_until=ts + 30,
     )
-    return model.Intended(number=number, intent=intent, epoch=1, approval=number, limits_version=1, ref_px=190 * 10**9, root=number, ts=ts)
+    return model.Intended(
+        number=number, intent=intent, epoch=1, approval=number, limits_version=1, ref_px=190 * 10**9, root=number, ts=ts
+    )
 
 
 def order(number: int, status: model.OrderStatus, filled_qty: int = 0, ts: int = 0) -> model.OrderChanged:

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.journal.facts import ANY, FACTS, defined, fill, intended, order
 
 from pyrt.errors import JournalError
 from pyrt.journal import codec
 from pyrt.model import BaselineSet, Defined, Filled, Intended, OrderChanged, OrderStatus
-from tests.journal.facts import ANY, FACTS, defined, fill, intended, order
 
 
 @pytest.mark.parametrize("kind", FACTS)

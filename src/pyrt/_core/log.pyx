@@ -176,7 +176,7 @@ cdef class Appender:
         """The ns of each of the last 4,096 groups, write and sync together, in no order."""
         return [self.took[i] for i in range(<int>min(self.syncs, LATENCIES))]
 
-    def append(self, uint16_t type, bytes payload, int64_t ts, bint urgent=True, uint16_t flags=0):
+    def append(self, uint16_t kind, bytes payload, int64_t ts, bint urgent=True, uint16_t flags=0):
         """Put a record behind all others and return its seq. Raises Full, or OSError once writing has failed."""
         cdef uint64_t n = len(payload)
         if LOG_LOAD(self.failed_):
@@ -187,7 +187,7 @@ cdef class Appender:
             raise Full(f"{self.capacity} bytes wait for the disk")
         if (self.last + 1) % LOG_BLOCK == 0:
             self._put(NULL, 16, LOG_CHAIN, 0, ts)
-        self._put(<const unsigned char*>payload, n, type, flags, ts)
+        self._put(<const unsigned char*>payload, n, kind, flags, ts)
         if urgent:
             LOG_STORE(self.urgent, self.last)
         cdef uint64_t sleeping = LOG_LOAD(self.sleeping)

@@ -92,7 +92,8 @@ def decode(kind: int, version: int, payload: bytes) -> Fact:
         raise JournalError(f"a record of version {version}; this program knows {VERSION}", mend=mend)
     try:
         if kind == Kind.MESSAGE:
-            return _unpack(payload)
+            fact: Fact = _unpack(payload)
+            return fact
         decoder = _DECODERS[kind]
         if len(payload) != _SIZE or int.from_bytes(payload[:2], "little") != kind:
             raise ValueError(f"{len(payload)} bytes that are not its record")

@@ -159,7 +159,7 @@ class Journal:
             raise error from None
 
     def on_durable(self, callback: Durable) -> None:
-        """Call callback(durable seq, None) on the journal's thread after each sync; (durable seq, error) once, at the end, if it fails."""
+        """Call callback(durable seq, None) on the journal's thread after each sync, and (durable seq, error) once if it fails."""
         self._callbacks.append(callback)
 
     def sync(self, timeout: float | None = None) -> int:
@@ -301,7 +301,9 @@ def _lock(directory: Path) -> int:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         own = directory.stat()
         if own.st_uid != os.geteuid():
-            raise ConfigError("the journal's directory belongs to another user", where=str(directory), mend="give another directory")
+            raise ConfigError(
+                "the journal's directory belongs to another user", where=str(directory), mend="give another directory"
+            )
         if own.st_mode & 0o077:
             directory.chmod(0o700)
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
