@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -201,9 +202,9 @@ def test_a_write_cut_short_by_the_system_is_a_latched_failure(tmp_path):
 
 def test_no_room_for_the_next_segment_is_a_latched_failure(tmp_path, monkeypatch):
     journal = opened(tmp_path)
-    while journal._preparing is None or journal._preparing.is_alive():
-        journal.append(Alarmed(severity="info", code="", text="", ts=0), Sync.BEFORE_ACT, 0)
-        journal.sync(60)
+    journal.append(Alarmed(severity="info", code="", text="", ts=0), Sync.BEFORE_ACT, 0)
+    while not (tmp_path / "prepared.tmp").exists():
+        time.sleep(0.01)
     (tmp_path / "prepared.tmp").unlink()
 
     def refuse(*_):

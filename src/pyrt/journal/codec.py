@@ -100,7 +100,7 @@ def decode(kind: int, version: int, payload: bytes) -> Fact:
         return decoder(payload)
     except KeyError:
         raise JournalError(f"a record of unknown kind {kind}", mend=mend) from None
-    except (ValueError, msgspec.DecodeError, struct.error) as e:
+    except (ValueError, IndexError, msgspec.DecodeError) as e:
         raise JournalError(f"a record of kind {kind} that does not decode: {e}", mend=mend) from None
 
 
