@@ -1,11 +1,12 @@
 """Any fact, for hypothesis, and one of each kind that fits its fixed record."""
 
+import types
 import typing
 import uuid
 
 from hypothesis import strategies as st
 
-from pyrt import model
+from pyrt import model, ports
 from pyrt._core.types import Side
 
 I64 = st.integers(-(2**63), 2**63 - 1)
@@ -30,6 +31,12 @@ def strategy_of(kind: typing.Any) -> st.SearchStrategy[typing.Any]:
         return TEXTS
     if kind is bool:
         return st.booleans()
+    if kind is float:
+        return st.floats(allow_nan=False)
+    if kind is type(None):
+        return st.none()
+    if isinstance(kind, types.UnionType):
+        return st.one_of(*map(strategy_of, typing.get_args(kind)))
     if isinstance(kind, type) and issubclass(kind, model.IntEnum):
         return st.sampled_from(kind)
     if typing.get_origin(kind) is tuple:
@@ -38,6 +45,7 @@ def strategy_of(kind: typing.Any) -> st.SearchStrategy[typing.Any]:
 
 
 FACTS = {kind: strategy_of(kind) for kind in typing.get_args(model.Fact)}
+EVENTS = {kind: strategy_of(kind) for kind in typing.get_args(ports.Event)}
 ANY = st.one_of(*FACTS.values())
 
 
