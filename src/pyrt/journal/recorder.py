@@ -1,0 +1,267 @@
+"""The inbox as it was received: every entry in order, with both clocks, so that a session can be played again.
+
+NNNNNNNN.inbox = a header (magic, version, run), then entries: u32 len, u32 crc32c over everything but itself, u64 number,
+i64 venue, i64 mono, u16 kind, 6 bytes zero; payload. Entries are numbered from 1 within a run, dropped ones too, so a reader
+sees what is missing. The recorder is an observer: it never waits, never fails its session, and drops when it must.
+"""
+
+import logging
+import os
+import secrets
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Self, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrt._core.log import crc32c_of
+from pyrt._core.types import bar_dtype, market_dtype
+from pyrt.clock import Now
+from pyrt.errors import DataError
+from pyrt.ports import Event
+
+VERSION = 1
+PAUSE = 0.02  # s: entries gather so long before they are written together
+FILES = 8  # the limit is kept by removing the oldest of about so many files
+
+_MAGIC = b"PYRTINB1"
+_FILE = struct.Struct("<8sI16s4x")
+_ENTRY = struct.Struct("<IIQqqH6x")
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Event).decode
+
+log = logging.getLogger(__name__)
+
+Records = NDArray[np.void]
+
+
+class Kind(IntEnum):
+    """What an entry holds."""
+
+    MARKET = 1  # market_dtype records
+    BARS = 2  # bar_dtype records
+    EVENT = 3  # msgpack
+    CLOSED = 4  # the recorder was closed; its number says how many entries there were
+
+
+_DTYPES = {Kind.MARKET: market_dtype, Kind.BARS: bar_dtype}
+
+
+class Recorder:
+    """Takes entries on one thread without waiting; a thread of its own writes them.
+
+    limit_bytes: of all files in the directory, the oldest go first; queue_bytes: of entries not yet written, more are dropped.
+    """
+
+    def __init__(self, directory: Path | str, *, limit_bytes: int = 4 << 30, queue_bytes: int = 16 << 20) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.entries = 0
+        self.dropped = 0
+        self.failed = ""  # why nothing is recorded any more
+        self._limit, self._queue_limit = limit_bytes, queue_bytes
+        self._file_limit = max(limit_bytes // FILES, 4096)
+        self._run = secrets.token_bytes(16)
+        self._queue: deque[tuple[int, Now, Kind, bytes]] = deque()
+        self._taken = self._written = 0  # payload bytes put into the queue, and out of it
+        self._wanted = threading.Event()
+        self._closing = False
+        self._fd = -1
+        self._room = 0
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def records(self, records: Records, now: Now) -> None:
+        """Record market records (any of the 64-byte dtypes) or bars, as one entry."""
+        self._put(now, Kind.BARS if records.dtype.itemsize == bar_dtype.itemsize else Kind.MARKET, records.tobytes())
+
+    def event(self, event: Event, now: Now) -> None:
+        """Record any other entry of the inbox."""
+        self._put(now, Kind.EVENT, _pack(event))
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wanted.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _put(self, now: Now, kind: Kind, payload: bytes) -> None:
+        self.entries += 1
+        if self.failed or self._taken - self._written + len(payload) > self._queue_limit:
+            self.dropped += 1
+            return
+        self._taken += len(payload)
+        self._queue.append((self.entries, now, kind, payload))
+        if not self._wanted.is_set():
+            self._wanted.set()
+
+    # ---- the recorder's thread
+    def _work(self) -> None:
+        try:
+            while not self._closing:
+                self._wanted.wait()
+                time.sleep(0 if self._closing else PAUSE)
+                self._wanted.clear()
+                self._drain()
+            self._drain()
+            self._write(_entry(self.entries + 1, Now(0, 0), Kind.CLOSED, b""))
+        except OSError as e:
+            self.failed = f"recording ended: {e.strerror}"
+            log.warning("%s: %s", self.directory, self.failed)
+        finally:
+            if self._fd >= 0:
+                os.close(self._fd)
+
+    def _drain(self) -> None:
+        while self._queue:
+            parts, size, payload = [], 0, 0
+            while self._queue and size < min(1 << 18, self._file_limit // 2):
+                item = self._queue.popleft()
+                payload += len(item[3])
+                parts.append(_entry(*item))
+                size += len(parts[-1])
+            self._write(b"".join(parts))
+            self._written += payload
+
+    def _write(self, data: bytes) -> None:
+        if len(data) > self._room:
+            self._rotate()
+        self._room -= len(data)
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def _rotate(self) -> None:
+        files = _files(self.directory)
+        number = int(files[-1].stem) + 1 if files else 1
+        sizes = {path: path.stat().st_size for path in files}
+        for path in files:  # the new file may grow to its own limit before the sum is looked at again
+            if sum(sizes.values()) + self._file_limit <= self._limit:
+                break
+            path.unlink(missing_ok=True)
+            del sizes[path]
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = os.open(self.directory / f"{number:08d}.inbox", flags, 0o600)
+        self._room = self._file_limit
+        self._write(_FILE.pack(_MAGIC, VERSION, self._run))
+
+
+def _entry(number: int, now: Now, kind: Kind, payload: bytes) -> bytes:
+    size = _ENTRY.size + len(payload)
+    rest = _ENTRY.pack(size, 0, number, now.venue, now.mono, kind)[8:] + payload
+    length = size.to_bytes(4, "little")
+    return length + crc32c_of(length + rest).to_bytes(4, "little") + rest
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.glob("*.inbox") if p.stem.isdigit())
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of the inbox: `body` is an Event, or an array of market_dtype or bar_dtype records."""
+
+    run: str
+    number: int
+    now: Now
+    body: Any
+
+    @property
+    def is_records(self) -> bool:
+        """Whether `body` is an array of records."""
+        return isinstance(self.body, np.ndarray)
+
+
+class Recording:
+    """The entries of a directory, in order; what is missing is known once they were all read."""
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+        self.entries = 0
+        self.dropped = 0  # entries that were numbered but are not there: dropped, rotated away or damaged
+        self.truncated = 0  # bytes behind the last whole entry of a file
+        self.unclosed = 0  # runs that did not end with close: their last moments may be missing
+        if not self.directory.is_dir():
+            raise DataError("there is no recording", where=str(directory), mend="record a session first")
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.entries = self.dropped = self.truncated = self.unclosed = 0
+        run, last, closed = "", 0, True
+        for path in _files(self.directory):
+            data = path.read_bytes()
+            if len(data) < _FILE.size:  # killed while it was being made
+                self.truncated += len(data)
+                continue
+            magic, version, run_id = _FILE.unpack_from(data)
+            if magic != _MAGIC or version != VERSION:
+                raise DataError(
+                    "this is not a recording that this program reads", where=str(path), mend="use the one that wrote it"
+                )
+            if run_id.hex() != run:
+                self.unclosed += not closed
+                run, last, closed = run_id.hex(), 0, False
+            for number, now, kind, payload in self._file(data):
+                self.dropped += number - last - 1
+                last, closed = number, kind == Kind.CLOSED
+                if not closed:
+                    self.entries += 1
+                    yield Entry(run, number, now, _body(kind, payload, path))
+        self.unclosed += not closed
+
+    def _file(self, data: bytes) -> Iterator[tuple[int, Now, int, bytes]]:
+        at = _FILE.size
+        while at + _ENTRY.size <= len(data):
+            size, crc, number, venue, mono, kind = _ENTRY.unpack_from(data, at)
+            whole = data[at : at + size]
+            if size < _ENTRY.size or len(whole) < size or crc != crc32c_of(whole[:4] + whole[8:]):
+                break
+            yield number, Now(venue, mono), kind, whole[_ENTRY.size :]
+            at += size
+        self.truncated += len(data) - at
+
+    @property
+    def replayable(self) -> bool:
+        """Whether nothing is known to be missing; ask after reading to the end."""
+        return not self.dropped
+
+    def summary(self) -> str:
+        """One line: how much is there, and what is not."""
+        text = f"{self.entries} entries"
+        if self.dropped:
+            text += f"; not replayable, {self.dropped} dropped"
+        if self.truncated:
+            text += f"; {self.truncated} bytes of an entry that was cut short"
+        if self.unclosed:
+            text += f"; {self.unclosed} runs were not closed"
+        return text
+
+
+def _body(kind: int, payload: bytes, path: Path) -> object:
+    dtype = _DTYPES.get(cast(Kind, kind))
+    if dtype is not None:
+        return np.frombuffer(payload, dtype)
+    if kind != Kind.EVENT:
+        raise DataError(f"an entry of unknown kind {kind}", where=str(path), mend="read it with the program that wrote it")
+    return _unpack(payload)
+
+
+def read_recording(directory: Path | str) -> Recording:
+    """The entries of a recording, in order. Raises DataError."""
+    return Recording(directory)

@@ -1,0 +1,65 @@
+"""States kept beside the journal, so that a start need not replay all of it.
+
+snapshot-<seq>.bin = magic, crc32c of the rest, seq, length of the hash, hash, state. It counts once the journal holds its anchor:
+the record that names the same seq and hash, written after the file was durable under its name.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from pyrt._core.log import crc32c_of
+from pyrt.journal.segments import sync_directory
+
+_MAGIC = b"PYRTSNP1"
+_HEAD = struct.Struct("<8sI")
+_BODY = struct.Struct("<QI")
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The state after record `seq`, and the hash of it."""
+
+    seq: int
+    state: bytes
+    state_hash: bytes
+
+
+def anchor(seq: int, state_hash: bytes) -> bytes:
+    """The payload of the anchor record."""
+    return seq.to_bytes(8, "little") + state_hash
+
+
+def write(directory: Path, snapshot: Snapshot) -> None:
+    """Write, sync, rename, sync the directory. Raises OSError."""
+    body = _BODY.pack(snapshot.seq, len(snapshot.state_hash)) + snapshot.state_hash + snapshot.state
+    unfinished = directory / "snapshot.tmp"
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:  # noqa: PTH123 -- the descriptor carries the mode
+        file.write(_HEAD.pack(_MAGIC, crc32c_of(body)) + body)
+        file.flush()
+        os.fsync(fd)
+    unfinished.rename(directory / f"snapshot-{snapshot.seq:016d}.bin")
+    sync_directory(directory)
+
+
+def newest_first(directory: Path) -> Iterator[Snapshot]:
+    """The snapshots that read; a damaged one is passed over, since the journal has everything it held."""
+    for path in sorted(directory.glob("snapshot-*.bin"), reverse=True):
+        data = path.read_bytes()
+        if len(data) < _HEAD.size + _BODY.size:
+            continue
+        magic, crc = _HEAD.unpack_from(data)
+        body = data[_HEAD.size :]
+        if magic != _MAGIC or crc != crc32c_of(body):
+            continue
+        seq, n = _BODY.unpack_from(body)
+        yield Snapshot(seq=seq, state_hash=body[_BODY.size : _BODY.size + n], state=body[_BODY.size + n :])
+
+
+def prune(directory: Path, *, keep: int) -> None:
+    """Remove all but the newest `keep`."""
+    for path in sorted(directory.glob("snapshot-*.bin"), reverse=True)[keep:]:
+        path.unlink(missing_ok=True)
