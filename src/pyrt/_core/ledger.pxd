@@ -29,8 +29,8 @@ cdef enum:                             # what fill() reports; bits
 cdef enum:                             # reservation_t.state; bits
     RESERVED_FIRM = 1                  # an Intended or ExternalSeen fact stands behind it, not only an approval
     RESERVED_UNKNOWN = 2               # its fate at the venue is not proved
-    RESERVED_SEEN = 4                  # the venue acknowledged it
-    RESERVED_NETTED = 8                # the venue's buying power already counts it
+    RESERVED_NETTED = 4                # the venue's buying power already counts it
+    RESERVED_REPLACING = 8             # the pending replace is an Intended fact, not only an approval
 
 ctypedef struct terms_t:               # an instrument's units
     int64_t scale                      # money = px * qty * scale; 0 = not defined
@@ -47,10 +47,12 @@ ctypedef struct position_t:            # of one strategy, or the account's sum, 
 
 ctypedef struct reservation_t:
     i128 cost                          # buying power it holds, money
+    i128 pending_cost                  # what a replace under way holds beyond it
     uint64_t key                       # Intent.key of the chain's first order
     int64_t leaves                     # of the working order, qty units
     int64_t pending                    # what a replace under way would leave; 0 = none
     int64_t filled                     # of the whole chain
+    int64_t seen_at                    # venue ns of the venue's acknowledgement; 0 = none yet
     int64_t px                         # price for notional, px units
     int64_t pending_px
     int64_t cross_px                   # the most generous price at which it may trade
@@ -82,6 +84,7 @@ cdef class Ledger:
     cdef uint32_t order_count          # reservations now
     cdef i128 order_value               # sum of counted leaves * px, money
     cdef i128 held                     # buying power of reservations that the venue does not count yet, money
+    cdef int64_t filled_at             # venue ns of the latest fill that spent buying power
     cdef i128 spent                    # buying power of fills since the venue's figure, money
     cdef i128 realised, fees           # sums over everything, money
     cdef readonly bint broken          # a number did not fit: deny everything
@@ -90,9 +93,11 @@ cdef class Ledger:
     cdef uint32_t position_slot(self, uint32_t strategy, uint32_t instrument, bint make) noexcept nogil   # 0 = none
     cdef uint32_t find(self, uint64_t key) noexcept nogil                                                 # 0 = none
     cdef uint32_t put(self, uint64_t key, uint32_t strategy, uint32_t instrument, int side, int64_t qty, int64_t px,
-                      int64_t cross_px, i128 cost) noexcept nogil                                         # 0 = no room or not defined
+                      int64_t cross_px) noexcept nogil                                                    # 0 = no room or not defined
     cdef bint shift(self, uint32_t slot, int64_t leaves, int64_t pending) noexcept nogil
-    cdef void price(self, uint32_t slot, int64_t px, i128 cost) noexcept nogil
+    cdef void price(self, uint32_t slot, int64_t px, int64_t pending_px) noexcept nogil
+    cdef void hold(self, uint32_t slot, i128 cost, i128 pending_cost) noexcept nogil
+    cdef void settle_slot(self, uint32_t slot, bint accepted) noexcept nogil
     cdef void drop(self, uint32_t slot) noexcept nogil
     cdef int fill_order(self, uint64_t key, uint32_t strategy, uint32_t instrument, int side, int64_t px, int64_t qty, i128 fee) noexcept nogil
     cdef bint book(self, position_t* p, int64_t px, int64_t signed_qty, int64_t scale, i128 fee, i128* realised) noexcept nogil

@@ -154,7 +154,7 @@ cdef class Ledger:
             i = (i + 1) & mask
 
     cdef uint32_t put(self, uint64_t key, uint32_t strategy, uint32_t instrument, int side, int64_t qty, int64_t px,
-                      int64_t cross_px, i128 cost) noexcept nogil:
+                      int64_t cross_px) noexcept nogil:
         cdef uint32_t slot, position, i, mask
         cdef reservation_t* r
         cdef void* table
@@ -207,7 +207,6 @@ cdef class Ledger:
             i = (i + 1) & mask
         self.reservation_table[i] = slot
         self.order_count += 1
-        self.price(slot, px, cost)
         self.shift(slot, qty, 0)
         return slot
 
@@ -235,21 +234,38 @@ cdef class Ledger:
             self.broken = True
         return not self.broken
 
-    cdef void price(self, uint32_t slot, int64_t px, i128 cost) noexcept nogil:
-        """Set the price for notional and the buying power held; the leaves stay."""
+    cdef void price(self, uint32_t slot, int64_t px, int64_t pending_px) noexcept nogil:
+        """Set the prices for notional of the working order and of a replace under way; the leaves stay."""
         cdef reservation_t* r = &self.reservations[slot]
         cdef int64_t leaves = r.leaves, pending = r.pending
         self.shift(slot, 0, 0)
         r.px = px
+        r.pending_px = pending_px
         self.shift(slot, leaves, pending)
-        if not r.state & RESERVED_NETTED and not money_add(self.held, cost - r.cost, &self.held):
+
+    cdef void hold(self, uint32_t slot, i128 cost, i128 pending_cost) noexcept nogil:
+        """Set the buying power held."""
+        cdef reservation_t* r = &self.reservations[slot]
+        if not r.state & RESERVED_NETTED and not money_add(self.held, cost + pending_cost - r.cost - r.pending_cost, &self.held):
             self.broken = True
         r.cost = cost
+        r.pending_cost = pending_cost
+
+    cdef void settle_slot(self, uint32_t slot, bint accepted) noexcept nogil:
+        cdef reservation_t* r = &self.reservations[slot]
+        cdef int64_t leaves = r.pending if accepted else r.leaves
+        self.shift(slot, 0, 0)
+        if accepted:
+            r.px = r.pending_px
+            r.cross_px = r.pending_cross
+        self.hold(slot, r.cost + r.pending_cost if accepted else r.cost, 0)
+        r.state &= ~RESERVED_REPLACING & 0xff
+        self.shift(slot, leaves, 0)
 
     cdef void drop(self, uint32_t slot) noexcept nogil:
         cdef reservation_t* r = &self.reservations[slot]
         self.shift(slot, 0, 0)
-        self.price(slot, r.px, 0)
+        self.hold(slot, 0, 0)
         if r.prev:
             self.reservations[r.prev].next = r.next
         else:
@@ -287,7 +303,7 @@ cdef class Ledger:
         cdef position_t* p
         cdef position_t* a
         cdef int64_t leaves, pending
-        cdef i128 cost, part, realised = 0, before
+        cdef i128 cost, rest, part, realised = 0, before
         if instrument >= self.instruments or self.terms[instrument].scale == 0 or qty <= 0:
             self.broken = True
             return FILL_OVERFLOW
@@ -297,15 +313,22 @@ cdef class Ledger:
         else:
             r = &self.reservations[slot]
             cost = r.cost
+            rest = r.pending_cost
+            part = cost + rest
             if qty > counted(r):
                 told = FILL_OVER
-            part = money_share(cost, qty, counted(r)) if qty < counted(r) else cost
+            if qty < counted(r):
+                cost = cost - money_share(cost, qty, counted(r))
+                rest = rest - money_share(rest, qty, counted(r))
+                part = part - cost - rest
+            else:
+                cost = rest = 0
             leaves = r.leaves - qty if r.leaves > qty else 0
             pending = r.pending - qty if r.pending > qty else 0
             self.shift(slot, leaves, pending)
             if not r.state & RESERVED_NETTED:
                 money_add(self.spent, part, &self.spent)
-            self.price(slot, r.px, cost - part)
+            self.hold(slot, cost, rest)
             r.filled = r.filled + qty if r.filled < INT64_MAX - qty else INT64_MAX
         position = self.position_slot(strategy, instrument, True)
         if position == 0:
@@ -375,7 +398,11 @@ cdef class Ledger:
 
     def reserve(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int64_t qty, int64_t px, cost=0):
         """Count an order's leaves from now on; False where the key is already reserved or the instrument is not defined."""
-        return self.put(key, strategy, instrument, side, qty, px, px, _units(cost)) != 0
+        cdef uint32_t slot = self.put(key, strategy, instrument, side, qty, px, px)
+        if slot:
+            self.hold(slot, _units(cost), 0)
+            self.reservations[slot].state = RESERVED_FIRM
+        return slot != 0
 
     def replace(self, uint64_t key, int64_t qty, int64_t px):
         """A replace of the chain `key` is under way: until it settles the larger leaves and the higher price count.
@@ -392,18 +419,9 @@ cdef class Ledger:
     def settle(self, uint64_t key, bint accepted):
         """The venue answered a replace: the new order stands (accepted) or the old one keeps working."""
         cdef uint32_t slot = self.find(key)
-        cdef reservation_t* r
-        cdef int64_t leaves
-        if slot == 0:
-            return False
-        r = &self.reservations[slot]
-        leaves = r.pending if accepted else r.leaves
-        self.shift(slot, 0, 0)
-        if accepted:
-            r.px = r.pending_px
-            r.cross_px = r.pending_cross
-        self.shift(slot, leaves, 0)
-        return True
+        if slot:
+            self.settle_slot(slot, accepted)
+        return slot != 0
 
     def release(self, uint64_t key):
         """A final event: the order counts no more. False for an unknown key."""
@@ -510,9 +528,11 @@ cdef class Ledger:
         for key in self.keys():
             r = &self.reservations[self.find(key)]
             if r.state & RESERVED_FIRM:
-                orders.append((key, r.strategy, r.account, r.side, r.leaves, r.pending, r.filled, r.px, r.pending_px, r.cross_px,
-                               r.pending_cross, r.state, _money(r.cost)))
-        return repr((rows, orders, _money(self.spent), bool(self.broken))).encode()
+                order = (key, r.strategy, r.account, r.side, r.leaves, r.filled, r.px, r.cross_px, r.seen_at, r.state, _money(r.cost))
+                if r.state & RESERVED_REPLACING:
+                    order += (r.pending, r.pending_px, r.pending_cross, _money(r.pending_cost))
+                orders.append(order)
+        return repr((rows, orders, _money(self.spent), self.filled_at, bool(self.broken))).encode()
 
 
 cdef _position(const position_t* p):
