@@ -217,6 +217,7 @@ class Approved(Message, frozen=True, kw_only=True):
     limits_version: int
     ref_px: int  # the reference that the decision saw; 0 = none
     valid_until_mono: int
+    replaces: int = 0  # source of the order, of the same strategy, that this one changes; 0 = a new order
 
 
 class Breach(Message, frozen=True, kw_only=True):
