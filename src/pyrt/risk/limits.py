@@ -1,0 +1,235 @@
+"""The limits: a value for every control, from the shipped profile, a mapping or a file."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from pyrt._core.types import to_units
+from pyrt.clock import MINUTE
+from pyrt.errors import ConfigError
+from pyrt.model import Instrument
+
+RING = 128  # the longest memory of the window controls in _core.risk
+MS = 1_000_000
+_MONEY = 10**18
+_ALIASES = {"max_position_size": "max_position_notional", "max_order_size": "max_order_notional"}
+_TIGHTER_IS_MORE = {"gap_bps", "haircut_bps", "duplicate_window_ms", "repeat_window_ms", "symbol_order_rate_window_ms", "cancel_window_ms"}
+_BY_SYMBOL = (
+    "max_order_qty",
+    "max_order_notional",
+    "max_position_qty",
+    "max_position_notional",
+    "max_strategy_qty",
+    "collar_bps",
+    "passive_bps",
+)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every limit by name; None is a missing limit, and a missing limit denies.
+
+    Quantities, prices and money are in whole units; `_bps` are hundredths of a percent; `_ms` are milliseconds.
+    `symbols` holds other values of the first seven for single symbols. Zero is a limit of nothing, not "off".
+    """
+
+    max_order_qty: Decimal | None
+    max_order_notional: Decimal | None
+    max_position_qty: Decimal | None  # max(|q + B|, |q - S|) of the account in one instrument
+    max_position_notional: Decimal | None
+    max_strategy_qty: Decimal | None  # the same of one strategy
+    collar_bps: int | None  # how far a price may be on the marketable side of the reference
+    passive_bps: int | None  # and on the passive side; also for triggers
+    max_gross_exposure: Decimal | None
+    max_net_exposure: Decimal | None
+    max_open_order_value: Decimal | None
+    max_open_orders: int | None
+    max_daily_loss: Decimal | None
+    max_drawdown: Decimal | None
+    max_slippage_bps: int | None
+    gap_bps: int | None  # how far beyond its trigger a stop is valued
+    haircut_bps: int | None  # on a stale last good price, for orders that reduce
+    max_spread_bps: int | None  # a wider quote is no reference
+    max_quote_age_ms: int | None
+    max_trade_age_ms: int | None
+    duplicate_window_ms: int | None
+    repeat_max: int | None  # sends, or executions, of a strategy in an instrument and side
+    repeat_round_trips: int | None
+    repeat_window_ms: int | None
+    account_orders_per_minute: int | None  # with cancels, which alone may use the last fifth
+    strategy_orders_per_minute: int | None
+    symbol_orders_per_minute: int | None
+    symbol_order_rate_max: int | None
+    symbol_order_rate_window_ms: int | None
+    cancels_per_fill: int | None
+    cancel_window_ms: int | None
+    restricted: tuple[str, ...] = ()  # symbols that may only be closed
+    symbols: dict[str, dict[str, Decimal | int | None]] = {}
+
+    @classmethod
+    def profile(cls, name: str) -> "Limits":
+        """A shipped profile; only `paper` is. Raises ConfigError for another name: live has no default, all must be named."""
+        file = resources.files("pyrt.risk").joinpath(f"{name}.toml")
+        if name != "paper":
+            raise ConfigError(f"there is no shipped profile {name!r}", where="limits", mend="use 'paper' or name every limit")
+        return cls.of(tomllib.loads(file.read_text(encoding="utf-8")))
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], *, base: "Limits | None" = None) -> "Limits":
+        """Limits from a mapping (TOML, JSON); what it leaves out comes from `base`, or is missing and so denies.
+
+        Raises ConfigError for an unknown key, naming the nearest, and for a value of the wrong kind.
+        """
+        given = {_ALIASES.get(key, key): value for key, value in values.items()}
+        for key in given:
+            _known(key, cls.__struct_fields__, "limits")
+        for symbol, own in dict(given.get("symbols", {})).items():
+            for key in own:
+                _known(key, _BY_SYMBOL, f"limits.symbols.{symbol}")
+        merged = msgspec.to_builtins(base) if base is not None else dict.fromkeys(cls.__struct_fields__[:-2])
+        try:
+            limits = msgspec.convert(_exact({**merged, **given}), cls)
+        except msgspec.ValidationError as e:
+            raise ConfigError(str(e), where="limits", mend="give a number above or equal to 0") from None
+        limits.check()
+        return limits
+
+    def check(self) -> None:
+        """Raise ConfigError for a negative number or a window count beyond what the gate remembers."""
+        for name in self.__struct_fields__[:-2]:
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(f"{name} is {value}", where="limits", mend="give a number above or equal to 0")
+        for name in ("repeat_max", "repeat_round_trips", "symbol_order_rate_max", "cancels_per_fill"):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value < RING:
+                raise ConfigError(f"{name} is {value}", where="limits", mend=f"give a number from 1 to {RING - 1}")
+        for name in ("max_daily_loss", "max_drawdown"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"{name} is 0: it would deny everything", where="limits", mend="give an amount above 0")
+
+    def canonical(self) -> str:
+        """The same limits as the same JSON text, always."""
+        return msgspec.json.encode(self, order="sorted").decode()
+
+    @classmethod
+    def parse(cls, text: str) -> "Limits":
+        """The limits that `canonical` wrote."""
+        return cls.of(msgspec.json.decode(text))
+
+    def loosens(self, old: "Limits") -> list[str]:
+        """The names of the limits that allow more here than in `old`."""
+        names = [n for n in self.__struct_fields__[:-2] if _looser(n, getattr(self, n), getattr(old, n))]
+        for symbol in sorted({*self.symbols, *old.symbols}):
+            for n in _BY_SYMBOL:
+                if _looser(n, self._of_symbol(symbol, n), old._of_symbol(symbol, n)):
+                    names.append(f"symbols.{symbol}.{n}")
+        names += [f"restricted.{s}" for s in sorted(set(old.restricted) - set(self.restricted))]
+        return names
+
+    def _of_symbol(self, symbol: str, name: str) -> Any:
+        return self.symbols.get(symbol, {}).get(name, getattr(self, name))
+
+    def rules(self) -> dict[str, int | None]:
+        """The account's part in the units of `Gate.set_rules`."""
+        times = {
+            "max_age": self.max_quote_age_ms,
+            "max_trade_age": self.max_trade_age_ms,
+            "duplicate_window": self.duplicate_window_ms,
+            "repeat_window": self.repeat_window_ms,
+            "rate_window": self.symbol_order_rate_window_ms,
+            "cancel_window": self.cancel_window_ms,
+        }
+        money = {
+            "open_value": self.max_open_order_value,
+            "gross": self.max_gross_exposure,
+            "net": self.max_net_exposure,
+            "daily_loss": self.max_daily_loss,
+            "drawdown": self.max_drawdown,
+        }
+        rules: dict[str, int | None] = {name: None if v is None else v * MS for name, v in times.items()}
+        rules |= {name: None if v is None else int(v * _MONEY) for name, v in money.items()}
+        for name in ("max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "repeat_max"):
+            rules[name] = getattr(self, name)
+        rules |= {
+            "round_trips": self.repeat_round_trips,
+            "rate_max": self.symbol_order_rate_max,
+            "cancel_ratio": self.cancels_per_fill,
+            "open_count": self.max_open_orders,
+        }
+        for who in ("account", "strategy", "symbol"):
+            rules[f"{who}_interval"], rules[f"{who}_burst"] = bucket(getattr(self, f"{who}_orders_per_minute"))
+        return rules
+
+    def bounds(self, instrument: Instrument) -> dict[str, int | None]:
+        """An instrument's part in the units of `Gate.set_bounds`."""
+
+        def qty(name: str) -> int | None:
+            value = self._of_symbol(instrument.symbol, name)
+            return None if value is None else min(int(Decimal(value) * 10**instrument.qty_exp), (1 << 63) - 1)
+
+        def money(name: str) -> int | None:
+            value = self._of_symbol(instrument.symbol, name)
+            return None if value is None else int(Decimal(value) * _MONEY)
+
+        return {
+            "qty": qty("max_order_qty"),
+            "notional": money("max_order_notional"),
+            "position_qty": qty("max_position_qty"),
+            "position_notional": money("max_position_notional"),
+            "strategy_qty": qty("max_strategy_qty"),
+            "collar_bps": self._of_symbol(instrument.symbol, "collar_bps"),
+            "passive_bps": self._of_symbol(instrument.symbol, "passive_bps"),
+            "restricted": int(instrument.symbol in self.restricted),
+        }
+
+
+def bucket(per_minute: int | None) -> tuple[int | None, int | None]:
+    """(ns a message, burst) such that no window of a minute ever holds more than `per_minute`: burst + refill = the limit."""
+    if per_minute is None:
+        return None, None
+    burst = max(per_minute // 5, 1) if per_minute else 0
+    return -(-MINUTE // max(per_minute - burst, 1)), burst
+
+
+def _known(key: str, names: tuple[str, ...], where: str) -> None:
+    if key in names:
+        return
+    near = difflib.get_close_matches(key, names, 1, 0.0)[0]
+    raise ConfigError(f"unknown limit {key!r}", where=where, mend=f"did you mean {near!r}?")
+
+
+def _exact(values: Mapping[str, Any]) -> dict[str, Any]:
+    # A float is read through its shortest text, as everywhere: 0.1 means 0.1.
+    def one(value: Any) -> Any:
+        if isinstance(value, float):
+            return str(Decimal(repr(value)))
+        if isinstance(value, Mapping):
+            return {k: one(v) for k, v in value.items()}
+        return str(value) if isinstance(value, Decimal) else value
+
+    out: dict[str, Any] = one(values)
+    for name, value in out.items():
+        if name.startswith("max_") and isinstance(value, str):
+            to_units_or_refuse(name, value)
+    return out
+
+
+def to_units_or_refuse(name: str, text: str) -> None:
+    """Raise ConfigError unless the text is a plain decimal number that 64 bits hold at nine decimals."""
+    try:
+        to_units(text)
+    except ValueError as e:
+        raise ConfigError(f"{name}: {e}", where="limits", mend="give a plain number") from None
+
+
+def _looser(name: str, new: Any, old: Any) -> bool:
+    if new is None or new == old:
+        return False
+    if old is None:
+        return True
+    return bool(Decimal(new) < Decimal(old) if name in _TIGHTER_IS_MORE else Decimal(new) > Decimal(old))
