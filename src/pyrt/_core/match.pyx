@@ -1,0 +1,495 @@
+"""Price-time matching of our participants' orders against a market that is told by records.
+
+The external market (QUOTE or DELTA, TRADE, STATUS) goes its recorded way; our orders meet it like this:
+
+* An order that can trade on arrival takes what is displayed, level by level, at the displayed prices. What was taken of a
+  level stays taken until the displayed size of that level changes, so no size is sold twice.
+* A limit order that rests has the displayed size of its level before it. Trades at its price and a shrinking level shorten that
+  queue (those who cancel are taken to stand behind us); what a trade has beyond the queue fills us. A price that is not
+  displayed has an unknown queue: such an order fills by a trade at its price only after its level was displayed or became
+  the best. A trade through its price fills it, up to the trade's size. An opposite level that comes to its price fills
+  it, up to the displayed size. It always trades at its own price.
+* A market order that found too little waits and takes what is displayed next, at the displayed price.
+* Stops trigger on trades that may set a price, buys before sells, the nearest stop first, and then act as new arrivals.
+* Orders of two owners meet at the price of the one that rested; at one price the external market goes first. Orders of one
+  owner pass through each other.
+* While an instrument is halted nothing trades and nothing triggers.
+"""
+import cython
+import numpy as np
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memmove
+
+from pyrt._core.types cimport (
+    ACTION_CLEAR, ACTION_SET, FLAG_INELIGIBLE, FLAG_LAST, NO_PX, SIDE_BUY, SIDE_SELL, STATE_TRADING,
+    TYPE_DELTA, TYPE_QUOTE, TYPE_STATUS, TYPE_TRADE, status_t,
+)
+
+
+cdef int64_t ANY = 0x7fffffffffffffff   # the key of an order that takes any price
+
+FILL = EXEC_FILL
+CANCELED = EXEC_CANCELED
+TRIGGERED = EXEC_TRIGGERED
+
+execution_dtype = np.dtype([("order", "<u8"), ("contra", "<u8"), ("px", "<i8"), ("qty", "<i8"), ("leaves", "<i8"), ("ts", "<i8"),
+                            ("instrument", "<u4"), ("kind", "u1"), ("maker", "u1"), ("reserved", "<u2")])
+assert execution_dtype.itemsize == sizeof(execution_t)
+
+
+# ---------------------------------------------------------------------------------------------------- sorted rows
+cdef inline bint room(void** rows, Py_ssize_t n, Py_ssize_t* cap, size_t size) noexcept nogil:
+    cdef void* more
+    if n < cap[0]:
+        return True
+    more = realloc(rows[0], (2 * cap[0] if cap[0] else 16) * size)
+    if more == NULL:
+        return False
+    rows[0] = more
+    cap[0] = 2 * cap[0] if cap[0] else 16
+    return True
+
+
+cdef inline Py_ssize_t find_level(const levels_t* v, int64_t key) noexcept nogil:
+    # The first row whose key is not below `key`; the best are the last and the most asked for.
+    cdef Py_ssize_t i = v.n
+    while i > 0 and v.rows[i - 1].key >= key:
+        i -= 1
+    return i
+
+
+cdef inline Py_ssize_t find_place(const queue_t* q, int64_t key) noexcept nogil:
+    # Before its equals, since the last of them trades first.
+    cdef Py_ssize_t low = 0, high = q.n, mid
+    while low < high:
+        mid = (low + high) >> 1
+        if q.rows[mid].key < key:
+            low = mid + 1
+        else:
+            high = mid
+    return low
+
+
+cdef inline bint insert(queue_t* q, const resting_t* o) noexcept nogil:
+    cdef Py_ssize_t i
+    if not room(<void**>&q.rows, q.n, &q.cap, sizeof(resting_t)):
+        return False
+    i = find_place(q, o.key)
+    memmove(&q.rows[i + 1], &q.rows[i], (q.n - i) * sizeof(resting_t))
+    q.rows[i] = o[0]
+    q.n += 1
+    return True
+
+
+cdef inline void erase(queue_t* q, Py_ssize_t i) noexcept nogil:
+    q.n -= 1
+    memmove(&q.rows[i], &q.rows[i + 1], (q.n - i) * sizeof(resting_t))
+
+
+cdef inline int64_t px_of(int s, int64_t key) noexcept nogil:
+    return key if s == 0 else -key
+
+
+cdef inline bint reaches(const resting_t* o, int64_t opposite) noexcept nogil:
+    # Whether an order trades at the price of a key of the other side.
+    return o.limit_px == 0 or o.key + opposite >= 0
+
+
+cdef inline Py_ssize_t best_left(const levels_t* v) noexcept nogil:
+    # The best level that has something left to take; -1 = none.
+    cdef Py_ssize_t i = v.n - 1
+    while i >= 0 and v.rows[i].qty <= v.rows[i].taken:
+        i -= 1
+    return i
+
+
+cdef int64_t queue_ahead(const pit_t* p, const resting_t* o) noexcept nogil:
+    cdef const levels_t* v = &p.levels[o.side]
+    cdef Py_ssize_t i = find_level(v, o.key)
+    if i == v.n:                        # better than everybody, or nobody is there
+        return 0
+    if v.rows[i].key == o.key:
+        return v.rows[i].qty - v.rows[i].taken
+    return 0 if p.depth and i > 0 else -1
+
+
+cdef void requeue(pit_t* p, int s, int64_t key, int64_t qty) noexcept nogil:
+    # The displayed size of a level is now `qty`.
+    cdef queue_t* q = &p.resting[s]
+    cdef Py_ssize_t i = find_place(q, key)
+    while i < q.n and q.rows[i].key == key:
+        if q.rows[i].ahead < 0 or q.rows[i].ahead > qty:
+            q.rows[i].ahead = qty
+        i += 1
+
+
+cdef void lead(pit_t* p, int s, int64_t key) noexcept nogil:
+    # Orders better than `key`, the best displayed, have nobody before them.
+    cdef queue_t* q = &p.resting[s]
+    cdef Py_ssize_t i = q.n - 1
+    while i >= 0 and q.rows[i].key > key:
+        q.rows[i].ahead = 0
+        i -= 1
+
+
+cdef bint set_level(pit_t* p, int s, int64_t key, int64_t qty) noexcept nogil:
+    cdef levels_t* v = &p.levels[s]
+    cdef Py_ssize_t i = find_level(v, key)
+    cdef bint found = i < v.n and v.rows[i].key == key
+    if found and qty > 0:
+        if v.rows[i].qty != qty:
+            v.rows[i].qty = qty
+            v.rows[i].taken = 0
+    elif found:
+        v.n -= 1
+        memmove(&v.rows[i], &v.rows[i + 1], (v.n - i) * sizeof(level_t))
+    elif qty > 0:
+        if not room(<void**>&v.rows, v.n, &v.cap, sizeof(level_t)):
+            return False
+        memmove(&v.rows[i + 1], &v.rows[i], (v.n - i) * sizeof(level_t))
+        v.rows[i] = level_t(key, qty, 0)
+        v.n += 1
+    requeue(p, s, key, qty)
+    lead(p, s, v.rows[v.n - 1].key if v.n else -ANY)
+    return True
+
+
+cdef bint set_top(pit_t* p, int s, int64_t px, int64_t qty) noexcept nogil:
+    # A quote tells one level and that it is the only one known.
+    cdef levels_t* v = &p.levels[s]
+    cdef int64_t key = px if s == 0 else -px
+    if px == NO_PX or qty <= 0:
+        v.n = 0
+        lead(p, s, -ANY)
+        return True
+    if v.n == 1 and v.rows[0].key == key:
+        if v.rows[0].qty == qty:
+            return True
+        return set_level(p, s, key, qty)
+    v.n = 0
+    return set_level(p, s, key, qty)
+
+
+# ---------------------------------------------------------------------------------------------------- the matcher
+@cython.final
+cdef class Matcher:
+    """The orders of one venue and the external market they meet, by instrument id.
+
+    Orders are known by the caller's numbers. Verbs leave their executions, in the order in which they happened, in a buffer
+    that `take()` empties. Raises KeyError for an instrument that was not added, MemoryError where no memory is left.
+    """
+
+    def __cinit__(self, instruments=()):
+        for instrument in instruments:
+            self.add(instrument)
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        cdef int s
+        for i in range(self._size):
+            if self._pits[i] != NULL:
+                for s in range(2):
+                    free(self._pits[i].levels[s].rows)
+                    free(self._pits[i].resting[s].rows)
+                    free(self._pits[i].stops[s].rows)
+                free(self._pits[i])
+        free(self._pits)
+        free(self._out.rows)
+
+    def add(self, uint32_t instrument):
+        """Trade another instrument; ids are small, the table is as long as the greatest."""
+        cdef pit_t** table
+        cdef Py_ssize_t i, size = instrument + 1
+        if size > self._size:
+            table = <pit_t**>realloc(self._pits, size * sizeof(pit_t*))
+            if table == NULL:
+                raise MemoryError
+            for i in range(self._size, size):
+                table[i] = NULL
+            self._pits = table
+            self._size = size
+        if self._pits[instrument] == NULL:
+            self._pits[instrument] = <pit_t*>calloc(1, sizeof(pit_t))
+            if self._pits[instrument] == NULL:
+                raise MemoryError
+            self._pits[instrument].instrument = instrument
+
+    # ------------------------------------------------------------------------------------------------ market in
+    def market(self, records):
+        """Take in an array of 64-byte market records in time order; others' instruments and types are passed over.
+
+        Returns how many executions wait in take().
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t i, n
+        cdef const market_t* rows
+        PyObject_GetBuffer(records, &view, PyBUF_SIMPLE)
+        try:
+            if view.len % sizeof(market_t):
+                raise ValueError("market records have 64 bytes each")
+            n = view.len // sizeof(market_t)
+            rows = <const market_t*>view.buf
+            with nogil:
+                for i in range(n):
+                    self.record(&rows[i])
+        finally:
+            PyBuffer_Release(&view)
+        return self._waiting()
+
+    cdef void record(self, const market_t* r) noexcept nogil:
+        cdef pit_t* p
+        cdef bint halted
+        if r.header.instrument >= self._size:
+            return
+        p = self._pits[r.header.instrument]
+        if p == NULL:
+            return
+        if r.header.type == TYPE_QUOTE:
+            if not p.depth:
+                self.quote(p, &r.quote)
+        elif r.header.type == TYPE_DELTA:
+            self.delta(p, &r.delta)
+        elif r.header.type == TYPE_TRADE:
+            self.trade(p, &r.trade)
+        elif r.header.type == TYPE_STATUS and r.status.state != 0:
+            halted = p.halted
+            p.halted = r.status.state != STATE_TRADING
+            if halted:
+                self.meet(p, 0, r.header.ts_event)
+                self.meet(p, 1, r.header.ts_event)
+
+    cdef void quote(self, pit_t* p, const quote_t* q) noexcept nogil:
+        if not (set_top(p, 0, q.bid_px, q.bid_qty) and set_top(p, 1, q.ask_px, q.ask_qty)):
+            self._failed = True
+        self.meet(p, 0, q.ts_event)
+        self.meet(p, 1, q.ts_event)
+
+    cdef void delta(self, pit_t* p, const delta_t* d) noexcept nogil:
+        cdef int s = d.side - 1
+        if not p.depth:
+            p.depth = True
+            p.levels[0].n = p.levels[1].n = 0
+        if d.action == ACTION_CLEAR:
+            p.levels[0].n = p.levels[1].n = 0
+        elif d.action == ACTION_SET and (s == 0 or s == 1):
+            if not set_level(p, s, d.px if s == 0 else -d.px, d.qty):
+                self._failed = True
+        if d.flags & FLAG_LAST:         # before it the levels of one event may cross each other
+            self.meet(p, 0, d.ts_event)
+            self.meet(p, 1, d.ts_event)
+
+    cdef void trade(self, pit_t* p, const trade_t* t) noexcept nogil:
+        cdef int s
+        cdef int64_t key, left, fill
+        cdef Py_ssize_t i
+        cdef resting_t* o
+        cdef queue_t* q
+        if t.flags & FLAG_INELIGIBLE or t.px <= 0:
+            return
+        p.last_px = t.px
+        p.last_ts = t.ts_event
+        if p.halted:
+            return
+        left = t.qty
+        for s in range(2):
+            q = &p.resting[s]
+            key = t.px if s == 0 else -t.px
+            i = q.n - 1
+            while i >= 0 and q.rows[i].key >= key:
+                o = &q.rows[i]
+                if o.limit_px and (o.key > key or t.taker != s + 1):
+                    if o.key > key:
+                        o.ahead = 0
+                        fill = min(left, o.leaves)
+                    elif o.ahead < 0:
+                        fill = 0
+                    else:
+                        fill = min(max(left - o.ahead, 0), o.leaves)
+                        o.ahead -= min(o.ahead, left - fill)
+                    if fill > 0:
+                        left -= fill
+                        self.emit(p, o, EXEC_FILL, o.limit_px, fill, 0, True, t.ts_event)
+                        if o.leaves == 0:
+                            erase(q, i)
+                i -= 1
+        self.trigger(p, 0, t.px, t.ts_event)
+        self.trigger(p, 1, t.px, t.ts_event)
+
+    cdef void trigger(self, pit_t* p, int s, int64_t px, int64_t ts) noexcept nogil:
+        cdef queue_t* q = &p.stops[s]
+        cdef resting_t o
+        cdef int64_t reached = -px if s == 0 else px
+        while q.n and q.rows[q.n - 1].key >= reached:
+            o = q.rows[q.n - 1]
+            q.n -= 1
+            self.emit(p, &o, EXEC_TRIGGERED, px, 0, 0, False, ts)
+            self.enter(p, &o, ts)
+
+    # ------------------------------------------------------------------------------------------------ orders in
+    def submit(self, uint32_t instrument, uint64_t order, uint32_t owner, int side, int64_t qty, int64_t limit_px=0, int64_t stop_px=0,
+               int tif=TIF_DAY, int64_t ts=0):
+        """Enter an order: limit_px 0 = at any price, stop_px 0 = works at once, tif as model.TimeInForce.
+
+        Returns how many executions wait in take(). Raises ValueError for a side, quantity or price that cannot be.
+        """
+        cdef pit_t* p = self._pit(instrument)
+        cdef resting_t o
+        if side not in (SIDE_BUY, SIDE_SELL) or qty <= 0 or limit_px < 0 or stop_px < 0:
+            raise ValueError("an order has a side, a quantity above 0 and prices not below 0")
+        o = resting_t(order=order, key=0, limit_px=limit_px, leaves=qty, ahead=0, owner=owner, side=side - 1, tif=tif)
+        if stop_px:
+            o.key = -stop_px if o.side == 0 else stop_px
+            if not insert(&p.stops[o.side], &o):
+                raise MemoryError
+        else:
+            self.enter(p, &o, ts)
+        return self._waiting()
+
+    def cancel(self, uint32_t instrument, uint64_t order):
+        """Take an order out. Returns the quantity that was left; 0 = it was not here."""
+        return self.remove(self._pit(instrument), order)
+
+    cdef void enter(self, pit_t* p, resting_t* o, int64_t ts) noexcept nogil:
+        o.key = ANY if o.limit_px == 0 else (o.limit_px if o.side == 0 else -o.limit_px)
+        if not p.halted and (o.tif != TIF_FOK or self.offered(p, o) >= o.leaves):
+            self.take_all(p, o, ts)
+        if o.leaves == 0:
+            return
+        if o.tif == TIF_IOC or o.tif == TIF_FOK:
+            self.emit(p, o, EXEC_CANCELED, 0, o.leaves, 0, False, ts)
+            return
+        o.ahead = queue_ahead(p, o) if o.limit_px else 0
+        if not insert(&p.resting[o.side], o):
+            self._failed = True
+
+    cdef int64_t remove(self, pit_t* p, uint64_t order) noexcept nogil:
+        cdef int s, kind
+        cdef Py_ssize_t i
+        cdef int64_t left
+        cdef queue_t* q
+        for kind in range(2):
+            for s in range(2):
+                q = &p.resting[s] if kind == 0 else &p.stops[s]
+                for i in range(q.n):
+                    if q.rows[i].order == order:
+                        left = q.rows[i].leaves
+                        erase(q, i)
+                        return left
+        return 0
+
+    # ------------------------------------------------------------------------------------------------ meeting
+    cdef void take_all(self, pit_t* p, resting_t* o, int64_t ts) noexcept nogil:
+        # The other side of the market, best price first, the external market before our participants at one price.
+        cdef int s = 1 - o.side
+        cdef levels_t* v = &p.levels[s]
+        cdef queue_t* q = &p.resting[s]
+        cdef Py_ssize_t i, j = q.n - 1
+        cdef int64_t fill, px
+        while o.leaves > 0:
+            i = best_left(v)
+            while j >= 0 and (q.rows[j].owner == o.owner or q.rows[j].limit_px == 0):
+                j -= 1
+            if i >= 0 and (j < 0 or v.rows[i].key >= q.rows[j].key):
+                if not reaches(o, v.rows[i].key):
+                    return
+                fill = min(o.leaves, v.rows[i].qty - v.rows[i].taken)
+                v.rows[i].taken += fill
+                self.emit(p, o, EXEC_FILL, px_of(s, v.rows[i].key), fill, 0, False, ts)
+            elif j >= 0 and reaches(o, q.rows[j].key):
+                fill = min(o.leaves, q.rows[j].leaves)
+                px = q.rows[j].limit_px
+                self.emit(p, &q.rows[j], EXEC_FILL, px, fill, o.order, True, ts)
+                self.emit(p, o, EXEC_FILL, px, fill, q.rows[j].order, False, ts)
+                if q.rows[j].leaves == 0:
+                    erase(q, j)
+                    j -= 1
+            else:
+                return
+
+    cdef void meet(self, pit_t* p, int s, int64_t ts) noexcept nogil:
+        # Our resting orders of side s after the other side of the external market changed.
+        cdef queue_t* q = &p.resting[s]
+        cdef levels_t* v = &p.levels[1 - s]
+        cdef Py_ssize_t i, j = q.n - 1
+        cdef resting_t* o
+        cdef int64_t fill
+        if p.halted:
+            return
+        while j >= 0:
+            o = &q.rows[j]
+            if o.limit_px == 0:
+                self.take_all(p, o, ts)
+            else:
+                i = best_left(v)
+                if i < 0 or not reaches(o, v.rows[i].key):
+                    return
+                while o.leaves > 0 and i >= 0 and reaches(o, v.rows[i].key):
+                    fill = min(o.leaves, v.rows[i].qty - v.rows[i].taken)
+                    v.rows[i].taken += fill
+                    self.emit(p, o, EXEC_FILL, o.limit_px, fill, 0, True, ts)
+                    i = best_left(v)
+            if o.leaves == 0:
+                erase(q, j)
+            j -= 1
+
+    cdef int64_t offered(self, pit_t* p, const resting_t* o) noexcept nogil:
+        cdef levels_t* v = &p.levels[1 - o.side]
+        cdef queue_t* q = &p.resting[1 - o.side]
+        cdef int64_t total = 0
+        cdef Py_ssize_t i
+        for i in range(v.n):
+            if reaches(o, v.rows[i].key):
+                total += v.rows[i].qty - v.rows[i].taken
+        for i in range(q.n):
+            if q.rows[i].owner != o.owner and q.rows[i].limit_px and reaches(o, q.rows[i].key):
+                total += q.rows[i].leaves
+        return total
+
+    # ------------------------------------------------------------------------------------------------ executions out
+    cdef void emit(self, pit_t* p, resting_t* o, int kind, int64_t px, int64_t qty, uint64_t contra, bint maker, int64_t ts) noexcept nogil:
+        o.leaves -= qty
+        if not room(<void**>&self._out.rows, self._out.n, &self._out.cap, sizeof(execution_t)):
+            self._failed = True
+            return
+        self._out.rows[self._out.n] = execution_t(order=o.order, contra=contra, px=px, qty=qty, leaves=o.leaves, ts=ts,
+                                                  instrument=p.instrument, kind=kind, maker=maker, reserved=0)
+        self._out.n += 1
+
+    def take(self):
+        """The executions since the last call, in the order in which they happened, as an array of execution_dtype."""
+        cdef bytes raw = PyBytes_FromStringAndSize(<char*>self._out.rows, self._out.n * sizeof(execution_t))
+        self._out.n = 0
+        return np.frombuffer(raw, execution_dtype)
+
+    # ------------------------------------------------------------------------------------------------ what is there
+    def top(self, uint32_t instrument):
+        """Best displayed (bid_px, bid_qty, ask_px, ask_qty, last_px) in units; 0 where there is none."""
+        cdef pit_t* p = self._pit(instrument)
+        cdef levels_t* b = &p.levels[0]
+        cdef levels_t* a = &p.levels[1]
+        return (b.rows[b.n - 1].key if b.n else 0, b.rows[b.n - 1].qty if b.n else 0,
+                -a.rows[a.n - 1].key if a.n else 0, a.rows[a.n - 1].qty if a.n else 0, p.last_px)
+
+    def ahead(self, uint32_t instrument, uint64_t order):
+        """The external quantity before a resting limit order; -1 = not known, None = no such order rests."""
+        cdef pit_t* p = self._pit(instrument)
+        cdef int s
+        cdef Py_ssize_t i
+        for s in range(2):
+            for i in range(p.resting[s].n):
+                if p.resting[s].rows[i].order == order:
+                    return p.resting[s].rows[i].ahead
+        return None
+
+    cdef pit_t* _pit(self, uint32_t instrument) except NULL:
+        if instrument >= self._size or self._pits[instrument] == NULL:
+            raise KeyError(instrument)
+        return self._pits[instrument]
+
+    cdef Py_ssize_t _waiting(self) except -1:
+        if self._failed:
+            raise MemoryError("no memory for orders or executions: what this matcher holds is no longer whole")
+        return self._out.n

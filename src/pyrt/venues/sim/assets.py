@@ -1,0 +1,67 @@
+"""The assets of the simulated venue, in Alpaca's shape."""
+
+from collections.abc import Iterable
+from uuid import UUID, uuid5
+
+from pyrt.model import Instrument
+from pyrt.venues.sim.orders import Body, VenueRefusal
+
+NAMESPACE = UUID("7d3b6c1e-2f0a-5a52-9f4e-70797274aa01")
+KNOWN = {
+    "AAPL": ("Apple Inc. Common Stock", "NASDAQ"),
+    "MSFT": ("Microsoft Corporation Common Stock", "NASDAQ"),
+    "SPY": ("SPDR S&P 500 ETF Trust", "ARCA"),
+    "GOOGL": ("Alphabet Inc. Class A Common Stock", "NASDAQ"),
+    "AMZN": ("Amazon.com, Inc. Common Stock", "NASDAQ"),
+    "TSLA": ("Tesla, Inc. Common Stock", "NASDAQ"),
+}
+
+
+def show_asset(instrument: Instrument) -> Body:
+    """The object of GET /v2/assets/{symbol}."""
+    name, exchange = KNOWN.get(instrument.symbol, (instrument.symbol, "NASDAQ"))
+    return {
+        "id": str(uuid5(NAMESPACE, instrument.symbol)),
+        "class": "us_equity",
+        "exchange": exchange,
+        "symbol": instrument.symbol,
+        "name": name,
+        "status": "active",
+        "tradable": True,
+        "marginable": True,
+        "shortable": True,
+        "easy_to_borrow": True,
+        "fractionable": True,
+        "maintenance_margin_requirement": 30,
+        "attributes": [],
+    }
+
+
+class Assets:
+    """Instruments and their assets, found by id, symbol or asset id."""
+
+    def __init__(self, instruments: Iterable[Instrument]) -> None:
+        self.instruments: dict[int, Instrument] = {}
+        self.shown: dict[int, Body] = {}
+        self._names: dict[str, int] = {}
+        for instrument in instruments:
+            self.add(instrument)
+
+    def add(self, instrument: Instrument) -> None:
+        """List another instrument."""
+        asset = show_asset(instrument)
+        self.instruments[instrument.id] = instrument
+        self.shown[instrument.id] = asset
+        self._names[instrument.symbol] = self._names[str(asset["id"])] = instrument.id
+
+    def find(self, name: object) -> Instrument | None:
+        """The instrument of a symbol or an asset id."""
+        found = self._names.get(name) if isinstance(name, str) else None
+        return None if found is None else self.instruments[found]
+
+    def asset(self, name: str) -> Body:
+        """One asset. Raises VenueRefusal 404."""
+        instrument = self.find(name)
+        if instrument is None:
+            raise VenueRefusal(404, 40410000, f"asset not found for {name}")
+        return dict(self.shown[instrument.id])

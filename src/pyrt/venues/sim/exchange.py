@@ -1,0 +1,493 @@
+"""The simulated exchange: accounts, orders and fills in Alpaca's words, with time passed in.
+
+It owns no clock, socket or random number: the same calls give the same bytes, so the server and the backtest share it. A request is
+answered with the order as it was received (`pending_new`, or `accepted` outside trading hours); what happens to it, even at
+once, is told by `take_updates()`. Choices where Alpaca's documents are silent: docs/sim.md.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrt._core.match import CANCELED, FILL, Matcher
+from pyrt._core.types import Side, format_units
+from pyrt.model import Instrument, OrderType
+from pyrt.venues.sim import orders, rules, state
+from pyrt.venues.sim.account import Account, Figures, Position, figures, money, show_account, show_position
+from pyrt.venues.sim.assets import Assets
+from pyrt.venues.sim.hours import Hours, Sessions, new_york
+from pyrt.venues.sim.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid, rfc3339
+
+Update = tuple[str, Body]
+
+
+class Exchange:
+    """Accounts trade instruments against the market that `on_market` tells. Prices and quantities out are decimal text.
+
+    Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
+    """
+
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        *,
+        cash: str = "100000",
+        multiplier: int = 2,
+        seed: int = 0,
+        always_open: bool = True,
+        calendar: Sessions | None = None,
+        start: int = 0,
+    ) -> None:
+        self.assets_ = Assets(instruments)
+        self.hours = Hours(calendar, always_open=always_open)
+        self.matcher = Matcher(self.assets_.instruments)
+        self.state = state.State(seed=seed, now=start)
+        self._edge = self.hours.next_edge(start) if start else 0
+        self._open: dict[tuple[str, int], dict[int, Row]] = {}
+        self._updates: list[Update] = []
+        self._ids: dict[str, int] = {}
+        self.default = self.open_account(cash=cash, multiplier=multiplier)
+
+    # ------------------------------------------------------------------------------------------------ time and market
+    @property
+    def now(self) -> int:
+        """Venue time: the latest instant it was told, ns UTC."""
+        return self.state.now
+
+    def on_market(self, records: npt.NDArray[Any]) -> None:
+        """Take in market_dtype records in time order: matches, triggers stops, and lets time pass to the last of them."""
+        if not len(records):
+            return
+        times = records["ts_event"]
+        if not self.state.now:
+            self.advance(int(times[0]))
+        begin = 0
+        while begin < len(records):
+            end = int(np.searchsorted(times, self._edge)) if times[-1] >= self._edge else len(records)
+            if end > begin:
+                if self.matcher.market(records[begin:end]):
+                    self._settle()
+                self.state.now = max(self.state.now, int(times[end - 1]))
+            if end < len(records):
+                self.advance(self._edge)
+            begin = end
+
+    def advance(self, now: int) -> None:
+        """Let time pass: day orders end, hours change, days begin. Time never goes back."""
+        if not self.state.now:
+            self._begin(now)
+        while self._edge <= now:
+            self._cross(self._edge)
+            self._edge = self.hours.next_edge(self._edge)
+        self.state.now = max(self.state.now, now)
+
+    def _begin(self, now: int) -> None:
+        self._edge = self.hours.next_edge(now)
+        for account in self.state.accounts.values():
+            account.created_at, account.balance_day = now, self._day(now)
+
+    def _cross(self, edge: int) -> None:
+        self.state.now = max(self.state.now, edge)
+        for row in [row for rows in self._open.values() for row in rows.values()]:
+            if row.status in FINAL:  # another order that was routed here met it
+                continue
+            if row.expires_at and row.expires_at <= edge:
+                self._end(row, "expired", edge)
+            elif row.working and not self.hours.is_open(edge, extended=row.extended):
+                self.matcher.cancel(row.instrument, row.number)
+                row.working = False
+            elif not row.working and self.hours.is_open(edge, extended=row.extended):
+                self._route(row, edge)
+        if self._day(edge) != self._day(edge - 1):
+            state.begin_day(self.state, self._day(edge), self.mark, self.figures)
+
+    def _day(self, ns: int) -> str:
+        return new_york(ns).date().isoformat()
+
+    def mark(self, instrument: int) -> int:
+        """The price that positions are valued at: the last trade, else the bid, else the ask; px units, 0 = none yet."""
+        bid, _, ask, _, last = self.matcher.top(instrument)
+        return last or bid or ask or self.state.marks.get(instrument, 0)
+
+    # ------------------------------------------------------------------------------------------------ orders in
+    def submit(self, body: Body, now: int, account: str | None = None) -> Body:
+        """POST /v2/orders: the order as received. Raises VenueRefusal."""
+        self.advance(now)
+        owner = self._account(account)
+        try:
+            instrument, terms, intent, unit_px = self._check(body, owner)
+        except VenueRefusal as refusal:
+            self._refused("submit", owner, body, refusal)
+            raise
+        return self._enter(owner, instrument, terms, intent, unit_px, None)
+
+    def _check(self, body: Body, owner: Account) -> tuple[Instrument, Terms, str, int]:
+        symbol = body.get("symbol")
+        if symbol in (None, ""):
+            raise invalid("symbol is required", 40010001)
+        instrument = self.assets_.find(symbol)
+        if instrument is None:
+            raise invalid(f'asset "{symbol}" not found')
+        terms = orders.read_terms(body, instrument, bool(self.assets_.shown[instrument.id]["fractionable"]))
+        self._fresh(owner, terms.cid)
+        return instrument, terms, *self._afford(owner, instrument, terms, None)
+
+    def _fresh(self, owner: Account, cid: str) -> None:
+        if cid and cid in owner.cids:
+            raise invalid("client_order_id must be unique", 40010001)
+
+    def _afford(self, owner: Account, instrument: Instrument, terms: Terms, old: Row | None) -> tuple[str, int]:
+        """The position intent and the price that reserves buying power; `old` is the order that this one stands in for."""
+        rows = [row for row in self._open.get((owner.id, instrument.id), {}).values() if row is not old]
+        rules.refuse_wash(rows, terms)
+        position = owner.positions.get(instrument.id, Position())
+        intent = rules.position_intent(position.qty, terms)
+        filled = old.filled if old else 0
+        if intent.endswith("close"):
+            rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, terms.qty - filled)
+            return intent, 0
+        bid, _, ask, _, _ = self.matcher.top(instrument.id)
+        unit_px = rules.reserve_px(terms, ask or self.mark(instrument.id) or bid)
+        worth = self.figures(owner)
+        back = old.unit_px * old.leaves * 10 ** (9 - instrument.qty_exp) if old else 0
+        rules.refuse_short(instrument, terms, worth)
+        rules.refuse_cost(instrument, terms, unit_px, terms.qty - filled, worth, back)
+        return intent, unit_px
+
+    def _enter(self, owner: Account, instrument: Instrument, terms: Terms, intent: str, unit_px: int, old: Row | None) -> Body:
+        now = self.state.now
+        is_open = self.hours.is_open(now, extended=terms.extended)
+        row = Row(
+            number=len(self.state.rows) + 1,
+            id=self.state.new_id(),
+            cid=terms.cid or self.state.new_id(),
+            account=owner.id,
+            instrument=instrument.id,
+            symbol=instrument.symbol,
+            asset=str(self.assets_.shown[instrument.id]["id"]),
+            side=terms.side,
+            type=terms.type,
+            tif=terms.tif,
+            qty=terms.qty,
+            limit_px=terms.limit_px,
+            stop_px=terms.stop_px,
+            extended=terms.extended,
+            intent=intent,
+            opening=intent.endswith("open"),
+            unit_px=unit_px,
+            status="pending_new" if is_open else "accepted",
+            created_at=now,
+            updated_at=now,
+            expires_at=self.hours.expiry(now, terms.tif, terms.extended),
+            replaces=old.id if old else None,
+            filled=old.filled if old else 0,
+            traded=old.traded if old else 0,
+        )
+        self.state.rows.append(row)
+        self._index(row)
+        owner.reserved += self._reserve(row)
+        answer = self._show(row)
+        if old is not None:
+            self._supersede(old, row)
+        if is_open:
+            self._route(row, now)
+        return answer
+
+    def _index(self, row: Row) -> None:
+        self._ids[row.id] = row.number
+        self._account(row.account).cids[row.cid] = row.number
+        if row.status not in FINAL:
+            self._open.setdefault((row.account, row.instrument), {})[row.number] = row
+
+    def _route(self, row: Row, now: int) -> None:
+        """Hand an order to the matcher, and tell that it works."""
+        if row.status not in REPLACEABLE:
+            row.status = "partially_filled" if row.filled else "new"
+            row.updated_at = now
+            self._tell(row, "new", now)
+        row.working = True
+        limit_px = row.limit_px
+        if row.type is OrderType.STOP and row.side is Side.BUY:
+            limit_px = rules.collar(row.stop_px)
+        owner = self.state.number_of(row.account)
+        stop_px = 0 if row.triggered else row.stop_px
+        if self.matcher.submit(row.instrument, row.number, owner, row.side, row.leaves, limit_px, stop_px, row.tif, now):
+            self._settle()
+
+    def replace(self, order_id: str, body: Body, now: int, account: str | None = None) -> Body:
+        """PATCH /v2/orders/{id}: the new order, which has a new id. It queues anew. Raises VenueRefusal."""
+        self.advance(now)
+        owner = self._account(account)
+        try:
+            old = self._row(order_id, owner)
+            if old.status not in REPLACEABLE:
+                raise invalid(f'order is not replaceable: it is in "{old.status}" state')
+            instrument = self.assets_.instruments[old.instrument]
+            terms = orders.replaced_terms(body, old, instrument)
+            self._fresh(owner, terms.cid)
+            intent, unit_px = self._afford(owner, instrument, terms, old)
+        except VenueRefusal as refusal:
+            self._refused("replace", owner, {"order_id": order_id, **body}, refusal)
+            raise
+        return self._enter(owner, instrument, terms, intent, unit_px, old)
+
+    def _supersede(self, old: Row, new: Row) -> None:
+        old.replaced_by, old.replaced_at = new.id, self.state.now
+        self._end(old, "replaced", self.state.now)
+
+    def cancel(self, order_id: str, now: int, account: str | None = None) -> None:
+        """DELETE /v2/orders/{id}. Raises VenueRefusal 404, or 422 where the order is final."""
+        self.advance(now)
+        owner = self._account(account)
+        try:
+            row = self._row(order_id, owner)
+            if row.status in FINAL:
+                raise invalid(f'order is already in "{row.status}" state')
+        except VenueRefusal as refusal:
+            self._refused("cancel", owner, {"order_id": order_id}, refusal)
+            raise
+        self._end(row, "canceled", self.state.now)
+
+    def cancel_all(self, now: int, account: str | None = None) -> list[tuple[str, int, Body]]:
+        """DELETE /v2/orders: (order id, HTTP status, order) of each that was open."""
+        self.advance(now)
+        owner = self._account(account).id
+        rows = [row for row in self.state.rows if row.account == owner and row.status not in FINAL]
+        for row in rows:
+            self._end(row, "canceled", self.state.now)
+        return [(row.id, 200, self._show(row)) for row in rows]
+
+    def close_position(
+        self, symbol: str, now: int, *, qty: str | None = None, percentage: str | None = None, account: str | None = None
+    ) -> Body:
+        """DELETE /v2/positions/{symbol}: the closing market order. Raises VenueRefusal."""
+        self.advance(now)
+        instrument, position = self._position(symbol, account)
+        amount = rules.closing_qty(position.qty, instrument, qty, percentage)
+        side = "sell" if position.qty > 0 else "buy"
+        text = format_units(amount, instrument.qty_exp)
+        body = {"symbol": instrument.symbol, "qty": text, "side": side, "type": "market", "time_in_force": "day"}
+        return self.submit(body, now, account)
+
+    def close_all(self, now: int, cancel_orders: bool = False, account: str | None = None) -> list[tuple[str, int, Body]]:
+        """DELETE /v2/positions: (symbol, HTTP status, order or error) of each position."""
+        if cancel_orders:
+            self.cancel_all(now, account)
+        results: list[tuple[str, int, Body]] = []
+        for position in self.positions(account):
+            try:
+                results.append((position["symbol"], 200, self.close_position(position["symbol"], now, account=account)))
+            except VenueRefusal as refusal:
+                results.append((position["symbol"], refusal.http, refusal.body))
+        return results
+
+    # ------------------------------------------------------------------------------------------------ what happens
+    def _settle(self) -> None:
+        for number, _contra, px, qty, _leaves, ts, _instrument, kind, _maker, _ in self.matcher.take().tolist():
+            row = self.state.rows[number - 1]
+            at = max(ts, row.updated_at)
+            if kind == FILL:
+                self._fill(row, px, qty, at)
+            elif kind == CANCELED:
+                self._end(row, "canceled", at)
+            else:
+                row.triggered = True
+
+    def _fill(self, row: Row, px: int, qty: int, at: int) -> None:
+        owner = self._account(row.account)
+        exp = self.assets_.instruments[row.instrument].qty_exp
+        owner.reserved -= self._reserve(row)
+        row.filled += qty
+        row.traded += px * qty
+        row.updated_at = at
+        done = row.filled == row.qty
+        row.status = "filled" if done else "partially_filled"
+        owner.reserved += self._reserve(row)
+        if done:
+            row.filled_at = at
+            row.working = False
+            del self._open[row.account, row.instrument][row.number]
+        position = owner.positions.setdefault(row.instrument, Position())
+        position.fill(row.side, px, qty, exp)
+        owner.cash -= money(px, qty, exp) if row.side is Side.BUY else -money(px, qty, exp)
+        fill = self.state.add_fill(row, px, qty, at)
+        told = {
+            "execution_id": fill.execution_id,
+            "price": format_units(px),
+            "qty": format_units(qty, exp),
+            "position_qty": format_units(position.qty, exp),
+        }
+        self._tell(row, fill.type, at, told)
+
+    def _end(self, row: Row, status: str, at: int) -> None:
+        if row.working:
+            self.matcher.cancel(row.instrument, row.number)
+        row.working = False
+        self._account(row.account).reserved -= self._reserve(row)
+        row.status = status
+        row.updated_at = at
+        if status == "canceled":
+            row.canceled_at = at
+        elif status == "expired":
+            row.expired_at = at
+        del self._open[row.account, row.instrument][row.number]
+        self._tell(row, status, at)
+
+    def _reserve(self, row: Row) -> int:
+        """Money units that an order holds back now."""
+        return row.unit_px * row.leaves * 10 ** (9 - self.assets_.instruments[row.instrument].qty_exp)
+
+    def _tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> None:
+        self._updates.append((row.account, {"event": event, "timestamp": rfc3339(at), **(extra or {}), "order": self._show(row)}))
+
+    def _refused(self, verb: str, owner: Account, body: Body, refusal: VenueRefusal) -> None:
+        self.state.refused.append(
+            {"account": owner.id, "verb": verb, "ts": self.state.now, "request": body, "http": refusal.http, "answer": refusal.body}
+        )
+
+    def take_updates(self) -> list[Update]:
+        """The trade_updates events since the last call, (account id, data), in the order in which they happened."""
+        updates, self._updates = self._updates, []
+        return updates
+
+    # ------------------------------------------------------------------------------------------------ what is there
+    def _show(self, row: Row) -> Body:
+        return orders.show(row, self.assets_.instruments[row.instrument].qty_exp)
+
+    def _account(self, account: str | None) -> Account:
+        return self.state.accounts[self.default if account is None else account]
+
+    def _row(self, order_id: str, owner: Account) -> Row:
+        number = self._ids.get(order_id, 0)
+        if not number or self.state.rows[number - 1].account != owner.id:
+            raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
+        return self.state.rows[number - 1]
+
+    def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
+        """GET /v2/orders/{id}. Raises VenueRefusal 404."""
+        return self._show(self._row(order_id, self._account(account)))
+
+    def order_by_cid(self, cid: str, account: str | None = None) -> Body:
+        """GET /v2/orders:by_client_order_id. Raises VenueRefusal 404."""
+        number = self._account(account).cids.get(cid)
+        if number is None:
+            raise VenueRefusal(404, 40410000, f"order not found for {cid}")
+        return self._show(self.state.rows[number - 1])
+
+    def orders(
+        self,
+        status: str = "open",
+        limit: int = 50,
+        after: int = 0,
+        until: int = 0,
+        direction: str = "desc",
+        side: str | None = None,
+        symbols: Iterable[str] | None = None,
+        nested: bool = False,
+        account: str | None = None,
+    ) -> list[Body]:
+        """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked."""
+        owner, wanted = self._account(account).id, frozenset(symbols or ())
+        found: list[Body] = []
+        for row in self.state.rows if direction == "asc" else reversed(self.state.rows):
+            if len(found) >= limit:
+                break
+            if row.account != owner or (after and row.created_at <= after) or (until and row.created_at >= until):
+                continue
+            if status != "all" and (row.status in FINAL) != (status == "closed"):
+                continue
+            if (wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side):
+                continue
+            found.append(self._show(row))
+        return found
+
+    def figures(self, owner: Account) -> Figures:
+        """What an account is worth now."""
+        return figures(owner, self.assets_.instruments, self.mark)
+
+    def account(self, account: str | None = None) -> Body:
+        """GET /v2/account."""
+        owner = self._account(account)
+        return show_account(owner, self.figures(owner))
+
+    def open_account(self, *, cash: str = "100000", multiplier: int = 2) -> str:
+        """Another account, by its id."""
+        return self.state.open_account(cash, multiplier)
+
+    def _position(self, name: str, account: str | None) -> tuple[Instrument, Position]:
+        instrument = self.assets_.find(name)
+        if instrument is None:
+            raise VenueRefusal(404, 40410000, f"symbol not found: {name}")
+        position = self._account(account).positions.get(instrument.id)
+        if position is None or not position.qty:
+            raise VenueRefusal(404, 40410000, "position does not exist")
+        return instrument, position
+
+    def position(self, symbol_or_asset_id: str, account: str | None = None) -> Body:
+        """GET /v2/positions/{symbol or asset id}. Raises VenueRefusal 404."""
+        instrument, position = self._position(symbol_or_asset_id, account)
+        rows = self._open.get((self._account(account).id, instrument.id), {}).values()
+        held = rules.held(rows, Side.SELL if position.qty > 0 else Side.BUY)
+        px = self.mark(instrument.id)
+        last_px = self.state.closes.get(instrument.id) or px
+        return show_position(position, self.assets_.shown[instrument.id], instrument.qty_exp, px, last_px, held)
+
+    def positions(self, account: str | None = None) -> list[Body]:
+        """GET /v2/positions, by symbol."""
+        open_ = (self.assets_.instruments[i].symbol for i, p in self._account(account).positions.items() if p.qty)
+        return [self.position(symbol, account) for symbol in sorted(open_)]
+
+    def activities(
+        self,
+        types: Iterable[str] | None = None,
+        after: int = 0,
+        until: int = 0,
+        direction: str = "desc",
+        page_size: int = 100,
+        page_token: str | None = None,
+        account: str | None = None,
+    ) -> list[Body]:
+        """GET /v2/account/activities: FILL rows; `after`, `until` exclusive, ns UTC. Raises VenueRefusal for an unknown token."""
+        return state.activities(
+            self.state, self.assets_.instruments, self._account(account).id, types, after, until, direction, page_size, page_token
+        )
+
+    def assets(self) -> list[Body]:
+        """GET /v2/assets."""
+        return [dict(asset) for asset in self.assets_.shown.values()]
+
+    def asset(self, symbol_or_id: str) -> Body:
+        """GET /v2/assets/{symbol or id}. Raises VenueRefusal 404."""
+        return self.assets_.asset(symbol_or_id)
+
+    def truth(self) -> Body:
+        """Every order, fill and refused request as the exchange knows them, in the order in which they came."""
+        return {
+            "now": self.state.now,
+            "orders": [{"account": row.account, **self._show(row)} for row in self.state.rows],
+            "fills": [state.show_fill(self.state, fill, self.assets_.instruments) for fill in self.state.fills],
+            "refused": list(self.state.refused),
+        }
+
+    # ------------------------------------------------------------------------------------------------ across restarts
+    def save(self) -> bytes:
+        """Everything that must survive a restart, as JSON; what the market displays is not part of it."""
+        for instrument in self.assets_.instruments:
+            self.state.marks[instrument] = self.mark(instrument)
+        return state.encode(self.state)
+
+    @classmethod
+    def load(cls, data: bytes, instruments: Iterable[Instrument], **settings: Any) -> "Exchange":
+        """An exchange as saved; settings as for the constructor. Working orders queue anew. Raises DataError."""
+        saved = state.decode(data)
+        exchange = cls(instruments, **settings)
+        exchange.state = saved
+        exchange.default = next(iter(saved.accounts))
+        exchange._edge = exchange.hours.next_edge(saved.now) if saved.now else 0
+        for row in saved.rows:
+            exchange._index(row)
+            if row.working:
+                exchange._route(row, saved.now)
+        return exchange

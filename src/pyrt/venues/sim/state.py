@@ -1,0 +1,170 @@
+"""What the exchange remembers: one tree that is saved and loaded whole."""
+
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from pyrt._core.types import format_units
+from pyrt.errors import DataError
+from pyrt.venues.sim.account import Account, Figures, Instruments, read_money
+from pyrt.venues.sim.hours import new_york
+from pyrt.venues.sim.orders import Body, Row, VenueRefusal, rfc3339
+
+
+class Fill(msgspec.Struct, kw_only=True):
+    """One execution; the activity's id and the stream's execution id are different on purpose."""
+
+    id: str
+    execution_id: str
+    number: int  # of the order
+    ts: int
+    px: int
+    qty: int
+    cum: int
+    leaves: int
+    type: str  # "partial_fill", "fill"
+
+
+class State(msgspec.Struct, kw_only=True):
+    """Orders, fills, accounts and what was refused, since the venue began."""
+
+    version: int = 1
+    seed: int
+    now: int
+    ids: int = 0  # how many ids were given out
+    rows: list[Row] = msgspec.field(default_factory=list)
+    fills: list[Fill] = msgspec.field(default_factory=list)
+    accounts: dict[str, Account] = msgspec.field(default_factory=dict)
+    refused: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    closes: dict[int, int] = msgspec.field(default_factory=dict)  # px units at the end of the last day
+    marks: dict[int, int] = msgspec.field(default_factory=dict)  # px units when it was saved
+
+    def new_id(self) -> str:
+        """A UUID that depends on the seed and on how many there were."""
+        self.ids += 1
+        digest = blake2b(f"{self.seed}:{self.ids}".encode(), digest_size=16).digest()
+        return str(UUID(bytes=digest, version=4))
+
+    def open_account(self, cash: str, multiplier: int) -> str:
+        """A new account; multiplier 1, 2 or 4."""
+        if multiplier not in (1, 2, 4):
+            raise ValueError("multiplier is 1, 2 or 4")
+        units = read_money(cash)
+        account = Account(
+            id=self.new_id(),
+            number=f"PA3SIM{len(self.accounts) + 1:06d}",
+            cash=units,
+            multiplier=multiplier,
+            created_at=self.now,
+            start_cash=units,
+            last_equity=units,
+            balance_day=new_york(self.now).date().isoformat(),
+        )
+        self.accounts[account.id] = account
+        return account.id
+
+    def number_of(self, account: str) -> int:
+        """A small number for an account: its place among them."""
+        return list(self.accounts).index(account) + 1
+
+    def add_fill(self, row: Row, px: int, qty: int, at: int) -> Fill:
+        """Remember an execution of `row`, which already counts it."""
+        local = new_york(at).strftime("%Y%m%d%H%M%S") + f"{at // 1_000_000 % 1000:03d}"
+        fill = Fill(
+            id=f"{local}::{self.new_id()}",
+            execution_id=self.new_id(),
+            number=row.number,
+            ts=at,
+            px=px,
+            qty=qty,
+            cum=row.filled,
+            leaves=row.qty - row.filled,
+            type="fill" if row.filled == row.qty else "partial_fill",
+        )
+        self.fills.append(fill)
+        return fill
+
+
+def begin_day(state: State, day: str, mark: Callable[[int], int], worth: Callable[[Account], Figures]) -> None:
+    """A New York day begins: what accounts and instruments were worth becomes yesterday's."""
+    for account in state.accounts.values():
+        figures = worth(account)
+        account.last_equity, account.last_maintenance, account.balance_day = figures.equity, figures.maintenance, day
+        for instrument, position in account.positions.items():
+            position.day_qty = position.qty
+            state.closes[instrument] = mark(instrument)
+
+
+def activities(
+    state: State,
+    instruments: Instruments,
+    account: str,
+    types: Iterable[str] | None,
+    after: int,
+    until: int,
+    direction: str,
+    page_size: int,
+    page_token: str | None,
+) -> list[Body]:
+    """FILL activities of one account, a page of them."""
+    if types is not None and "FILL" not in types:
+        return []
+    fills = state.fills if direction == "asc" else state.fills[::-1]
+    begin = 0
+    if page_token:
+        begin = next((i + 1 for i, fill in enumerate(fills) if fill.id == page_token), 0)
+        if not begin:
+            raise VenueRefusal(422, 40010001, "page_token is invalid")
+    found: list[Body] = []
+    for i in range(begin, len(fills)):
+        fill = fills[i]
+        if len(found) >= page_size:
+            break
+        row = state.rows[fill.number - 1]
+        if row.account == account and not (after and fill.ts <= after) and not (until and fill.ts >= until):
+            found.append(show_activity(fill, row, instruments[row.instrument].qty_exp))
+    return found
+
+
+def show_activity(fill: Fill, row: Row, exp: int) -> Body:
+    """One row of GET /v2/account/activities."""
+    return {
+        "id": fill.id,
+        "activity_type": "FILL",
+        "transaction_time": rfc3339(fill.ts),
+        "type": fill.type,
+        "price": format_units(fill.px),
+        "qty": format_units(fill.qty, exp),
+        "side": row.side.name.lower(),
+        "symbol": row.symbol,
+        "leaves_qty": format_units(fill.leaves, exp),
+        "cum_qty": format_units(fill.cum, exp),
+        "order_id": row.id,
+        "order_status": "filled" if fill.type == "fill" else "partially_filled",
+    }
+
+
+def show_fill(state: State, fill: Fill, instruments: Instruments) -> Body:
+    """A fill as /sim/truth tells it: the activity and what a client cannot know."""
+    row = state.rows[fill.number - 1]
+    shown = show_activity(fill, row, instruments[row.instrument].qty_exp)
+    return {**shown, "account": row.account, "client_order_id": row.cid, "execution_id": fill.execution_id, "ts": fill.ts}
+
+
+def encode(state: State) -> bytes:
+    """The tree as JSON."""
+    return msgspec.json.encode(state)
+
+
+def decode(data: bytes) -> State:
+    """The tree from JSON. Raises DataError."""
+    try:
+        state = msgspec.json.decode(data, type=State)
+    except msgspec.MsgspecError as e:
+        raise DataError(f"the saved venue cannot be read: {e}", mend="start with an empty state directory") from None
+    if state.version != 1:
+        raise DataError(f"the saved venue has version {state.version}", mend="start with an empty state directory")
+    return state
