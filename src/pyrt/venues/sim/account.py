@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import msgspec
 
-from pyrt._core.types import format_units
-from pyrt.model import Instrument, Side
+from pyrt._core.types import Side, format_units
+from pyrt.model import Instrument
 from pyrt.venues.sim.orders import Body, average, rfc3339
 
 ONE = 10**18  # money units of 1.00
@@ -16,7 +16,8 @@ Marks = Callable[[int], int]
 
 def money(px: int, qty: int, qty_exp: int) -> int:
     """Px * qty in money units."""
-    return px * qty * 10 ** (9 - qty_exp)
+    scale: int = 10 ** (9 - qty_exp)
+    return px * qty * scale
 
 
 def money_text(units: int) -> str:

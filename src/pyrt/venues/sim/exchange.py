@@ -151,7 +151,7 @@ class Exchange:
         bid, _, ask, _, _ = self.matcher.top(instrument.id)
         unit_px = rules.reserve_px(terms, ask or self.mark(instrument.id) or bid)
         worth = self.figures(owner)
-        back = old.unit_px * old.leaves * 10 ** (9 - instrument.qty_exp) if old else 0
+        back = self._reserve(old) if old else 0
         rules.refuse_short(instrument, terms, worth)
         rules.refuse_cost(instrument, terms, unit_px, terms.qty - filled, worth, back)
         return intent, unit_px
@@ -337,7 +337,7 @@ class Exchange:
 
     def _reserve(self, row: Row) -> int:
         """Money units that an order holds back now."""
-        return row.unit_px * row.leaves * 10 ** (9 - self.assets_.instruments[row.instrument].qty_exp)
+        return money(row.unit_px, row.leaves, self.assets_.instruments[row.instrument].qty_exp)
 
     def _tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> None:
         self._updates.append((row.account, {"event": event, "timestamp": rfc3339(at), **(extra or {}), "order": self._show(row)}))
