@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.types import RecordType
 from pyrt.clock import SECOND, VenueClock
 from pyrt.venues.sim.exchange import Exchange
+from pyrt.venues.sim.markets import Market
 
 Records = npt.NDArray[np.void]
 OnMarket = Callable[[Records, int], None]
@@ -35,7 +35,7 @@ class ClockReading(msgspec.Struct, kw_only=True):
 class Floor:
     """Steps the market to an instant, lets the exchange meet it, and tells the listeners in that order."""
 
-    def __init__(self, market: Any, exchange: Exchange, epoch: int, rate: float) -> None:
+    def __init__(self, market: Market, exchange: Exchange, epoch: int, rate: float) -> None:
         self.market = market
         self.exchange = exchange
         self.rate = rate  # venue seconds a second; 0 = as fast as the clients take it
@@ -43,8 +43,6 @@ class Floor:
         self.changed = True  # something happened that a save would miss
         self.on_market: list[OnMarket] = []
         self.on_updates: list[OnUpdates] = []
-        self.last_quote: dict[int, Records] = {}
-        self.last_trade: dict[int, Records] = {}
         self.records = 0
         self._now = epoch
         self._slice = SECOND // 100
@@ -94,7 +92,6 @@ class Floor:
         self._now = until
         if len(records):
             self.records += len(records)
-            self._remember(records)
             self.exchange.on_market(records)
         self.exchange.advance(until)
         for tell in self.on_market:
@@ -108,10 +105,3 @@ class Floor:
             self.changed = True
             for listener in self.on_updates:
                 listener(updates)
-
-    def _remember(self, records: Records) -> None:
-        kinds = records["type"]
-        for kind, last in ((RecordType.QUOTE, self.last_quote), (RecordType.TRADE, self.last_trade)):
-            (at,) = np.nonzero(kinds == int(kind))
-            for instrument, index in dict(zip(records["instrument"][at].tolist(), at.tolist(), strict=True)).items():
-                last[instrument] = records[index : index + 1].copy()

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrt._core.types import NO_PRICE, bar_dtype, quote_dtype, trade_dtype
-from pyrt.clock import DAY, MINUTE, SECOND
+from pyrt.clock import MINUTE, SECOND
 from pyrt.venues.sim.times import NEW_YORK, format_time
 
 Records = npt.NDArray[np.void]
 Row = dict[str, Any]
 
+HOUR = 60 * MINUTE
 EXCHANGE = "V"  # what a record without an exchange comes from
 TAPE = "C"
 _PX = 1e9
@@ -33,21 +34,16 @@ class Timeframe(msgspec.Struct, frozen=True):
     unit: str
 
     @property
-    def base(self) -> int:
-        """The interval, in ns, of the stored bars that it is made of."""
-        return {"T": MINUTE, "H": 60 * MINUTE}.get(self.unit, DAY) * (self.count if self.unit in "TH" else 1)
-
-    @property
-    def is_grouped(self) -> bool:
-        """Weeks and months are made of days."""
-        return self.unit in "WM"
+    def interval(self) -> int:
+        """The length of a bar of minutes or hours, in ns; 0 for days and more, whose length varies."""
+        return {"T": MINUTE, "H": HOUR}.get(self.unit, 0) * self.count
 
     def start_of(self, ns: int) -> int:
-        """The beginning, in ns, of the week or month that holds the day beginning at `ns`."""
-        day = datetime.fromtimestamp(ns // SECOND, NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0)
+        """The beginning, in ns, of the New York day, week or month that holds `ns`."""
+        day = datetime.fromtimestamp(ns // SECOND, NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         if self.unit == "W":
             day = datetime.fromordinal(day.toordinal() - day.weekday()).replace(tzinfo=NEW_YORK)
-        else:
+        elif self.unit == "M":
             day = day.replace(day=1, month=(day.month - 1) // self.count * self.count + 1)
         return int(day.timestamp()) * SECOND
 
@@ -144,7 +140,7 @@ def bar_rows(records: Records, scale: float) -> list[Row]:
 
 
 def group_bars(records: Records, timeframe: Timeframe) -> Records:
-    """Daily bars as weekly or monthly ones."""
+    """Bars of hours and minutes as those of days, weeks or months."""
     days = records.view(bar_dtype)
     starts = np.array([timeframe.start_of(t) for t in days["start"].tolist()], dtype=np.int64)
     grouped = []

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
+from pyrt.venues.sim.archive import Archive
 from pyrt.venues.sim.data_rest import DataRest
 from pyrt.venues.sim.data_stream import DataHub
 from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
@@ -97,8 +98,10 @@ class Venue:
         else:
             self._epoch, now = saved.market_epoch, saved.venue_ns
             self._market, self._seed = saved.market, saved.seed
-        market = open_market(self._market, self._seed, self._epoch)
+        # What happened up to the saved instant was told before; the market goes on after it.
+        market = open_market(self._market, self._seed, now if saved is None else now + 1)
         self.instruments = list(market.instruments)
+        self._archive = Archive(open_market(self._market, self._seed, self._epoch), self.instruments)
         if saved is None:
             exchange = Exchange(
                 self.instruments, cash=config.cash, seed=config.seed, always_open=not config.calendar, calendar=calendar
@@ -127,7 +130,9 @@ class Venue:
         )
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
-        app.add_routes(DataRest(floor, self.instruments).routes())
+        data_rest = DataRest(floor, self._archive)
+        app.add_routes(data_rest.routes())
+        app.on_cleanup.append(data_rest.close)
         app.add_routes(OwnRest(floor, self.faults, self.truth, self.data, self.trading).routes())
         for path in ("/v2/iex", "/v2/sip"):
             app.router.add_get(path, self.data.serve, allow_head=False)
