@@ -1,1 +1,24 @@
-"""The command line, one file a verb."""
+"""The command line, one file a verb; a verb's file is imported when that verb runs."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from cyclopts import App
+
+# verb -> (module:function, what --help says of it)
+VERBS: dict[str, tuple[str, str]] = {
+    "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),
+}
+
+
+def _version() -> str:
+    try:
+        return version("pyrt-trading")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+app = App(
+    name="pyrt", help="Strategies in Python, native speed, and orders that are never lost and never doubled.", version=_version
+)
+for _verb, (_target, _help) in VERBS.items():
+    app.command(_target, name=_verb, help=_help)

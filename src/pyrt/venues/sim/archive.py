@@ -1,0 +1,150 @@
+"""The market's past as pages, latest values and snapshots; nothing after the venue's present. One thread at a time."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pyrt._core.types import market_dtype
+from pyrt.clock import DAY, MINUTE
+from pyrt.model import Instrument
+from pyrt.venues.sim.markets import Market
+from pyrt.venues.sim.rows import HOUR, ROWS, Records, Row, Timeframe, Token, group_bars
+from pyrt.venues.sim.times import new_york_midnight
+
+SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled
+LATEST_SPANS = (MINUTE, HOUR, DAY, 5 * DAY)  # how far back the latest is looked for, step by step
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """A question for history; times ns UTC, both ends included."""
+
+    kind: str  # "bars", "trades", "quotes"
+    symbols: list[str]  # sorted
+    start: int
+    end: int  # not after `now`
+    now: int
+    limit: int
+    descending: bool = False
+    token: Token | None = None
+    timeframe: Timeframe | None = None  # for bars
+
+
+class Archive:
+    """Answers from a market of its own, so that the one that runs is never touched."""
+
+    def __init__(self, market: Market, instruments: Iterable[Instrument]) -> None:
+        self._market = market
+        self._instruments = {i.symbol: i for i in instruments}
+
+    def page(self, ask: Ask) -> tuple[dict[str, list[Row]], str | None]:
+        """The rows of one page by symbol, and the token of the next page or None."""
+        page: dict[str, list[Row]] = {}
+        left = ask.limit
+        for symbol in ask.symbols:
+            instrument = self._instruments.get(symbol)
+            if instrument is None or (ask.token and symbol < ask.token.symbol):
+                continue
+            token = ask.token if ask.token and ask.token.symbol == symbol else None
+            records = self._records(instrument, ask, token, left + 1)
+            if not len(records):
+                continue
+            if left == 0:  # the page is full and there is more
+                return page, Token(symbol, ask.end if ask.descending else ask.start, 0).text()
+            page[symbol] = self._rows(ask.kind, instrument, records[:left])
+            if len(records) > left:
+                return page, _next(ask.kind, symbol, records, left, token)
+            left -= len(records)
+        return page, None
+
+    def latest(self, kind: str, symbol: str, now: int) -> Row | None:
+        """The last trade or quote, or the last minute that is over; None where there is none."""
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            return None
+        for span in LATEST_SPANS:
+            if kind == "bars":
+                found = self._market.history_bars(symbol, now - MINUTE - span, now - MINUTE, MINUTE)
+            else:
+                found = self._history(kind, symbol, now - span, now)
+            if len(found):
+                return self._rows(kind, instrument, found[-1:])[0]
+        return None
+
+    def snapshot(self, symbol: str, now: int) -> dict[str, Any] | None:
+        """The latest of everything, today and the day before; None for an unknown symbol."""
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            return None
+        days = self._bars(instrument, new_york_midnight(now, -4), now, Timeframe(1, "D"), now)
+        rows = self._rows("bars", instrument, days)
+        return {
+            "latestTrade": self.latest("trades", symbol, now),
+            "latestQuote": self.latest("quotes", symbol, now),
+            "minuteBar": self.latest("bars", symbol, now),
+            "dailyBar": rows[-1] if rows else None,
+            "prevDailyBar": rows[-2] if len(rows) > 1 else None,
+        }
+
+    def _records(self, instrument: Instrument, ask: Ask, token: Token | None, wanted: int) -> Records:
+        start, end = ask.start, ask.end
+        if token and ask.descending:
+            end = min(end, token.ts)
+        elif token:
+            start = max(start, token.ts)
+        skip = token.served if token else 0
+        if ask.timeframe is not None:
+            found = _ordered(self._bars(instrument, start, end, ask.timeframe, ask.now), ask.descending)
+        else:
+            found = self._ticks(ask.kind, instrument.symbol, start, end, ask.descending, wanted + skip)
+        return found[skip : skip + wanted]
+
+    def _ticks(self, kind: str, symbol: str, start: int, end: int, descending: bool, wanted: int) -> Records:
+        # Span by span until there is enough: a day of quotes is large. Where there is nothing the spans grow.
+        parts: list[Records] = [np.empty(0, dtype=market_dtype)]
+        have, span = 0, SPAN
+        while start <= end and have < wanted:
+            first = max(start, end - span + 1) if descending else start
+            last = end if descending else min(end, start + span - 1)
+            part = self._history(kind, symbol, first, last)
+            parts.append(_ordered(part, descending))
+            have += len(part)
+            span = SPAN if len(part) else min(span * 2, DAY)
+            if descending:
+                end = first - 1
+            else:
+                start = last + 1
+        return np.concatenate(parts)
+
+    def _bars(self, instrument: Instrument, start: int, end: int, timeframe: Timeframe, now: int) -> Records:
+        # Bars of minutes and hours are shown when they are over; the present day is shown as far as it has come.
+        past, symbol = self._market.history_bars, instrument.symbol
+        if timeframe.interval:
+            return past(symbol, start, min(end, now - timeframe.interval), timeframe.interval)
+        begin, this_hour = timeframe.start_of(start), now // HOUR * HOUR
+        hours = past(symbol, begin, this_hour - 1, HOUR)
+        minutes = past(symbol, max(this_hour, begin), now - MINUTE, MINUTE)
+        bars = group_bars(np.concatenate([hours, minutes]), timeframe)
+        found: Records = bars[(bars["start"] >= start) & (bars["start"] <= end)]
+        return found
+
+    def _history(self, kind: str, symbol: str, start: int, end: int) -> Records:
+        reach = self._market.history_trades if kind == "trades" else self._market.history_quotes
+        return reach(symbol, start, end)
+
+    def _rows(self, kind: str, instrument: Instrument, records: Records) -> list[Row]:
+        return ROWS[kind](records, 10.0**instrument.qty_exp)
+
+
+def _next(kind: str, symbol: str, records: Records, left: int, token: Token | None) -> str:
+    times = records["start" if kind == "bars" else "ts_event"]
+    last = int(times[left - 1])
+    served = int(np.count_nonzero(times[:left] == last))
+    if token and token.ts == last:
+        served += token.served
+    return Token(symbol, last, served).text()
+
+
+def _ordered(records: Records, descending: bool) -> Records:
+    return records[::-1].copy() if descending else records

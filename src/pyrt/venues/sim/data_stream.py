@@ -1,0 +1,303 @@
+"""The market-data stream of stocks: handshake, subscriptions, fan-out."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from aiohttp import WSMsgType, web
+
+from pyrt._core.types import RecordType
+from pyrt.model import Instrument
+from pyrt.venues.sim.bars import MinuteBars
+from pyrt.venues.sim.edge import Access
+from pyrt.venues.sim.encode import Encoder
+from pyrt.venues.sim.faults import Faults
+from pyrt.venues.sim.floor import Floor, Records
+from pyrt.venues.sim.outbox import Outbox
+from pyrt.venues.sim.truth import Connection, Truth
+
+CHANNELS = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds")
+FOREIGN = ("orderbooks", "news", "imbalances", "corrections", "cancelErrors")  # of other feeds, or not to be named
+AUTH_SECONDS = 10.0
+FRAME_RECORDS = 2000  # a frame stays far below the 1 MiB that many clients accept
+MESSAGE_MAX = 4 << 20
+
+ERRORS = {
+    400: "invalid syntax",
+    401: "not authenticated",
+    402: "auth failed",
+    403: "already authenticated",
+    404: "auth timeout",
+    405: "symbol limit exceeded",
+    406: "connection limit exceeded",
+    407: "slow client",
+    410: "invalid subscribe action for this feed",
+}
+_BITS = {
+    "trades": 1 << RecordType.TRADE,
+    "quotes": 1 << RecordType.QUOTE,
+    "statuses": 1 << RecordType.STATUS,
+    "lulds": 1 << RecordType.STATUS,
+}
+_BAR_BITS = {"bars": 1, "updatedBars": 2, "dailyBars": 4}
+
+
+class Subscriptions:
+    """The wanted symbols of one client by channel, and the same as a table by instrument id."""
+
+    def __init__(self, ids: dict[str, int]) -> None:
+        self._ids = ids
+        self._wanted: dict[str, dict[str, None]] = {channel: {} for channel in CHANNELS}
+        rows = max(ids.values(), default=0) + 1
+        self.table: npt.NDArray[np.uint32] = np.zeros(rows, dtype=np.uint32)  # bits 1 << RecordType
+        self.bars: npt.NDArray[np.uint32] = np.zeros(rows, dtype=np.uint32)  # bits of _BAR_BITS
+        self.key = b""  # equal keys want the same messages
+
+    def change(self, action: str, message: dict[str, Any], limit: int) -> int:
+        """Apply a message as a whole or not at all; the error code, 0 = done."""
+        changes = {name: value for name, value in message.items() if name != "action"}
+        if any(name in FOREIGN for name in changes):
+            return 410
+        for name, symbols in changes.items():
+            if name not in CHANNELS or not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
+                return 400
+        wanted = {channel: dict(symbols) for channel, symbols in self._wanted.items()}
+        for name, symbols in changes.items():
+            for symbol in symbols:
+                if action == "subscribe":
+                    wanted[name][symbol] = None
+                else:
+                    wanted[name].pop(symbol, None)
+        if action == "subscribe" and limit and len(wanted["trades"] | wanted["quotes"]) > limit:
+            return 405
+        self._wanted = wanted
+        self._fill()
+        return 0
+
+    def listing(self) -> dict[str, Any]:
+        """The acknowledgement: every channel, empty ones too."""
+        lists = {channel: list(symbols) for channel, symbols in self._wanted.items()}
+        return {"T": "subscription", **lists, "corrections": lists["trades"], "cancelErrors": lists["trades"]}
+
+    def __bool__(self) -> bool:
+        return any(self._wanted.values())
+
+    def _fill(self) -> None:
+        self.table[:] = 0
+        self.bars[:] = 0
+        for bits, table in ((_BITS, self.table), (_BAR_BITS, self.bars)):
+            for channel, bit in bits.items():
+                for symbol in self._wanted[channel]:
+                    if symbol == "*":
+                        table |= bit
+                    elif symbol in self._ids:
+                        table[self._ids[symbol]] |= bit
+        self.key = self.table.tobytes() + self.bars.tobytes()
+
+
+class Session:
+    """One data socket."""
+
+    def __init__(self, hub: "DataHub", ws: web.WebSocketResponse, request: web.Request, codec: str, entry: Connection) -> None:
+        self.hub = hub
+        self.codec = codec
+        self.entry = entry
+        self.authenticated = False
+        self.subscriptions = Subscriptions(hub.ids)
+        self.outbox = Outbox(ws, hub.buffer)
+        self._ws = ws
+        self._request = request
+        self._kind = WSMsgType.BINARY if codec == "msgpack" else WSMsgType.TEXT
+
+    async def run(self) -> None:
+        """Greet, then answer messages until the socket closes."""
+        writer = asyncio.create_task(self.outbox.run())
+        timeout = asyncio.get_running_loop().call_later(self.hub.auth_seconds, self._expire)
+        try:
+            self.say({"T": "success", "msg": "connected"})
+            if "APCA-API-KEY-ID" in self._request.headers:
+                self._authenticate(self.hub.access.allows_headers(self._request))
+            async for frame in self._ws:
+                if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    self._hear(frame.data)
+        finally:
+            self.hub.leave(self)
+            timeout.cancel()
+            self.outbox.close(1000)
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+
+    def send(self, frame: bytes) -> None:
+        """Queue a data frame; a client that reads too slowly hears so and is closed."""
+        if not self.outbox.put(frame, self._kind):
+            self.entry.fault = "slow client"
+            self.hub.leave(self)
+            self.outbox.close(1008, (self._encode(_error(407)), self._kind), discard=True)
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Queue a control message, alone in its array."""
+        self.outbox.put(self._encode(message), self._kind)
+
+    def cut(self, fault: str) -> None:
+        """End the connection without a close frame."""
+        self.entry.fault = fault
+        self.hub.leave(self)
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    def _hear(self, data: str | bytes) -> None:
+        try:
+            message = msgspec.json.decode(data) if isinstance(data, str) or self.codec == "json" else msgspec.msgpack.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            message = None
+        action = message.get("action") if isinstance(message, dict) else None
+        if action == "auth":
+            key, secret = message.get("key"), message.get("secret")
+            self._authenticate(isinstance(key, str) and isinstance(secret, str) and self.hub.access.allows(key, secret))
+        elif action not in ("subscribe", "unsubscribe"):
+            self.say(_error(400))
+        elif not self.authenticated:
+            self.say(_error(401))
+        else:
+            code = self.subscriptions.change(action, message, self.hub.symbol_limit)
+            self.say(_error(code) if code else self.subscriptions.listing())
+            self.hub.interest.set()
+
+    def _authenticate(self, allowed: bool) -> None:
+        if self.authenticated:
+            self.say(_error(403))
+        elif not allowed:
+            self.say(_error(402))
+        elif not self.hub.admit(self):
+            self.say(_error(406))
+            self.outbox.close(1008)
+        else:
+            self.authenticated = True
+            self.say({"T": "success", "msg": "authenticated"})
+
+    def _expire(self) -> None:
+        if not self.authenticated:
+            self.say(_error(404))
+            self.outbox.close(1008)
+
+    def _encode(self, message: dict[str, Any]) -> bytes:
+        return msgspec.msgpack.encode([message]) if self.codec == "msgpack" else msgspec.json.encode([message])
+
+
+class DataHub:
+    """All data sockets, and what the market says to each of them."""
+
+    def __init__(
+        self,
+        floor: Floor,
+        instruments: Iterable[Instrument],
+        access: Access,
+        faults: Faults,
+        truth: Truth,
+        *,
+        connection_limit: int = 1,
+        symbol_limit: int = 0,
+        buffer: int = 16 << 20,
+        auth_seconds: float = AUTH_SECONDS,
+    ) -> None:
+        instruments = list(instruments)
+        self.ids = {i.symbol: i.id for i in instruments}
+        self.access = access
+        self.symbol_limit = symbol_limit  # 0 = none
+        self.buffer = buffer
+        self.auth_seconds = auth_seconds
+        self.interest = asyncio.Event()  # somebody changed what is wanted
+        self.messages = 0  # sent, over all clients
+        self._floor = floor
+        self._faults = faults
+        self._truth = truth
+        self._connection_limit = connection_limit
+        self._sessions: list[Session] = []
+        self._bars = MinuteBars()
+        self._encoders: dict[str, Encoder] = {}
+        for codec in ("msgpack", "json"):
+            encoder = Encoder(codec)
+            for i in instruments:
+                encoder.register(i.symbol, i.id, qty_exp=i.qty_exp)
+            self._encoders[codec] = encoder
+        floor.on_market.append(self.publish)
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """GET /v2/iex or /v2/sip, upgraded."""
+        ws = web.WebSocketResponse(heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
+        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
+        await ws.prepare(request)
+        codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
+        try:
+            await Session(self, ws, request, codec, entry).run()
+        finally:
+            entry.closed_ns, entry.closed_mono_ns = self._floor.reading().now_ns, time.monotonic_ns()
+            entry.code = ws.close_code or 0
+        return ws
+
+    def admit(self, session: Session) -> bool:
+        """Give a session one of the account's slots, if one is free."""
+        if len(self._sessions) >= self._connection_limit or self._faults.refuses_data(time.monotonic_ns()):
+            return False
+        self._sessions.append(session)
+        return True
+
+    def leave(self, session: Session) -> None:
+        """Free the slot."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+
+    def cut(self, fault: str) -> None:
+        """End all data connections without a close frame."""
+        for session in self._sessions.copy():
+            session.cut(fault)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Somebody listens."""
+        return any(session.subscriptions for session in self._sessions)
+
+    async def drained(self) -> None:
+        """Wait until every client has taken nearly all that was sent."""
+        for session in self._sessions.copy():
+            await session.outbox.drained()
+
+    def publish(self, records: Records, now: int) -> None:
+        """Send a batch of the market, and the bars that it closed, to whom it concerns."""
+        bars = self._bars.take(records, now)
+        if not self._sessions or self._faults.mutes_data(time.monotonic_ns()):
+            return
+        made: dict[tuple[str, bytes], Sequence[bytes]] = {}
+        for session in self._sessions.copy():
+            wanted = session.subscriptions
+            key = (session.codec, wanted.key)
+            if wanted and key not in made:
+                made[key] = self._frames(self._encoders[session.codec], wanted, records, bars)
+            for frame in made.get(key, ()):
+                session.send(frame)
+
+    def _frames(self, encoder: Encoder, wanted: Subscriptions, records: Records, bars: dict[str, Records]) -> list[bytes]:
+        frames = []
+        if len(records):
+            bits = wanted.table[records["instrument"]]
+            chosen = records[(bits >> records["type"]) & 1 == 1] if bits.any() else records[:0]
+            self.messages += len(chosen)
+            frames += [encoder.encode(chosen[i : i + FRAME_RECORDS]) for i in range(0, len(chosen), FRAME_RECORDS)]
+        for kind, channel in (("b", "bars"), ("d", "dailyBars")):
+            closed = bars.get(kind)
+            if closed is not None and len(closed):
+                closed = closed[wanted.bars[closed["instrument"]] & _BAR_BITS[channel] != 0]
+                if len(closed):
+                    frames.append(encoder.encode_bars(closed, kind))
+        return frames
+
+
+def _error(code: int) -> dict[str, Any]:
+    return {"T": "error", "code": code, "msg": ERRORS[code]}

@@ -1,0 +1,184 @@
+"""The HTTP edge: JSON answers in Alpaca's shapes, keys, the rate limit, and the record of what came in."""
+
+import hmac
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pyrt.venues.sim.faults import Faults
+from pyrt.venues.sim.floor import Floor
+from pyrt.venues.sim.orders import VenueRefusal
+from pyrt.venues.sim.truth import Request, Truth
+
+log = logging.getLogger("pyrt.sim")
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+ENTRY = web.RequestKey("entry", Request)
+BODY_MAX = 1 << 20
+BODY_KEPT = 16_384  # characters of a body that the truth keeps
+WINDOW = 60.0  # seconds of the rate limit
+
+_PLAIN = {
+    404: (40410000, "endpoint not found."),
+    405: (40510000, "method not allowed"),
+    413: (41310000, "request body is too large"),
+}
+
+_encode = msgspec.json.Encoder().encode
+# Numbers stay as the text that the client wrote: 10.10 never passes through a float.
+_decode = msgspec.json.Decoder(float_hook=str).decode
+
+
+class BadRequest(Exception):
+    """The request cannot be read; the answer is a 400 of Alpaca's."""
+
+    def __init__(self, message: str, code: int = 40010001) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def answer(value: Any, status: int = 200) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=_encode(value), status=status, content_type="application/json")
+
+
+def problem(status: int, code: int | None, message: str, **details: Any) -> web.Response:
+    """An error in Alpaca's shape; the data host's errors have no code."""
+    body = {"message": message, **details} if code is None else {"code": code, "message": message, **details}
+    return answer(body, status)
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises BadRequest."""
+    try:
+        body = _decode(await request.read())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadRequest("request body format is invalid", 40010000) from None
+    if not isinstance(body, dict):
+        raise BadRequest("request body format is invalid", 40010000)
+    return body
+
+
+class Access:
+    """One account's key pair."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        self.key = key
+        self._key = key.encode()
+        self._secret = secret.encode()
+
+    def allows(self, key: str, secret: str) -> bool:
+        """Whether both are right, in a time that does not depend on how wrong they are."""
+        key_right = hmac.compare_digest(key.encode("utf-8", "replace"), self._key)
+        secret_right = hmac.compare_digest(secret.encode("utf-8", "replace"), self._secret)
+        return key_right and secret_right
+
+    def allows_headers(self, request: web.BaseRequest) -> bool:
+        """Whether the request's APCA headers are right."""
+        return self.allows(request.headers.get("APCA-API-KEY-ID", ""), request.headers.get("APCA-API-SECRET-KEY", ""))
+
+
+class RateLimit:
+    """A fixed window of a minute of real time, from its first request on."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit  # requests a window; 0 = none
+        self._ends = 0.0
+        self._used = 0
+
+    def take(self) -> bool:
+        """Count one request; False when it is over the limit."""
+        now = time.monotonic()
+        if now >= self._ends:
+            self._ends = now + WINDOW
+            self._used = 0
+        if self.limit and self._used >= self.limit:
+            return False
+        self._used += 1
+        return True
+
+    def headers(self) -> dict[str, str]:
+        """The three headers, as of now."""
+        if not self.limit:
+            return {}
+        reset = time.time() + self._ends - time.monotonic()
+        return {
+            "X-Ratelimit-Limit": str(self.limit),
+            "X-Ratelimit-Remaining": str(self.limit - self._used),
+            "X-Ratelimit-Reset": str(int(reset) + 1),
+        }
+
+
+class Edge:
+    """The middleware of all requests: identity, record, keys, limits, and an answer to every error."""
+
+    def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth, trading: RateLimit, data: RateLimit) -> None:
+        self._floor = floor
+        self._access = access
+        self._faults = faults
+        self._truth = truth
+        self._trading = trading
+        self._data = data
+
+    @web.middleware
+    async def serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        """Write the request down, answer it, write the answer down."""
+        if is_upgrade(request):
+            return await handler(request)
+        venue = self._floor.reading().now_ns
+        entry = self._truth.request(request.method, request.path, request.query_string, venue, time.monotonic_ns())
+        request[ENTRY] = entry
+        own = request.path.startswith("/sim/")
+        response = await (self._answered if own else self._admitted)(request, handler, entry)
+        response.headers["X-Request-ID"] = f"{entry.seq:032x}"
+        entry.status = response.status
+        entry.answered_mono_ns = time.monotonic_ns()
+        return response
+
+    async def _admitted(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
+        data = is_data(request)
+        if not self._access.allows_headers(request):
+            return problem(403, None, "forbidden.") if data else problem(401, 40110000, "request is not authorized.")
+        limit = self._data if data else self._trading
+        storm = None if data else self._faults.rate_limited(time.monotonic_ns())
+        if storm is None and limit.take():
+            response = await self._answered(request, handler, entry)
+        else:
+            response = problem(429, None if data else 42910000, "too many requests.")
+            if storm is not None:
+                entry.fault = "rate_limited"
+                if storm.retry_after:
+                    response.headers["Retry-After"] = str(max(1, round(storm.seconds)))
+        response.headers.update(limit.headers())
+        return response
+
+    async def _answered(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
+        try:
+            if request.body_exists:
+                entry.body = (await request.read())[:BODY_KEPT].decode("utf-8", "replace")
+            return await handler(request)
+        except VenueRefusal as e:
+            return answer(e.body, e.http)
+        except BadRequest as e:
+            return problem(400, None if is_data(request) else e.code, str(e))
+        except web.HTTPException as e:
+            code, message = _PLAIN.get(e.status, (None, e.reason))
+            return problem(e.status, code, message)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("a request could not be served: %s %s", request.method, request.path)
+            return problem(500, 50010000, "internal server error occurred")
+
+
+def is_data(request: web.BaseRequest) -> bool:
+    """Whether the path belongs to the market-data host."""
+    return request.path.startswith(("/v2/stocks", "/v1beta"))
+
+
+def is_upgrade(request: web.BaseRequest) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"

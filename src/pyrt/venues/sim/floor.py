@@ -1,0 +1,107 @@
+"""The trading floor: market, exchange and clock stepped as one, for whoever listens. No socket here."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pyrt.clock import SECOND, VenueClock
+from pyrt.venues.sim.exchange import Exchange
+from pyrt.venues.sim.markets import Market
+
+Records = npt.NDArray[np.void]
+OnMarket = Callable[[Records, int], None]
+OnUpdates = Callable[[Sequence[tuple[Any, dict[str, Any]]]], None]
+
+BATCH = 4096  # records a step aims at when time runs as fast as the clients take it
+
+
+class ClockReading(msgspec.Struct, kw_only=True):
+    """What a client needs to compute venue time: `epoch_ns + (mono - origin_mono_ns) * rate` on this machine's monotonic clock.
+
+    rate 0 means as fast as the clients take it: then venue time is that of the last event.
+    """
+
+    now_ns: int
+    mono_ns: int
+    epoch_ns: int
+    origin_mono_ns: int
+    rate: float
+
+
+class Floor:
+    """Steps the market to an instant, lets the exchange meet it, and tells the listeners in that order."""
+
+    def __init__(self, market: Market, exchange: Exchange, epoch: int, rate: float) -> None:
+        self.market = market
+        self.exchange = exchange
+        self.rate = rate  # venue seconds a second; 0 = as fast as the clients take it
+        self.clock = VenueClock(epoch, time.monotonic_ns(), rate or 1.0)
+        self.changed = True  # something happened that a save would miss
+        self.on_market: list[OnMarket] = []
+        self.on_updates: list[OnUpdates] = []
+        self.records = 0
+        self._now = epoch
+        self._slice = SECOND // 100
+
+    @property
+    def now(self) -> int:
+        """Venue time that the market has reached, ns UTC."""
+        return self._now
+
+    def reading(self) -> ClockReading:
+        """The clock, for `GET /sim/clock`."""
+        mono = time.monotonic_ns()
+        now = self.clock.at(mono) if self.rate else self._now
+        return ClockReading(
+            now_ns=max(now, self._now),
+            mono_ns=mono,
+            epoch_ns=self.clock.epoch,
+            origin_mono_ns=self.clock.origin,
+            rate=self.rate,
+        )
+
+    def catch_up(self) -> int:
+        """Step to the present, so that a request meets the market as it is now. Returns venue time."""
+        if self.rate:
+            self.step(self.clock.at(time.monotonic_ns()))
+        return self._now
+
+    def run_ahead(self) -> bool:
+        """At full speed: one batch from the next event on. False when the market has ended."""
+        begin = self.market.next_event
+        if not begin:
+            return False
+        before = self.records
+        self.step(max(begin, self._now) + self._slice)
+        made = self.records - before
+        if made < BATCH // 2:
+            self._slice = min(self._slice * 2, 3600 * SECOND)
+        elif made > BATCH * 2:
+            self._slice = max(self._slice // 2, SECOND // 1000)
+        return True
+
+    def step(self, until: int) -> None:
+        """Let the market run to `until` (never backwards), match, and tell."""
+        if until <= self._now:
+            return
+        records = self.market.advance(until)
+        self._now = until
+        if len(records):
+            self.records += len(records)
+            self.exchange.on_market(records)
+        self.exchange.advance(until)
+        for tell in self.on_market:
+            tell(records, until)
+        self.tell()
+
+    def tell(self) -> None:
+        """Pass on what happened to orders."""
+        updates = self.exchange.take_updates()
+        if updates:
+            self.changed = True
+            for listener in self.on_updates:
+                listener(updates)

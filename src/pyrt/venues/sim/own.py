@@ -1,0 +1,82 @@
+"""The venue's own endpoints: clock, truth, faults. Loopback only, no keys, no rate limit."""
+
+import ipaddress
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from pyrt.venues.sim.data_stream import DataHub
+from pyrt.venues.sim.edge import BadRequest, answer, problem
+from pyrt.venues.sim.faults import AnyFault, DropData, DropStream, Faults
+from pyrt.venues.sim.floor import Floor
+from pyrt.venues.sim.trading_stream import TradingHub
+from pyrt.venues.sim.truth import Truth
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class OwnRest:
+    """The handlers of /sim."""
+
+    def __init__(self, floor: Floor, faults: Faults, truth: Truth, data: DataHub, trading: TradingHub) -> None:
+        self._floor = floor
+        self._faults = faults
+        self._truth = truth
+        self._data = data
+        self._trading = trading
+        self._decode = msgspec.json.Decoder(AnyFault).decode
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every path and method, each refused from elsewhere than this machine."""
+        return [
+            web.get("/sim/clock", _local(self.clock), allow_head=False),
+            web.get("/sim/truth", _local(self.truth), allow_head=False),
+            web.get("/sim/faults", _local(self.faults), allow_head=False),
+            web.post("/sim/faults", _local(self.arm)),
+            web.delete("/sim/faults", _local(self.disarm)),
+        ]
+
+    async def clock(self, request: web.Request) -> web.Response:
+        """GET /sim/clock."""
+        return answer(self._floor.reading())
+
+    async def truth(self, request: web.Request) -> web.Response:
+        """GET /sim/truth?since=SEQ: requests and connections after SEQ; all orders and fills."""
+        since = request.query.get("since", "0")
+        if not (since.isascii() and since.isdigit() and len(since) < 19):
+            raise BadRequest("since is not a sequence number")
+        return answer({**self._floor.exchange.truth(), **self._truth.report(int(since)), "now_ns": self._floor.now})
+
+    async def faults(self, request: web.Request) -> web.Response:
+        """GET /sim/faults."""
+        return answer(self._faults.report())
+
+    async def arm(self, request: web.Request) -> web.Response:
+        """POST /sim/faults."""
+        try:
+            fault = self._decode(await request.read())
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise BadRequest(str(e), 40010000) from None
+        self._faults.arm(fault, time.monotonic_ns())
+        if isinstance(fault, DropData):
+            self._data.cut("drop_data")
+        elif isinstance(fault, DropStream):
+            self._trading.cut("drop_stream")
+        return answer(self._faults.report())
+
+    async def disarm(self, request: web.Request) -> web.Response:
+        """DELETE /sim/faults."""
+        self._faults.disarm()
+        return answer(self._faults.report())
+
+
+def _local(handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        peer = request.remote
+        if peer is None or not ipaddress.ip_address(peer).is_loopback:
+            return problem(403, 40310000, "only from the machine that the venue runs on")
+        return await handler(request)
+
+    return guarded

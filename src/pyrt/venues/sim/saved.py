@@ -1,0 +1,91 @@
+"""The venue's state in a directory: one file, replaced as a whole, owned by one process."""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from pyrt.errors import ConfigError, DataError
+
+FORMAT = 1
+NAME = "venue.msgpack"
+
+
+class Saved(msgspec.Struct, kw_only=True):
+    """All that a venue needs to go on where it stopped."""
+
+    format: int = FORMAT
+    market: str  # how the market was made
+    seed: int
+    market_epoch: int  # venue ns at which the market began
+    venue_ns: int  # the venue's clock when this was written
+    exchange: bytes
+
+
+class StateDirectory:
+    """A locked directory that holds at most one saved venue."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise ConfigError(
+                f"cannot use the state directory: {e.strerror}", where=str(path), mend="give another --state"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise ConfigError(
+                "another venue uses this state directory", where=str(path), mend="stop it or give another --state"
+            ) from None
+
+    def load(self) -> Saved | None:
+        """What was saved last, or None. Raises DataError where the file is not one of ours."""
+        try:
+            data = (self.path / NAME).read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            saved = msgspec.msgpack.decode(data, type=Saved)
+        except msgspec.DecodeError as e:
+            raise DataError(f"the saved venue cannot be read: {e}", where=str(self.path / NAME), mend="move it away") from None
+        if saved.format != FORMAT:
+            raise DataError(
+                f"the saved venue has format {saved.format}, not {FORMAT}", where=str(self.path / NAME), mend="move it away"
+            )
+        return saved
+
+    def save(self, saved: Saved) -> None:
+        """Replace what is saved: new file, fsync, rename, fsync of the directory; a crash leaves the old or the new one."""
+        fresh = self.path / (NAME + ".new")
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "wb", closefd=False) as file:
+                file.write(msgspec.msgpack.encode(saved))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        fresh.replace(self.path / NAME)
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def close(self) -> None:
+        """Give the directory to the next process."""
+        with contextlib.suppress(OSError):
+            os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,338 @@
+"""The venue as a server on one loopback port: REST, data stream, trading stream, and its own /sim endpoints."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import requests
+from aiohttp import web
+
+from pyrt.calendar import Calendar
+from pyrt.errors import ConfigError, PyrtError
+from pyrt.venues.sim.archive import Archive
+from pyrt.venues.sim.data_rest import DataRest
+from pyrt.venues.sim.data_stream import DataHub
+from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
+from pyrt.venues.sim.exchange import Exchange
+from pyrt.venues.sim.faults import Faults
+from pyrt.venues.sim.floor import Floor
+from pyrt.venues.sim.markets import open_market
+from pyrt.venues.sim.own import OwnRest
+from pyrt.venues.sim.rest import TradingRest
+from pyrt.venues.sim.saved import Saved, StateDirectory
+from pyrt.venues.sim.schedule import Schedule
+from pyrt.venues.sim.trading_stream import TradingHub
+from pyrt.venues.sim.truth import Truth
+
+DEMO_KEY = "PKPYRTSIMDEMO"
+DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
+PUMP_SECONDS = 0.01  # how often the market is stepped
+SAVE_SECONDS = 1.0  # how soon a change is on disk
+SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
+
+
+class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a venue is run."""
+
+    host: str = "127.0.0.1"
+    port: int = 0  # 0 = any free one
+    key: str = DEMO_KEY
+    secret: str = DEMO_SECRET
+    market: str = "generated"
+    seed: int = 0
+    speed: float = 1.0  # venue seconds a second; 0 = as fast as the clients take it
+    start: int = 0  # venue ns at which a new venue begins; 0 = now
+    cash: str = "100000"
+    rate_limit: int = 200  # trading requests a minute; 0 = none
+    data_rate_limit: int = 10_000
+    connection_limit: int = 1  # data streams of the account
+    symbol_limit: int = 0  # symbols of trades and quotes on a data stream; 0 = none
+    buffer: int = 16 << 20  # bytes waiting for one data client before it counts as slow
+    auth_seconds: float = 10.0
+    calendar: bool = False  # the hours of XNYS; otherwise always open
+    state: str = ""  # a directory; empty = nothing is kept
+
+
+class Listening(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a venue answers, and to whom."""
+
+    url: str
+    data_url: str
+    stream_url: str
+    key: str
+    secret: str
+
+
+class Venue:
+    """Everything behind the port."""
+
+    def __init__(self, config: SimConfig) -> None:
+        self.config = config
+        self._directory = StateDirectory(Path(config.state)) if config.state else None
+        try:
+            self._saved = self._directory.load() if self._directory else None
+            self.floor = self._open(self._saved)
+        except BaseException:
+            self._close_directory()
+            raise
+        self.truth = Truth()
+        self.faults = Faults()
+        self.trading: TradingHub | None = None
+        self.data: DataHub | None = None
+        self._ended: asyncio.Event
+        self._pumping: asyncio.Task[None]
+        self._keeping: asyncio.Task[None]
+
+    def _open(self, saved: Saved | None) -> Floor:
+        config = self.config
+        calendar = Calendar() if config.calendar else None
+        if saved is None:
+            self._epoch = config.start or time.time_ns()
+            self._market, self._seed = config.market, config.seed
+            now = self._epoch
+        else:
+            self._epoch, now = saved.market_epoch, saved.venue_ns
+            self._market, self._seed = saved.market, saved.seed
+        # What happened up to the saved instant was told before; the market goes on after it.
+        market = open_market(self._market, self._seed, now if saved is None else now + 1)
+        self.instruments = list(market.instruments)
+        self._archive = Archive(open_market(self._market, self._seed, self._epoch), self.instruments)
+        if saved is None:
+            exchange = Exchange(
+                self.instruments, cash=config.cash, seed=config.seed, always_open=not config.calendar, calendar=calendar
+            )
+        else:
+            exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
+        self._schedule = Schedule(calendar)
+        return Floor(market, exchange, now, config.speed)
+
+    def application(self) -> web.Application:
+        """The routes; call it on the loop that will serve them."""
+        config, floor = self.config, self.floor
+        access = Access(config.key, config.secret)
+        edge = Edge(floor, access, self.faults, self.truth, RateLimit(config.rate_limit), RateLimit(config.data_rate_limit))
+        self.trading = TradingHub(floor, access, self.faults, self.truth)
+        self.data = DataHub(
+            floor,
+            self.instruments,
+            access,
+            self.faults,
+            self.truth,
+            connection_limit=config.connection_limit,
+            symbol_limit=config.symbol_limit,
+            buffer=config.buffer,
+            auth_seconds=config.auth_seconds,
+        )
+        app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
+        app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
+        data_rest = DataRest(floor, self._archive)
+        app.add_routes(data_rest.routes())
+        app.on_cleanup.append(data_rest.close)
+        app.add_routes(OwnRest(floor, self.faults, self.truth, self.data, self.trading).routes())
+        for path in ("/v2/iex", "/v2/sip"):
+            app.router.add_get(path, self.data.serve, allow_head=False)
+        app.router.add_get("/stream", self.trading.serve, allow_head=False)
+        return app
+
+    def start(self) -> None:
+        """Let time run."""
+        self._ended = asyncio.Event()
+        self._pumping = asyncio.create_task(self._pump(), name="pump")
+        self._keeping = asyncio.create_task(self._keep(), name="keep")
+
+    async def failed(self) -> None:
+        """Ends only when the market or the disk fails, with that error."""
+        await asyncio.gather(self._pumping, self._keeping)
+
+    async def stop(self) -> None:
+        """Stop time, save, give up the directory."""
+        self._ended.set()
+        self._pumping.cancel()
+        await asyncio.gather(self._pumping, self._keeping, return_exceptions=True)
+        try:
+            if self._directory is not None:
+                self._directory.save(self._snapshot())
+        finally:
+            self._close_directory()
+
+    def _close_directory(self) -> None:
+        if self._directory is not None:
+            self._directory.close()
+
+    async def _pump(self) -> None:
+        assert self.data is not None
+        while True:
+            if self.floor.rate:
+                await asyncio.sleep(PUMP_SECONDS)
+                self.floor.catch_up()
+            elif not self.data.is_wanted or not self.floor.run_ahead():
+                self.data.interest.clear()
+                await self.data.interest.wait()
+            else:
+                await self.data.drained()
+                await asyncio.sleep(0)
+
+    async def _keep(self) -> None:
+        pause = SAVE_SECONDS
+        while not self._ended.is_set():
+            if self._directory is not None and self.floor.changed:
+                self.floor.changed = False
+                # The snapshot is taken here, between two requests; only the writing may wait for the disk.
+                begun = time.monotonic()
+                snapshot = self._snapshot()
+                pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
+                await asyncio.to_thread(self._directory.save, snapshot)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), pause)
+
+    def _snapshot(self) -> Saved:
+        return Saved(
+            market=self._market,
+            seed=self._seed,
+            market_epoch=self._epoch,
+            venue_ns=self.floor.now,
+            exchange=self.floor.exchange.save(),
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_venue(config: SimConfig) -> AsyncIterator[tuple[Venue, Listening]]:
+    """Serve a venue while the block runs; state is saved at its end. Raises ConfigError where the port is taken."""
+    venue = Venue(config)
+    runner = web.AppRunner(venue.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, config.host, config.port)
+        try:
+            await site.start()
+        except OSError as e:
+            raise ConfigError(
+                f"cannot listen: {e.strerror}", where=f"{config.host}:{config.port}", mend="choose another --port, or 0 for any"
+            ) from None
+        port = runner.addresses[0][1]
+        base = f"{config.host}:{port}"
+        venue.start()
+        yield (
+            venue,
+            Listening(
+                url=f"http://{base}",
+                data_url=f"ws://{base}/v2/iex",
+                stream_url=f"ws://{base}/stream",
+                key=config.key,
+                secret=config.secret,
+            ),
+        )
+    finally:
+        if venue.data is not None and venue.trading is not None:
+            venue.data.cut("shutdown")
+            venue.trading.cut("shutdown")
+        await runner.cleanup()
+        await venue.stop()
+
+
+async def serve(config: SimConfig, stop: asyncio.Event, *, ready: Callable[[Listening], None] | None = None) -> None:
+    """Serve until `stop` is set; `ready` is called once, when the port is open."""
+    async with open_venue(config) as (venue, listening):
+        if ready is not None:
+            ready(listening)
+        stopped = asyncio.create_task(stop.wait())
+        failed = asyncio.create_task(venue.failed())
+        try:
+            done, _ = await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            stopped.cancel()
+            failed.cancel()
+            await asyncio.gather(stopped, failed, return_exceptions=True)
+
+
+class SimulatedVenue:
+    """A venue in a thread of this process, as `simulated_venue` hands it out."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.url = listening.url
+        self.data_url = listening.data_url
+        self.stream_url = listening.stream_url
+        self.key = listening.key
+        self.secret = listening.secret
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def truth(self, since: int = 0) -> dict[str, Any]:
+        """What really happened: requests, connections, orders, fills."""
+        return self._own("GET", "truth", params={"since": since})
+
+    def clock(self) -> dict[str, Any]:
+        """The venue's clock."""
+        return self._own("GET", "clock")
+
+    def fault(self, kind: str, **settings: Any) -> None:
+        """Arm a fault, e.g. `fault("gateway_timeout", every=3)`."""
+        self._own("POST", "faults", json={"kind": kind, **settings})
+
+    def faults(self) -> dict[str, Any]:
+        """What is armed and how often each kind fired."""
+        return self._own("GET", "faults")
+
+    def disarm(self) -> None:
+        """End all faults."""
+        self._own("DELETE", "faults")
+
+    def close(self) -> None:
+        """Release the connection."""
+        self._session.close()
+
+    def _own(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        response = self._session.request(method, f"{self.url}/sim/{path}", timeout=30, **options)
+        response.raise_for_status()
+        body: dict[str, Any] = response.json()
+        return body
+
+
+@contextlib.contextmanager
+def simulated_venue(config: SimConfig | None = None, **settings: Any) -> Iterator[SimulatedVenue]:
+    """A venue for a test or a notebook, on a free port; the settings are those of SimConfig."""
+    config = config or SimConfig(**{"rate_limit": 0, **settings})
+    started = threading.Event()
+    stop = asyncio.Event()
+    shared: dict[str, Any] = {}
+
+    async def main() -> None:
+        shared["loop"] = asyncio.get_running_loop()
+
+        def ready(listening: Listening) -> None:
+            shared["listening"] = listening
+            started.set()
+
+        await serve(config, stop, ready=ready)
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as e:
+            shared["error"] = e
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run, name="pyrt-sim", daemon=True)
+    thread.start()
+    started.wait()
+    if "listening" not in shared:
+        thread.join()
+        raise shared.get("error") or PyrtError("the venue did not start")
+    venue = SimulatedVenue(shared["listening"])
+    try:
+        yield venue
+    finally:
+        venue.close()
+        with contextlib.suppress(RuntimeError):  # the loop is gone: it failed, see below
+            shared["loop"].call_soon_threadsafe(stop.set)
+        thread.join()
+        if "error" in shared:
+            raise shared["error"]

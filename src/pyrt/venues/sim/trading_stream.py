@@ -1,0 +1,144 @@
+"""The trading stream: authorization, listening, trade_updates to every connection of the account."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from pyrt.venues.sim.edge import Access
+from pyrt.venues.sim.faults import Faults
+from pyrt.venues.sim.floor import Floor
+from pyrt.venues.sim.outbox import Outbox
+from pyrt.venues.sim.truth import Connection, Truth
+
+STREAMS = ("trade_updates",)
+MESSAGE_MAX = 1 << 20
+
+
+class Session:
+    """One trading-stream socket. Frames are binary and hold JSON, as on the paper host; msgpack where it was asked for."""
+
+    def __init__(self, hub: "TradingHub", ws: web.WebSocketResponse, request: web.Request, entry: Connection) -> None:
+        self.hub = hub
+        self.entry = entry
+        self.authorized = False
+        self.listening: list[str] = []
+        self.msgpack = request.headers.get("Content-Type", "").startswith("application/msgpack")
+        self.outbox = Outbox(ws)
+        self._ws = ws
+        self._request = request
+
+    async def run(self) -> None:
+        """Answer messages until the socket closes; the client speaks first."""
+        writer = asyncio.create_task(self.outbox.run())
+        try:
+            async for frame in self._ws:
+                if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    self._hear(frame.data)
+        finally:
+            self.hub.leave(self)
+            self.outbox.close(1000)
+            writer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+
+    def send(self, frame: bytes) -> None:
+        """Queue an encoded message; who does not read is closed, for nothing may be left out."""
+        if not self.outbox.put(frame, WSMsgType.BINARY):
+            self.entry.fault = "slow client"
+            self.outbox.close(1008, discard=True)
+
+    def cut(self, fault: str) -> None:
+        """End the connection without a close frame."""
+        self.entry.fault = fault
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    def _hear(self, data: str | bytes) -> None:
+        try:
+            binary = self.msgpack and isinstance(data, bytes)
+            message = msgspec.msgpack.decode(data) if binary else msgspec.json.decode(data)  # type: ignore[arg-type]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            self._say("error", {"error": "invalid syntax"})
+            return
+        action, given = message.get("action"), message.get("data")
+        body = given if isinstance(given, dict) else {}
+        if action in ("authenticate", "auth"):
+            key, secret = body.get("key_id", message.get("key")), body.get("secret_key", message.get("secret"))
+            self.authorized = isinstance(key, str) and isinstance(secret, str) and self.hub.access.allows(key, secret)
+            self._authorization("authenticate")
+        elif action == "listen" and not self.authorized:
+            self._authorization("listen")
+        elif action == "listen":
+            streams = body.get("streams")
+            self.listening = [s for s in STREAMS if isinstance(streams, list) and s in streams]
+            self._say("listening", {"streams": self.listening})
+        else:
+            self._say("error", {"error": "unknown action"})
+
+    def _authorization(self, action: str) -> None:
+        self._say("authorization", {"status": "authorized" if self.authorized else "unauthorized", "action": action})
+
+    def _say(self, stream: str, data: dict[str, Any]) -> None:
+        self.send(encode(stream, data, self.msgpack))
+
+
+class TradingHub:
+    """All trading-stream sockets."""
+
+    def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth) -> None:
+        self.access = access
+        self._floor = floor
+        self._faults = faults
+        self._truth = truth
+        self._sessions: list[Session] = []
+        floor.on_updates.append(self.publish)
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """GET /stream, upgraded."""
+        ws = web.WebSocketResponse(heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
+        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
+        await ws.prepare(request)
+        session = Session(self, ws, request, entry)
+        self._sessions.append(session)
+        try:
+            await session.run()
+        finally:
+            entry.closed_ns, entry.closed_mono_ns = self._floor.reading().now_ns, time.monotonic_ns()
+            entry.code = ws.close_code or 0
+        return ws
+
+    def leave(self, session: Session) -> None:
+        """Forget a session."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+
+    def cut(self, fault: str) -> None:
+        """End all connections without a close frame."""
+        for session in self._sessions.copy():
+            session.cut(fault)
+
+    def publish(self, updates: Sequence[tuple[Any, dict[str, Any]]]) -> None:
+        """Send trade updates, in their order, to every session that listens."""
+        for _account, data in updates:
+            copies = self._faults.copies_of_update()
+            frames: dict[bool, bytes] = {}
+            for session in self._sessions.copy():
+                if "trade_updates" in session.listening:
+                    if session.msgpack not in frames:
+                        frames[session.msgpack] = encode("trade_updates", data, session.msgpack)
+                    for _ in range(copies):
+                        session.send(frames[session.msgpack])
+
+
+def encode(stream: str, data: dict[str, Any], msgpack: bool) -> bytes:
+    """One message of the trading stream."""
+    message = {"stream": stream, "data": data}
+    return msgspec.msgpack.encode(message) if msgpack else msgspec.json.encode(message)
