@@ -17,6 +17,7 @@ from pyrt._core.types cimport (ACTION_CLEAR, ACTION_NOTHING, ACTION_SET, FLAG_AM
 
 import numpy as np
 
+from pyrt._core.encode import Encoder  # noqa: F401  one address for both halves
 from pyrt._core.types import bar_dtype, market_dtype
 
 
