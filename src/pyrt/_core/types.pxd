@@ -154,6 +154,12 @@ cdef enum:                             # TradingState
     STATE_PAUSED = 3                   # volatility pause
     STATE_QUOTING = 4                  # quotation resumed, trading not yet
 
+cdef enum:                             # GapCause
+    CAUSE_DISCONNECT = 1               # the connection was lost
+    CAUSE_SILENCE = 2                  # it was open and gave nothing for too long
+    CAUSE_SLOW = 3                     # we were too slow, the venue dropped data
+    CAUSE_SEQUENCE = 4                 # the venue's numbers skip
+
 cdef enum:                             # Clock
     CLOCK_VENUE = 1
     CLOCK_MONO = 2

@@ -48,6 +48,12 @@ class TradingState(IntEnum):
     PAUSED = 3
     QUOTING = 4
 
+class GapCause(IntEnum):
+    DISCONNECT = 1
+    SILENCE = 2
+    SLOW = 3
+    SEQUENCE = 4
+
 class Clock(IntEnum):
     VENUE = 1
     MONO = 2

@@ -65,6 +65,15 @@ class TradingState(IntEnum):
     QUOTING = STATE_QUOTING
 
 
+class GapCause(IntEnum):
+    """Why a part of the data is missing."""
+
+    DISCONNECT = CAUSE_DISCONNECT
+    SILENCE = CAUSE_SILENCE
+    SLOW = CAUSE_SLOW
+    SEQUENCE = CAUSE_SEQUENCE
+
+
 class Clock(IntEnum):
     """Which clock a timer follows: the venue's, or the process's monotonic one."""
 

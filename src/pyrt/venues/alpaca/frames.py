@@ -1,0 +1,72 @@
+"""One WebSocket connection: whole messages out of frames, and why it ended."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from typing_extensions import Buffer
+
+
+class Frames(WSListener):  # type: ignore[misc]
+    """Hands each message to `on_message` without a copy; the buffer is valid until that returns."""
+
+    def __init__(self, on_message: Callable[[Buffer], None], max_message: int) -> None:
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.failure: Exception | None = None  # what on_message raised
+        self._on_message = on_message
+        self._max = max_message
+        self._parts: bytearray | None = None
+        self._reason = "connection lost"
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Small messages leave at once."""
+        self.transport = transport
+        plain = transport.underlying_transport.get_extra_info("socket")
+        with suppress(OSError):
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """A frame came; called by picows for each."""
+        kind = frame.msg_type
+        if kind in (WSMsgType.BINARY, WSMsgType.TEXT) and frame.fin:
+            self._deliver(frame.get_payload_as_memoryview())
+        elif kind in (WSMsgType.BINARY, WSMsgType.TEXT, WSMsgType.CONTINUATION):
+            self._join(frame)
+        elif kind == WSMsgType.CLOSE:
+            code = frame.get_close_code()
+            self._reason = f"closed by the venue ({int(getattr(code, 'value', code))})"
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The connection ended, from whichever side."""
+        if not self.lost.done():
+            self.lost.set_result(self._reason)
+
+    def end(self, reason: str, *, graceful: bool = True) -> None:
+        """End it from here; `lost` follows."""
+        self._reason = reason
+        if graceful:
+            self.transport.send_close(WSCloseCode.OK)
+        self.transport.disconnect(graceful)
+
+    def _join(self, frame: WSFrame) -> None:
+        if self._parts is None:
+            self._parts = bytearray()
+        if len(self._parts) + frame.payload_size > self._max:
+            self.end("a message was too long", graceful=False)
+            return
+        self._parts += frame.get_payload_as_memoryview()
+        if frame.fin:
+            whole, self._parts = self._parts, None
+            self._deliver(whole)
+
+    def _deliver(self, message: Buffer) -> None:
+        if self.failure is None:
+            try:
+                self._on_message(message)
+            except Exception as e:  # handed to whoever awaits the feed: picows would only log it
+                self.failure = e
+                self.end("the reader failed", graceful=False)
