@@ -1,0 +1,312 @@
+"""The order path to Alpaca, or to sim: commands in, exactly one result event for each.
+
+Egress threads with a connection each: orders (one thread per hash of the symbol, so the order per symbol is kept), cancels,
+look-ups, snapshots; none waits for another kind. The total deadline of a request is kept from outside by a watch thread.
+"""
+
+import logging
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from pyrt.clock import VenueClock
+from pyrt.config import Secret, SecretFilter
+from pyrt.errors import Misbehaved, NotAuthorized, VenueError
+from pyrt.ports import (
+    Cancel,
+    CancelResult,
+    Event,
+    Found,
+    Lookup,
+    LookupResult,
+    Outcome,
+    QueryFailed,
+    Replace,
+    Sink,
+    Submit,
+    SubmitResult,
+    TakeSnapshot,
+)
+from pyrt.venues.alpaca import answers, pages, wire
+from pyrt.venues.alpaca.budget import WINDOW, Budget, Purpose
+from pyrt.venues.alpaca.keys import Keys
+from pyrt.venues.alpaca.lanes import Lane, Task, Watch
+from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result", SubmitResult, CancelResult, LookupResult)
+
+_NS = 1_000_000_000
+_PAGE_PAUSES = (0.5, 1.0, 2.0)  # s before the 2nd, 3rd and 4th try of a page
+_CANCEL_PAUSES = (0.25, 0.5, 1.0, 2.0)  # s before a cancel that met a 429 is sent again; the last repeats
+
+
+class AlpacaBroker:
+    """The port Broker over Alpaca's REST.
+
+    `clock` returns the present map from monotonic to venue time; `deadline` is the total time of one request in seconds, counted
+    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none. Raises ConfigError for a
+    URL that is neither sim on loopback nor Alpaca's paper host.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        key: Secret,
+        secret: Secret,
+        sink: Sink,
+        clock: Callable[[], VenueClock],
+        workers: int = 2,
+        cancel_workers: int = 2,
+        deadline: float = 10.0,
+        budget: int = 200,
+    ) -> None:
+        keys = Keys(key, secret)
+        VenueSession(url, keys).close()  # refuses a bad URL or key here, in the caller's thread
+        self._sink = sink
+        self._clock = clock
+        self._deadline = int(deadline * _NS)
+        self._mask = SecretFilter(key, secret).mask
+        self._counters: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._readers = threading.local()
+        self._all_readers: list[wire.Reader] = []
+        self._closing = threading.Event()
+        self._budget = Budget(budget, time.monotonic_ns)
+        self._watch = Watch("alpaca-watch")
+        connect = partial(VenueSession, url, keys)
+        self._orders = [Lane(f"alpaca-order-{i}", connect) for i in range(workers)]
+        self._cancels = Lane("alpaca-cancel", connect, threads=cancel_workers)
+        self._lookups = Lane("alpaca-lookup", connect)
+        self._snapshots = Lane("alpaca-snapshot", connect)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Requests by kind and end, late answers, and names of the venue's that we did not know."""
+        with self._counting:
+            total = Counter(self._counters)
+        for reader in list(self._all_readers):
+            total.update(dict(reader.counters))
+        return dict(total)
+
+    @property
+    def budget(self) -> Budget:
+        """The request budget of this account."""
+        return self._budget
+
+    # ------------------------------------------------------------------------------------------------ the port
+    def submit(self, command: Submit) -> None:
+        """POST an order once."""
+        self._send_order(command, "POST", "/v2/orders", wire.order_body(command.request))
+
+    def replace(self, command: Replace) -> None:
+        """PATCH an order once, behind what was asked for its symbol before."""
+        path = f"/v2/orders/{quote(command.venue_order_id, safe='')}"
+        self._send_order(command, "PATCH", path, wire.replace_body(command.request))
+
+    def cancel(self, command: Cancel) -> None:
+        """DELETE an order; a 429 is tried again until the deadline."""
+        lost = partial(_cancel_lost, command)
+        self._cancels.put(Task(partial(self._do_cancel, command), lost, self._sink))
+
+    def lookup(self, command: Lookup) -> None:
+        """GET an order by its cid, once."""
+        lost = partial(_lookup_lost, command)
+        self._lookups.put(Task(partial(self._do_lookup, command), lost, self._sink))
+
+    def snapshot(self, command: TakeSnapshot) -> None:
+        """Read everything since an instant; each page is tried up to four times."""
+        lost = partial(_snapshot_lost, command)
+        self._snapshots.put(Task(partial(self._do_snapshot, command), lost, self._sink))
+
+    def close(self) -> None:
+        """Refuse what is queued (NOT_SENT), let what is under way end, at most until its deadline, and end the threads."""
+        self._closing.set()
+        self._budget.close()
+        lanes = [*self._orders, self._cancels, self._lookups, self._snapshots]
+        for lane in lanes:
+            lane.close()
+        until = time.monotonic() + self._deadline / _NS + 1.0
+        for lane in lanes:
+            lane.join(max(until - time.monotonic(), 0.1))
+        self._watch.close()
+
+    # ------------------------------------------------------------------------------------------------ orders
+    def _send_order(self, command: Submit | Replace, method: str, path: str, body: bytes) -> None:
+        task = Task(partial(self._do_order, command, method, path, body), partial(_order_lost, command), self._sink)
+        self._orders[zlib.crc32(command.request.symbol.encode()) % len(self._orders)].put(task)
+        until = self._clock().mono_at(command.valid_until)
+        self._watch.at(until, partial(task.expire, "past valid_until in the queue"))
+
+    def _do_order(self, command: Submit | Replace, method: str, path: str, body: bytes, task: Task, session: VenueSession) -> Event:
+        attempt = Attempt(lambda: self._venue_now() <= command.valid_until)
+        until = self._clock().mono_at(command.valid_until)
+        try:
+            answer = self._exchange(task, session, attempt, Purpose.ORDER, method, path, body, until=until)
+        except (Broken, Ended) as error:
+            return _order_lost(command, attempt.sent, str(error))
+        retry_at = self._met_429(answer) if answer.status == 429 else 0
+        result = answers.submitted(command, answer, self._reader(), retry_at)
+        if result.outcome is not Outcome.ACCEPTED:
+            log.warning(
+                "%s %s: %s, HTTP %d: %s", method, command.request.cid, result.outcome.name, result.http, self._mask(result.text)
+            )
+        return self._masked(result)
+
+    # ------------------------------------------------------------------------------------------------ cancels, queries
+    def _do_cancel(self, command: Cancel, task: Task, session: VenueSession) -> Event:
+        until = time.monotonic_ns() + self._deadline
+        path = f"/v2/orders/{quote(command.venue_order_id, safe='')}"
+        tries = 0
+        while True:
+            try:
+                answer = self._exchange(task, session, Attempt(), Purpose.CANCEL, "DELETE", path, None, until=until, end_at=until)
+            except (Broken, Ended) as error:
+                return _cancel_lost(command, True, str(error))
+            pause = _CANCEL_PAUSES[min(tries, len(_CANCEL_PAUSES) - 1)]
+            tries += 1
+            if answer.status != 429 or time.monotonic_ns() + pause * _NS >= until or self._closing.is_set():
+                return self._masked(answers.cancelled(command, answer))
+            self._met_429(answer)
+            self._closing.wait(pause)
+
+    def _do_lookup(self, command: Lookup, task: Task, session: VenueSession) -> Event:
+        path = f"/v2/orders:by_client_order_id?{urlencode({'client_order_id': command.cid})}"
+        until = time.monotonic_ns() + WINDOW
+        try:
+            answer = self._exchange(task, session, Attempt(), Purpose.LOOKUP, "GET", path, None, until=until)
+        except (Broken, Ended) as error:
+            return _lookup_lost(command, True, str(error))
+        if answer.status == 429:
+            self._met_429(answer)
+        return self._masked(answers.looked_up(command, answer, self._reader()))
+
+    def _do_snapshot(self, command: TakeSnapshot, task: Task, session: VenueSession) -> Event:
+        try:
+            return pages.snapshot(command, partial(self._get, session), self._reader(), self._venue_now())
+        except VenueError as error:
+            final = isinstance(error, NotAuthorized)
+            return QueryFailed(query=command.query, text=self._mask(error.what), final=final)
+
+    def _get(self, session: VenueSession, path: str) -> Any:
+        """One page, with retries. Raises NotAuthorized where asking again is useless, Misbehaved for no whole answer."""
+        text = ""
+        for pause in (0.0, *_PAGE_PAUSES):
+            if pause and self._closing.wait(pause):
+                break
+            until = time.monotonic_ns() + 2 * WINDOW
+            try:
+                answer = self._exchange(None, session, Attempt(), Purpose.SNAPSHOT, "GET", path, None, until=until)
+            except (Broken, Ended) as error:
+                text = str(error)
+                continue
+            if answer.status == 200:
+                try:
+                    return wire.decode(answer.body)
+                except Misbehaved as error:
+                    text = error.what
+                    continue
+            text = answers.refusal(answer).text
+            if answer.status in (401, 403):
+                raise NotAuthorized(text)
+            if answer.status == 429:
+                self._met_429(answer)
+            elif answer.status < 500:
+                break
+        raise Misbehaved(f"{path.partition('?')[0]}: {text or 'closing'}")
+
+    # ------------------------------------------------------------------------------------------------ one request
+    def _exchange(
+        self,
+        task: Task | None,
+        session: VenueSession,
+        attempt: Attempt,
+        purpose: Purpose,
+        method: str,
+        path: str,
+        body: bytes | None,
+        *,
+        until: int,
+        end_at: int = 0,
+    ) -> Answer:
+        """Wait for the budget until `until`, then send; over at the deadline, or at `end_at`. Raises Broken, Ended."""
+        if not self._budget.acquire(purpose, until):
+            raise Ended("closing" if self._closing.is_set() else "no room in the request budget in time")
+        if task is not None and not task.begin():
+            raise Ended("expired in the queue")
+        end_at = end_at or time.monotonic_ns() + self._deadline
+        self._watch.at(end_at, partial(self._at_deadline, task, session, attempt))
+        timeout = max((end_at - time.monotonic_ns()) / _NS, 0.001)
+        try:
+            answer = session.exchange(attempt, method, path, body, timeout)
+        except Broken:
+            self._count(f"{purpose.name} broken")
+            raise
+        if not attempt.end():
+            self._count("late answers")
+            log.warning("dropped a late answer to %s %s: HTTP %d", method, path.partition("?")[0], answer.status)
+            raise Broken("the answer came after the deadline")
+        self._count(f"{purpose.name} {answer.status}")
+        self._budget.learn(answer.headers)
+        log.debug("%s %s: HTTP %d, request %s", method, path, answer.status, answer.headers.get("X-Request-ID", "-"))
+        return answer
+
+    def _at_deadline(self, task: Task | None, session: VenueSession, attempt: Attempt) -> None:
+        if attempt.end():
+            self._count("deadlines")
+            if task is not None:
+                task.finish(task.lost(attempt.sent, "no whole answer before the deadline"))
+            session.shut(attempt)
+
+    def _met_429(self, answer: Answer) -> int:
+        """Let nothing but cancels out until the venue's window ends; returns that instant, monotonic ns."""
+        wait = answers.retry_after(answer.headers, lambda: (self._venue_now() / _NS, time.time()))
+        at = time.monotonic_ns() + int(wait * _NS)
+        self._budget.block(at)
+        return at
+
+    def _venue_now(self) -> int:
+        return self._clock().at(time.monotonic_ns())
+
+    def _reader(self) -> wire.Reader:
+        reader: wire.Reader | None = getattr(self._readers, "reader", None)
+        if reader is None:
+            reader = self._readers.reader = wire.Reader()
+            self._all_readers.append(reader)
+        return reader
+
+    def _masked(self, result: Result) -> Result:
+        """The result without the keys, should the venue have quoted them."""
+        text = self._mask(result.text)
+        return result if text == result.text else msgspec.structs.replace(result, text=text)
+
+    def _count(self, name: str) -> None:
+        with self._counting:
+            self._counters[name] += 1
+
+
+def _order_lost(command: Submit | Replace, sent: bool, text: str) -> SubmitResult:
+    outcome = Outcome.AMBIGUOUS if sent else Outcome.NOT_SENT
+    log.warning("%s: %s: %s", command.request.cid, outcome.name, text)
+    return SubmitResult(number=command.request.number, attempt=command.attempt, outcome=outcome, text=text)
+
+
+def _cancel_lost(command: Cancel, sent: bool, text: str) -> CancelResult:
+    return CancelResult(number=command.number, venue_order_id=command.venue_order_id, accepted=False, text=text)
+
+
+def _lookup_lost(command: Lookup, sent: bool, text: str) -> LookupResult:
+    return LookupResult(number=command.number, found=Found.FAILED, text=text)
+
+
+def _snapshot_lost(command: TakeSnapshot, sent: bool, text: str) -> QueryFailed:
+    return QueryFailed(query=command.query, text=text)

@@ -1,0 +1,84 @@
+"""Everything the venue has to tell, read page by page to the end, or not at all."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from pyrt.errors import Misbehaved
+from pyrt.ports import TakeSnapshot, VenueFill, VenueOrder, VenueSnapshot
+from pyrt.venues.alpaca import wire
+
+ORDERS_PAGE = 500
+FILLS_PAGE = 100
+_OVERLAP = 1_000_000  # ns: a page begins so far before the end of the last, since `after` is exclusive and times repeat
+
+Get = Callable[[str], Any]
+"""Reads one path, with retries, and returns its decoded body; raises when there is none."""
+
+
+def snapshot(command: TakeSnapshot, get: Get, reader: wire.Reader, begun: int) -> VenueSnapshot:
+    """All of it: fills last, so that they cover what the orders show. Raises what `get` raises, and Misbehaved."""
+    account = reader.account(get("/v2/account"))
+    positions = reader.positions(get("/v2/positions"))
+    orders: dict[str, VenueOrder] = {}
+    for status, since in (("open", 0), ("all", command.since)):
+        for order in read_orders(get, reader, status=status, since=since):
+            known = orders.get(order.id)
+            if known is None or order.updated_at >= known.updated_at:
+                orders[order.id] = order
+    fills = read_fills(get, reader, since=command.since)
+    return VenueSnapshot(
+        query=command.query,
+        begun=begun,
+        since=command.since,
+        account=account,
+        positions=positions,
+        orders=tuple(orders.values()),
+        fills=fills,
+    )
+
+
+def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tuple[VenueOrder, ...]:
+    """All orders of a status submitted at or after `since` (ns), oldest first."""
+    found: dict[str, VenueOrder] = {}
+    after = since
+    while True:
+        query = {"status": status, "limit": str(ORDERS_PAGE), "direction": "asc", "nested": "false"}
+        if after > 0:
+            query["after"] = wire.format_time(after - _OVERLAP)
+        rows = get(f"/v2/orders?{urlencode(query)}")
+        before = len(found)
+        found.update((order.id, order) for order in reader.orders(rows))
+        if len(rows) < ORDERS_PAGE:
+            return tuple(found.values())
+        if len(found) == before:
+            raise Misbehaved(f"more than {ORDERS_PAGE} orders within a millisecond: pages cannot tell them apart")
+        after = _last_submitted(rows)
+
+
+def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill, ...]:
+    """All FILL activities at or after `since` (ns), oldest first."""
+    found: dict[str, VenueFill] = {}
+    token = ""
+    while True:
+        query = {"direction": "asc", "page_size": str(FILLS_PAGE)}
+        if since > 0:
+            query["after"] = wire.format_time(since - _OVERLAP)
+        if token:
+            query["page_token"] = token
+        rows = get(f"/v2/account/activities/FILL?{urlencode(query)}")
+        before = len(found)
+        found.update((fill.activity_id, fill) for fill in reader.fills(rows))
+        if len(rows) < FILLS_PAGE:
+            return tuple(found.values())
+        if len(found) == before:
+            raise Misbehaved("the venue repeats a page of activities")
+        token = str(rows[-1]["id"])
+
+
+def _last_submitted(rows: list[Any]) -> int:
+    """The latest submission time of a page: what `after` counts by."""
+    times = [wire.parse_time(row["submitted_at"]) for row in rows if row.get("submitted_at")]
+    if not times:
+        raise Misbehaved("a page of orders without submission times")
+    return max(times)
