@@ -128,8 +128,7 @@ class TradingDesk:
 
     def position(self, strategy: int, instrument: Instrument) -> Position:
         held = self._session.risk.position(strategy, instrument.id)
-        unit = Decimal(10) ** -(9 + instrument.qty_exp)
-        return Position(instrument.symbol, instrument.quantity(held.qty), held.cost * unit, held.realised * unit)
+        return Position(instrument.symbol, instrument.quantity(held.qty), money(held.cost), money(held.realised))
 
     def open_orders(self, strategy: int, instrument: Instrument | None) -> list[Order]:
         orders = self._open.get(strategy, {}).values()
@@ -223,6 +222,11 @@ class TradingDesk:
         """Forget a done order, but for late fills: those find it by its number."""
         self._open.get(order.intent.strategy, {}).pop(order.intent.source, None)
         self._orders.pop((order.intent.strategy, order.intent.source), None)
+
+
+def money(units: int) -> Decimal:
+    """Money in 1e-18 units as a Decimal, exactly."""
+    return Decimal(units).scaleb(-18)
 
 
 class _Bars:

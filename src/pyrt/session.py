@@ -17,7 +17,22 @@ from pyrt.clock import Now
 from pyrt.desk import TradingDesk
 from pyrt.execution import ExecutionEngine
 from pyrt.market import MarketData
-from pyrt.model import Approved, Breach, Defined, Fact, Filled, Instruments, Intended, Intent, Message, Refused, ReplaceIntent, Signal, StrategyNamed
+from pyrt.model import (
+    Approved,
+    Breach,
+    CancelIntent,
+    Defined,
+    Fact,
+    Filled,
+    Instruments,
+    Intended,
+    Intent,
+    Message,
+    Refused,
+    ReplaceIntent,
+    Signal,
+    StrategyNamed,
+)
 from pyrt.ports import (
     Alarm,
     Append,
@@ -100,6 +115,7 @@ class Session:
         self._routes: dict[type, tuple[Callable[[Any, Now], list[Command]], ...]] = {
             Intent: (risk.on,),
             ReplaceIntent: (risk.on,),
+            CancelIntent: (risk.on, execution.on),
             Approved: (execution.on,),
             Kill: (risk.on, execution.on),
             Resume: (risk.on,),
@@ -175,6 +191,7 @@ class Session:
         """Take market records (market_dtype, in inbox order) through book, bars and callbacks."""
         self.now = now
         self.counts["messages"] += len(records)
+        records = self.market.sequence(records)
         pipeline = self.market.pipeline
         at, end = 0, len(records)
         while at < end:
@@ -345,4 +362,3 @@ def _line(e: BaseException) -> str:
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
     return f"{tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}" if tb else "unknown line"
-

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference import bars as reference
+from tests.reference.bars import Trade
 
 from pyrt._core.bars import CONDITION_RULES, BarAggregator, BarField
 from pyrt._core.types import NO_PRICE, Clock, Flag, RecordType, gap_dtype, timer_dtype, to_units, trade_dtype
-from tests.reference import bars as reference
-from tests.reference.bars import Trade
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND

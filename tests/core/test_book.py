@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.book import ReferenceBook
 
 from pyrt._core.book import OrderBook
 from pyrt._core.types import Action, Flag, RecordType, Side, delta_dtype, gap_dtype, quote_dtype, trade_dtype
-from tests.reference.book import ReferenceBook
 
 CENT, ONE = 10_000_000, 1_000_000_000
 # tick and a first price, px units: shares, sub-dollar shares, BTC at a cent and at a dollar, SHIB

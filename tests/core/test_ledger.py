@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
 from pyrt._core.ledger import Ledger
-from pyrt._core.types import NO_PRICE, ref_dtype
 from tests.reference.ledger import Account, Order
+
+from pyrt._core.types import NO_PRICE, ref_dtype
 
 BUY, SELL = 1, 2
 PX = 10**9

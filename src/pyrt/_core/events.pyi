@@ -1,16 +1,13 @@
 from decimal import Decimal
 from typing import Any, final
 
-
 from pyrt._core.types import Flag, Side
 
 _Number = int | float | str | Decimal
 
 @final
 class Trade:
-    def __init__(
-        self, symbol: str, *, price: _Number, size: _Number, ts: int, qty_exp: int = 9, flags: int = 0
-    ) -> None: ...
+    def __init__(self, symbol: str, *, price: _Number, size: _Number, ts: int, qty_exp: int = 9, flags: int = 0) -> None: ...
     @staticmethod
     def from_bytes(data: Any, symbol: str, qty_exp: int = 9) -> Trade: ...
     def to_bytes(self) -> bytes: ...

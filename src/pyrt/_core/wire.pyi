@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import sys
+import tomllib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from pyrt.config import Secret
 from pyrt.errors import ConfigError
 from pyrt.execution import Settings
 from pyrt.live import Plan, Runner, Summary
-from pyrt.risk import load_limits
+from pyrt.risk import Limits
 from pyrt.venues.alpaca.keys import LIVE, PAPER, SIM, Keys, check_url, load_keys
 from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
@@ -91,7 +92,7 @@ def run(
             link=link,
             directory=journal or home,
             strategies=strategies,
-            limits=load_limits(limits),
+            limits=_limits(limits),
             settings=Settings(deadline=_ns(deadline), settle=_ns(settle), rate=link.clock.rate),
             duration=None if for_ is None else _seconds(for_),
             durability=durability,
@@ -139,6 +140,17 @@ def state_home() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "pyrt"
 
 
+def _limits(file: Path | None) -> Limits:
+    if file is None:
+        return Limits.profile("paper")
+    try:
+        return Limits.of(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as e:
+        raise ConfigError(f"cannot be read: {e.strerror}", where=str(file), mend="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"is not TOML: {e}", where=str(file), mend="see the profile `paper` for an example") from None
+
+
 def _seconds(text: str) -> float:
     number, unit = text[:-1], text[-1:]
     try:
@@ -149,4 +161,3 @@ def _seconds(text: str) -> float:
 
 def _ns(seconds: float) -> int:
     return int(seconds * 1_000_000_000)
-

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from pyrt.clock import VenueClock
-from pyrt.execution import ExecutionEngine
-from pyrt.journal import Journal, Projection, Recorder
+from pyrt.clock import SECOND, VenueClock
+from pyrt.desk import money
+from pyrt.execution import ExecutionEngine, Settings
+from pyrt.journal import Journal
+from pyrt.journal.projection import ProjectionFeed
+from pyrt.journal.recorder import Recorder
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.market import MarketData
-from pyrt.model import Defined, Instrument, Instruments, LimitsSet, Message, Recovered
+from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
 from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
@@ -30,6 +33,10 @@ from pyrt.strategies.strategy import interval_ns
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
+
+
+Records = np.ndarray[Any, Any]
+Clock = Callable[[], VenueClock]
 
 
 class Stream(Protocol):
@@ -49,11 +56,11 @@ class Link(Protocol):
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
 
-    def feed(self, instruments: Instruments, shell: LiveShell) -> Feed: ...
+    def feed(self, instruments: Instruments, *, sink: Callable[[Records, Records], None], events: Sink, clock: Clock) -> Feed: ...
 
     def stream(self, sink: Sink) -> Stream: ...
 
-    def broker(self, sink: Sink, shell: LiveShell) -> Broker: ...
+    def broker(self, sink: Sink, clock: Clock, *, deadline: float) -> Broker: ...
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
 
@@ -65,6 +72,7 @@ class Plan(msgspec.Struct, kw_only=True):
     directory: Path
     strategies: list[Strategy]
     limits: Limits
+    settings: Settings = Settings()
     sizer: Sizer | None = None
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
@@ -103,12 +111,13 @@ class Runner:
     async def _with(self, journal: Journal) -> Summary:
         plan, link = self.plan, self.plan.link
         recorder = Recorder(plan.directory / "recording") if plan.record else None
-        projection = Projection(plan.directory / "state.sqlite", journal)
+        projection = ProjectionFeed(journal, plan.directory / "state.sqlite")
         shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
         shell.listeners += [self._hear, *plan.listeners]
         session = self._assemble(journal, shell)
-        shell.broker = link.broker(shell.put, shell)
-        stream, feed = link.stream(shell.put), link.feed(session.instruments, shell)
+        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND)
+        stream = link.stream(shell.put)
+        feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
         feed.want(_wanted(session))
         tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
         try:
@@ -136,7 +145,7 @@ class Runner:
         instruments = Instruments()
         market = MarketData(instruments, grace=BAR_GRACE)
         risk = RiskManager(instruments, market.refs, limits=plan.limits)
-        execution = ExecutionEngine(journal.id, instruments, rate=plan.link.clock.rate)
+        execution = ExecutionEngine(journal.id, instruments, settings=plan.settings)
         session = Session(
             instruments=instruments,
             market=market,
@@ -155,15 +164,6 @@ class Runner:
         if missing:
             new = plan.link.instruments(missing, instruments.next_id())
             session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
-        if risk.limits_json != plan.limits.to_json() or not risk.limits_version:
-            fact = LimitsSet(
-                version=risk.limits_version + 1,
-                limits=plan.limits.to_json(),
-                who="configuration",
-                why="start",
-                ts=shell.now().venue,
-            )
-            session.request([Append(fact=fact, sync=Sync.BEFORE_ACT)])
         session.prepare(shell.now())
         shell.session = session
         return session
@@ -200,7 +200,7 @@ class Runner:
         session.stop(shell.now())
         shell.handle(Stop(reason=self.reason))
         give_up = time.monotonic() + STOP_PATIENCE
-        while (session.execution.closing or session.execution.unresolved) and time.monotonic() < give_up and not shell.failed:
+        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up and not shell.failed:
             await asyncio.sleep(0.02)
         return self._summary(session, shell)
 
@@ -209,9 +209,10 @@ class Runner:
         summary = Summary(venue=link.name, account=link.account_id, seconds=time.monotonic() - self._begun, failed=shell.failed)
         summary.count(session.counts)
         summary.refusals = dict(session.refusals)
-        summary.realised, summary.unrealised, summary.fees = session.risk.pnl()
+        pnl = session.risk.pnl()
+        summary.realised, summary.unrealised, summary.fees = money(pnl.realised), money(pnl.unrealised), money(pnl.fees)
         for instrument in session.instruments:
-            if qty := session.risk.account_position(instrument.id).qty:
+            if qty := session.risk.account(instrument.id).qty:
                 summary.positions[instrument.symbol] = instrument.quantity(qty)
         summary.unresolved = session.execution.unresolved
         unexplained = session.execution.unexplained
@@ -255,4 +256,3 @@ class _Signals:
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
     return Subscription(trades=symbols, quotes=symbols, statuses=symbols)
-

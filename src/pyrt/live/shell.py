@@ -13,7 +13,9 @@ import numpy as np
 
 from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
 from pyrt.clock import Now, VenueClock
-from pyrt.journal import Journal, Projection, Recorder
+from pyrt.journal import Journal
+from pyrt.journal.projection import ProjectionFeed
+from pyrt.journal.recorder import Recorder
 from pyrt.live.timers import Timers
 from pyrt.model import Alarmed, Fact, Message
 from pyrt.ports import (
@@ -45,7 +47,9 @@ class LiveShell:
     queries never wait.
     """
 
-    def __init__(self, *, journal: Journal, clock: VenueClock, recorder: Recorder | None, projection: Projection | None) -> None:
+    def __init__(
+        self, *, journal: Journal, clock: VenueClock, recorder: Recorder | None, projection: ProjectionFeed | None
+    ) -> None:
         self.journal = journal
         self.clock = clock
         self.recorder = recorder
@@ -69,6 +73,10 @@ class LiveShell:
         mono = time.monotonic_ns()
         return Now(self.clock.at(mono), mono)
 
+    def venue_clock(self) -> VenueClock:
+        """The present map from monotonic to venue time."""
+        return self.clock
+
     # ------------------------------------------------------------------------------------------------ inbox
     def put(self, event: Event) -> None:
         """Sink for events; any thread."""
@@ -88,6 +96,10 @@ class LiveShell:
         self.session.step(event, now)
         self._schedule()
 
+    def handle_feed(self, records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
+        """Sink of the data feed. The venue's own bars are not asked for: ours come from the trades."""
+        self.handle_market(records)
+
     def handle_market(self, records: np.ndarray[Any, Any]) -> None:
         """Market records through the session, numbered in the inbox's order; loop thread only."""
         if self.session is None or not len(records):
@@ -96,7 +108,7 @@ class LiveShell:
         records["seq"] = np.arange(self.seq + 1, self.seq + 1 + len(records), dtype=np.uint64)
         self.seq += len(records)
         if self.recorder is not None:
-            self.recorder.market(records, now)
+            self.recorder.records(records, now)
         self.session.on_market(records, now)
         self._schedule()
 
@@ -104,7 +116,7 @@ class LiveShell:
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
         self._appended = self.journal.append(fact, sync, now.venue)
         if self.projection is not None:
-            self.projection.put(self._appended, now.venue, fact)
+            self.projection.offer(self._appended, fact)
         for listener in self.listeners:
             listener(fact)
 
@@ -137,7 +149,7 @@ class LiveShell:
         if alarm.severity != "info" and not self.failed:
             self._appended = self.journal.append(fact, Sync.SOON, now)
             if self.projection is not None:
-                self.projection.put(self._appended, now, fact)
+                self.projection.offer(self._appended, fact)
         for listener in self.listeners:
             listener(fact)
 
@@ -159,7 +171,7 @@ class LiveShell:
                 self._send(self._held.popleft()[1])
 
     def _send(self, command: Submit | Replace) -> None:
-        assert self.broker is not None  # noqa: S101 -- perform() checked it before the command was held
+        assert self.broker is not None
         if isinstance(command, Submit):
             self.broker.submit(command)
         else:
@@ -176,7 +188,7 @@ class LiveShell:
     # ------------------------------------------------------------------------------------------------ timers
     def _schedule(self) -> None:
         """Ask the loop to wake for the timer that is due first."""
-        assert self.session is not None  # noqa: S101 -- only called from the handlers, which checked
+        assert self.session is not None
         close = self.session.market.pipeline.next_close
         if close != self._next_close:
             self._next_close = close

@@ -201,7 +201,11 @@ class Strategy:
         found: dict[str, Any] = {}
         for klass in reversed(cls.__mro__[:-1]):
             for name, value in vars(klass).items():
-                if not name.startswith("_") and not callable(value) and not isinstance(value, (property, classmethod, staticmethod)):
+                if (
+                    not name.startswith("_")
+                    and not callable(value)
+                    and not isinstance(value, (property, classmethod, staticmethod))
+                ):
                     found[name] = value
         return found
 
@@ -285,7 +289,9 @@ class Strategy:
         if not order.is_done:
             self._desk.cancel(self._id, order)
 
-    def replace(self, order: Order, *, quantity: Number | None = None, limit: Number | None = None, stop: Number | None = None) -> Order:
+    def replace(
+        self, order: Order, *, quantity: Number | None = None, limit: Number | None = None, stop: Number | None = None
+    ) -> Order:
         """Ask for other terms; returns the order that stands in. `quantity` is the new total, what is filled included."""
         instrument = self._desk.instrument(order.symbol)
         make = {
@@ -400,4 +406,3 @@ def _like(default: Any, value: Any, name: str) -> Any:
     except (KeyError, TypeError, ValueError):
         kind = type(default).__name__
         raise ConfigError(f"{value!r} is not a {kind}", where=f"parameter {name}", mend=f"its default is {default!r}") from None
-

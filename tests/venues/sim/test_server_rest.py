@@ -212,7 +212,9 @@ def test_the_rate_limit_and_its_headers() -> None:
 
 
 _scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12)
-_words = st.sampled_from(["AAPL", "buy", "sell", "limit", "market", "stop", "day", "gtc", "1", "0", "-1", "1e400", "0.0000000001", ""])
+_words = st.sampled_from(
+    ["AAPL", "buy", "sell", "limit", "market", "stop", "day", "gtc", "1", "0", "-1", "1e400", "0.0000000001", ""]
+)
 _names = ["symbol", "qty", "notional", "side", "type", "time_in_force", "limit_price", "stop_price", "client_order_id"]
 _names += ["extended_hours", "order_class", "trail_price", "take_profit", "legs", "position_intent"]
 _value = _words | _scalar | st.lists(_scalar, max_size=2) | st.dictionaries(st.text(max_size=5), _scalar, max_size=2)
@@ -233,11 +235,22 @@ def test_no_order_body_makes_a_500(call: Client, change: dict[str, Any], replace
     assert answer.status_code == 200 or {"code", "message"} <= set(answer.json())
 
 
-_paths = ["orders", "orders/x", "orders:by_client_order_id", "positions", "positions/AAPL", "account/activities", "calendar", "assets"]
+_paths = [
+    "orders",
+    "orders/x",
+    "orders:by_client_order_id",
+    "positions",
+    "positions/AAPL",
+    "account/activities",
+    "calendar",
+    "assets",
+]
 _paths += ["stocks/bars", "stocks/trades", "stocks/AAPL/quotes", "stocks/snapshots", "account", "clock", "account/activities/FILL"]
 _queries = ["status", "limit", "after", "until", "direction", "nested", "side", "symbols", "client_order_id", "qty", "percentage"]
 _queries += ["page_size", "page_token", "date", "start", "end", "timeframe", "sort", "cancel_orders", "activity_types"]
-_texts = st.sampled_from(["1", "0", "-1", "all", "AAPL", "True", "2026-03-02", "9999-99-99", "1Min", "desc", "WyJBIiwxLDFd", "٣", "1e5"])
+_texts = st.sampled_from(
+    ["1", "0", "-1", "all", "AAPL", "True", "2026-03-02", "9999-99-99", "1Min", "desc", "WyJBIiwxLDFd", "٣", "1e5"]
+)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

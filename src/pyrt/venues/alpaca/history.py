@@ -123,7 +123,9 @@ class History:
                     except msgspec.DecodeError as e:
                         raise DataError(f"a page that does not read as market data: {e}", where=path) from None
                 if answer.status_code in (401, 403):
-                    raise NotAuthorized(f"{answer.status_code} {answer.text[:200]}", where=path, mend="check the keys and the data plan")
+                    raise NotAuthorized(
+                        f"{answer.status_code} {answer.text[:200]}", where=path, mend="check the keys and the data plan"
+                    )
                 if answer.status_code < 500 and answer.status_code != 429:
                     raise DataError(f"{answer.status_code} {answer.text[:200]}", where=path)
                 problem = str(answer.status_code)

@@ -1,5 +1,6 @@
 """One Alpaca account as the runner needs it: who we are there, its instruments, and the adapters to it."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ import requests
 
 from pyrt._core.bars import BarAggregator
 from pyrt._core.types import bar_dtype, market_dtype, to_units
-from pyrt.clock import MINUTE, Now, VenueClock
+from pyrt.clock import MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
 from pyrt.ports import Sink
-from pyrt.venues.alpaca.broker import AlpacaBroker, measure_clock
+from pyrt.venues.alpaca.broker import AlpacaBroker
+from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.keys import Keys, check_url
@@ -57,14 +59,16 @@ class AlpacaLink:
         self.account_id = str(self._get("/v2/account").get("id", ""))
         if not self.account_id:
             raise Misbehaved("the account has no id", where=f"{addresses.trading}/v2/account")
-        self.clock: VenueClock = measure_clock(addresses.trading, keys).clock
+        self.clock: VenueClock = measure_clock(addresses.trading, key=keys.key, secret=keys.secret).clock
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]:
         """Definitions of symbols, with ids from `first_id` up. Raises ConfigError for one that the venue does not trade."""
         return [self._instrument(symbol, first_id + i) for i, symbol in enumerate(symbols)]
 
     def _instrument(self, symbol: str, number: int) -> Instrument:
-        asset = self._get(f"/v2/assets/{symbol}", missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling"))
+        asset = self._get(
+            f"/v2/assets/{symbol}", missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling")
+        )
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
         if asset.get("class") == "crypto":
@@ -78,20 +82,20 @@ class AlpacaLink:
         self,
         instruments: Instruments,
         *,
-        on_records: Callable[[Records, Records], None],
+        sink: Callable[[Records, Records], None],
         events: Sink,
-        now: Callable[[], Now],
+        clock: Callable[[], VenueClock],
         **options: Any,
     ) -> AlpacaFeed:
         """The market-data stream of this account."""
         return AlpacaFeed(
             url=f"{self._at.stream}/v2/{self._data_feed}",
-            key=self._keys.key,
-            secret=self._keys.secret,
+            key=self._keys.key.reveal(),
+            secret=self._keys.secret.reveal(),
             instruments=instruments,
-            sink=on_records,
+            sink=sink,
             events=events,
-            now=lambda: now().venue,
+            clock=lambda: clock().at(time.monotonic_ns()),
             **options,
         )
 
@@ -99,15 +103,15 @@ class AlpacaLink:
         """The trading stream of this account."""
         return TradingStream(url=f"{self._at.updates}/stream", key=self._keys.key, secret=self._keys.secret, sink=sink, **options)
 
-    def broker(self, sink: Sink, now: Callable[[], Now], **options: Any) -> AlpacaBroker:
+    def broker(self, sink: Sink, clock: Callable[[], VenueClock], **options: Any) -> AlpacaBroker:
         """The order path of this account."""
         return AlpacaBroker(
             url=self._at.trading,
             key=self._keys.key,
             secret=self._keys.secret,
             sink=sink,
-            now=now,
-            rate_limit=self._rate_limit,
+            clock=clock,
+            budget=self._rate_limit,
             **options,
         )
 
@@ -121,7 +125,11 @@ class AlpacaLink:
         end = before - before % interval
         try:
             if interval % MINUTE == 0:
-                pages = list(client.bars(instrument, interval, end - 30 * n * interval - 5 * 86_400 * 10**9, end - interval, limit=n, newest=True))
+                pages = list(
+                    client.bars(
+                        instrument, interval, end - 30 * n * interval - 5 * 86_400 * 10**9, end - interval, limit=n, newest=True
+                    )
+                )
                 return np.concatenate(pages)[::-1] if pages else np.empty(0, bar_dtype)
             bars = BarAggregator((interval,))
             for page in client.trades(instrument, end - n * interval, end - 1):
@@ -139,7 +147,9 @@ class AlpacaLink:
                 session.trust_env = False
                 answer = session.get(where, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
         except requests.RequestException as e:
-            raise NotConnected(f"no answer ({type(e).__name__})", where=where, mend="check the address and the connection") from None
+            raise NotConnected(
+                f"no answer ({type(e).__name__})", where=where, mend="check the address and the connection"
+            ) from None
         if answer.status_code in (401, 403):
             raise NotAuthorized("the venue refused the keys", where=where, mend="check key, secret and which venue they are for")
         if answer.status_code == 404 and missing is not None:

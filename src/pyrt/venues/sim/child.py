@@ -33,7 +33,14 @@ class SimProcess:
     """
 
     def __init__(
-        self, *, state: Path, seed: int = 0, speed: str = "1", market: str = "generated", rate_limit: int = 200, calendar: bool = False
+        self,
+        *,
+        state: Path,
+        seed: int = 0,
+        speed: str = "1",
+        market: str = "generated",
+        rate_limit: int = 200,
+        calendar: bool = False,
     ) -> None:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._log = state / "sim.log"
