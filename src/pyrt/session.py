@@ -58,7 +58,7 @@ class Shell(Protocol):
     """What the session asks of the world. No verb answers; answers come back through Session.step."""
 
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
-        """Journal a fact. What `perform` is given after it leaves the process only when the fact is as durable as `sync` demands."""
+        """Journal a fact. What `perform` gets after it leaves the process only when the fact is as durable as `sync` demands."""
         ...
 
     def perform(self, command: Command) -> None:

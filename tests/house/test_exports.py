@@ -13,7 +13,8 @@ def test_all_is_sorted_and_complete() -> None:
 
 
 def test_help_imports_only_the_command_line() -> None:
-    script = "import sys, runpy; sys.argv = ['pyrt', '--help']\ntry: runpy.run_module('pyrt', run_name='__main__')\nexcept SystemExit: pass\n"
+    script = "import sys, runpy; sys.argv = ['pyrt', '--help']\n"
+    script += "try: runpy.run_module('pyrt', run_name='__main__')\nexcept SystemExit: pass\n"
     script += "print('HEAVY', [m for m in ('numpy', 'aiohttp', 'requests', 'zmq', 'pandas', 'picows') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert "HEAVY []" in out

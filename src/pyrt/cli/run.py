@@ -66,7 +66,7 @@ def run(
     sim_state
         Directory that keeps the simulated account and our journal; a later run finds both again.
     sim_url
-        Use the simulated venue that answers there instead of starting one; its keys come from APCA_API_KEY_ID and APCA_API_SECRET_KEY.
+        Use the simulated venue that answers there instead of starting one; its keys come from the environment.
     seed
         The simulated market's seed.
     speed

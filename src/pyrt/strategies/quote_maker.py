@@ -5,7 +5,7 @@ from pyrt.strategies.strategy import Order, Strategy
 
 
 class QuoteMaker(Strategy):
-    """Rests a limit buy at the best bid; once filled, rests a limit sell at the best offer; gives up a stale order after a while."""
+    """Rests a limit buy at the best bid and, once filled, a limit sell at the best offer; gives up a stale order after a while."""
 
     symbols = ("SPY",)
     quantity = "5"

@@ -165,7 +165,7 @@ class Strategy:
     """A trading idea. Subclass it, say what you want to see, and trade from the callbacks.
 
     Class attributes are parameters: configuration may override every one of them by name. `symbols` are the instruments,
-    `interval` the bars that on_bar gets ("1s", "5m", "1h", "1d"), `warmup` how many of them history() holds when on_start is called.
+    `interval` the bars that on_bar gets ("1s", "5m", "1h", "1d"), `warmup` how many of them history() holds at on_start.
 
     Prices and quantities are int, str, Decimal or float in whole units: buy("AAPL", 10, limit=190.25) is ten shares at $190.25.
 
