@@ -13,7 +13,7 @@ from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_AMENDED, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_FEED_IEX, FLAG_FEED_SIP, FLAG_GAP, FLAG_INELIGIBLE, FLAG_LAST,
     FLAG_LATE, NO_PX, TYPE_BAR, TYPE_GAP, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, i128,
 )
-from pyrt._core.types import bar_dtype
+from pyrt._core.types import bar_dtype as _bar_dtype
 
 
 cdef extern from * nogil:
@@ -456,7 +456,7 @@ cdef object take_rows(bars_out_t* out):
     cdef unsigned char[::1] raw
     if out.failed:
         raise MemoryError("no memory for more bars: some were lost")
-    rows = np.empty(out.n, bar_dtype)
+    rows = np.empty(out.n, _bar_dtype)
     if out.n > 0:
         raw = rows.view(np.uint8)
         memcpy(&raw[0], out.rows, out.n * sizeof(bar_t))
@@ -517,7 +517,7 @@ cdef object forming_rows(const bars_t* bars):
             if not w.published and w.fields & UPDATES_LAST:
                 _write(bars, &bars.series[k], w, &row)
                 rows.append((<char*>&row)[:sizeof(bar_t)])
-    return np.frombuffer(b"".join(rows), bar_dtype)
+    return np.frombuffer(b"".join(rows), _bar_dtype)
 
 
 cdef dict bars_counters(const bars_t* bars):

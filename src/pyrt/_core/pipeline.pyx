@@ -17,7 +17,7 @@ from pyrt._core.types cimport (
     STATE_TRADING, TYPE_BAR, TYPE_DELTA, TYPE_GAP, TYPE_QUOTE, TYPE_STATUS, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, delta_t,
     gap_t, quote_t, status_t, trade_t,
 )
-from pyrt._core.types import bar_dtype, ref_dtype
+from pyrt._core.types import bar_dtype as _bar_dtype, ref_dtype as _ref_dtype
 
 
 # ---------------------------------------------------------------------------------------------------- references
@@ -233,7 +233,7 @@ cdef class Pipeline:
             raise ValueError(f"a grace is 0 ns or more, not {grace}")
         self.grace = grace
         self.boundaries = []
-        self.rows = np.zeros(MOST_INSTRUMENTS, ref_dtype)
+        self.rows = np.zeros(MOST_INSTRUMENTS, _ref_dtype)
         memory = self.rows.view(np.uint8)
         self.p.refs = <ref_t*>&memory[0]
         self.p.rules = default_rules()
@@ -342,7 +342,7 @@ cdef class Pipeline:
         """The bars of an instrument that are not yet published, as they stand. Raises KeyError for one that was not added."""
         cdef slot_t* slot = self._slot(instrument)
         if slot.bars == NULL:
-            return np.empty(0, bar_dtype)
+            return np.empty(0, _bar_dtype)
         return forming_rows(slot.bars)
 
     @property

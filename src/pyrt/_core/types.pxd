@@ -159,6 +159,7 @@ cdef enum:                             # GapCause
     CAUSE_SILENCE = 2                  # it was open and gave nothing for too long
     CAUSE_SLOW = 3                     # we were too slow, the venue dropped data
     CAUSE_SEQUENCE = 4                 # the venue's numbers skip
+    CAUSE_CROSSED = 5                  # the book came to a state that cannot be
 
 cdef enum:                             # Clock
     CLOCK_VENUE = 1

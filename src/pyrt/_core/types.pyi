@@ -53,6 +53,7 @@ class GapCause(IntEnum):
     SILENCE = 2
     SLOW = 3
     SEQUENCE = 4
+    CROSSED = 5
 
 class Clock(IntEnum):
     VENUE = 1

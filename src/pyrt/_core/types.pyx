@@ -72,6 +72,7 @@ class GapCause(IntEnum):
     SILENCE = CAUSE_SILENCE
     SLOW = CAUSE_SLOW
     SEQUENCE = CAUSE_SEQUENCE
+    CROSSED = CAUSE_CROSSED
 
 
 class Clock(IntEnum):
