@@ -93,7 +93,8 @@ class Venue:
     def fill(self, venue_id: str, qty: int, px: str, now: int) -> None:
         row = self.rows[venue_id]
         row.filled += qty
-        row.status, row.updated_at = "filled" if row.filled >= row.qty else "partially_filled", now
+        full, late = row.filled >= row.qty, row.status in FINAL
+        row.status, row.updated_at = "filled" if full else row.status if late else "partially_filled", now
         sign = 1 if row.request.side is Side.BUY else -1
         symbol = row.request.symbol
         self.positions[symbol] = self.positions.get(symbol, 0) + sign * qty

@@ -73,7 +73,7 @@ class Observer:
         cum = _units(seen.filled_qty, exp)
         is_fill = update.event in FILLS and update.price != "" and update.qty != ""
         px, qty = (to_units(update.price, PX_SCALE), to_units(update.qty, exp)) if is_fill else (0, 0)
-        order = self.resolve(seen, step)
+        order = self.resolve(seen, step, before=cum - qty if is_fill else None)
         fresh = not order.venue_order_id
         if is_fill:
             self._book(order, seen.id, px, qty, cum, step, execution_id=update.execution_id, source="stream", ts=update.ts)
@@ -83,20 +83,23 @@ class Observer:
         self.observe(order, seen, step, event=update.event, fresh=fresh)
 
     # -------------------------------------------------------------------------------------------- orders
-    def resolve(self, seen: VenueOrder, step: Step) -> Order:
-        """The order that a venue order is: ours by cid, known by venue id, or adopted as external."""
+    def resolve(self, seen: VenueOrder, step: Step, *, before: int | None = None) -> Order:
+        """The order that a venue order is: ours by cid, known by venue id, or adopted as external.
+
+        before: the quantity that was filled before the first execution at hand; None where none is at hand.
+        """
         order = self._orders.find(seen.cid, seen.id)
         if order is None:
             self._tell_foreign(seen, step)
-            return self._adopt(seen, self._before(seen), step)
+            return self._adopt(seen, self._base(seen, before), step)
         if order.external or order.venue_order_id == seen.id:
             return order
         if order.venue_order_id:
             self._contradict(step, "TWO_ORDERS", f"cid {order.cid} names two venue orders: {order.venue_order_id}, {seen.id}")
-            return self._adopt(seen, self._before(seen), step)
+            return self._adopt(seen, self._base(seen, before), step)
         if not self.same(order, seen):
             self._contradict(step, "CID_TAKEN", f"cid {order.cid} names another order at the venue: {seen.id}")
-            return self._adopt(seen, self._before(seen), step)
+            return self._adopt(seen, self._base(seen, before), step)
         return order
 
     def same(self, order: Order, seen: VenueOrder) -> bool:
@@ -287,16 +290,15 @@ class Observer:
         instrument = self._orders.instruments.get(symbol)
         return 9 if instrument is None else instrument.qty_exp
 
-    def _before(self, seen: VenueOrder) -> int:
-        """How much of a foreign order this journal does not count: the opening position holds what was filled before it."""
-        if self._orders.is_new or seen.created_at < self._orders.opened_at:
-            return _units(seen.filled_qty, self.exp_of(seen.symbol))
-        return 0
+    def _base(self, seen: VenueOrder, before: int | None) -> int:
+        """How much of a foreign order this journal does not count: the opening position holds what was filled until then."""
+        if not self._orders.is_new and seen.created_at >= self._orders.opened_at:
+            return 0
+        return _units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None or self._orders.is_new else before
 
     def adopt_fill(self, fill: VenueFill, step: Step) -> Order:
         """The external order of an execution whose order the venue no longer lists: all that is known is what was filled."""
         exp = self.exp_of(fill.symbol)
-        base = to_units(fill.cum_qty, exp) - to_units(fill.qty, exp)
         seen = VenueOrder(
             id=fill.order_id,
             cid="",
@@ -310,7 +312,7 @@ class Observer:
             created_at=fill.ts,
         )
         self._tell_foreign(seen, step)
-        return self._adopt(seen, base, step)
+        return self._adopt(seen, to_units(fill.cum_qty, exp) - to_units(fill.qty, exp), step)
 
     def _adopt(self, seen: VenueOrder, base: int, step: Step) -> Order:
         instrument = self.instrument(seen.symbol, step)

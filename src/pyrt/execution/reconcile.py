@@ -199,7 +199,9 @@ class Reconciler:
         over = STATUS.get(seen.status, OrderStatus.ACCEPTED).is_final
         if over and not fills and not _is_ours(self._orders, seen) and self._orders.find(seen.cid, seen.id) is None:
             return  # somebody else's, over, and nothing of it is ours to count
-        order = self.observer.resolve(seen, step)
+        exp = self.observer.exp_of(seen.symbol)
+        before = min((to_units(fill.cum_qty, exp) - to_units(fill.qty, exp) for fill in fills), default=None)
+        order = self.observer.resolve(seen, step, before=before)
         fresh = not order.venue_order_id
         for fill in sorted(fills, key=lambda fill: to_units(fill.cum_qty)):
             self.observer.on_activity(fill, order, step)
