@@ -201,6 +201,17 @@ def test_a_buyer_does_not_fill_a_resting_buy(matcher):
     assert fills(matcher) == [(1, 101, 10, 0)]
 
 
+def test_what_is_left_of_an_aggressive_limit_pays_what_is_displayed(matcher):
+    matcher.submit(ID, 1, 1, BUY, 80, 110)
+    assert fills(matcher) == [(1, 102, 50, 30)]
+    matcher.market(trade(102, 500))
+    matcher.market(quote(100, 30, 103, 10))
+    assert fills(matcher) == [(1, 103, 10, 20)]
+    matcher.market(quote(100, 30, 111, 10))  # beyond its limit: now it rests
+    matcher.market(quote(100, 30, 109, 10))
+    assert fills(matcher) == [(1, 110, 10, 10)]
+
+
 def test_a_trade_through_fills_up_to_its_size_at_the_limit(matcher):
     matcher.submit(ID, 1, 1, BUY, 10, 100)
     matcher.submit(ID, 2, 2, BUY, 10, 99)

@@ -18,6 +18,7 @@ class Order:
     tif: int
     place: int
     ahead: int = 0  # -1 = not known
+    sweeping: bool = False
 
 
 @dataclass
@@ -83,7 +84,7 @@ class ReferenceMatcher:
         left = qty
         for side in (BUY, SELL):
             for order in self.queue(side):
-                if not order.limit:
+                if order.sweeping:
                     continue
                 through = self.better(side, order.limit, px)
                 if through:
@@ -165,6 +166,7 @@ class ReferenceMatcher:
             left, order.left = order.left, 0
             self.out.append((order.number, 0, 0, left, 0, CANCELED, 0))
         elif order.left:
+            order.sweeping = self.sweeps(order)
             order.ahead = self.joined(order)
             self.resting.append(order)
 
@@ -189,12 +191,16 @@ class ReferenceMatcher:
             return rows[order.limit][0] - rows[order.limit][1]
         return 0 if self.depth and any(self.better(order.side, order.limit, px) for px in rows) else -1
 
+    def sweeps(self, order):
+        return not order.limit or any(self.accepts(order, px) for px in self.shown[3 - order.side])
+
     def meet(self, side):
         if self.halted:
             return
         for order in self.queue(side):
-            if not order.limit:
+            if order.sweeping:
                 self.take(order, self.offers(order))
+                order.sweeping = self.sweeps(order)
                 continue
             for px, row in self.levels(3 - side):
                 if not order.left or not self.accepts(order, px):

@@ -41,6 +41,7 @@ ctypedef struct resting_t:              # one of our orders
     uint32_t owner                      # orders of one owner never meet
     uint8_t side                        # 0 buy, 1 sell
     uint8_t tif
+    uint8_t sweeping                    # waits for more to take: it could trade, but all that is displayed is taken
 
 ctypedef struct levels_t:               # ascending key: the best is the last
     level_t* rows
@@ -49,6 +50,7 @@ ctypedef struct levels_t:               # ascending key: the best is the last
 ctypedef struct queue_t:                # ascending key, then newest first: the next to trade is the last
     resting_t* rows
     Py_ssize_t n, cap
+    Py_ssize_t sweepers                 # rows that sweep
 
 ctypedef struct pit_t:                  # one instrument; index 0 buy or bid, 1 sell or ask
     levels_t levels[2]

@@ -9,7 +9,8 @@ The external market (QUOTE or DELTA, TRADE, STATUS) goes its recorded way; our o
   displayed has an unknown queue: such an order fills by a trade at its price only after its level was displayed or became
   the best. A trade through its price fills it, up to the trade's size. An opposite level that comes to its price fills
   it, up to the displayed size. It always trades at its own price.
-* A market order that found too little waits and takes what is displayed next, at the displayed price.
+* An order that found too little at prices it accepts sweeps: it takes what is displayed next, at the displayed prices and not
+  from prints. A limit order stops sweeping, and rests, when the best displayed price is beyond its limit.
 * Stops trigger on trades that may set a price, buys before sells, the nearest stop first, and then act as new arrivals.
 * Orders of two owners meet at the price of the one that rested; at one price the external market goes first. Orders of one
   owner pass through each other.
@@ -81,11 +82,13 @@ cdef inline bint insert(queue_t* q, const resting_t* o) noexcept nogil:
     memmove(&q.rows[i + 1], &q.rows[i], (q.n - i) * sizeof(resting_t))
     q.rows[i] = o[0]
     q.n += 1
+    q.sweepers += o.sweeping
     return True
 
 
 cdef inline void erase(queue_t* q, Py_ssize_t i) noexcept nogil:
     q.n -= 1
+    q.sweepers -= q.rows[i].sweeping
     memmove(&q.rows[i], &q.rows[i + 1], (q.n - i) * sizeof(resting_t))
 
 
@@ -96,6 +99,10 @@ cdef inline int64_t px_of(int s, int64_t key) noexcept nogil:
 cdef inline bint reaches(const resting_t* o, int64_t opposite) noexcept nogil:
     # Whether an order trades at the price of a key of the other side.
     return o.limit_px == 0 or o.key + opposite >= 0
+
+
+cdef inline bint sweeps(const resting_t* o, const levels_t* opposite) noexcept nogil:
+    return o.limit_px == 0 or (opposite.n > 0 and reaches(o, opposite.rows[opposite.n - 1].key))
 
 
 cdef inline Py_ssize_t best_left(const levels_t* v) noexcept nogil:
@@ -300,7 +307,7 @@ cdef class Matcher:
             i = q.n - 1
             while i >= 0 and q.rows[i].key >= key:
                 o = &q.rows[i]
-                if o.limit_px and (o.key > key or t.taker != s + 1):
+                if not o.sweeping and (o.key > key or t.taker != s + 1):
                     if o.key > key:
                         o.ahead = 0
                         fill = min(left, o.leaves)
@@ -339,7 +346,7 @@ cdef class Matcher:
         cdef resting_t o
         if side not in (SIDE_BUY, SIDE_SELL) or qty <= 0 or limit_px < 0 or stop_px < 0:
             raise ValueError("an order has a side, a quantity above 0 and prices not below 0")
-        o = resting_t(order=order, key=0, limit_px=limit_px, leaves=qty, ahead=0, owner=owner, side=side - 1, tif=tif)
+        o = resting_t(order=order, key=0, limit_px=limit_px, leaves=qty, ahead=0, owner=owner, side=side - 1, tif=tif, sweeping=0)
         if stop_px:
             o.key = -stop_px if o.side == 0 else stop_px
             if not insert(&p.stops[o.side], &o):
@@ -361,6 +368,7 @@ cdef class Matcher:
         if o.tif == TIF_IOC or o.tif == TIF_FOK:
             self.emit(p, o, EXEC_CANCELED, 0, o.leaves, 0, False, ts)
             return
+        o.sweeping = sweeps(o, &p.levels[1 - o.side])
         o.ahead = queue_ahead(p, o) if o.limit_px else 0
         if not insert(&p.resting[o.side], o):
             self._failed = True
@@ -413,18 +421,22 @@ cdef class Matcher:
         # Our resting orders of side s after the other side of the external market changed.
         cdef queue_t* q = &p.resting[s]
         cdef levels_t* v = &p.levels[1 - s]
-        cdef Py_ssize_t i, j = q.n - 1
+        cdef Py_ssize_t i, j = q.n - 1, sweepers = q.sweepers
         cdef resting_t* o
         cdef int64_t fill
         if p.halted:
             return
         while j >= 0:
             o = &q.rows[j]
-            if o.limit_px == 0:
+            if o.sweeping:
+                sweepers -= 1
                 self.take_all(p, o, ts)
+                if o.leaves and not sweeps(o, v):
+                    o.sweeping = 0
+                    q.sweepers -= 1
             else:
                 i = best_left(v)
-                if i < 0 or not reaches(o, v.rows[i].key):
+                if sweepers == 0 and (i < 0 or not reaches(o, v.rows[i].key)):
                     return
                 while o.leaves > 0 and i >= 0 and reaches(o, v.rows[i].key):
                     fill = min(o.leaves, v.rows[i].qty - v.rows[i].taken)

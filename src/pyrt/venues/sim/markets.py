@@ -13,6 +13,8 @@ from pyrt.model import Instrument
 from pyrt.venues.sim.generator import BLOCK, DAY, LISTINGS, Tape
 
 Records = npt.NDArray[np.void]
+Ints = npt.NDArray[np.int64]
+SHARE = 1_000_000_000  # qty units of the generated symbols
 HISTORY_DAYS = 10  # before the start of a generated market
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
 
@@ -68,13 +70,23 @@ def bars_of(trades: Records, interval: int) -> Records:
     bars["open_px"], bars["close_px"] = px[first], px[last]
     bars["volume"] = np.add.reduceat(prints["qty"], edges)
     bars["trades"] = np.diff(edges, append=len(px))
-    _set_notional(bars, [int(p) * int(q) for p, q in zip(px.tolist(), prints["qty"].tolist(), strict=True)], edges)
+    _set_notional(bars, _notionals(px, prints["qty"], edges))
     return bars[bars["high_px"] > 0]
 
 
-def _set_notional(bars: Records, values: list[int], edges: npt.NDArray[np.int64]) -> None:
-    bounds = [*edges.tolist(), len(values)]
-    sums = [sum(values[a:b]) for a, b in pairwise(bounds)]
+def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:
+    """Exact sums of px * qty from edge to edge; whole shares fit machine words, the rest does not have to."""
+    shares = qty // SHARE
+    if not (qty % SHARE).any() and int(px.max()) * int(shares.sum()) < 2**62:
+        return [total * SHARE for total in np.add.reduceat(px * shares, edges).tolist()]
+    return _sums([p * q for p, q in zip(px.tolist(), qty.tolist(), strict=True)], edges)
+
+
+def _sums(values: list[int], edges: Ints) -> list[int]:
+    return [sum(values[a:b]) for a, b in pairwise([*edges.tolist(), len(values)])]
+
+
+def _set_notional(bars: Records, sums: list[int]) -> None:
     bars["notional_lo"] = [total & (1 << 64) - 1 for total in sums]
     bars["notional_hi"] = [total >> 64 for total in sums]
 
@@ -94,7 +106,7 @@ def merge_bars(bars: Records, interval: int) -> Records:
     merged["volume"] = np.add.reduceat(bars["volume"], edges)
     merged["trades"] = np.add.reduceat(bars["trades"], edges)
     totals = zip(bars["notional_hi"].tolist(), bars["notional_lo"].tolist(), strict=True)
-    _set_notional(merged, [(hi << 64) + lo for hi, lo in totals], edges)
+    _set_notional(merged, _sums([(hi << 64) + lo for hi, lo in totals], edges))
     return merged
 
 
@@ -176,8 +188,8 @@ class GeneratedMarket:
     def _minute_bar(self, symbol: str, number: int) -> Records:
         bar = self._minutes.get((symbol, number))
         if bar is None:
-            trades = self.history_trades(symbol, number * BLOCK, (number + 1) * BLOCK - 1)
-            bar = self._minutes[symbol, number] = bars_of(trades, BLOCK)
+            rows = self._tapes[symbol].block(number)
+            bar = self._minutes[symbol, number] = bars_of(rows[rows["type"] == int(RecordType.TRADE)], BLOCK)
         return bar
 
 
