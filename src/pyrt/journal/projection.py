@@ -27,7 +27,8 @@ BATCH = 2_000  # facts in one transaction
 RETRY = 1.0  # s, after an error of SQLite
 
 _TABLES = """
-CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), schema INTEGER NOT NULL, journal TEXT NOT NULL, seq INTEGER NOT NULL) STRICT;
+CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), schema INTEGER NOT NULL, journal TEXT NOT NULL,
+  seq INTEGER NOT NULL) STRICT;
 CREATE TABLE instruments (id INTEGER PRIMARY KEY, symbol TEXT NOT NULL, currency TEXT NOT NULL, tick INTEGER NOT NULL,
   lot INTEGER NOT NULL, qty_exp INTEGER NOT NULL, multiplier INTEGER NOT NULL) STRICT;
 CREATE TABLE strategies (id INTEGER PRIMARY KEY, name TEXT NOT NULL) STRICT;
@@ -45,10 +46,12 @@ CREATE INDEX fills_by_order ON fills (number);
 CREATE TABLE adjustments (seq INTEGER PRIMARY KEY, strategy INTEGER NOT NULL, instrument INTEGER NOT NULL, qty INTEGER NOT NULL,
   cost INTEGER NOT NULL, reason TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
 CREATE TABLE refusals (seq INTEGER PRIMARY KEY, strategy INTEGER NOT NULL, source INTEGER NOT NULL, instrument INTEGER NOT NULL,
-  side TEXT NOT NULL, type TEXT NOT NULL, qty INTEGER NOT NULL, codes TEXT NOT NULL, breaches TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
+  side TEXT NOT NULL, type TEXT NOT NULL, qty INTEGER NOT NULL, codes TEXT NOT NULL, breaches TEXT NOT NULL,
+  ts INTEGER NOT NULL) STRICT;
 CREATE TABLE latches (seq INTEGER PRIMARY KEY, level TEXT NOT NULL, scope TEXT NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL,
   who TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
-CREATE TABLE alarms (seq INTEGER PRIMARY KEY, severity TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL, ts INTEGER NOT NULL) STRICT;
+CREATE TABLE alarms (seq INTEGER PRIMARY KEY, severity TEXT NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,
+  ts INTEGER NOT NULL) STRICT;
 CREATE TABLE notes (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, content TEXT NOT NULL) STRICT;
 CREATE VIEW positions AS
   SELECT strategy, instrument, SUM(qty) AS qty FROM (
@@ -83,9 +86,8 @@ class Projection:
         self.seq: int = meta[2]
 
     def _create(self, journal: str) -> None:
-        names = self._db.execute(
-            "SELECT type, name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
-        )
+        ours = "type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
+        names = self._db.execute(f"SELECT type, name FROM sqlite_master WHERE {ours}")  # noqa: S608
         old = "".join(f'DROP {kind} "{name}";' for kind, name in sorted(names, reverse=True))  # names of our own file; views first
         self._db.executescript(f"BEGIN; {old} {_TABLES} COMMIT;")
         self._db.execute("INSERT INTO meta VALUES (1, ?, ?, 0)", (SCHEMA, journal))
@@ -353,7 +355,7 @@ class ProjectionFeed:
             if self._behind or closing:
                 self._reread(projection)
             durable = self._journal.durable
-            batch = []
+            batch: list[tuple[int, Fact]] = []
             while self._queue and self._queue[0][0] <= durable and len(batch) < BATCH:
                 batch.append(self._queue.popleft())
             if batch:
