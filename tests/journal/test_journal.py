@@ -134,8 +134,9 @@ import os, sys
 from pyrt.journal import Journal
 from pyrt.ports import Sync
 from tests.journal.facts import intended
-directory, size, groups, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-journal = Journal.open(directory, segment_size=size)
+directory, durability = sys.argv[1:3]
+size, groups, limit = map(int, sys.argv[3:])
+journal = Journal.open(directory, segment_size=size, durability=durability)
 journal.on_durable(lambda seq, error: os.write(1, b"FAILED\\n" if error else b"%d\\n" % seq))
 if limit:
     import resource, signal
@@ -152,8 +153,8 @@ os._exit(3)
 """
 
 
-def appending_child(directory, *, groups=-1, size=SIZE, limit=0):
-    arguments = [sys.executable, "-c", CHILD, str(directory), str(size), str(groups), str(limit)]
+def appending_child(directory, *, groups=-1, size=SIZE, limit=0, durability="sync"):
+    arguments = [sys.executable, "-c", CHILD, str(directory), durability, str(size), str(groups), str(limit)]
     return subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

@@ -76,7 +76,8 @@ cdef class Appender:
     cdef uint64_t last                 # seq of the last record appended
     cdef uint64_t urgent               # the last seq that somebody waits for
     cdef uint64_t written              # of the last record handed to the kernel
-    cdef uint64_t synced               # the last seq on stable storage
+    cdef uint64_t synced               # the last seq that may be acted on: on stable storage, or written where sync is off
+    cdef uint64_t stable               # the last seq on stable storage
     cdef uint64_t sleeping             # AWAKE, LINGERING, ASLEEP
     cdef uint64_t failed_              # 0, or 1: final
     cdef int64_t linger                # ns that a record nobody waits for may wait for company

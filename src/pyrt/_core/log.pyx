@@ -118,7 +118,7 @@ cdef class Appender:
         self.ring = <unsigned char*>malloc(self.capacity)
         if self.ring == NULL:
             raise MemoryError
-        self.last = self.urgent = self.written = self.synced = last_seq
+        self.last = self.urgent = self.written = self.synced = self.stable = last_seq
         self.bell, self.ringer, self.term, self.linger, self.sync = bell, ringer, term, linger, sync
         memcpy(self.chain_, <const unsigned char*>chain, 16)
         self._restart_chain()
@@ -221,6 +221,14 @@ cdef class Appender:
 
     def _switch(self):
         cdef bytes chain
+        cdef int error = 0
+        if not self.sync:                               # the next header says that all of this segment is there
+            with nogil:
+                error = log_sync(self.fd)
+            if error:
+                self._fail(error, "sync of the journal failed: " + os.strerror(error))
+                raise OSError(self.error, self.failure)
+            self.stable = self.written
         blake2b_digest(&self.hash, self.chain_)
         self._restart_chain()
         chain = self.chain_[:16]
@@ -330,8 +338,9 @@ cdef class Appender:
     cdef int _settle(self, uint64_t tail, uint64_t last, int64_t begun) noexcept nogil:
         if self.sync:
             self.error = log_sync(self.fd)
-        if self.error:
-            return self.error
+            if self.error:
+                return self.error
+            self.stable = last
         self.took[self.syncs % LATENCIES] = log_now() - begun
         self.syncs += 1
         self.records += last - self.written
@@ -343,7 +352,7 @@ cdef class Appender:
     cdef void _seal(self, unsigned char* p) noexcept nogil:
         cdef record_t* r = <record_t*>p
         cdef uint64_t stride = log_stride(r.len)
-        r.durable_seq = self.synced
+        r.durable_seq = self.stable
         if r.type == LOG_CHAIN:
             blake2b_digest(&self.hash, self.chain_)
             memcpy(p + sizeof(record_t), self.chain_, 16)

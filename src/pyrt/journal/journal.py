@@ -62,7 +62,7 @@ class Journal:
         self._moved = threading.Condition()
         self._closing = False
         self._preparing: threading.Thread | None = None
-        self._fd = -1
+        self._fd = self._bell = self._ringer = -1
         self._lock = _lock(directory)
         try:
             self._ends, last = segments.survey(directory)
@@ -84,10 +84,10 @@ class Journal:
                 sync=sync,
             )
         except OSError as e:
-            os.close(self._lock)
+            self._let_go()
             raise JournalError(f"the journal cannot be opened: {e.strerror}", where=str(directory), mend=_mend(e.errno)) from None
         except BaseException:
-            os.close(self._lock)
+            self._let_go()
             raise
         if last and not last.torn:
             self._release_tail(len(self._ends), last.end)
@@ -188,9 +188,12 @@ class Journal:
                 self._fail(e)
         if self._preparing is not None:
             self._preparing.join()
-        for fd in {self._bell, self._ringer, self._lock, self._fd}:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for fd in {self._bell, self._ringer, self._lock, self._fd} - {-1}:
             os.close(fd)
-        self._lock = -1
+        self._bell = self._ringer = self._lock = self._fd = -1
 
     def __enter__(self) -> Self:
         return self
@@ -228,7 +231,7 @@ class Journal:
                 self._prepare_next()
             if self._log.pending and self._log.commit(0, flush=True):
                 self._tell(None)
-        except OSError as e:
+        except Exception as e:  # whatever it was: nothing more is acknowledged
             self._fail(e)
 
     def _fail(self, e: Exception) -> None:
@@ -298,7 +301,10 @@ def _policy(durability: str) -> tuple[int, bool, bool]:
 
 def _lock(directory: Path) -> int:
     try:
+        missing = [d for d in (directory, *directory.parents) if not d.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in missing:  # a directory whose name is lost takes every record with it
+            segments.sync_directory(made.parent)
         own = directory.stat()
         if own.st_uid != os.geteuid():
             raise ConfigError(
