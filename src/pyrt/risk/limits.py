@@ -18,7 +18,14 @@ RING = 128  # the longest memory of the window controls in _core.risk
 MS = 1_000_000
 _MONEY = 10**18
 _ALIASES = {"max_position_size": "max_position_notional", "max_order_size": "max_order_notional"}
-_TIGHTER_IS_MORE = {"gap_bps", "haircut_bps", "duplicate_window_ms", "repeat_window_ms", "symbol_order_rate_window_ms", "cancel_window_ms"}
+_TIGHTER_IS_MORE = {
+    "gap_bps",
+    "haircut_bps",
+    "duplicate_window_ms",
+    "repeat_window_ms",
+    "symbol_order_rate_window_ms",
+    "cancel_window_ms",
+}
 _BY_SYMBOL = (
     "max_order_qty",
     "max_order_notional",
