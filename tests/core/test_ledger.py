@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from pyrt._core.ledger import Ledger
 from tests.reference.ledger import Account, Order
 
+from pyrt._core.ledger import Ledger
 from pyrt._core.types import NO_PRICE, ref_dtype
 
 BUY, SELL = 1, 2
@@ -95,7 +95,7 @@ def test_reservation_counts_until_it_is_released_and_moves_with_the_fill():
     assert ledger.release(11)
     assert not ledger.release(11)
     assert ledger.release(12)
-    assert (ledger.worst_case(7), ledger.open_orders, ledger.open_value, ledger.keys()) == ((101, 101), 0, 0, [])
+    assert (ledger.worst_case(7), ledger.open_orders, ledger.open_value, ledger.open_keys()) == ((101, 101), 0, 0, [])
 
 
 def test_replace_counts_the_larger_until_it_settles():
@@ -154,8 +154,8 @@ def test_state_depends_on_the_facts_not_on_the_slots():
         a.release(i)
     for i in range(198, 0, -2):
         b.reserve(i, 3, 7, BUY, i, PX)
-    assert a.keys() == b.keys()
-    assert [a.reservation(k) for k in a.keys()] == [b.reservation(k) for k in b.keys()]
+    assert a.open_keys() == b.open_keys()
+    assert [a.reservation(k) for k in a.open_keys()] == [b.reservation(k) for k in b.open_keys()]
     assert a.account(7) == b.account(7)
     assert a.state() == b.state()
     a.fill(2, 3, 7, BUY, PX, 1)

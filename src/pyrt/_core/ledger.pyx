@@ -498,6 +498,14 @@ cdef class Ledger:
                     unmarked += 1
         return Pnl(_money(self.realised), _money(total), _money(self.fees), unmarked)
 
+    def is_open(self):
+        """Whether the account holds anything."""
+        cdef uint32_t i
+        for i in range(self.instruments):
+            if self.accounts[i].qty:
+                return True
+        return False
+
     @property
     def open_orders(self):
         """How many reservations there are."""
@@ -508,7 +516,7 @@ cdef class Ledger:
         """Sum of open leaves * price, money units."""
         return _money(self.order_value)
 
-    def keys(self):
+    def open_keys(self):
         """The keys of all reservations, sorted."""
         return sorted(self.reservations[i].key for i in range(1, self.reservations_used) if self.reservations[i].key)
 
@@ -525,7 +533,7 @@ cdef class Ledger:
                 rows.append((self.positions[i].strategy, self.positions[i].instrument, *p[:4]))
         rows.sort()
         orders = []
-        for key in self.keys():
+        for key in self.open_keys():
             r = &self.reservations[self.find(key)]
             if r.state & RESERVED_FIRM:
                 order = (key, r.strategy, r.account, r.side, r.leaves, r.filled, r.px, r.cross_px, r.seen_at, r.state, _money(r.cost))

@@ -159,6 +159,7 @@ cdef class Gate:
     cdef i128 buying_power             # the venue's figure, money; -1 = never told
     cdef i128 pnl, baseline, peak      # money: at the last mark; where the day began; the day's highest
     cdef i128 gross, net_long, net_short
+    cdef readonly int unmarked         # positions that the last mark found no price for
     cdef bint rules_complete
     cdef bint every                    # all codes, or stop at the first
     cdef uint64_t failed

@@ -424,10 +424,10 @@ cdef class Gate:
     cdef void contribute(self, uint32_t i) noexcept nogil:
         """Refresh what an instrument adds to the worst-case sums, at its last known price."""
         cdef tape_t* t = &self.tapes[i]
-        cdef const position_t* a = &self.ledger.accounts[i]
+        cdef const position_t* a = &self.ledger.accounts[i] if i < self.ledger.instruments else &_NO_POSITION
         cdef const ref_t* ref = &self.refs[i] if i < self.refs.shape[0] else &_NO_REF
         cdef int64_t px = ref.ask_px if ref.ask_px > 0 else ref.last_px if ref.last_px > 0 else ref.bid_px
-        cdef int64_t scale = self.ledger.terms[i].scale
+        cdef int64_t scale = self.ledger.terms[i].scale if i < self.ledger.instruments else 0
         cdef i128 up = a.qty + a.buys, down = a.qty - a.sells
         cdef i128 gross = 0, long_ = 0, short_ = 0
         if px <= 0:
@@ -643,14 +643,14 @@ cdef class Gate:
         self.sent[self.sent_count % SENT].at = at
         self.sent_count += 1
 
-    def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int type, int64_t qty, int64_t limit_px=0,
+    def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
               int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, uint64_t replaces=0, bint every=True):
         """Check and reserve an order: 0 = allowed and reserved, else the Code bits that failed (only the first unless `every`).
 
         now: venue ns, mono: monotonic ns. `replaces` is the key of the chain that the order changes; its reservation then grows
         to the larger of both until `settle`. `failures` holds the numbers until the next check.
         """
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, type, reduce_only)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only)
         return self.check_order(&order, now, mono, every)
 
     @property
@@ -669,17 +669,18 @@ cdef class Gate:
         """The reference price that the last check saw; 0 = none."""
         return self.look.ref_px
 
-    def confirm(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int type, int64_t qty, int64_t limit_px=0,
+    def confirm(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
                 int64_t stop_px=0, *, int64_t ref_px, int64_t at, uint64_t replaces=0):
         """An order is a journaled fact: its approval becomes firm, or, in a replay, it is reserved now. Never refuses."""
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, type, False)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, False)
         self.confirm_order(&order, ref_px, at)
-        self.contribute(instrument)
+        if instrument < self.instruments:
+            self.contribute(instrument)
 
     def adopt(self, uint64_t key, uint32_t instrument, int side, int64_t leaves, int64_t px, int64_t cross_px, int64_t at):
         """Count an order at the venue that nobody here sent, in full; its strategy is 0 and the venue's figures know it."""
         cdef uint32_t slot = self.ledger.put(key, 0, instrument, side, leaves, px, cross_px)
-        if slot:
+        if slot and self.grow(instrument):
             self.ledger.reservations[slot].state = RESERVED_FIRM
             self.ledger.reservations[slot].seen_at = at
             self.contribute(instrument)
@@ -747,10 +748,11 @@ cdef class Gate:
         if slot == 0:
             return False
         self.unknown(key, False)
-        if canceled_at:
+        if canceled_at and self.grow(instrument):
             ring_add(&self.tapes[instrument].cancels, canceled_at)
         self.ledger.drop(slot)
-        self.contribute(instrument)
+        if self.grow(instrument):
+            self.contribute(instrument)
         return True
 
     def cancel_sent(self, int64_t mono):
@@ -805,11 +807,14 @@ cdef class Gate:
         """Value everything at the refs as they are now; returns the P&L (realised + unrealised - fees) in 1e-18 money."""
         cdef i128 total = self.ledger.realised - self.ledger.fees, one = 0
         cdef uint32_t i
+        self.unmarked = 0
         for i in range(min(self.instruments, self.ledger.instruments)):
             if self.ledger.terms[i].scale:
                 self.contribute(i)
-                if i < self.refs.shape[0] and self.ledger.marked(&self.ledger.accounts[i], &self.refs[i], &one):
+                if self.ledger.marked(&self.ledger.accounts[i], &self.refs[i] if i < self.refs.shape[0] else &_NO_REF, &one):
                     total = total + one
+                else:
+                    self.unmarked += 1
         self.pnl = total
         self.peak = i128_max(self.peak, total)
         return _money(total)
@@ -828,12 +833,12 @@ cdef class Gate:
         """Below the day's highest P&L, as of the last mark, 1e-18 money, >= 0."""
         return _money(self.peak - self.pnl)
 
-    def session(self, uint32_t instrument, int64_t open, int64_t close):
+    def session(self, uint32_t instrument, int64_t opens, int64_t closes):
         """When the instrument trades, venue ns; 0, 0 = always."""
         if not self.grow(instrument):
             raise MemoryError
-        self.tapes[instrument].open = open
-        self.tapes[instrument].close = close
+        self.tapes[instrument].open = opens
+        self.tapes[instrument].close = closes
 
     def bands(self, uint32_t instrument, int64_t lower_px, int64_t upper_px):
         """The limit-up and limit-down prices in force; 0, 0 = none told."""

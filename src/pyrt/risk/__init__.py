@@ -1,1 +1,6 @@
-"""RiskManager: limits, latches, kill switch, over the compiled gate and ledger; pure."""
+"""Pre-trade risk: limits, latches, positions and the gate that alone makes an Approved."""
+
+from pyrt.risk.limits import Limits
+from pyrt.risk.manager import RiskManager
+
+__all__ = ["Limits", "RiskManager"]

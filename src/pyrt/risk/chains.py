@@ -1,0 +1,153 @@
+"""Orders in flight as risk counts them: one reservation for an order and all its replacements."""
+
+from pyrt._core.risk import Gate
+from pyrt.model import ExternalSeen, Intended, OrderChanged, OrderStatus
+
+PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
+REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
+
+
+class Chain:
+    """A chain of replaces: `head` works at the venue, `next` would stand in for it."""
+
+    __slots__ = ("head", "head_final", "keys", "next", "numbers", "root", "unknown")
+
+    def __init__(self, root: int, number: int) -> None:
+        self.keys = [root]  # of its intents
+        self.root = root  # key of the reservation
+        self.head = number
+        self.next = 0
+        self.head_final = False
+        self.numbers = [number]
+        self.unknown: set[int] = set()
+
+
+class Chains:
+    """Follows order numbers through the facts and keeps the gate's reservations right."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._by_number: dict[int, Chain] = {}
+        self._by_key: dict[int, Chain] = {}  # key of any intent in the chain
+        self._intents: dict[int, Intended] = {}  # of open orders, and of those proved absent, which are watched
+        self._absent: set[int] = set()
+        self._external: dict[str, int] = {}  # venue order id -> number
+        self.unmatched = 0  # changes of orders that no chain knows
+
+    def key_of(self, number: int, venue_order_id: str = "") -> int:
+        """The reservation key of an order, by number or by the venue's id of an external one; 0 = none."""
+        chain = self._by_number.get(number or self._external.get(venue_order_id, 0))
+        return chain.root if chain else 0
+
+    def root_of(self, key: int) -> int:
+        """The reservation key of the chain that an intent's key belongs to; 0 = none is open."""
+        chain = self._by_key.get(key)
+        return chain.root if chain else 0
+
+    def intended(self, fact: Intended) -> None:
+        """An order became a fact: firm from here on."""
+        intent = fact.intent
+        chain = self._by_number.get(fact.replaces) if fact.replaces else None
+        self._gate.confirm(
+            intent.key,
+            intent.strategy,
+            intent.instrument,
+            intent.side,
+            intent.type,
+            intent.qty,
+            intent.limit_px,
+            intent.stop_px,
+            ref_px=fact.ref_px,
+            at=fact.ts,
+            replaces=chain.root if chain else 0,
+        )
+        if chain is None:
+            chain = Chain(intent.key, fact.number)
+        else:
+            chain.next = fact.number
+            chain.numbers.append(fact.number)
+            chain.keys.append(intent.key)
+        self._by_number[fact.number] = self._by_key[intent.key] = chain
+        self._intents[fact.number] = fact
+
+    def external(self, fact: ExternalSeen) -> None:
+        """An order that is not ours: it counts in full until it is final."""
+        chain = self._by_number.get(fact.number)
+        if fact.status.is_final:
+            if chain:
+                self._drop(chain, 0)
+            return
+        if chain is None and fact.qty > fact.filled_qty:
+            anywhere = ((1 << 63) - 1) if fact.side == 1 else 0
+            px, cross = fact.limit_px or fact.stop_px, fact.limit_px or anywhere
+            self._gate.adopt(fact.number, fact.instrument, fact.side, fact.qty - fact.filled_qty, px, cross, fact.ts)
+            self._by_number[fact.number] = Chain(fact.number, fact.number)
+            self._external[fact.venue_order_id] = fact.number
+
+    def changed(self, fact: OrderChanged) -> None:
+        """Follow one order's status."""
+        chain = self._by_number.get(fact.number)
+        if chain is None:
+            chain = self._returned(fact)
+            if chain is None:
+                return
+        if fact.status == OrderStatus.UNKNOWN:
+            chain.unknown.add(fact.number)
+            self._gate.unknown(chain.root, True)
+        elif fact.status >= PROVED:
+            chain.unknown.discard(fact.number)
+            if not chain.unknown:
+                self._gate.unknown(chain.root, False)
+            if fact.status.is_final:
+                self._ended(chain, fact)
+            else:
+                self._gate.seen(chain.root, fact.ts)
+                self._works(chain, fact.number)
+
+    def _returned(self, fact: OrderChanged) -> Chain | None:
+        # What was proved absent may yet appear at the venue: then it counts again.
+        if fact.number not in self._absent or fact.status.is_final or fact.status < PROVED:
+            self.unmatched += fact.number not in self._absent
+            return None
+        self._absent.discard(fact.number)
+        self.intended(self._intents[fact.number])
+        return self._by_number[fact.number]
+
+    def _works(self, chain: Chain, number: int) -> None:
+        if number == chain.next:
+            chain.head, chain.next, chain.head_final = number, 0, False
+            self._gate.settle(chain.root, True)
+
+    def _ended(self, chain: Chain, fact: OrderChanged) -> None:
+        canceled_at = fact.ts if fact.status == OrderStatus.CANCELED else 0
+        if fact.status == OrderStatus.ABANDONED:
+            self._absent.add(fact.number)
+        if fact.number == chain.next:
+            if fact.status in REFUSED and not chain.head_final:
+                chain.next = 0
+                self._gate.settle(chain.root, False)
+            else:
+                self._drop(chain, canceled_at)
+        elif fact.number == chain.head and chain.next:
+            if fact.status == OrderStatus.REPLACED:
+                self._works(chain, chain.next)
+            else:
+                chain.head_final = True  # the replace under way may yet be an order: count until its answer
+        elif fact.number == chain.head:
+            self._drop(chain, canceled_at)
+
+    def _drop(self, chain: Chain, canceled_at: int) -> None:
+        self._gate.release(chain.root, canceled_at=canceled_at)
+        for number in chain.numbers:
+            self._by_number.pop(number, None)
+            if number not in self._absent:
+                self._intents.pop(number, None)
+        for key in chain.keys:
+            self._by_key.pop(key, None)
+        for venue_order_id in [v for v, n in self._external.items() if n in chain.numbers]:
+            del self._external[venue_order_id]
+
+    def state(self) -> bytes:
+        """The durable part, for the state hash."""
+        rows = sorted((n, c.root, c.head, c.next, c.head_final, sorted(c.unknown)) for n, c in self._by_number.items())
+        return repr((rows, sorted(self._absent), sorted(self._external.items()))).encode()

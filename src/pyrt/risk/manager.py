@@ -1,0 +1,403 @@
+"""RiskManager: between a strategy's Intent and execution's order; a projection of the journal plus approvals in flight."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrt._core.ledger import Ledger, Pnl, Position
+from pyrt._core.risk import Code, Failure, Gate, Level
+from pyrt._core.types import Clock, format_units
+from pyrt.clock import SECOND, Now
+from pyrt.model import (
+    AccountSeen,
+    Approved,
+    BaselineSet,
+    Breach,
+    CancelIntent,
+    Defined,
+    EpochOpened,
+    ExternalSeen,
+    Fact,
+    Filled,
+    Instrument,
+    Instruments,
+    Intended,
+    Intent,
+    Latched,
+    LimitsSet,
+    OrderChanged,
+    PositionAdjusted,
+    Recovered,
+    Refused,
+    ReplaceIntent,
+)
+from pyrt.ports import Alarm, Append, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
+from pyrt.risk.chains import Chains
+from pyrt.risk.limits import Limits
+
+MARK = "risk.mark"
+APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
+REMEMBERED = 65_536  # first answers kept for intents that come twice
+_MONEY = 10**9  # facts tell money in 1e-9, the ledger counts 1e-18
+DayOf = Callable[[int], str]
+
+
+class RiskManager:
+    """Approves or refuses intents. `on` decides, `apply` takes in facts; the same facts always give the same `state_digest`.
+
+    refs: ref_dtype array, row = instrument id, written by the market stage. day_of: the exchange session (YYYY-MM-DD) that a
+    venue time belongs to; without it there is one endless day. Marks run each `mark_every` ns of venue time while there is
+    anything to mark.
+    """
+
+    def __init__(
+        self,
+        instruments: Instruments,
+        refs: NDArray[np.void],
+        *,
+        limits: Limits | None = None,
+        day_of: DayOf | None = None,
+        mark_every: int = SECOND,
+    ) -> None:
+        self.ledger = Ledger()
+        self.gate = Gate(self.ledger, refs)
+        self.limits = self._configured = limits if limits is not None else Limits.profile("paper")
+        self.limits_version = 0
+        self.epoch = 0
+        self.latches: dict[str, Latched] = {}
+        self.refused = 0
+        self.approved = 0
+        self._instruments = instruments
+        self._refs = refs
+        self._defined: dict[int, Instrument] = {}
+        self._day_of = day_of
+        self._day = ""
+        self._mark_every = mark_every
+        self._mark_at = 0  # venue ns of the timer asked for; 0 = none
+        self._dirty = False
+        self._chains = Chains(self.gate)
+        self._waiting: dict[int, tuple[int, int]] = {}  # key -> (valid until, monotonic; root it replaces)
+        self._answers: OrderedDict[int, Approved | Refused] = OrderedDict()
+        self._forgotten: dict[int, int] = {}  # strategy -> highest source whose answer is no longer kept
+        self._approval = 0
+        self._recovered = False
+        self._unexplained = 0
+        self._blocked = False
+        self._alarms: list[Command] = []
+        self._use(self.limits)
+
+    # ------------------------------------------------------------------------------------------------ decisions
+    def on(self, event: Event, now: Now) -> list[Command]:
+        """Decide on one event; every other event only moves the clocks of approvals and marks."""
+        commands = self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
+        if isinstance(event, Intent):
+            commands += self._decide(event, now, 0)
+        elif isinstance(event, ReplaceIntent):
+            commands += self._decide(event.intent, now, event.replaces)
+        elif isinstance(event, CancelIntent):
+            self.gate.cancel_sent(now.mono)
+        elif isinstance(event, Kill):
+            commands += self._kill(event, now)
+        elif isinstance(event, Resume):
+            commands += self._resume(event, now)
+        elif isinstance(event, Start):
+            commands += self._start(event, now)
+        return commands
+
+    def _decide(self, intent: Intent, now: Now, replaces: int) -> list[Command]:
+        first = self._answers.get(intent.key)
+        if first is not None:
+            return [Publish(message=first)]
+        if intent.source <= self._forgotten.get(intent.strategy, 0):
+            return self._refuse(intent, now, (Breach(code="DUPLICATE", limit="once", observed="seen before"),))
+        if intent.instrument in self._instruments:
+            self._define(self._instruments[intent.instrument])
+        root = 0
+        if replaces:
+            old = intent.strategy << 48 | replaces
+            root = self._chains.root_of(old)
+            if root == 0 or old in self._waiting:
+                return self._refuse(intent, now, (Breach(code="PARENT_EXCEEDED", limit="an open order", observed="none"),))
+        failed = self.gate.check(
+            intent.key,
+            intent.strategy,
+            intent.instrument,
+            intent.side,
+            intent.type,
+            intent.qty,
+            intent.limit_px,
+            intent.stop_px,
+            now=now.venue,
+            mono=now.mono,
+            reduce_only=intent.reduce_only,
+            replaces=root,
+        )
+        if failed:
+            commands = self._refuse(intent, now, tuple(self._breach(f, intent.instrument) for f in self.gate.failures))
+            if failed & Code.REPEAT_EXEC:
+                commands += self._close(
+                    "REDUCING", f"strategy:{intent.strategy}", "REPEAT_EXEC", "repeated orders or executions", now
+                )
+            return commands
+        return self._approve(intent, now, replaces, root)
+
+    def _approve(self, intent: Intent, now: Now, replaces: int, root: int) -> list[Command]:
+        self._approval += 1
+        self.approved += 1
+        until = now.mono + APPROVAL_LIFE
+        approved = Approved(
+            intent=intent,
+            epoch=self.epoch,
+            approval=self._approval,
+            limits_version=self.limits_version,
+            ref_px=self.gate.ref_px,
+            valid_until_mono=until,
+            replaces=replaces,
+        )
+        self._waiting[intent.key] = (until, root)
+        self._remember(intent, approved)
+        return [Publish(message=approved), *self._arm(now)]
+
+    def _refuse(self, intent: Intent, now: Now, breaches: tuple[Breach, ...]) -> list[Command]:
+        refused = Refused(intent=intent, breaches=breaches, ts=now.venue)
+        self.refused += 1
+        self._remember(intent, refused)
+        return [Append(fact=refused, sync=Sync.SOON), Publish(message=refused)]
+
+    def _remember(self, intent: Intent, answer: Approved | Refused) -> None:
+        self._answers.setdefault(intent.key, answer)
+        if len(self._answers) > REMEMBERED:
+            key, _ = self._answers.popitem(last=False)
+            strategy, source = key >> 48, key & (1 << 48) - 1
+            self._forgotten[strategy] = max(self._forgotten.get(strategy, 0), source)
+
+    def _breach(self, failure: Failure, instrument: int) -> Breach:
+        exp = self._defined[instrument].qty_exp if instrument in self._defined else 9
+        limit, observed = (text(x, failure.unit, exp) for x in (failure.limit, failure.observed))
+        return Breach(code=str(failure.code.name), limit=limit, observed=observed)
+
+    def _watch(self, now: Now, timer: bool) -> list[Command]:
+        # An approval waits one life more than execution would accept it, then its reservation goes back.
+        for key in [k for k, (until, _) in self._waiting.items() if now.mono > until + APPROVAL_LIFE]:
+            _, root = self._waiting.pop(key)
+            self.gate.expire(key, root)
+        commands, self._alarms = self._alarms, []
+        if timer:
+            self._mark_at = 0
+        day = self._day_of(now.venue) if self._day_of else "always"
+        if timer or self._dirty or day != self._day or (self._mark_at and now.venue >= self._mark_at):
+            commands += self._mark(now, day)
+        return commands
+
+    def _mark(self, now: Now, day: str) -> list[Command]:
+        self._dirty = False
+        pnl = self.gate.mark()
+        commands: list[Command] = []
+        if day != self._day and self._recovered and not self.gate.unmarked:  # what is held overnight must be valued first
+            commands.append(Append(fact=BaselineSet(day=day, equity=pnl // _MONEY, ts=now.venue), sync=Sync.SOON))
+        else:
+            for code, limit, seen in (
+                ("DAILY_LOSS", self.limits.max_daily_loss, -self.gate.day_pnl),
+                ("DRAWDOWN", self.limits.max_drawdown, self.gate.drawdown),
+            ):
+                if limit is not None and seen >= int(limit * 10**18):
+                    commands += self._close("REDUCING", "account", code, f"{text(seen, 'money')} of {limit}", now)
+        return commands + self._arm(now)
+
+    def _arm(self, now: Now) -> list[Command]:
+        # Only while something can gain or lose: an idle account needs no timer.
+        if self._mark_at > now.venue or not (self.ledger.open_orders or self.ledger.is_open()):
+            return []
+        self._mark_at = now.venue + self._mark_every
+        return [SetTimer(key=MARK, at=self._mark_at, clock=Clock.VENUE)]
+
+    # ------------------------------------------------------------------------------------------------ latches, limits, start
+    def _close(self, level: str, scope: str, code: str, reason: str, now: Now, who: str = "risk") -> list[Command]:
+        if self.gate.level(scope) >= Level[level]:
+            return []
+        fact = Latched(level=level, scope=scope, code=code, reason=reason, who=who, ts=now.venue)
+        alarm = Alarm(severity="critical", code=code, text=f"{scope} is {level}: {reason}")
+        return [Append(fact=fact, sync=Sync.SOON), alarm]
+
+    def _kill(self, event: Kill, now: Now) -> list[Command]:
+        if event.level not in ("REDUCING", "HALTED", "KILLED") or not _is_scope(event.scope):
+            return [Alarm(severity="warning", code="KILL_REFUSED", text=f"no latch {event.scope!r} at level {event.level!r}")]
+        return self._close(event.level, event.scope, "KILLED", event.reason, now, event.who)
+
+    def _resume(self, event: Resume, now: Now) -> list[Command]:
+        if not event.who.strip() or not event.why.strip():
+            return [Alarm(severity="warning", code="RESUME_REFUSED", text=f"{event.scope}: a latch opens only with who and why")]
+        if event.scope not in self.latches:
+            return [Alarm(severity="info", code="RESUME_REFUSED", text=f"{event.scope} is not latched")]
+        fact = Latched(level="ACTIVE", scope=event.scope, code="RESUMED", reason=event.why, who=event.who, ts=now.venue)
+        return [Append(fact=fact, sync=Sync.BEFORE_ACT)]
+
+    def propose(self, limits: Limits, *, who: str, why: str, now: Now) -> list[Command]:
+        """Make other limits the limits. What loosens needs who and why, and is durable before it is used."""
+        limits.check()
+        if limits == self.limits and self.limits_version:
+            return []
+        looser = limits.loosens(self.limits)
+        if looser and not (who.strip() and why.strip()):
+            names = ", ".join(looser)
+            return [Alarm(severity="warning", code="LIMITS_REFUSED", text=f"looser only with who and why: {names}")]
+        fact = LimitsSet(version=self.limits_version + 1, limits=limits.canonical(), who=who, why=why, ts=now.venue)
+        return [Append(fact=fact, sync=Sync.BEFORE_ACT if looser else Sync.SOON)]
+
+    def _start(self, event: Start, now: Now) -> list[Command]:
+        opened = EpochOpened(epoch=event.epoch, ts=now.venue)
+        limits = self.propose(self._configured, who="configuration", why="start", now=now)
+        return [Append(fact=opened, sync=Sync.BEFORE_ACT), *limits, *self._arm(now)]
+
+    # ------------------------------------------------------------------------------------------------ facts
+    def apply(self, fact: Fact) -> None:
+        """Take in one journaled fact."""
+        match fact:
+            case Intended():
+                self._know(fact.intent.instrument)
+                self._waiting.pop(fact.intent.key, None)
+                self._chains.intended(fact)
+                self._remember(fact.intent, _approval_of(fact))
+            case OrderChanged():
+                self._chains.changed(fact)
+            case Filled():
+                self._filled(fact)
+            case ExternalSeen():
+                self._know(fact.instrument)
+                self._chains.external(fact)
+            case Refused():
+                self._remember(fact.intent, fact)
+            case PositionAdjusted():
+                self._know(fact.instrument)
+                self.ledger.adjust(fact.strategy, fact.instrument, fact.qty, fact.cost * _MONEY)
+                self._dirty = True
+            case Defined():
+                self._define(fact.instrument)
+            case _:
+                self._apply_state(fact)
+
+    def _apply_state(self, fact: Fact) -> None:
+        match fact:
+            case AccountSeen():
+                self.gate.account(fact.buying_power * _MONEY, fact.ts)
+                self._blocked = fact.blocked
+                self._open()
+            case BaselineSet():
+                self._day = fact.day
+                self.gate.begin_day(fact.equity * _MONEY)
+                self._dirty = True
+            case Latched():
+                self._latch(fact)
+            case LimitsSet():
+                self.limits_version = fact.version
+                self._use(Limits.parse(fact.limits))
+            case EpochOpened():
+                self.epoch = fact.epoch
+                self._approval = 0
+                for key, (_, root) in self._waiting.items():
+                    self.gate.expire(key, root)
+                self._waiting.clear()
+                self._recovered = False
+                self._open()
+            case Recovered():
+                self._recovered = True
+                self._unexplained = fact.unexplained
+                self._dirty = True
+                self._open()
+
+    def _filled(self, fact: Filled) -> None:
+        self._know(fact.instrument)
+        key = self._chains.key_of(fact.number, fact.venue_order_id)
+        told = self.gate.fill(key, fact.strategy, fact.instrument, fact.side, fact.px, fact.qty, fact.fee * _MONEY, fact.ts)
+        self._dirty = True
+        if told:
+            what = {1: "no open order", 2: "more than its order left"}.get(told, "does not fit the ledger")
+            words = f"{fact.venue_order_id}: fill of {fact.qty} in instrument {fact.instrument}: {what}; booked"
+            severity, code = ("critical", "LEDGER_BROKEN") if told & 4 else ("warning", "UNEXPECTED_FILL")
+            self._alarms.append(Alarm(severity=severity, code=code, text=words))
+
+    def _latch(self, fact: Latched) -> None:
+        level = Level[fact.level]
+        if level == Level.ACTIVE:
+            self.latches.pop(fact.scope, None)
+        elif level < self.gate.level(fact.scope):
+            return  # upward only, but for a human
+        else:
+            self.latches[fact.scope] = fact
+        self.gate.latch(fact.scope, level)
+        self._open()
+
+    def _open(self) -> None:
+        # Shares that no fill explains: entries wait until each such instrument has its own latch.
+        named = sum(scope.startswith("instrument:") for scope in self.latches)
+        if not self._recovered or self._blocked:
+            self.gate.open(0)
+        else:
+            self.gate.open(2 if named >= self._unexplained else 1)
+
+    def _know(self, instrument: int) -> None:
+        if instrument not in self._defined and instrument in self._instruments:
+            self._define(self._instruments[instrument])
+
+    def _define(self, instrument: Instrument) -> None:
+        if self._defined.get(instrument.id) == instrument:
+            return
+        self._defined[instrument.id] = instrument
+        i = instrument
+        self.ledger.define(i.id, qty_exp=i.qty_exp, multiplier=i.multiplier, tick=i.tick, sub_tick=i.sub_tick, lot=i.lot)
+        self.gate.set_bounds(i.id, self.limits.bounds(i))
+
+    def _use(self, limits: Limits) -> None:
+        self.limits = limits
+        self.gate.set_rules(limits.rules())
+        for instrument in self._defined.values():
+            self.gate.set_bounds(instrument.id, limits.bounds(instrument))
+
+    # ------------------------------------------------------------------------------------------------ what others read
+    def position(self, strategy: int, instrument: int) -> Position:
+        """The strategy's own position: qty and open leaves in qty units, cost, realised P&L and fees in 1e-18 money."""
+        return self.ledger.position(strategy, instrument)
+
+    def account(self, instrument: int) -> Position:
+        """The account's sum in an instrument."""
+        return self.ledger.account(instrument)
+
+    def pnl(self) -> Pnl:
+        """Realised, unrealised and fees over everything at the present refs, 1e-18 money."""
+        return self.ledger.pnl(self._refs)
+
+    def state_digest(self) -> str:
+        """Hex digest over everything that the facts determine; approvals in flight and marks are no part of it."""
+        latches = sorted((scope, f.level) for scope, f in self.latches.items())
+        own = (self.epoch, self.limits_version, self.limits.canonical(), self._day, self._recovered, self._unexplained, latches)
+        state = repr((own, self._blocked)).encode() + self._chains.state() + self.gate.state()
+        return blake2b(state, digest_size=32).hexdigest()
+
+
+def text(value: int, unit: str, qty_exp: int = 9) -> str:
+    """A control's number in whole units: shares, currency, seconds, or as it is."""
+    exp = {"qty": qty_exp, "px": 9, "money": 18, "ns": 9}.get(unit, 0)
+    if -(1 << 63) <= value < 1 << 63:
+        return format_units(value, exp)
+    whole, rest = divmod(abs(value), 10**exp)
+    decimals = f"{rest:0{exp}d}".rstrip("0") if exp else ""
+    return f"{'-' if value < 0 else ''}{whole}{'.' if decimals else ''}{decimals}"
+
+
+def _is_scope(scope: str) -> bool:
+    kind, _, name = scope.partition(":")
+    return scope in ("system", "account") or (kind in ("strategy", "instrument") and name.isdecimal())
+
+
+def _approval_of(fact: Intended) -> Approved:
+    return Approved(
+        intent=fact.intent,
+        epoch=fact.epoch,
+        approval=fact.approval,
+        limits_version=fact.limits_version,
+        ref_px=fact.ref_px,
+        valid_until_mono=0,
+    )
