@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import WSMsgType, web
 
+from pyrt._core.encode import Encoder
 from pyrt._core.types import RecordType
 from pyrt.model import Instrument
 from pyrt.venues.sim.bars import MinuteBars
 from pyrt.venues.sim.edge import Access
-from pyrt.venues.sim.encode import Encoder
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor, Records
 from pyrt.venues.sim.outbox import CLOSE_SECONDS, Outbox
