@@ -245,7 +245,16 @@ _paths = [
     "calendar",
     "assets",
 ]
-_paths += ["stocks/bars", "stocks/trades", "stocks/AAPL/quotes", "stocks/snapshots", "account", "clock", "account/activities/FILL"]
+_paths += [
+    "assets",
+    "stocks/bars",
+    "stocks/trades",
+    "stocks/AAPL/quotes",
+    "stocks/snapshots",
+    "account",
+    "clock",
+    "account/activities/FILL",
+]
 _queries = ["status", "limit", "after", "until", "direction", "nested", "side", "symbols", "client_order_id", "qty", "percentage"]
 _queries += ["page_size", "page_token", "date", "start", "end", "timeframe", "sort", "cancel_orders", "activity_types"]
 _texts = st.sampled_from(

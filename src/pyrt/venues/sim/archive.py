@@ -137,6 +137,16 @@ class Archive:
         return ROWS[kind](records, 10.0**instrument.qty_exp)
 
 
+def last_seen(market: Market, now: int) -> Records:
+    """The last trade and quote of every instrument at `now`, in time order: market_dtype."""
+    reaches = (market.history_trades, market.history_quotes)
+    rows: list[Records] = [np.empty(0, dtype=market_dtype)]
+    for instrument in market.instruments:
+        rows += [reach(instrument.symbol, now - MINUTE, now)[-1:] for reach in reaches]
+    seen = np.concatenate(rows)
+    return seen[np.argsort(seen["ts_event"], kind="stable")]
+
+
 def _next(kind: str, symbol: str, records: Records, left: int, token: Token | None) -> str:
     times = records["start" if kind == "bars" else "ts_event"]
     last = int(times[left - 1])

@@ -1,7 +1,6 @@
 """The market-data stream of stocks: handshake, subscriptions, fan-out."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from aiohttp import WSMsgType, web
 
+from pyrt._core.encode import Encoder
 from pyrt._core.types import RecordType
 from pyrt.model import Instrument
 from pyrt.venues.sim.bars import MinuteBars
 from pyrt.venues.sim.edge import Access
-from pyrt.venues.sim.encode import Encoder
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor, Records
-from pyrt.venues.sim.outbox import Outbox
+from pyrt.venues.sim.outbox import CLOSE_SECONDS, Outbox
 from pyrt.venues.sim.truth import Connection, Truth
 
 CHANNELS = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds")
@@ -129,9 +128,7 @@ class Session:
             self.hub.leave(self)
             timeout.cancel()
             self.outbox.close(1000)
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            await self.outbox.end(writer)
 
     def send(self, frame: bytes) -> None:
         """Queue a data frame; a client that reads too slowly hears so and is closed."""
@@ -231,7 +228,7 @@ class DataHub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /v2/iex or /v2/sip, upgraded."""
-        ws = web.WebSocketResponse(heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
+        ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
         entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         await ws.prepare(request)
         codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"

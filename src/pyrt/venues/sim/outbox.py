@@ -7,6 +7,7 @@ from collections import deque
 from aiohttp import WSMsgType, web
 
 FULL = 16 << 20  # bytes waiting for one client before it counts as slow
+CLOSE_SECONDS = 2.0  # for the closing handshake
 LOW = 1 << 20  # bytes below which a market without a clock goes on
 
 
@@ -51,6 +52,12 @@ class Outbox:
         """Wait until little is left to write."""
         await self._drained.wait()
 
+    async def end(self, writer: asyncio.Task[None]) -> None:
+        """Let `run`, whose task this is, finish the closing handshake; a client that does not answer is not waited for long."""
+        await asyncio.wait({writer}, timeout=CLOSE_SECONDS)
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+
     async def run(self) -> None:
         """Write frames in order; ends with the socket or after `close`."""
         try:
@@ -62,6 +69,7 @@ class Outbox:
                     if self.waiting <= LOW:
                         self._drained.set()
                 if self._closing:
+                    # The reader ends as soon as this begins: whoever waits for this task must let it finish.
                     await self._ws.close(code=self._closing)
                     return
                 self._wake.clear()

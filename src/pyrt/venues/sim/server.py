@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
-from pyrt.venues.sim.archive import Archive
+from pyrt.venues.sim.archive import Archive, last_seen
 from pyrt.venues.sim.data_rest import DataRest
 from pyrt.venues.sim.data_stream import DataHub
 from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
@@ -84,9 +84,8 @@ class Venue:
         self.faults = Faults()
         self.trading: TradingHub | None = None
         self.data: DataHub | None = None
-        self._ended: asyncio.Event
-        self._pumping: asyncio.Task[None]
-        self._keeping: asyncio.Task[None]
+        self._ended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def _open(self, saved: Saved | None) -> Floor:
         config = self.config
@@ -101,13 +100,16 @@ class Venue:
         # What happened up to the saved instant was told before; the market goes on after it.
         market = open_market(self._market, self._seed, now if saved is None else now + 1)
         self.instruments = list(market.instruments)
-        self._archive = Archive(open_market(self._market, self._seed, self._epoch), self.instruments)
+        past = open_market(self._market, self._seed, self._epoch)
+        self._archive = Archive(past, self.instruments)
         if saved is None:
             exchange = Exchange(
                 self.instruments, cash=config.cash, seed=config.seed, always_open=not config.calendar, calendar=calendar
             )
         else:
             exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
+        # A market that is already there: the first order meets the last quotes, not an empty book.
+        exchange.on_market(last_seen(past, now))
         self._schedule = Schedule(calendar)
         return Floor(market, exchange, now, config.speed)
 
@@ -141,21 +143,22 @@ class Venue:
 
     def start(self) -> None:
         """Let time run."""
-        self._ended = asyncio.Event()
-        self._pumping = asyncio.create_task(self._pump(), name="pump")
-        self._keeping = asyncio.create_task(self._keep(), name="keep")
+        self._tasks = [asyncio.create_task(self._pump(), name="pump"), asyncio.create_task(self._keep(), name="keep")]
 
     async def failed(self) -> None:
         """Ends only when the market or the disk fails, with that error."""
-        await asyncio.gather(self._pumping, self._keeping)
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
 
     async def stop(self) -> None:
         """Stop time, save, give up the directory."""
         self._ended.set()
-        self._pumping.cancel()
-        await asyncio.gather(self._pumping, self._keeping, return_exceptions=True)
+        if self.data is not None:
+            self.data.interest.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if self._directory is not None:
+            if self._directory is not None and self._tasks:
                 self._directory.save(self._snapshot())
         finally:
             self._close_directory()
@@ -166,11 +169,12 @@ class Venue:
 
     async def _pump(self) -> None:
         assert self.data is not None
-        while True:
+        while not self._ended.is_set():
             if self.floor.rate:
                 await asyncio.sleep(PUMP_SECONDS)
                 self.floor.catch_up()
             elif not self.data.is_wanted or not self.floor.run_ahead():
+                # Time stands still while nobody has subscribed, and when the market has ended.
                 self.data.interest.clear()
                 await self.data.interest.wait()
             else:

@@ -1,7 +1,6 @@
 """The trading stream: authorization, listening, trade_updates to every connection of the account."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from aiohttp import WSMsgType, web
 from pyrt.venues.sim.edge import Access
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.outbox import Outbox
+from pyrt.venues.sim.outbox import CLOSE_SECONDS, Outbox
 from pyrt.venues.sim.truth import Connection, Truth
 
 STREAMS = ("trade_updates",)
@@ -42,9 +41,7 @@ class Session:
         finally:
             self.hub.leave(self)
             self.outbox.close(1000)
-            writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            await self.outbox.end(writer)
 
     def send(self, frame: bytes) -> None:
         """Queue an encoded message; who does not read is closed, for nothing may be left out."""
@@ -103,7 +100,7 @@ class TradingHub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /stream, upgraded."""
-        ws = web.WebSocketResponse(heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
+        ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
         entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         await ws.prepare(request)
         session = Session(self, ws, request, entry)
