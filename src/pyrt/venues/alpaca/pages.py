@@ -59,7 +59,7 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
             narrow += 1
         else:
             raise Misbehaved(f"{ORDERS_PAGE} orders or more at one instant: pages cannot tell them apart")
-        after = _last_submitted(rows)
+        after = max(after, _last_submitted(rows))
 
 
 def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill, ...]:
