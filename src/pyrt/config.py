@@ -54,7 +54,7 @@ class Secret:
 def _forms(value: str) -> Iterable[str]:
     """The texts by which a value may turn up: as it is, URL-encoded, hex, and base64 at each of the three alignments."""
     raw = value.encode()
-    yield from (value, quote(value, safe=""), quote_plus(value), raw.hex(), repr(value)[1:-1])
+    yield from (value, quote(value), quote(value, safe=""), quote_plus(value), raw.hex(), repr(value)[1:-1])
     for shift in range(3):
         # The characters at either end also carry bits of the neighbours; only those between belong to the value alone.
         start = -(-shift * 8 // 6)

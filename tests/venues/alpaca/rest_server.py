@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pyrt.ports import Event
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 class Request(NamedTuple):

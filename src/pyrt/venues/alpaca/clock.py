@@ -1,5 +1,6 @@
 """The venue's clock, measured by asking for it."""
 
+import threading
 import time
 
 from pyrt.clock import VenueClock
@@ -9,7 +10,7 @@ from pyrt.ports import ClockMeasured
 from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.answers import date_of
 from pyrt.venues.alpaca.keys import SIM, Keys, check_url
-from pyrt.venues.alpaca.session import Answer, Attempt, Broken, VenueSession
+from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
 
 _NS = 1_000_000_000
 
@@ -17,7 +18,7 @@ _NS = 1_000_000_000
 def measure_clock(url: str, *, key: Secret, secret: Secret, samples: int = 3, timeout: float = 5.0) -> ClockMeasured:
     """The best of some measurements: the one with the shortest round trip. Blocks; each sample costs one request.
 
-    Sim answers at /sim/clock with its time and rate, Alpaca at /v2/clock with its time. `timeout` is in s, of one wait. Raises
+    Sim answers at /sim/clock with its time and rate, Alpaca at /v2/clock with its time. `timeout` is the total of one, in s. Raises
     NotConnected, NotAuthorized, Misbehaved.
     """
     sim = check_url(url) == SIM
@@ -31,11 +32,16 @@ def measure_clock(url: str, *, key: Secret, secret: Secret, samples: int = 3, ti
 
 
 def _ask(session: VenueSession, sim: bool, timeout: float) -> ClockMeasured:
+    attempt = Attempt()
+    deadline = threading.Timer(timeout, _end, (session, attempt))
+    deadline.start()
     before = time.monotonic_ns()
     try:
-        answer = session.exchange(Attempt(), "GET", "/sim/clock" if sim else "/v2/clock", None, timeout)
-    except Broken as error:
+        answer = session.exchange(attempt, "GET", "/sim/clock" if sim else "/v2/clock", None, timeout)
+    except (Broken, Ended) as error:
         raise NotConnected(f"the venue's clock was not read: {error}", mend="is the venue running and reachable?") from None
+    finally:
+        deadline.cancel()
     after = time.monotonic_ns()
     if answer.status in (401, 403):
         raise NotAuthorized(f"the venue refused the keys: HTTP {answer.status}", mend="check the keys and the venue they are for")
@@ -44,6 +50,11 @@ def _ask(session: VenueSession, sim: bool, timeout: float) -> ClockMeasured:
     now, rate, grain = _read(answer, sim)
     origin = (before + after) // 2
     return ClockMeasured(clock=VenueClock(epoch=now, origin=origin, rate=rate), uncertainty=(after - before) // 2 + grain)
+
+
+def _end(session: VenueSession, attempt: Attempt) -> None:
+    attempt.end()
+    session.shut(attempt)
 
 
 def _read(answer: Answer, sim: bool) -> tuple[int, float, int]:

@@ -52,7 +52,7 @@ class Task:
             if self._state is _State.DONE:
                 return False
             self._state = _State.DONE
-        _deliver(self._sink, event)
+        deliver(self._sink, event)
         return True
 
     def expire(self, text: str) -> None:
@@ -61,14 +61,14 @@ class Task:
             if self._state is not _State.QUEUED:
                 return
             self._state = _State.DONE
-        _deliver(self._sink, self.lost(False, text))
+        deliver(self._sink, self.lost(False, text))
 
 
-def _deliver(sink: Sink, event: Event) -> None:
+def deliver(sink: Sink, event: Event) -> None:
+    """Put an event into the inbox; an inbox that fails does not end the thread or connection that serves the others."""
     try:
         sink(event)
     except Exception:
-        # The worker must live on for the other commands; the event is in the log.
         log.exception("the inbox refused %r", event)
 
 

@@ -6,7 +6,7 @@ Unknown fields and enum values pass and are counted; what cannot be read as what
 import re
 from collections import Counter
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
@@ -65,8 +65,9 @@ STATUSES = frozenset(
     ]
 )
 
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))")
-_PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?")
+_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))", re.ASCII)
+_PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
+_SCIENTIFIC = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?[Ee][+-]?\d{1,2}", re.ASCII)
 _EPOCH = date(1970, 1, 1).toordinal()
 _NS = 1_000_000_000
 _MOST_NAMES = 256
@@ -255,13 +256,9 @@ def _decimal(value: Text, name: str) -> str:
     text = str(value) if value is not None else ""
     if _PLAIN.fullmatch(text):
         return text
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or abs(number.adjusted()) > 40:
+    if not _SCIENTIFIC.fullmatch(text):
         raise Misbehaved(f"{name} is not a number: {text[:40]!r}")
-    return format(number, "f")
+    return format(Decimal(text), "f")
 
 
 def _optional(value: Text, name: str) -> str:
