@@ -151,6 +151,8 @@ class Session:
                 if self._wants.get(instrument.id, {}).get(callback):
                     wake |= types
             intervals = sorted({i for (who, i), wanted in self._bar_wants.items() if who == instrument.id and wanted})
+            if intervals:
+                wake |= 1 << RecordType.BAR
             self.market.watch(instrument, intervals=intervals, wake=wake)
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
 
