@@ -5,7 +5,7 @@ one, and those inside their grace). Bars leave through `bars_out_t`, which all a
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pyrt._core.types cimport bar_t, gap_t, market_t, trade_t
+from pyrt._core.types cimport FLAG_INELIGIBLE, bar_t, gap_t, market_t, trade_t
 
 
 cdef enum:
@@ -37,6 +37,16 @@ cdef struct series_t:                  # the windows of one interval
     bint anchored                      # follows the sessions, not the epoch
     int64_t forgotten                  # end of the newest window that left the ring: before it, a trade is too late
 
+cdef struct tip_t:                      # trades in order, not yet added to the newest window of each interval
+    int64_t ts, until                  # a trade with ts <= its time < until belongs here; until 0: none does
+    int64_t high_px, low_px, close_px
+    int64_t volume
+    uint64_t notional_lo
+    int64_t notional_hi
+    uint32_t trades
+    uint16_t flags
+    bint priced                        # some of them moved the price
+
 cdef struct kept_t:                    # a trade that may be taken back
     int64_t ts, px, qty
     uint64_t trade_id
@@ -49,6 +59,7 @@ cdef struct bars_out_t:
     bint failed                        # out of memory
 
 cdef struct bars_t:
+    tip_t tip
     series_t series[MOST_INTERVALS]
     uint32_t intervals, instrument
     int64_t grace
@@ -67,8 +78,7 @@ cdef struct bars_t:
 
 cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals, uint32_t n, int64_t grace, uint32_t keep, uint32_t keep_trades) noexcept nogil
 cdef void bars_free(bars_t* bars) noexcept nogil
-cdef uint8_t trade_fields(const uint8_t* rules, const trade_t* trade) noexcept nogil
-cdef void bars_trade(bars_t* bars, const trade_t* trade, bars_out_t* out) noexcept nogil
+cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil   # fields: trade_fields()
 cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil
 cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil
 cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil
@@ -78,8 +88,21 @@ cdef int fill_rules(uint8_t* table, rules) except -1
 cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1
 cdef object set_sessions(bars_t* bars, boundaries, anchored)          # the array that must outlive the bars, or None
 cdef object take_rows(bars_out_t* out)
-cdef object forming_rows(const bars_t* bars)
+cdef object forming_rows(bars_t* bars)
 cdef dict bars_counters(const bars_t* bars)
+
+
+cdef inline uint8_t trade_fields(const uint8_t* rules, const trade_t* trade) noexcept nogil:
+    # A trade changes what all of its conditions allow.
+    cdef uint8_t fields = UPDATES_ALL
+    cdef uint32_t letters = trade.conditions
+    while letters != 0:
+        if letters & 255:
+            fields &= rules[letters & 255]
+        letters >>= 8
+    if trade.flags & FLAG_INELIGIBLE:
+        fields &= UPDATES_VOLUME
+    return fields
 
 
 cdef class BarAggregator:

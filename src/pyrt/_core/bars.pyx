@@ -10,7 +10,7 @@ import numpy as np
 
 from pyrt._core.buffers cimport open_records
 from pyrt._core.types cimport (
-    CLOCK_VENUE, FLAG_AMENDED, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_FEED_IEX, FLAG_FEED_SIP, FLAG_GAP, FLAG_INELIGIBLE, FLAG_LAST,
+    CLOCK_VENUE, FLAG_AMENDED, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_FEED_IEX, FLAG_FEED_SIP, FLAG_GAP, FLAG_LAST,
     FLAG_LATE, NO_PX, TYPE_BAR, TYPE_GAP, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, i128,
 )
 from pyrt._core.types import bar_dtype as _bar_dtype
@@ -22,7 +22,10 @@ cdef extern from * nogil:
 
 
 DAY = 86_400_000_000_000
-cdef int64_t FARTHEST = <int64_t>1 << 62
+cdef extern from "stdint.h" nogil:
+    const int64_t MOST "INT64_MAX"
+    const int64_t LEAST "INT64_MIN"
+    const int64_t FARTHEST "(INT64_MAX / 2)"           # ns: no time and no interval is beyond
 cdef uint16_t INHERITED = FLAG_BACKFILLED | FLAG_FEED_IEX | FLAG_FEED_SIP     # flags of a trade that its bars show
 
 
@@ -65,19 +68,6 @@ cdef const uint8_t* default_rules() noexcept nogil:
     return _rules
 
 
-cdef uint8_t trade_fields(const uint8_t* rules, const trade_t* trade) noexcept nogil:
-    # A trade changes what all of its conditions allow.
-    cdef uint8_t fields = UPDATES_ALL
-    cdef uint32_t letters = trade.conditions
-    while letters != 0:
-        if letters & 255:
-            fields &= rules[letters & 255]
-        letters >>= 8
-    if trade.flags & FLAG_INELIGIBLE:
-        fields &= UPDATES_VOLUME
-    return fields
-
-
 # ---------------------------------------------------------------------------------------------------- windows
 cdef inline window_t* _window(const series_t* s, uint32_t i) noexcept nogil:
     return &s.windows[(s.first + i) & (s.size - 1)]
@@ -88,7 +78,7 @@ cdef inline void _sum(bars_t* bars, window_t* w, int64_t qty, i128 notional) noe
     w.notional_lo = <uint64_t>total
     w.notional_hi = <int64_t>(total >> 64)
     if add_overflows(w.volume, qty, &w.volume):
-        w.volume = FARTHEST * 2 - 1 if qty > 0 else -FARTHEST
+        w.volume = MOST if qty > 0 else LEAST
         bars.overflowed += 1
 
 
@@ -240,8 +230,7 @@ cdef window_t* _find(bars_t* bars, series_t* s, int64_t ts, bars_out_t* out) noe
 
 
 # ---------------------------------------------------------------------------------------------------- trades
-cdef void _add_slow(bars_t* bars, series_t* s, const trade_t* trade, uint8_t fields, i128 notional, bars_out_t* out) noexcept nogil:
-    # The first trade of a window, a late one, or one that may not change everything.
+cdef void _add(bars_t* bars, series_t* s, const trade_t* trade, uint8_t fields, i128 notional, bars_out_t* out) noexcept nogil:
     cdef window_t* w = s.last
     cdef window_t* newest
     if w == NULL or trade.ts_event < w.start or trade.ts_event >= w.end:
@@ -274,36 +263,85 @@ cdef inline void _keep(bars_t* bars, const trade_t* trade, uint8_t fields) noexc
         bars.kept_count += 1
 
 
-cdef void bars_trade(bars_t* bars, const trade_t* trade, bars_out_t* out) noexcept nogil:
-    cdef uint8_t fields = UPDATES_ALL
-    cdef int64_t ts = trade.ts_event, px = trade.px
-    cdef i128 notional
-    cdef series_t* s
-    cdef window_t* w
+cdef void _fold(bars_t* bars) noexcept nogil:
+    # What the tip gathered becomes part of the windows.
+    cdef tip_t* tip = &bars.tip
+    cdef i128 notional = (<i128>tip.notional_hi << 64) + tip.notional_lo
     cdef uint32_t k
-    if trade.conditions != 0 or trade.flags & FLAG_INELIGIBLE:
-        fields = trade_fields(bars.rules, trade)
-    if ts < 0 or ts > FARTHEST or trade.qty <= 0 or px == NO_PX:
+    cdef window_t* w
+    tip.until = 0
+    if tip.trades == 0:
+        return
+    for k in range(bars.intervals):
+        w = bars.series[k].last
+        if tip.priced:
+            w.high_px = tip.high_px if tip.high_px > w.high_px else w.high_px
+            w.low_px = tip.low_px if tip.low_px < w.low_px else w.low_px
+            w.close_px = tip.close_px
+            w.close_ts = tip.ts
+        _sum(bars, w, tip.volume, notional)
+        w.trades += tip.trades
+        w.flags |= tip.flags
+    tip.trades = 0
+
+
+cdef void _raise_tip(bars_t* bars) noexcept nogil:
+    # From here on trades in order are gathered once for all intervals, until the first window ends.
+    cdef tip_t* tip = &bars.tip
+    cdef uint32_t k
+    cdef window_t* w
+    memset(tip, 0, sizeof(tip_t))
+    tip.high_px = LEAST
+    tip.low_px = MOST
+    for k in range(bars.intervals):
+        w = bars.series[k].last
+        if w == NULL or w.fields != UPDATES_ALL:
+            tip.until = 0
+            return
+        if k == 0 or w.end < tip.until:
+            tip.until = w.end
+        tip.ts = max(tip.ts, w.close_ts)
+
+
+cdef inline bint _add_to_tip(tip_t* tip, const trade_t* trade, uint8_t fields) noexcept nogil:
+    cdef int64_t px = trade.px, volume
+    cdef i128 total
+    if (not likely(trade.ts_event >= tip.ts and trade.ts_event < tip.until, True) or not fields & UPDATES_VOLUME
+            or add_overflows(tip.volume, trade.qty, &volume)):
+        return False
+    if likely(fields == UPDATES_ALL, True):
+        tip.high_px = px if px > tip.high_px else tip.high_px
+        tip.low_px = px if px < tip.low_px else tip.low_px
+        tip.close_px = px
+        tip.ts = trade.ts_event
+        tip.priced = True
+    elif fields != UPDATES_VOLUME:
+        return False
+    total = (<i128>tip.notional_hi << 64) + tip.notional_lo + <i128>px * trade.qty
+    tip.notional_lo = <uint64_t>total
+    tip.notional_hi = <int64_t>(total >> 64)
+    tip.volume = volume
+    tip.trades += 1
+    tip.flags |= trade.flags & INHERITED
+    return True
+
+
+cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
+    cdef int64_t ts = trade.ts_event
+    cdef i128 notional
+    cdef uint32_t k
+    if not likely(0 <= ts <= FARTHEST and trade.qty > 0 and trade.px != NO_PX, True):
         bars.refused += 1
         return
     if fields == 0:
         return
-    notional = <i128>px * trade.qty
     _keep(bars, trade, fields)
-    for k in range(bars.intervals):
-        s = &bars.series[k]
-        w = s.last
-        if (likely(w != NULL, True) and likely(ts >= w.close_ts and ts < w.end, True)
-                and likely((fields & w.fields) == UPDATES_ALL, True)):
-            w.high_px = px if px > w.high_px else w.high_px
-            w.low_px = px if px < w.low_px else w.low_px
-            w.close_px = px
-            w.close_ts = ts
-            _sum(bars, w, trade.qty, notional)
-            w.trades += 1
-            w.flags |= trade.flags & INHERITED
-        else:
-            _add_slow(bars, s, trade, fields, notional, out)
+    if not _add_to_tip(&bars.tip, trade, fields):
+        _fold(bars)
+        notional = <i128>trade.px * trade.qty
+        for k in range(bars.intervals):
+            _add(bars, &bars.series[k], trade, fields, notional, out)
+        _raise_tip(bars)
     if trade.flags & FLAG_BACKFILLED and trade.flags & FLAG_LAST:
         _heal(bars)
 
@@ -351,6 +389,7 @@ cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil:
         bars.unmatched += 1
         return
     kept.live = False
+    _fold(bars)
     for k in range(bars.intervals):
         w = _find(bars, &bars.series[k], kept.ts, NULL)
         if w == NULL:
@@ -371,6 +410,7 @@ cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil:
     cdef int64_t begin = gap.from_ts if gap.from_ts != 0 else end
     cdef uint32_t k, i
     cdef window_t* w
+    _fold(bars)
     for k in range(bars.intervals):
         for i in range(bars.series[k].count):
             w = _window(&bars.series[k], i)
@@ -383,6 +423,7 @@ cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil:
 cdef void _heal(bars_t* bars) noexcept nogil:
     cdef uint32_t k, i
     cdef window_t* w
+    _fold(bars)
     for k in range(bars.intervals):
         for i in range(bars.series[k].count):
             w = _window(&bars.series[k], i)
@@ -403,6 +444,7 @@ cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil:
         bars.closed_at = at
     if bars.next_close == 0 or at < bars.next_close:
         return
+    _fold(bars)
     bars.next_close = 0
     if amend:
         bars.amend_at = 0
@@ -504,13 +546,12 @@ cdef object set_sessions(bars_t* bars, boundaries, anchored):
     return array
 
 
-cdef object forming_rows(const bars_t* bars):
-    cdef bars_out_t out
+cdef object forming_rows(bars_t* bars):
     cdef uint32_t k, i
     cdef window_t* w
     rows = []
     cdef bar_t row
-    memset(&out, 0, sizeof(bars_out_t))
+    _fold(bars)
     for k in range(bars.intervals):
         for i in range(bars.series[k].count):
             w = _window(&bars.series[k], i)
@@ -533,7 +574,7 @@ cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, 
     for i in range(n):
         kind = records[i].header.type
         if kind == TYPE_TRADE:
-            bars_trade(bars, &records[i].trade, out)
+            bars_trade(bars, &records[i].trade, trade_fields(bars.rules, &records[i].trade), out)
             trades += 1
         elif kind == TYPE_TIMER:
             if records[i].timer.clock == CLOCK_VENUE:

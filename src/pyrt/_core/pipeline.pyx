@@ -10,7 +10,7 @@ from pyrt._core.bars cimport (
     UPDATES_LAST, bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_trade, default_rules, fill_rules, forming_rows,
     set_sessions, start_bars, take_rows, trade_fields,
 )
-from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_flags, book_free, book_grow, book_init, book_refuse
+from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_refuse
 from pyrt._core.buffers cimport open_records
 from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_BACKFILLED, FLAG_CROSSED, FLAG_GAP, FLAG_HALTED, FLAG_LAST, NO_PX, STATE_HALTED, STATE_PAUSED, STATE_QUOTING,
@@ -48,11 +48,11 @@ cdef inline void _refer_book(ref_t* ref, const book_t* book) noexcept nogil:
     ref.ask_px, ref.ask_qty = book.asks.px, book.asks.qty
     ref.quote_ts = book.ts
     ref.flags &= ~<uint32_t>FLAG_GAP
-    _set_flag(ref, FLAG_CROSSED, book_flags(book) & FLAG_CROSSED)
+    _set_flag(ref, FLAG_CROSSED, ref.bid_qty > 0 and ref.ask_qty > 0 and ref.bid_px >= ref.ask_px)      # as book_flags says it
 
 
-cdef inline void _refer_trade(pipeline_t* p, ref_t* ref, const trade_t* trade) noexcept nogil:
-    if trade.ts_event >= ref.last_ts and trade.qty > 0 and trade.px != NO_PX and trade_fields(p.rules, trade) & UPDATES_LAST:
+cdef inline void _refer_trade(ref_t* ref, const trade_t* trade, uint8_t fields) noexcept nogil:
+    if fields & UPDATES_LAST and trade.ts_event >= ref.last_ts and trade.qty > 0 and trade.px != NO_PX:
         ref.last_px = trade.px
         ref.last_ts = trade.ts_event
 
@@ -79,10 +79,11 @@ cdef inline void _bars_out(pipeline_t* p, const slot_t* slot, int64_t before) no
 
 cdef inline void _trade(pipeline_t* p, slot_t* slot, uint32_t id, const trade_t* trade) noexcept nogil:
     cdef int64_t before = p.out.n
-    _refer_trade(p, &p.refs[id], trade)
+    cdef uint8_t fields = trade_fields(p.rules, trade)
+    _refer_trade(&p.refs[id], trade, fields)
     if slot.bars != NULL:
         slot.bars.closed_at = p.closed_at
-        bars_trade(slot.bars, trade, &p.out)
+        bars_trade(slot.bars, trade, fields, &p.out)
         if slot.bars.next_close != p.closes[id]:
             _schedule(p, id)
         _bars_out(p, slot, before)
