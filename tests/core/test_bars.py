@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.reference import bars as reference
 from tests.reference.bars import Trade
 
-from pyrt._core.bars import CONDITION_RULES, BarAggregator, BarField
+from pyrt._core.bars import BarAggregator
+from pyrt._core.conditions import CONDITION_RULES, BarField
 from pyrt._core.types import NO_PRICE, Clock, Flag, RecordType, gap_dtype, timer_dtype, to_units, trade_dtype
 
 SECOND = 1_000_000_000

@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from pyrt._core.bars import BarAggregator, BarField
+from pyrt._core.bars import BarAggregator
 from pyrt._core.book import OrderBook
+from pyrt._core.conditions import BarField
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.types import (
     NO_PRICE,

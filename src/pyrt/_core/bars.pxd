@@ -5,15 +5,11 @@ one, and those inside their grace). Bars leave through `bars_out_t`, which all a
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pyrt._core.types cimport FLAG_INELIGIBLE, bar_t, gap_t, market_t, trade_t
+from pyrt._core.types cimport bar_t, gap_t, market_t, trade_t
 
 
 cdef enum:
     MOST_INTERVALS = 8
-    UPDATES_VOLUME = 1                 # what a sale condition lets a trade change
-    UPDATES_RANGE = 2                  # high and low
-    UPDATES_LAST = 4                   # open and close
-    UPDATES_ALL = 7
 
 
 cdef struct window_t:
@@ -82,27 +78,12 @@ cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_ou
 cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil
 cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil
 cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil
-cdef const uint8_t* default_rules() noexcept nogil
 
-cdef int fill_rules(uint8_t* table, rules) except -1
 cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1
 cdef object set_sessions(bars_t* bars, boundaries, anchored)          # the array that must outlive the bars, or None
 cdef object take_rows(bars_out_t* out)
 cdef object forming_rows(bars_t* bars)
 cdef dict bars_counters(const bars_t* bars)
-
-
-cdef inline uint8_t trade_fields(const uint8_t* rules, const trade_t* trade) noexcept nogil:
-    # A trade changes what all of its conditions allow.
-    cdef uint8_t fields = UPDATES_ALL
-    cdef uint32_t letters = trade.conditions
-    while letters != 0:
-        if letters & 255:
-            fields &= rules[letters & 255]
-        letters >>= 8
-    if trade.flags & FLAG_INELIGIBLE:
-        fields &= UPDATES_VOLUME
-    return fields
 
 
 cdef class BarAggregator:

@@ -1,21 +1,13 @@
 from collections.abc import Collection, Mapping, Sequence
-from enum import IntFlag
 from typing import Final, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Buffer
 
+from pyrt._core.conditions import BarField
+
 DAY: Final[int]
-
-class BarField(IntFlag):
-    NONE = 0
-    VOLUME = 1
-    RANGE = 2
-    LAST = 4
-    ALL = 7
-
-CONDITION_RULES: Final[dict[str, BarField]]
 
 @final
 class BarAggregator:

@@ -4,11 +4,10 @@ from cpython.buffer cimport PyBuffer_Release
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memmove, memset
 
-from enum import IntFlag
-
 import numpy as np
 
 from pyrt._core.buffers cimport open_records
+from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_RANGE, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
 from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_AMENDED, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_FEED_IEX, FLAG_FEED_SIP, FLAG_GAP, FLAG_LAST,
     FLAG_LATE, NO_PX, TYPE_BAR, TYPE_GAP, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, i128,
@@ -27,45 +26,6 @@ cdef extern from "stdint.h" nogil:
     const int64_t LEAST "INT64_MIN"
     const int64_t FARTHEST "(INT64_MAX / 2)"           # ns: no time and no interval is beyond
 cdef uint16_t INHERITED = FLAG_BACKFILLED | FLAG_FEED_IEX | FLAG_FEED_SIP     # flags of a trade that its bars show
-
-
-class BarField(IntFlag):
-    """What a sale condition lets a trade change in a bar."""
-
-    NONE = 0
-    VOLUME = UPDATES_VOLUME
-    RANGE = UPDATES_RANGE
-    LAST = UPDATES_LAST
-    ALL = UPDATES_ALL
-
-
-def _condition_rules():
-    # The letters that do not count for everything (CTS and UTP plans, consolidated columns, as far as they agree).
-    rules = dict.fromkeys("BCHINRTUVW7", BarField.VOLUME)
-    rules |= dict.fromkeys("GLPZ4", BarField.VOLUME | BarField.RANGE)
-    rules |= dict.fromkeys("MQ", BarField.NONE)
-    return rules | {"9": BarField.RANGE}
-
-
-CONDITION_RULES = _condition_rules()
-
-cdef uint8_t[256] _rules
-
-
-cdef int fill_rules(uint8_t* table, rules) except -1:
-    memset(table, UPDATES_ALL, 256)
-    for letter, fields in rules.items():
-        if len(letter) != 1 or ord(letter) not in range(1, 256) or int(fields) not in range(8):
-            raise ValueError(f"a rule is one letter and BarField bits, not {letter!r}: {fields!r}")
-        table[<uint8_t>ord(letter)] = int(fields)
-    return 0
-
-
-fill_rules(_rules, CONDITION_RULES)
-
-
-cdef const uint8_t* default_rules() noexcept nogil:
-    return _rules
 
 
 # ---------------------------------------------------------------------------------------------------- windows
@@ -472,7 +432,7 @@ cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals,
         kept *= 2
     bars.instrument = instrument
     bars.grace = grace
-    bars.rules = _rules
+    bars.rules = default_rules()
     for k in range(n):
         bars.series[k].interval = intervals[k]
         bars.series[k].size = size

@@ -5,22 +5,14 @@ keys base .. base + 1023; all other levels are worse than it and live in `far_t`
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pyrt._core.types cimport i128, market_t
+from pyrt._core.far cimport APPLIED, CHUNK, NEEDS_ROOM, REFUSED, SKIPPED, chunk_t, far_t
+from pyrt._core.types cimport market_t
 
 
 cdef enum:
     SLOTS = 1024
     WORDS = 16
     HOME = 256                         # the slot where re-centring puts the best price: depth lies behind it
-    CHUNK = 64
-    MOST_CHUNKS = 32768                # two million levels a side; a level beyond is refused and the book says GAP
-
-cdef enum:                             # what became of an update
-    APPLIED = 0
-    REFUSED = 1                        # off the tick, out of range, no such side: counted
-    NEEDS_ROOM = 2                     # nothing was changed: call book_grow and repeat
-    SKIPPED = 3                        # not about this book's levels
-
 
 cdef struct level_t:
     int64_t px, qty
@@ -28,18 +20,6 @@ cdef struct level_t:
 cdef struct ladder_t:
     uint64_t map[WORDS]                # which slots hold a level
     int64_t qty[SLOTS]                 # 0 where there is none
-
-cdef struct chunk_t:
-    int64_t key[CHUNK]                 # ascending
-    int64_t qty[CHUNK]
-    uint32_t n
-
-cdef struct far_t:
-    chunk_t* chunks
-    uint32_t* order                    # chunks in use, best first
-    uint32_t* spare                    # chunks not in use
-    uint32_t used, spares, capacity
-    int64_t levels
 
 cdef struct side_t:
     int64_t px, qty                    # the best level; NO_PX, 0 where the side is empty

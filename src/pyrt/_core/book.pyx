@@ -1,12 +1,13 @@
 """Level books that live on a few cache lines around the touch and lose nothing beyond it."""
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, memset
 
 import numpy as np
 
 from pyrt._core.buffers cimport open_records
+from pyrt._core.far cimport far_empty, far_free, far_grow, far_remove, far_set
 from pyrt._core.types cimport (
     ACTION_CLEAR, ACTION_NOTHING, ACTION_SET, FLAG_CROSSED, FLAG_GAP, FLAG_LAST, FLAG_SNAPSHOT, FLAG_TOP_ONLY, NO_PX, SIDE_BUY,
     SIDE_SELL, TYPE_DELTA, TYPE_GAP, TYPE_QUOTE, delta_t, i128, i128_to_object, quote_t,
@@ -20,130 +21,6 @@ cdef extern from * nogil:
 
 
 level_dtype = np.dtype([("px", "<i8"), ("qty", "<i8")])
-
-
-# ---------------------------------------------------------------------------------------------------- beyond the ladder
-cdef inline uint32_t _chunk_of(const far_t* far, int64_t key) noexcept nogil:
-    # The place in `order` of the last chunk that begins at or before the key, else 0.
-    cdef uint32_t low = 0, high = far.used, middle
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if far.chunks[far.order[middle]].key[0] <= key:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-cdef inline uint32_t _place_in(const chunk_t* chunk, int64_t key) noexcept nogil:
-    cdef uint32_t low = 0, high = chunk.n, middle
-    while low < high:
-        middle = (low + high) >> 1
-        if chunk.key[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-cdef chunk_t* _take_chunk(far_t* far, uint32_t place) noexcept nogil:
-    # A spare chunk becomes order[place]; there is one.
-    far.spares -= 1
-    cdef uint32_t index = far.spare[far.spares]
-    memmove(&far.order[place + 1], &far.order[place], (far.used - place) * sizeof(uint32_t))
-    far.order[place] = index
-    far.used += 1
-    far.chunks[index].n = 0
-    return &far.chunks[index]
-
-
-cdef void _remove(far_t* far, uint32_t place, uint32_t i) noexcept nogil:
-    cdef chunk_t* chunk = &far.chunks[far.order[place]]
-    chunk.n -= 1
-    memmove(&chunk.key[i], &chunk.key[i + 1], (chunk.n - i) * sizeof(int64_t))
-    memmove(&chunk.qty[i], &chunk.qty[i + 1], (chunk.n - i) * sizeof(int64_t))
-    far.levels -= 1
-    if chunk.n == 0:
-        far.spare[far.spares] = far.order[place]
-        far.spares += 1
-        far.used -= 1
-        memmove(&far.order[place], &far.order[place + 1], (far.used - place) * sizeof(uint32_t))
-
-
-cdef int _set_far(far_t* far, int64_t key, int64_t qty) noexcept nogil:
-    cdef uint32_t place = 0, i = 0
-    cdef chunk_t* chunk
-    cdef chunk_t* upper
-    if far.used > 0:
-        place = _chunk_of(far, key)
-        chunk = &far.chunks[far.order[place]]
-        i = _place_in(chunk, key)
-        if i < chunk.n and chunk.key[i] == key:
-            if qty > 0:
-                chunk.qty[i] = qty
-            else:
-                _remove(far, place, i)
-            return APPLIED
-    if qty == 0:
-        return APPLIED
-    if far.used == 0 or far.chunks[far.order[place]].n == CHUNK:
-        if far.spares == 0:
-            return NEEDS_ROOM
-        if far.used == 0:
-            chunk = _take_chunk(far, 0)
-        else:
-            upper = _take_chunk(far, place + 1)
-            chunk = &far.chunks[far.order[place]]
-            upper.n = CHUNK // 2
-            chunk.n = CHUNK // 2
-            memmove(&upper.key[0], &chunk.key[CHUNK // 2], (CHUNK // 2) * sizeof(int64_t))
-            memmove(&upper.qty[0], &chunk.qty[CHUNK // 2], (CHUNK // 2) * sizeof(int64_t))
-            if i > CHUNK // 2:
-                chunk = upper
-                i -= CHUNK // 2
-    memmove(&chunk.key[i + 1], &chunk.key[i], (chunk.n - i) * sizeof(int64_t))
-    memmove(&chunk.qty[i + 1], &chunk.qty[i], (chunk.n - i) * sizeof(int64_t))
-    chunk.key[i] = key
-    chunk.qty[i] = qty
-    chunk.n += 1
-    far.levels += 1
-    return APPLIED
-
-
-cdef bint _grow_far(far_t* far) noexcept nogil:
-    cdef uint32_t capacity = far.capacity * 2 if far.capacity > 0 else 4
-    cdef uint32_t i
-    cdef void* chunks
-    cdef void* order
-    cdef void* spare
-    if capacity > MOST_CHUNKS:
-        return False
-    chunks = realloc(far.chunks, capacity * sizeof(chunk_t))
-    if chunks == NULL:
-        return False
-    far.chunks = <chunk_t*>chunks
-    order = realloc(far.order, capacity * sizeof(uint32_t))
-    if order == NULL:
-        return False
-    far.order = <uint32_t*>order
-    spare = realloc(far.spare, capacity * sizeof(uint32_t))
-    if spare == NULL:
-        return False
-    far.spare = <uint32_t*>spare
-    for i in range(far.capacity, capacity):
-        far.spare[far.spares] = i
-        far.spares += 1
-    far.capacity = capacity
-    return True
-
-
-cdef void _empty_far(far_t* far) noexcept nogil:
-    cdef uint32_t i
-    for i in range(far.used):
-        far.spare[far.spares] = far.order[i]
-        far.spares += 1
-    far.used = 0
-    far.levels = 0
 
 
 # ---------------------------------------------------------------------------------------------------- one side
@@ -190,7 +67,7 @@ cdef int _spill(side_t* side, int first) noexcept nogil:
         return NEEDS_ROOM
     for slot in range(SLOTS - 1, first - 1, -1):
         if side.ladder.qty[slot] != 0:
-            _set_far(&side.far, side.base + slot, side.ladder.qty[slot])
+            far_set(&side.far, side.base + slot, side.ladder.qty[slot])
             side.ladder.qty[slot] = 0
     return APPLIED
 
@@ -218,7 +95,7 @@ cdef int _centre(side_t* side, int64_t key) noexcept nogil:
         if chunk.key[0] - base >= SLOTS:
             break
         qty[chunk.key[0] - base] = chunk.qty[0]
-        _remove(&side.far, 0, 0)
+        far_remove(&side.far, 0, 0)
     _map_again(side)
     return APPLIED
 
@@ -243,7 +120,7 @@ cdef int _set_outside(side_t* side, int64_t key, int64_t qty) noexcept nogil:
                 return NEEDS_ROOM
             _touch(side)
         if key - side.base >= SLOTS:
-            return _set_far(&side.far, key, qty)
+            return far_set(&side.far, key, qty)
     _put(side, key - side.base, qty)
     _touch(side)
     return APPLIED
@@ -266,7 +143,7 @@ cdef void _empty(side_t* side) noexcept nogil:
     side.top = 0
     if side.ladder != NULL:
         memset(side.ladder, 0, sizeof(ladder_t))
-        _empty_far(&side.far)
+        far_empty(&side.far)
 
 
 # ---------------------------------------------------------------------------------------------------- the book
@@ -294,9 +171,7 @@ cdef void book_init(book_t* book, int64_t tick, bint top_only) noexcept nogil:
 
 cdef void _free_side(side_t* side) noexcept nogil:
     free(side.ladder)
-    free(side.far.chunks)
-    free(side.far.order)
-    free(side.far.spare)
+    far_free(&side.far)
 
 
 cdef void book_free(book_t* book) noexcept nogil:
@@ -313,8 +188,8 @@ cdef bint book_grow(book_t* book) noexcept nogil:
         book.asks.ladder = <ladder_t*>calloc(1, sizeof(ladder_t))
         return book.bids.ladder != NULL and book.asks.ladder != NULL
     if book.bids.far.spares <= book.asks.far.spares:    # whichever is short; a repeat grows the other
-        return _grow_far(&book.bids.far) or _grow_far(&book.asks.far)
-    return _grow_far(&book.asks.far) or _grow_far(&book.bids.far)
+        return far_grow(&book.bids.far) or far_grow(&book.asks.far)
+    return far_grow(&book.asks.far) or far_grow(&book.bids.far)
 
 
 cdef inline int _set_level(book_t* book, int side, int64_t px, int64_t qty) noexcept nogil:

@@ -5,8 +5,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Buffer
 
-from pyrt._core.bars import BarField
 from pyrt._core.book import OrderBook
+from pyrt._core.conditions import BarField
 
 @final
 class Pipeline:

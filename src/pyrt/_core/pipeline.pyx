@@ -7,11 +7,11 @@ from libc.string cimport memset
 import numpy as np
 
 from pyrt._core.bars cimport (
-    UPDATES_LAST, bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_trade, default_rules, fill_rules, forming_rows,
-    set_sessions, start_bars, take_rows, trade_fields,
+    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_trade, forming_rows, set_sessions, start_bars, take_rows,
 )
 from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_refuse
 from pyrt._core.buffers cimport open_records
+from pyrt._core.conditions cimport UPDATES_LAST, default_rules, fill_rules, trade_fields
 from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_BACKFILLED, FLAG_CROSSED, FLAG_GAP, FLAG_HALTED, FLAG_LAST, NO_PX, STATE_HALTED, STATE_PAUSED, STATE_QUOTING,
     STATE_TRADING, TYPE_BAR, TYPE_DELTA, TYPE_GAP, TYPE_QUOTE, TYPE_STATUS, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, delta_t,
