@@ -185,9 +185,12 @@ class Reconciler:
         for seen in snapshot.orders:
             theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
             _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
-        for left in fills.values():
+        young = snapshot.begun - int(self._settings.settle * self._settings.rate)
+        for venue_id, left in fills.items():
             theirs = [fill for fill in left if self._counts(fill, "", floor)]
-            if theirs:
+            if theirs and max(fill.ts for fill in theirs) >= young and self._orders.find("", venue_id) is None:
+                self._again = True  # an order placed after the orders were read, perhaps ours: the next listing has it
+            elif theirs:
                 _guard(step, theirs[0].order_id, partial(self._fold_unlisted, theirs, step))
         return listed
 
