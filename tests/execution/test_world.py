@@ -1,9 +1,9 @@
-"""Whole histories under chaos: losses, delays, repeats, crashes at any command, then healing; the invariants hold at every command."""
+"""Whole histories under chaos: losses, delays, repeats, crashes at any command, then healing; the invariants hold throughout."""
 
 import pytest
+from tests.reference.world import World, aapl
 
 from pyrt.execution.engine import ExecutionEngine
-from tests.reference.world import World, aapl
 
 SEEDS_IN_BLOCK = 150
 
