@@ -53,6 +53,8 @@ class Reconciler:
     # -------------------------------------------------------------------------------------------- asking
     def ask(self, step: Step) -> None:
         """Take a snapshot as soon as may be: one at a time, and not more often than the gap."""
+        if self.refused:
+            return
         if self._asked:
             self._again = True
         elif step.now.mono < self._last + self._pause():
@@ -90,8 +92,6 @@ class Reconciler:
         return self._settings.snapshot_gap * min(30, 1 << min(trouble, 5)) if trouble else self._settings.snapshot_gap
 
     def _take(self, step: Step) -> None:
-        if self.refused:
-            return
         self._query += 1
         self._asked = self._last = step.now.mono or 1
         self._again = False
