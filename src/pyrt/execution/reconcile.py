@@ -117,6 +117,7 @@ class Reconciler:
         if opening and not self._quiet(snapshot):
             self.ask(step)
             return False
+        self.observer.opening = snapshot.begun
         self._account(snapshot, step)
         floor = _NEVER if opening else self._orders.opened_at
         listed = self._orders_seen(snapshot, floor, step)
