@@ -247,6 +247,17 @@ def test_another_account_halts(bench: Bench) -> None:
     assert "OTHER_ACCOUNT" in bench.codes()
 
 
+def test_cash_moves_as_the_fills_say(bench: Bench) -> None:
+    sent(bench)
+    bench.on(execution("4", "4"))
+    shown = order(filled_qty="4", status="partially_filled")
+    for cash, codes in (("240", []), ("240", []), ("239", []), ("239", ["CASH_BREAK"]), ("239", [])):
+        bench.t += 10 * SECOND
+        bench.fire("execution.reconcile")
+        bench.snapshot(orders=(shown,), positions=(position("4"),), account=msgspec.structs.replace(ACCOUNT, cash=cash))
+        assert bench.codes() == codes
+
+
 def test_fills_that_stay_missing_are_told(bench: Bench) -> None:
     sent(bench)
     bench.t = 10 * SECOND
