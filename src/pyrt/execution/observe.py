@@ -59,6 +59,8 @@ class Observer:
         self.held: dict[int, tuple[OrderStatus, VenueOrder]] = {}  # final states that wait for missing fills
         self.pending: dict[int, dict[int, Filled]] = {}  # number -> cumulative quantity -> a fill whose predecessor is missing
         self.trail: dict[int, set[int]] = {}  # instrument -> positions it had since the last snapshot was asked for
+        self.flows: set[int] = set()  # cash flows since then
+        self.opening = 0  # venue ns of the snapshot that a new journal starts from
         self.strange: dict[str, int] = {}  # unknown words of the venue -> count
         self._seen_at: dict[int, int] = {}  # number -> the venue's updated_at of the newest sighting
         self._told: set[str] = set()  # alarms that were given
@@ -227,6 +229,7 @@ class Observer:
         self.trail.setdefault(fill.instrument, {positions.get(fill.instrument, 0)})
         step.append(fill, Sync.SOON)
         self.trail[fill.instrument].add(positions.get(fill.instrument, 0))
+        self.flows.add(self._orders.cash_flow)
         if order.qty and order.filled > order.qty:
             step.alarm("critical", "OVERFILL", f"order {order.cid or fill.venue_order_id} has {order.filled} of {order.qty}")
 
@@ -292,7 +295,8 @@ class Observer:
 
     def _base(self, seen: VenueOrder, before: int | None) -> int:
         """How much of a foreign order this journal does not count: the opening position holds what was filled until then."""
-        if not self._orders.is_new and seen.created_at >= self._orders.opened_at:
+        floor = self._orders.opened_at or self.opening
+        if floor and seen.created_at >= floor:
             return 0
         return _units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None or self._orders.is_new else before
 

@@ -94,6 +94,7 @@ class Orders:
         self.fills: dict[tuple[str, int], Booked] = {}
         self.executions: dict[str, tuple[str, int]] = {}  # execution id -> fill
         self.positions: dict[int, int] = {}  # signed, of the whole account
+        self.cash_flow = 0  # money in 1e-9 units that the fills moved, fees included
         self.corrections: set[str] = set()  # reasons of adjustments that must not be made twice
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
@@ -156,7 +157,7 @@ class Orders:
             sorted(self.corrections),
             sorted(self.latches.items()),
             self.account,
-            (self.epoch, self.last_number),
+            (self.epoch, self.last_number, self.cash_flow),
         )
         return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).hexdigest()
 
@@ -242,7 +243,10 @@ class Orders:
         self.fills[key] = Booked(fact.number, fact.px, fact.qty, fact.execution_id)
         if fact.execution_id:
             self.executions[fact.execution_id] = key
-        self._move(fact.instrument, fact.qty if fact.side is Side.BUY else -fact.qty)
+        signed = fact.qty if fact.side is Side.BUY else -fact.qty
+        self._move(fact.instrument, signed)
+        instrument = self.instruments[fact.instrument]
+        self.cash_flow -= fact.px * signed * instrument.multiplier // 10**instrument.qty_exp + fact.fee
         order = self.by_number.get(fact.number)
         if order is not None:
             order.filled += fact.qty

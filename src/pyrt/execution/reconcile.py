@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from pyrt._core.types import PX_SCALE, to_units
+from pyrt._core.types import PX_SCALE, format_units, to_units
 from pyrt.clock import SECOND
 from pyrt.execution.cid import parse_cid
 from pyrt.execution.observe import STATUS, Observer
@@ -17,6 +17,7 @@ from pyrt.ports import Lookup, QueryFailed, Sync, TakeSnapshot, VenueFill, Venue
 
 _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
+_CASH_TOLERANCE = 1000  # 1e-6 in 1e-9 units
 _ROUNDS = 5  # snapshots after which recovery ends with what is unexplained
 
 
@@ -48,11 +49,15 @@ class Reconciler:
         self._incomplete = 0  # snapshots in a row that left a fill missing
         self._rounds = 0
         self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
+        self._cash: tuple[int, ...] | None = None  # the venue's cash and our flow when they last agreed
+        self._cash_difference = 0
         self._opening: object = None  # what the first snapshot of a new journal showed
 
     # -------------------------------------------------------------------------------------------- asking
     def ask(self, step: Step) -> None:
         """Take a snapshot as soon as may be: one at a time, and not more often than the gap."""
+        if self.refused:
+            return
         if self._asked:
             self._again = True
         elif step.now.mono < self._last + self._pause():
@@ -90,12 +95,10 @@ class Reconciler:
         return self._settings.snapshot_gap * min(30, 1 << min(trouble, 5)) if trouble else self._settings.snapshot_gap
 
     def _take(self, step: Step) -> None:
-        if self.refused:
-            return
         self._query += 1
         self._asked = self._last = step.now.mono or 1
         self._again = False
-        self.observer.trail = {}
+        self.observer.trail, self.observer.flows = {}, {self._orders.cash_flow}
         step.do(TakeSnapshot(query=self._query, since=self._since(step)))
 
     def _since(self, step: Step) -> int:
@@ -117,12 +120,14 @@ class Reconciler:
         if opening and not self._quiet(snapshot):
             self.ask(step)
             return False
+        self.observer.opening = snapshot.begun
         self._account(snapshot, step)
         floor = _NEVER if opening else self._orders.opened_at
         listed = self._orders_seen(snapshot, floor, step)
         self._unlisted(listed, asked, step)
         self.synced_at = snapshot.begun
         self._positions(snapshot, opening, step)
+        self._compare_cash(step)
         self._incomplete = self._incomplete + 1 if self.observer.missing else 0
         if self._incomplete == 2:
             numbers = ", ".join(str(number) for number in sorted(self.observer.missing))
@@ -185,9 +190,12 @@ class Reconciler:
         for seen in snapshot.orders:
             theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
             _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
-        for left in fills.values():
+        young = snapshot.begun - int(self._settings.settle * self._settings.rate)
+        for venue_id, left in fills.items():
             theirs = [fill for fill in left if self._counts(fill, "", floor)]
-            if theirs:
+            if theirs and max(fill.ts for fill in theirs) >= young and self._orders.find("", venue_id) is None:
+                self._again = True  # an order placed after the orders were read, perhaps ours: the next listing has it
+            elif theirs:
                 _guard(step, theirs[0].order_id, partial(self._fold_unlisted, theirs, step))
         return listed
 
@@ -269,6 +277,24 @@ class Reconciler:
                 step.kill("REDUCING", f"instrument:{instrument}", text)
         elif self.unexplained.pop(instrument, None) is not None:
             step.alarm("info", "EXPLAINED", f"{self._orders.instruments[instrument].symbol}: the position agrees again")
+
+    def _compare_cash(self, step: Step) -> None:
+        """Cash must move as the fills say; fees, interest and transfers do not, so a difference is told once and then taken."""
+        if self._orders.account is None or self.observer.missing or self.breaks:
+            return
+        cash, flows = self._orders.account.cash, self.observer.flows
+        if self._cash is None:
+            self._cash = (cash, *flows) if len(flows) == 1 else None  # start from a reading that nothing crossed
+            return
+        owed = {cash - self._cash[0] - (flow - self._cash[1]): flow for flow in flows}
+        difference = min(owed, key=abs)
+        if abs(difference) <= _CASH_TOLERANCE:
+            self._cash, self._cash_difference = (cash, owed[difference]), 0
+        elif difference != self._cash_difference or len(flows) > 1:
+            self._cash_difference, self._again = difference, True  # read once more
+        else:
+            step.alarm("warning", "CASH_BREAK", f"the account's cash moved by {format_units(difference)} that no fill explains")
+            self._cash, self._cash_difference = None, 0
 
     # -------------------------------------------------------------------------------------------- while running
     def poll(self, step: Step) -> None:

@@ -1,0 +1,204 @@
+"""Cancels, kills and stops: pressed until the venue proves an end."""
+
+import pytest
+from tests.reference.bench import EPOCH, Bench, order, update
+
+from pyrt.clock import SECOND
+from pyrt.model import CancelIntent, Latched, OrderChanged, OrderStatus, Refused
+from pyrt.ports import (
+    Cancel,
+    CancelResult,
+    Found,
+    Kill,
+    Lookup,
+    LookupResult,
+    Outcome,
+    Resume,
+    Stop,
+    Submit,
+    SubmitResult,
+    TakeSnapshot,
+)
+
+WISH = CancelIntent(strategy=1, source=1)
+HALT = Kill(level="HALTED", scope="system", reason="drill", who="test")
+
+
+def accepted(number: int = 1) -> SubmitResult:
+    return SubmitResult(number=number, attempt=1, outcome=Outcome.ACCEPTED, order=order(number))
+
+
+def cancelled(number: int = 1, *, http: int = 204) -> CancelResult:
+    return CancelResult(number=number, venue_order_id=f"v{number}", accepted=http == 204, http=http)
+
+
+@pytest.fixture
+def working(bench: Bench) -> Bench:
+    bench.approve()
+    bench.on(accepted())
+    return bench
+
+
+def test_a_cancel(working: Bench) -> None:
+    working.on(WISH)
+    assert working.told(OrderChanged)[0].status is OrderStatus.PENDING_CANCEL
+    assert working.asked(Cancel)[0].venue_order_id == "v1"
+    assert working.on(WISH) == []
+    working.on(cancelled())
+    working.on(update("canceled", order(status="canceled")))
+    assert working.status == "CANCELED"
+    assert working.fire("execution.cancel.1") == []
+
+
+def test_by_venue_id(working: Bench) -> None:
+    working.on(CancelIntent(strategy=0, venue_order_id="v1"))
+    assert len(working.asked(Cancel)) == 1
+
+
+def test_nothing_to_cancel_is_told(bench: Bench) -> None:
+    bench.on(WISH)
+    assert bench.codes() == ["NO_SUCH_ORDER"]
+
+
+def test_a_cancel_during_the_attempt_follows_the_answer(bench: Bench) -> None:
+    bench.approve()
+    assert bench.on(WISH) == []
+    bench.on(accepted())
+    assert len(bench.asked(Cancel)) == 1
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.RATE_LIMITED])
+def test_a_cancel_before_a_repetition_ends_the_order_here(bench: Bench, outcome: Outcome) -> None:
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=outcome))
+    bench.on(WISH)
+    assert bench.status == "CANCELED_LOCAL"
+    assert bench.fire("execution.retry.1") == []
+
+
+def test_a_cancel_while_the_attempt_turns_out_unsent(bench: Bench) -> None:
+    bench.approve()
+    bench.on(WISH)
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.NOT_SENT))
+    assert bench.status == "CANCELED_LOCAL"
+
+
+@pytest.mark.parametrize("http", [404, 422])
+def test_a_refused_cancel_is_looked_up(working: Bench, http: int) -> None:
+    working.on(WISH)
+    working.on(cancelled(http=http))
+    assert len(working.asked(Lookup)) == 1
+    working.on(LookupResult(number=1, found=Found.FOUND, order=order(status="canceled")))
+    assert working.status == "CANCELED"
+
+
+@pytest.mark.parametrize("http", [0, 204, 422, 429, 500])
+def test_a_cancel_without_effect_is_pressed_again(working: Bench, http: int) -> None:
+    working.on(WISH)
+    waits = []
+    for _ in range(4):
+        working.on(cancelled(http=http))
+        waits.append((working.timers["execution.cancel.1"] - working.t) // SECOND)
+        working.fire("execution.cancel.1")
+        assert len(working.asked(Cancel)) == 1
+    assert waits == [1, 2, 4, 4]
+
+
+def test_after_the_venue_rejects_it_a_single_wish_ends(working: Bench) -> None:
+    working.on(WISH)
+    working.on(update("order_cancel_rejected", order()))
+    working.on(cancelled())
+    working.t = 60 * SECOND
+    working.on(update("new", order()))
+    assert not working.asked(Cancel)
+    assert working.status == "ACCEPTED"
+
+
+def test_a_kill_cancels_bars_and_verifies_twice(working: Bench) -> None:
+    working.approve()
+    working.t = 2 * SECOND
+    working.on(HALT)
+    assert [c.number for c in working.asked(Cancel)] == [1]  # order 2 is still on its way
+    working.snapshot(orders=(order(),))
+    assert working.engine.sweeping
+    working.on(accepted(2))
+    assert [c.number for c in working.asked(Cancel)] == [2]
+    working.approve()
+    assert working.told(Refused)[0].breaches[0].code == "KILLED"
+    working.on(update("canceled", order(status="canceled")))
+    working.on(update("canceled", order(2, status="canceled")))
+    for verified in (1, 2):
+        assert working.engine.sweeping
+        working.t += 3 * SECOND
+        working.fire("execution.sweep")
+        working.snapshot()
+        assert working.codes() == (["SWEPT"] if verified == 2 else [])
+    assert not working.engine.sweeping
+
+
+def test_a_kill_ends_what_waits_to_be_sent(bench: Bench) -> None:
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.NOT_SENT))
+    bench.on(HALT)
+    assert bench.status == "CANCELED_LOCAL"
+    assert not bench.fire("execution.retry.1")
+
+
+def test_a_kill_of_one_strategy_leaves_the_others(working: Bench) -> None:
+    working.on(Kill(level="KILLED", scope="strategy:2", reason="drill", who="test"))
+    assert not working.asked(Cancel)
+    working.approve()
+    assert working.asked(Submit)
+
+
+def test_reducing_cancels_nothing(working: Bench) -> None:
+    assert working.on(Kill(level="REDUCING", scope="system", reason="drill", who="test")) == []
+
+
+def test_a_resumed_scope_trades_again(bench: Bench) -> None:
+    bench.on(HALT)
+    bench.on(Resume(scope="system", who="test", why="drill over"))
+    bench.approve()
+    assert bench.asked(Submit)
+
+
+def test_the_latch_survives_a_restart_and_still_cancels(working: Bench) -> None:
+    latch = Latched(level="HALTED", scope="system", code="KILLED", reason="drill", who="test", ts=EPOCH)
+    again = Bench([*working.facts, latch])
+    again.start(orders=(order(),))
+    assert len(again.asked(Cancel)) == 1
+    again.approve(source=9)
+    assert again.told(Refused)[0].breaches[0].code == "KILLED"
+
+
+def test_a_pending_cancel_is_pressed_after_a_restart(working: Bench) -> None:
+    working.on(WISH)
+    again = Bench(working.facts)
+    again.start(orders=(order(),))
+    assert len(again.asked(Cancel)) == 1
+
+
+def test_stop_keeps_what_only_reduces(bench: Bench) -> None:
+    bench.approve()
+    bench.on(accepted())
+    bench.approve(reduce_only=True)
+    bench.on(accepted(2))
+    bench.on(Stop(reason="end of the day"))
+    assert [c.number for c in bench.asked(Cancel)] == [1]
+    bench.approve()
+    assert bench.told(Refused)
+    bench.approve(reduce_only=True)
+    assert bench.asked(Submit)
+
+
+def test_orders_of_others_are_left_alone_and_told(bench: Bench) -> None:
+    bench.on(update("new", order(id="h", cid="human", created_at=EPOCH + 5)))
+    bench.t = 2 * SECOND
+    bench.on(HALT)
+    assert len(bench.asked(TakeSnapshot)) == 1
+    human = order(id="h", cid="human", created_at=EPOCH + 5)
+    bench.snapshot(orders=(human,))
+    bench.t += 2 * SECOND
+    bench.fire("execution.sweep")
+    bench.snapshot(orders=(human,))
+    assert bench.codes() == ["SWEPT", "EXTERNAL_LEFT"]
