@@ -182,15 +182,17 @@ def test_replace_makes_a_new_order_with_a_new_id(exchange):
     assert refusal(exchange.replace, new["id"], {"client_order_id": "a"}, T + SECOND).code == 40010001
 
 
-def test_replace_of_a_partly_filled_order_keeps_what_is_filled(exchange):
+def test_replace_of_a_partly_filled_order_asks_for_the_rest(exchange):
     old = exchange.submit(body(kind="limit", qty="100", limit_price="189.53"), T)
     new = exchange.replace(old["id"], {"limit_price": "189.52"}, T)
-    assert (new["qty"], new["filled_qty"], new["filled_avg_price"]) == ("100", "60", "189.53")
+    assert (new["qty"], new["filled_qty"], new["filled_avg_price"]) == ("100", "0", None)
     assert "greater than the filled" in refusal(exchange.replace, new["id"], {"qty": "60"}, T).message
     exchange.take_updates()
     exchange.on_market(trade("189.51", 500))
     assert events(exchange) == [("fill", "filled", "189.52", "40", "100")]
-    assert exchange.activities()[0]["cum_qty"] == "100"
+    last = exchange.activities()[0]
+    assert (last["order_id"], last["cum_qty"], last["leaves_qty"]) == (new["id"], "40", "0")
+    assert exchange.order(old["id"])["filled_qty"] == "60"
 
 
 def test_a_dearer_replacement_must_fit_the_buying_power(exchange):
@@ -497,6 +499,7 @@ class Oracle:
         self.reserve = {}  # order id -> price held for each open share
         self.open = {}
         self.seen = set()
+        self.traded = {}  # order id -> shares that it and the orders before it traded
 
     def take(self):
         """Book the updates; the (side, qty) of the fills among them."""
@@ -515,6 +518,7 @@ class Oracle:
                 if order["limit_price"]:
                     assert (px - Decimal(order["limit_price"])) * sign <= 0
             self.open[order["id"]] = order
+            self.traded[order["id"]] = self.traded.get(order["replaces"], 0) + Decimal(order["filled_qty"])
             if order["status"] in ("filled", "canceled", "replaced", "expired"):
                 del self.open[order["id"]]
         return fills
@@ -528,7 +532,7 @@ class Oracle:
         held = Decimal(0)
         for order in self.open.values():
             if order["position_intent"].endswith("open"):
-                held += (Decimal(order["qty"]) - Decimal(order["filled_qty"])) * self.reserve[order["id"]]
+                held += (Decimal(order["qty"]) - self.traded[order["id"]]) * self.reserve[order["id"]]
         power = 2 * equity - sum(abs(v) for v in values.values()) - held
         assert Decimal(account["buying_power"]) == max(0, power)
         assert {p["symbol"]: Decimal(p["qty"]) for p in self.ex.positions()} == {s: q for s, q in self.qty.items() if q}

@@ -144,16 +144,16 @@ class Exchange:
         rules.refuse_wash(rows, terms)
         position = owner.positions.get(instrument.id, Position())
         intent = rules.position_intent(position.qty, terms)
-        filled = old.filled if old else 0
+        wanted = terms.qty - (old.base + old.filled if old else 0)
         if intent.endswith("close"):
-            rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, terms.qty - filled)
+            rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, wanted)
             return intent, 0
         bid, _, ask, _, _ = self.matcher.top(instrument.id)
         unit_px = rules.reserve_px(terms, ask or self.mark(instrument.id) or bid)
         worth = self.figures(owner)
         back = self._reserve(old) if old else 0
         rules.refuse_short(instrument, terms, worth)
-        rules.refuse_cost(instrument, terms, unit_px, terms.qty - filled, worth, back)
+        rules.refuse_cost(instrument, terms, unit_px, wanted, worth, back)
         return intent, unit_px
 
     def _enter(self, owner: Account, instrument: Instrument, terms: Terms, intent: str, unit_px: int, old: Row | None) -> Body:
@@ -182,8 +182,7 @@ class Exchange:
             updated_at=now,
             expires_at=self.hours.expiry(now, terms.tif, terms.extended),
             replaces=old.id if old else None,
-            filled=old.filled if old else 0,
-            traded=old.traded if old else 0,
+            base=old.base + old.filled if old else 0,
         )
         self.state.rows.append(row)
         self._index(row)
@@ -204,7 +203,7 @@ class Exchange:
     def _route(self, row: Row, now: int) -> None:
         """Hand an order to the matcher, and tell that it works."""
         if row.status not in REPLACEABLE:
-            row.status = "partially_filled" if row.filled else "new"
+            row.status = "new"
             row.updated_at = now
             self._tell(row, "new", now)
         row.working = True
@@ -217,7 +216,11 @@ class Exchange:
             self._settle()
 
     def replace(self, order_id: str, body: Body, now: int, account: str | None = None) -> Body:
-        """PATCH /v2/orders/{id}: the new order, which has a new id. It queues anew. Raises VenueRefusal."""
+        """PATCH /v2/orders/{id}: the new order, which has a new id and queues anew. Raises VenueRefusal.
+
+        Its qty is the new total and its filled_qty counts its own fills only, so (order id, filled_qty) names a fill once:
+        it is filled when it and the orders before it have traded qty together.
+        """
         self.advance(now)
         owner = self._account(account)
         try:
@@ -302,7 +305,7 @@ class Exchange:
         row.filled += qty
         row.traded += px * qty
         row.updated_at = at
-        done = row.filled == row.qty
+        done = not row.leaves
         row.status = "filled" if done else "partially_filled"
         owner.reserved += self._reserve(row)
         if done:

@@ -187,7 +187,7 @@ def replaced_terms(body: Body, old: "Row", instrument: Instrument) -> Terms:
     limit_px, stop_px = _prices(merged, old.type)
     tif = _choice(body, "time_in_force", TIFS) if body.get("time_in_force") else old.tif
     qty = old.qty if qty is None else qty
-    if qty <= old.filled:
+    if qty <= old.base + old.filled:
         raise invalid("qty must be greater than the filled quantity", 40010001)
     cid = read_cid(body)
     return Terms(side=old.side, type=old.type, tif=tif, qty=qty, limit_px=limit_px, stop_px=stop_px, extended=old.extended, cid=cid)
@@ -223,7 +223,8 @@ class Row(msgspec.Struct, kw_only=True):
     replaced_at: int = 0
     replaced_by: str | None = None
     replaces: str | None = None
-    filled: int = 0
+    base: int = 0  # what the orders that it replaced traded: part of qty
+    filled: int = 0  # its own fills
     traded: int = 0  # sum of px * qty of its fills
     working: bool = False  # in the matcher
     triggered: bool = False  # its stop was reached
@@ -231,7 +232,7 @@ class Row(msgspec.Struct, kw_only=True):
     @property
     def leaves(self) -> int:
         """What may still fill."""
-        return 0 if self.status in FINAL else self.qty - self.filled
+        return 0 if self.status in FINAL else self.qty - self.base - self.filled
 
 
 def average(traded: int, qty: int) -> int:

@@ -81,8 +81,8 @@ class State(msgspec.Struct, kw_only=True):
             px=px,
             qty=qty,
             cum=row.filled,
-            leaves=row.qty - row.filled,
-            type="fill" if row.filled == row.qty else "partial_fill",
+            leaves=row.leaves,
+            type="fill" if row.status == "filled" else "partial_fill",
         )
         self.fills.append(fill)
         return fill
