@@ -2,7 +2,7 @@
 
 import random
 import re
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from uuid import UUID
 
 import alpaca.trading.models as alpaca
@@ -496,6 +496,7 @@ class Oracle:
         self.ex = ex
         self.cash = Decimal(ex.account()["cash"])
         self.qty = {"AAPL": Decimal(0), "MSFT": Decimal(0)}
+        self.cost = dict(self.qty)
         self.reserve = {}  # order id -> price held for each open share
         self.open = {}
         self.seen = set()
@@ -510,7 +511,7 @@ class Oracle:
                 sign = 1 if order["side"] == "buy" else -1
                 qty, px = Decimal(u["qty"]), Decimal(u["price"])
                 self.cash -= sign * qty * px
-                self.qty[order["symbol"]] += sign * qty
+                self.book(order["symbol"], sign * qty, px)
                 assert Decimal(u["position_qty"]) == self.qty[order["symbol"]]
                 assert u["execution_id"] not in self.seen
                 self.seen.add(u["execution_id"])
@@ -522,6 +523,18 @@ class Oracle:
             if order["status"] in ("filled", "canceled", "replaced", "expired"):
                 del self.open[order["id"]]
         return fills
+
+    def book(self, symbol, qty, px):
+        """Cost basis as the books of a broker: a reduction takes its part out, rounded down to 1e-18."""
+        unit = Decimal(10) ** -18
+        old = self.qty[symbol]
+        closed = min(abs(qty), abs(old)) if old * qty < 0 else Decimal(0)
+        with localcontext(prec=60):
+            if closed:
+                self.cost[symbol] -= (self.cost[symbol] * closed / abs(old)).quantize(unit, "ROUND_FLOOR")
+        opened = abs(qty) - closed
+        self.cost[symbol] += (opened if qty > 0 else -opened) * px
+        self.qty[symbol] = old + qty
 
     def check(self, marks):
         account = self.ex.account()
@@ -536,6 +549,7 @@ class Oracle:
         power = 2 * equity - sum(abs(v) for v in values.values()) - held
         assert Decimal(account["buying_power"]) == max(0, power)
         assert {p["symbol"]: Decimal(p["qty"]) for p in self.ex.positions()} == {s: q for s, q in self.qty.items() if q}
+        assert all(Decimal(p["cost_basis"]) == self.cost[p["symbol"]] for p in self.ex.positions())
         assert {o["id"] for o in self.ex.orders(limit=10**6)} == set(self.open)
 
 
