@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
+from pyrt.errors import DataError
 from pyrt.model import Instrument, OrderType
 from pyrt.venues.sim import orders, rules, state
 from pyrt.venues.sim.account import Account, Position, money
@@ -351,6 +352,10 @@ class Exchange(Books):
         """An exchange as saved; settings as for the constructor. Working orders queue anew. Raises DataError."""
         saved = state.decode(data)
         exchange = cls(instruments, **settings)
+        lost = {row.symbol for row in saved.rows if row.instrument not in exchange.assets_.instruments}
+        if lost:
+            what = f"the saved venue trades {', '.join(sorted(lost))}, this market does not"
+            raise DataError(what, mend="use the market it was saved with")
         exchange.state = saved
         exchange.default = next(iter(saved.accounts))
         exchange._edge = exchange.hours.next_edge(saved.now) if saved.now else 0
