@@ -8,6 +8,8 @@ from uuid import UUID
 import alpaca.trading.models as alpaca
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyrt._core.types import NO_PRICE, Flag, RecordType, market_dtype, quote_dtype, to_units, trade_dtype
 from pyrt.calendar import Calendar
@@ -343,6 +345,48 @@ def test_buying_power_by_multiplier(multiplier, power):
     ex.submit(body(kind="limit", qty=str(1000 * multiplier), limit_price="100"), T)
     assert Decimal(ex.account()["buying_power"]) == 0
     assert refusal(ex.submit, body(qty="1"), T).message == "insufficient buying power"
+
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(alphabet=st.characters(), max_size=5),
+    st.sampled_from(["\ud800", "1e400", "-0", "NaN", "9" * 40, "0.000000001", "AAPL", "buy", "limit", "gtc"]),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)
+FIELDS = [
+    *body(),
+    "limit_price",
+    "stop_price",
+    "notional",
+    "extended_hours",
+    "client_order_id",
+    "order_class",
+    "position_intent",
+    "x",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries({"type": st.sampled_from(["market", "limit", "stop", "stop_limit"])}),
+    st.dictionaries(st.sampled_from(FIELDS), junk, min_size=1, max_size=4),
+)
+def test_no_request_breaks_the_exchange(form, wrong):
+    ex = Exchange(INSTRUMENTS)
+    ex.on_market(quote("189.50", 300, "189.53", 60))
+    resting = ex.submit(body(kind="limit", limit_price="100"), T)
+    for call, arguments in [(ex.submit, ({**body(), **form, **wrong}, T)), (ex.replace, (resting["id"], wrong, T))]:
+        before = ex.account()
+        try:
+            call(*arguments)
+        except VenueRefusal as no:
+            assert no.http in (400, 403, 404, 422)  # noqa: PT017
+            assert ex.account() == before
+    assert Exchange.load(ex.save(), INSTRUMENTS).account() == ex.account()
 
 
 # ---------------------------------------------------------------------------------------------------- lists, pages, accounts

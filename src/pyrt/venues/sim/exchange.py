@@ -116,6 +116,7 @@ class Exchange(Books):
         return self._enter(owner, instrument, terms, intent, unit_px, None)
 
     def _check(self, body: Body, owner: Account) -> tuple[Instrument, Terms, str, int]:
+        orders.refuse_unreadable(body)
         symbol = body.get("symbol")
         if symbol in (None, ""):
             raise invalid("symbol is required", 40010001)
@@ -210,6 +211,7 @@ class Exchange(Books):
         self.advance(now)
         owner = self._account(account)
         try:
+            orders.refuse_unreadable(body)
             old = self._row(order_id, owner)
             if old.status not in REPLACEABLE:
                 raise invalid(f'order is not replaceable: it is in "{old.status}" state')
@@ -327,9 +329,9 @@ class Exchange(Books):
         self._updates.append((row.account, {"event": event, "timestamp": rfc3339(at), **(extra or {}), "order": self._show(row)}))
 
     def _refused(self, verb: str, owner: Account, body: Body, refusal: VenueRefusal) -> None:
-        self.state.refused.append(
-            {"account": owner.id, "verb": verb, "ts": self.state.now, "request": body, "http": refusal.http, "answer": refusal.body}
-        )
+        request = {"text": ascii(body)} if refusal.http == 400 else body
+        answer = {"http": refusal.http, "answer": refusal.body}
+        self.state.refused.append({"account": owner.id, "verb": verb, "ts": self.state.now, "request": request, **answer})
 
     def take_updates(self) -> list[Update]:
         """The trade_updates events since the last call, (account id, data), in the order in which they happened."""

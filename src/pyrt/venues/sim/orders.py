@@ -131,6 +131,14 @@ def _unbuilt(body: Body) -> None:
             raise invalid(f"{key} is not supported by this venue yet", 40010001)
 
 
+def refuse_unreadable(body: Body) -> None:
+    """What no JSON can hold (lone surrogates from an escape) must not come to rest in the state. Raises VenueRefusal 400."""
+    try:
+        msgspec.json.encode(body)
+    except (UnicodeEncodeError, TypeError, ValueError):
+        raise VenueRefusal(400, 40010000, "request body format is invalid") from None
+
+
 def read_terms(body: Body, instrument: Instrument, fractionable: bool) -> Terms:
     """A POST body as Terms. Raises VenueRefusal with the first rule that it breaks."""
     _unbuilt(body)
