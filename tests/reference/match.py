@@ -29,6 +29,7 @@ class ReferenceMatcher:
     out: list = field(default_factory=list)
     halted: bool = False
     depth: bool = False
+    told: bool = False
     clock: int = 0
 
     # ---------------------------------------------------------------- verbs
@@ -51,6 +52,7 @@ class ReferenceMatcher:
     def quote(self, bid, bid_qty, ask, ask_qty):
         if self.depth:
             return
+        self.told = True
         for side, px, qty in ((BUY, bid, bid_qty), (SELL, ask, ask_qty)):
             if not px or not qty:
                 self.shown[side] = {}
@@ -132,7 +134,7 @@ class ReferenceMatcher:
 
     def go_deep(self):
         if not self.depth:
-            self.depth = True
+            self.depth = self.told = True
             self.shown = {BUY: {}, SELL: {}}
 
     def level_is(self, side, px, qty):
@@ -185,6 +187,8 @@ class ReferenceMatcher:
 
     def joined(self, order):
         rows = self.shown[order.side]
+        if order.limit and not self.told:
+            return -1
         if not order.limit or all(self.better(order.side, order.limit, px) for px in rows):
             return 0
         if order.limit in rows:

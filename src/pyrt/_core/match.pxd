@@ -58,6 +58,7 @@ ctypedef struct pit_t:                  # one instrument; index 0 buy or bid, 1 
     queue_t stops[2]
     int64_t last_px, last_ts            # last trade that may set a price; 0 = never
     uint32_t instrument
+    bint told                           # a QUOTE or a DELTA was seen
     bint depth                          # a DELTA was seen: quotes no longer set the book
     bint halted
 

@@ -116,6 +116,8 @@ cdef inline Py_ssize_t best_left(const levels_t* v) noexcept nogil:
 cdef int64_t queue_ahead(const pit_t* p, const resting_t* o) noexcept nogil:
     cdef const levels_t* v = &p.levels[o.side]
     cdef Py_ssize_t i = find_level(v, o.key)
+    if not p.told:
+        return -1
     if i == v.n:                        # better than everybody, or nobody is there
         return 0
     if v.rows[i].key == o.key:
@@ -269,6 +271,7 @@ cdef class Matcher:
                 self.meet(p, 1, r.header.ts_event)
 
     cdef void quote(self, pit_t* p, const quote_t* q) noexcept nogil:
+        p.told = True
         if not (set_top(p, 0, q.bid_px, q.bid_qty) and set_top(p, 1, q.ask_px, q.ask_qty)):
             self._failed = True
         self.meet(p, 0, q.ts_event)
@@ -277,7 +280,7 @@ cdef class Matcher:
     cdef void delta(self, pit_t* p, const delta_t* d) noexcept nogil:
         cdef int s = d.side - 1
         if not p.depth:
-            p.depth = True
+            p.told = p.depth = True
             p.levels[0].n = p.levels[1].n = 0
         if d.action == ACTION_CLEAR:
             p.levels[0].n = p.levels[1].n = 0

@@ -49,6 +49,14 @@ def test_slices_seeds_and_restarts():
     assert alone.tobytes() == whole[whole["instrument"] == 6].tobytes()
 
 
+def test_what_is_due_at_an_instant_comes_at_it():
+    market = open_market("generated:rate=5", 7)
+    for _ in range(50):
+        due = market.next_event
+        assert market.advance(due)["ts_event"].tolist()[-1] == due < market.next_event
+        assert len(market.advance(due)) == 0
+
+
 def test_records_are_in_order_and_whole(minutes):
     assert minutes.dtype == market_dtype
     assert (np.diff(minutes["ts_event"]) >= 0).all()

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.match import CANCELED, FILL, Matcher
+from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
+from pyrt.errors import DataError
 from pyrt.model import Instrument, OrderType
 from pyrt.venues.sim import orders, rules, state
-from pyrt.venues.sim.account import Account, Figures, Position, figures, money, show_account, show_position
-from pyrt.venues.sim.assets import Assets
+from pyrt.venues.sim.account import Account, Position, money
+from pyrt.venues.sim.books import Books
 from pyrt.venues.sim.hours import Hours, Sessions, new_york
 from pyrt.venues.sim.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid, rfc3339
 
 Update = tuple[str, Body]
 
 
-class Exchange:
+class Exchange(Books):
     """Accounts trade instruments against the market that `on_market` tells. Prices and quantities out are decimal text.
 
     Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
@@ -40,14 +41,10 @@ class Exchange:
         calendar: Sessions | None = None,
         start: int = 0,
     ) -> None:
-        self.assets_ = Assets(instruments)
+        super().__init__(instruments, state.State(seed=seed, now=start))
         self.hours = Hours(calendar, always_open=always_open)
-        self.matcher = Matcher(self.assets_.instruments)
-        self.state = state.State(seed=seed, now=start)
         self._edge = self.hours.next_edge(start) if start else 0
-        self._open: dict[tuple[str, int], dict[int, Row]] = {}
         self._updates: list[Update] = []
-        self._ids: dict[str, int] = {}
         self.default = self.open_account(cash=cash, multiplier=multiplier)
 
     # ------------------------------------------------------------------------------------------------ time and market
@@ -106,11 +103,6 @@ class Exchange:
     def _day(self, ns: int) -> str:
         return new_york(ns).date().isoformat()
 
-    def mark(self, instrument: int) -> int:
-        """The price that positions are valued at: the last trade, else the bid, else the ask; px units, 0 = none yet."""
-        bid, _, ask, _, last = self.matcher.top(instrument)
-        return last or bid or ask or self.state.marks.get(instrument, 0)
-
     # ------------------------------------------------------------------------------------------------ orders in
     def submit(self, body: Body, now: int, account: str | None = None) -> Body:
         """POST /v2/orders: the order as received. Raises VenueRefusal."""
@@ -124,6 +116,7 @@ class Exchange:
         return self._enter(owner, instrument, terms, intent, unit_px, None)
 
     def _check(self, body: Body, owner: Account) -> tuple[Instrument, Terms, str, int]:
+        orders.refuse_unreadable(body)
         symbol = body.get("symbol")
         if symbol in (None, ""):
             raise invalid("symbol is required", 40010001)
@@ -144,16 +137,16 @@ class Exchange:
         rules.refuse_wash(rows, terms)
         position = owner.positions.get(instrument.id, Position())
         intent = rules.position_intent(position.qty, terms)
-        filled = old.filled if old else 0
+        wanted = terms.qty - (old.base + old.filled if old else 0)
         if intent.endswith("close"):
-            rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, terms.qty - filled)
+            rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, wanted)
             return intent, 0
         bid, _, ask, _, _ = self.matcher.top(instrument.id)
         unit_px = rules.reserve_px(terms, ask or self.mark(instrument.id) or bid)
         worth = self.figures(owner)
         back = self._reserve(old) if old else 0
         rules.refuse_short(instrument, terms, worth)
-        rules.refuse_cost(instrument, terms, unit_px, terms.qty - filled, worth, back)
+        rules.refuse_cost(instrument, terms, unit_px, wanted, worth, back)
         return intent, unit_px
 
     def _enter(self, owner: Account, instrument: Instrument, terms: Terms, intent: str, unit_px: int, old: Row | None) -> Body:
@@ -182,8 +175,7 @@ class Exchange:
             updated_at=now,
             expires_at=self.hours.expiry(now, terms.tif, terms.extended),
             replaces=old.id if old else None,
-            filled=old.filled if old else 0,
-            traded=old.traded if old else 0,
+            base=old.base + old.filled if old else 0,
         )
         self.state.rows.append(row)
         self._index(row)
@@ -195,16 +187,10 @@ class Exchange:
             self._route(row, now)
         return answer
 
-    def _index(self, row: Row) -> None:
-        self._ids[row.id] = row.number
-        self._account(row.account).cids[row.cid] = row.number
-        if row.status not in FINAL:
-            self._open.setdefault((row.account, row.instrument), {})[row.number] = row
-
     def _route(self, row: Row, now: int) -> None:
         """Hand an order to the matcher, and tell that it works."""
         if row.status not in REPLACEABLE:
-            row.status = "partially_filled" if row.filled else "new"
+            row.status = "new"
             row.updated_at = now
             self._tell(row, "new", now)
         row.working = True
@@ -217,10 +203,15 @@ class Exchange:
             self._settle()
 
     def replace(self, order_id: str, body: Body, now: int, account: str | None = None) -> Body:
-        """PATCH /v2/orders/{id}: the new order, which has a new id. It queues anew. Raises VenueRefusal."""
+        """PATCH /v2/orders/{id}: the new order, which has a new id and queues anew. Raises VenueRefusal.
+
+        Its qty is the new total and its filled_qty counts its own fills only, so (order id, filled_qty) names a fill once:
+        it is filled when it and the orders before it have traded qty together.
+        """
         self.advance(now)
         owner = self._account(account)
         try:
+            orders.refuse_unreadable(body)
             old = self._row(order_id, owner)
             if old.status not in REPLACEABLE:
                 raise invalid(f'order is not replaceable: it is in "{old.status}" state')
@@ -253,8 +244,7 @@ class Exchange:
     def cancel_all(self, now: int, account: str | None = None) -> list[tuple[str, int, Body]]:
         """DELETE /v2/orders: (order id, HTTP status, order) of each that was open."""
         self.advance(now)
-        owner = self._account(account).id
-        rows = [row for row in self.state.rows if row.account == owner and row.status not in FINAL]
+        rows = self._working(self._account(account).id)
         for row in rows:
             self._end(row, "canceled", self.state.now)
         return [(row.id, 200, self._show(row)) for row in rows]
@@ -302,7 +292,7 @@ class Exchange:
         row.filled += qty
         row.traded += px * qty
         row.updated_at = at
-        done = row.filled == row.qty
+        done = not row.leaves
         row.status = "filled" if done else "partially_filled"
         owner.reserved += self._reserve(row)
         if done:
@@ -335,141 +325,22 @@ class Exchange:
         del self._open[row.account, row.instrument][row.number]
         self._tell(row, status, at)
 
-    def _reserve(self, row: Row) -> int:
-        """Money units that an order holds back now."""
-        return money(row.unit_px, row.leaves, self.assets_.instruments[row.instrument].qty_exp)
-
     def _tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> None:
         self._updates.append((row.account, {"event": event, "timestamp": rfc3339(at), **(extra or {}), "order": self._show(row)}))
 
     def _refused(self, verb: str, owner: Account, body: Body, refusal: VenueRefusal) -> None:
-        self.state.refused.append(
-            {"account": owner.id, "verb": verb, "ts": self.state.now, "request": body, "http": refusal.http, "answer": refusal.body}
-        )
+        request = {"text": ascii(body)} if refusal.http == 400 else body
+        answer = {"http": refusal.http, "answer": refusal.body}
+        self.state.refused.append({"account": owner.id, "verb": verb, "ts": self.state.now, "request": request, **answer})
 
     def take_updates(self) -> list[Update]:
         """The trade_updates events since the last call, (account id, data), in the order in which they happened."""
         updates, self._updates = self._updates, []
         return updates
 
-    # ------------------------------------------------------------------------------------------------ what is there
-    def _show(self, row: Row) -> Body:
-        return orders.show(row, self.assets_.instruments[row.instrument].qty_exp)
-
-    def _account(self, account: str | None) -> Account:
-        return self.state.accounts[self.default if account is None else account]
-
-    def _row(self, order_id: str, owner: Account) -> Row:
-        number = self._ids.get(order_id, 0)
-        if not number or self.state.rows[number - 1].account != owner.id:
-            raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
-        return self.state.rows[number - 1]
-
-    def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
-        """GET /v2/orders/{id}. Raises VenueRefusal 404."""
-        return self._show(self._row(order_id, self._account(account)))
-
-    def order_by_cid(self, cid: str, account: str | None = None) -> Body:
-        """GET /v2/orders:by_client_order_id. Raises VenueRefusal 404."""
-        number = self._account(account).cids.get(cid)
-        if number is None:
-            raise VenueRefusal(404, 40410000, f"order not found for {cid}")
-        return self._show(self.state.rows[number - 1])
-
-    def orders(
-        self,
-        status: str = "open",
-        limit: int = 50,
-        after: int = 0,
-        until: int = 0,
-        direction: str = "desc",
-        side: str | None = None,
-        symbols: Iterable[str] | None = None,
-        nested: bool = False,
-        account: str | None = None,
-    ) -> list[Body]:
-        """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked."""
-        owner, wanted = self._account(account).id, frozenset(symbols or ())
-        found: list[Body] = []
-        for row in self.state.rows if direction == "asc" else reversed(self.state.rows):
-            if len(found) >= limit:
-                break
-            if row.account != owner or (after and row.created_at <= after) or (until and row.created_at >= until):
-                continue
-            if status != "all" and (row.status in FINAL) != (status == "closed"):
-                continue
-            if (wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side):
-                continue
-            found.append(self._show(row))
-        return found
-
-    def figures(self, owner: Account) -> Figures:
-        """What an account is worth now."""
-        return figures(owner, self.assets_.instruments, self.mark)
-
-    def account(self, account: str | None = None) -> Body:
-        """GET /v2/account."""
-        owner = self._account(account)
-        return show_account(owner, self.figures(owner))
-
     def open_account(self, *, cash: str = "100000", multiplier: int = 2) -> str:
         """Another account, by its id."""
         return self.state.open_account(cash, multiplier)
-
-    def _position(self, name: str, account: str | None) -> tuple[Instrument, Position]:
-        instrument = self.assets_.find(name)
-        if instrument is None:
-            raise VenueRefusal(404, 40410000, f"symbol not found: {name}")
-        position = self._account(account).positions.get(instrument.id)
-        if position is None or not position.qty:
-            raise VenueRefusal(404, 40410000, "position does not exist")
-        return instrument, position
-
-    def position(self, symbol_or_asset_id: str, account: str | None = None) -> Body:
-        """GET /v2/positions/{symbol or asset id}. Raises VenueRefusal 404."""
-        instrument, position = self._position(symbol_or_asset_id, account)
-        rows = self._open.get((self._account(account).id, instrument.id), {}).values()
-        held = rules.held(rows, Side.SELL if position.qty > 0 else Side.BUY)
-        px = self.mark(instrument.id)
-        last_px = self.state.closes.get(instrument.id) or px
-        return show_position(position, self.assets_.shown[instrument.id], instrument.qty_exp, px, last_px, held)
-
-    def positions(self, account: str | None = None) -> list[Body]:
-        """GET /v2/positions, by symbol."""
-        open_ = (self.assets_.instruments[i].symbol for i, p in self._account(account).positions.items() if p.qty)
-        return [self.position(symbol, account) for symbol in sorted(open_)]
-
-    def activities(
-        self,
-        types: Iterable[str] | None = None,
-        after: int = 0,
-        until: int = 0,
-        direction: str = "desc",
-        page_size: int = 100,
-        page_token: str | None = None,
-        account: str | None = None,
-    ) -> list[Body]:
-        """GET /v2/account/activities: FILL rows; `after`, `until` exclusive, ns UTC. Raises VenueRefusal for an unknown token."""
-        return state.activities(
-            self.state, self.assets_.instruments, self._account(account).id, types, after, until, direction, page_size, page_token
-        )
-
-    def assets(self) -> list[Body]:
-        """GET /v2/assets."""
-        return [dict(asset) for asset in self.assets_.shown.values()]
-
-    def asset(self, symbol_or_id: str) -> Body:
-        """GET /v2/assets/{symbol or id}. Raises VenueRefusal 404."""
-        return self.assets_.asset(symbol_or_id)
-
-    def truth(self) -> Body:
-        """Every order, fill and refused request as the exchange knows them, in the order in which they came."""
-        return {
-            "now": self.state.now,
-            "orders": [{"account": row.account, **self._show(row)} for row in self.state.rows],
-            "fills": [state.show_fill(self.state, fill, self.assets_.instruments) for fill in self.state.fills],
-            "refused": list(self.state.refused),
-        }
 
     # ------------------------------------------------------------------------------------------------ across restarts
     def save(self) -> bytes:
@@ -483,6 +354,10 @@ class Exchange:
         """An exchange as saved; settings as for the constructor. Working orders queue anew. Raises DataError."""
         saved = state.decode(data)
         exchange = cls(instruments, **settings)
+        lost = {row.symbol for row in saved.rows if row.instrument not in exchange.assets_.instruments}
+        if lost:
+            what = f"the saved venue trades {', '.join(sorted(lost))}, this market does not"
+            raise DataError(what, mend="use the market it was saved with")
         exchange.state = saved
         exchange.default = next(iter(saved.accounts))
         exchange._edge = exchange.hours.next_edge(saved.now) if saved.now else 0

@@ -131,6 +131,14 @@ def _unbuilt(body: Body) -> None:
             raise invalid(f"{key} is not supported by this venue yet", 40010001)
 
 
+def refuse_unreadable(body: Body) -> None:
+    """What no JSON can hold (lone surrogates from an escape) must not come to rest in the state. Raises VenueRefusal 400."""
+    try:
+        msgspec.json.encode(body)
+    except (UnicodeEncodeError, TypeError, ValueError):
+        raise VenueRefusal(400, 40010000, "request body format is invalid") from None
+
+
 def read_terms(body: Body, instrument: Instrument, fractionable: bool) -> Terms:
     """A POST body as Terms. Raises VenueRefusal with the first rule that it breaks."""
     _unbuilt(body)
@@ -187,7 +195,7 @@ def replaced_terms(body: Body, old: "Row", instrument: Instrument) -> Terms:
     limit_px, stop_px = _prices(merged, old.type)
     tif = _choice(body, "time_in_force", TIFS) if body.get("time_in_force") else old.tif
     qty = old.qty if qty is None else qty
-    if qty <= old.filled:
+    if qty <= old.base + old.filled:
         raise invalid("qty must be greater than the filled quantity", 40010001)
     cid = read_cid(body)
     return Terms(side=old.side, type=old.type, tif=tif, qty=qty, limit_px=limit_px, stop_px=stop_px, extended=old.extended, cid=cid)
@@ -223,7 +231,8 @@ class Row(msgspec.Struct, kw_only=True):
     replaced_at: int = 0
     replaced_by: str | None = None
     replaces: str | None = None
-    filled: int = 0
+    base: int = 0  # what the orders that it replaced traded: part of qty
+    filled: int = 0  # its own fills
     traded: int = 0  # sum of px * qty of its fills
     working: bool = False  # in the matcher
     triggered: bool = False  # its stop was reached
@@ -231,7 +240,7 @@ class Row(msgspec.Struct, kw_only=True):
     @property
     def leaves(self) -> int:
         """What may still fill."""
-        return 0 if self.status in FINAL else self.qty - self.filled
+        return 0 if self.status in FINAL else self.qty - self.base - self.filled
 
 
 def average(traded: int, qty: int) -> int:

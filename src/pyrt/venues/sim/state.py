@@ -1,6 +1,6 @@
 """What the exchange remembers: one tree that is saved and loaded whole."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from pyrt._core.types import format_units
 from pyrt.errors import DataError
 from pyrt.venues.sim.account import Account, Figures, Instruments, read_money
 from pyrt.venues.sim.hours import new_york
-from pyrt.venues.sim.orders import Body, Row, VenueRefusal, rfc3339
+from pyrt.venues.sim.orders import Body, Row, rfc3339
 
 
 class Fill(msgspec.Struct, kw_only=True):
@@ -81,8 +81,8 @@ class State(msgspec.Struct, kw_only=True):
             px=px,
             qty=qty,
             cum=row.filled,
-            leaves=row.qty - row.filled,
-            type="fill" if row.filled == row.qty else "partial_fill",
+            leaves=row.leaves,
+            type="fill" if row.status == "filled" else "partial_fill",
         )
         self.fills.append(fill)
         return fill
@@ -96,37 +96,6 @@ def begin_day(state: State, day: str, mark: Callable[[int], int], worth: Callabl
         for instrument, position in account.positions.items():
             position.day_qty = position.qty
             state.closes[instrument] = mark(instrument)
-
-
-def activities(
-    state: State,
-    instruments: Instruments,
-    account: str,
-    types: Iterable[str] | None,
-    after: int,
-    until: int,
-    direction: str,
-    page_size: int,
-    page_token: str | None,
-) -> list[Body]:
-    """FILL activities of one account, a page of them."""
-    if types is not None and "FILL" not in types:
-        return []
-    fills = state.fills if direction == "asc" else state.fills[::-1]
-    begin = 0
-    if page_token:
-        begin = next((i + 1 for i, fill in enumerate(fills) if fill.id == page_token), 0)
-        if not begin:
-            raise VenueRefusal(422, 40010001, "page_token is invalid")
-    found: list[Body] = []
-    for i in range(begin, len(fills)):
-        fill = fills[i]
-        if len(found) >= page_size:
-            break
-        row = state.rows[fill.number - 1]
-        if row.account == account and not (after and fill.ts <= after) and not (until and fill.ts >= until):
-            found.append(show_activity(fill, row, instruments[row.instrument].qty_exp))
-    return found
 
 
 def show_activity(fill: Fill, row: Row, exp: int) -> Body:

@@ -1,0 +1,172 @@
+"""What the exchange knows, as its REST shows it; nothing here changes anything."""
+
+from collections.abc import Iterable, Iterator
+
+from pyrt._core.match import Matcher
+from pyrt._core.types import Side
+from pyrt.model import Instrument
+from pyrt.venues.sim import orders, rules, state
+from pyrt.venues.sim.account import Account, Figures, Position, figures, money, show_account, show_position
+from pyrt.venues.sim.assets import Assets
+from pyrt.venues.sim.orders import FINAL, Body, Row, VenueRefusal
+
+
+class Books:
+    """Accounts, orders and fills in Alpaca's shapes; `account` is an id, None = the first one."""
+
+    def __init__(self, instruments: Iterable[Instrument], kept: state.State) -> None:
+        self.assets_ = Assets(instruments)
+        self.matcher = Matcher(self.assets_.instruments)
+        self.state = kept
+        self.default = ""
+        self._open: dict[tuple[str, int], dict[int, Row]] = {}
+        self._ids: dict[str, int] = {}
+
+    # ------------------------------------------------------------------------------------------------ rows
+    def _index(self, row: Row) -> None:
+        self._ids[row.id] = row.number
+        self._account(row.account).cids[row.cid] = row.number
+        if row.status not in FINAL:
+            self._open.setdefault((row.account, row.instrument), {})[row.number] = row
+
+    def _working(self, account: str) -> list[Row]:
+        """The open orders of an account, oldest first."""
+        rows = (row for (owner, _), rows in self._open.items() if owner == account for row in rows.values())
+        return sorted(rows, key=lambda row: row.number)
+
+    def mark(self, instrument: int) -> int:
+        """The price that positions are valued at: the last trade, else the bid, else the ask; px units, 0 = none yet."""
+        bid, _, ask, _, last = self.matcher.top(instrument)
+        return last or bid or ask or self.state.marks.get(instrument, 0)
+
+    def _reserve(self, row: Row) -> int:
+        """Money units that an order holds back now."""
+        return money(row.unit_px, row.leaves, self.assets_.instruments[row.instrument].qty_exp)
+
+    def _show(self, row: Row) -> Body:
+        return orders.show(row, self.assets_.instruments[row.instrument].qty_exp)
+
+    def _account(self, account: str | None) -> Account:
+        return self.state.accounts[self.default if account is None else account]
+
+    def _row(self, order_id: str, owner: Account) -> Row:
+        number = self._ids.get(order_id, 0)
+        if not number or self.state.rows[number - 1].account != owner.id:
+            raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
+        return self.state.rows[number - 1]
+
+    def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
+        """GET /v2/orders/{id}. Raises VenueRefusal 404."""
+        return self._show(self._row(order_id, self._account(account)))
+
+    def order_by_cid(self, cid: str, account: str | None = None) -> Body:
+        """GET /v2/orders:by_client_order_id. Raises VenueRefusal 404."""
+        number = self._account(account).cids.get(cid)
+        if number is None:
+            raise VenueRefusal(404, 40410000, f"order not found for {cid}")
+        return self._show(self.state.rows[number - 1])
+
+    def orders(
+        self,
+        status: str = "open",
+        limit: int = 50,
+        after: int = 0,
+        until: int = 0,
+        direction: str = "desc",
+        side: str | None = None,
+        symbols: Iterable[str] | None = None,
+        nested: bool = False,
+        account: str | None = None,
+    ) -> list[Body]:
+        """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked."""
+        owner, wanted = self._account(account).id, frozenset(symbols or ())
+        rows = self._working(owner) if status == "open" else self.state.rows
+        found: list[Body] = []
+        for row in rows if direction == "asc" else reversed(rows):
+            if len(found) >= limit:
+                break
+            if row.account != owner or (after and row.created_at <= after) or (until and row.created_at >= until):
+                continue
+            if status != "all" and (row.status in FINAL) != (status == "closed"):
+                continue
+            if (wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side):
+                continue
+            found.append(self._show(row))
+        return found
+
+    def figures(self, owner: Account) -> Figures:
+        """What an account is worth now."""
+        return figures(owner, self.assets_.instruments, self.mark)
+
+    def account(self, account: str | None = None) -> Body:
+        """GET /v2/account."""
+        owner = self._account(account)
+        return show_account(owner, self.figures(owner))
+
+    def _position(self, name: str, account: str | None) -> tuple[Instrument, Position]:
+        instrument = self.assets_.find(name)
+        if instrument is None:
+            raise VenueRefusal(404, 40410000, f"symbol not found: {name}")
+        position = self._account(account).positions.get(instrument.id)
+        if position is None or not position.qty:
+            raise VenueRefusal(404, 40410000, "position does not exist")
+        return instrument, position
+
+    def position(self, symbol_or_asset_id: str, account: str | None = None) -> Body:
+        """GET /v2/positions/{symbol or asset id}. Raises VenueRefusal 404."""
+        instrument, position = self._position(symbol_or_asset_id, account)
+        rows = self._open.get((self._account(account).id, instrument.id), {}).values()
+        held = rules.held(rows, Side.SELL if position.qty > 0 else Side.BUY)
+        px = self.mark(instrument.id)
+        last_px = self.state.closes.get(instrument.id) or px
+        return show_position(position, self.assets_.shown[instrument.id], instrument.qty_exp, px, last_px, held)
+
+    def positions(self, account: str | None = None) -> list[Body]:
+        """GET /v2/positions, by symbol."""
+        open_ = (self.assets_.instruments[i].symbol for i, p in self._account(account).positions.items() if p.qty)
+        return [self.position(symbol, account) for symbol in sorted(open_)]
+
+    def activities(
+        self,
+        types: Iterable[str] | None = None,
+        after: int = 0,
+        until: int = 0,
+        direction: str = "desc",
+        page_size: int = 100,
+        page_token: str | None = None,
+        account: str | None = None,
+    ) -> list[Body]:
+        """GET /v2/account/activities: FILL rows; `after`, `until` exclusive, ns UTC. Raises VenueRefusal for an unknown token."""
+        owner = self._account(account).id
+        found: list[Body] = []
+        for fill in self._fills_after(page_token, direction) if types is None or "FILL" in types else ():
+            if len(found) >= page_size:
+                break
+            row = self.state.rows[fill.number - 1]
+            if row.account == owner and not (after and fill.ts <= after) and not (until and fill.ts >= until):
+                found.append(state.show_activity(fill, row, self.assets_.instruments[row.instrument].qty_exp))
+        return found
+
+    def _fills_after(self, page_token: str | None, direction: str) -> Iterator[state.Fill]:
+        fills = self.state.fills
+        ahead = iter(fills) if direction == "asc" else reversed(fills)
+        if page_token and not any(fill.id == page_token for fill in ahead):
+            raise VenueRefusal(422, 40010001, "page_token is invalid")
+        return ahead  # what the search for the token left over
+
+    def assets(self) -> list[Body]:
+        """GET /v2/assets."""
+        return [dict(asset) for asset in self.assets_.shown.values()]
+
+    def asset(self, symbol_or_id: str) -> Body:
+        """GET /v2/assets/{symbol or id}. Raises VenueRefusal 404."""
+        return self.assets_.asset(symbol_or_id)
+
+    def truth(self) -> Body:
+        """Every order, fill and refused request as the exchange knows them, in the order in which they came."""
+        return {
+            "now": self.state.now,
+            "orders": [{"account": row.account, **self._show(row)} for row in self.state.rows],
+            "fills": [state.show_fill(self.state, fill, self.assets_.instruments) for fill in self.state.fills],
+            "refused": list(self.state.refused),
+        }
