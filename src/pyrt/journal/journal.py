@@ -137,12 +137,12 @@ class Journal:
     def append(self, fact: Fact, sync: Sync, ts: int) -> int:
         """Put a fact behind all others and return its seq, at once; from one thread only. ts: venue ns.
 
-        A LAZY fact is dropped, counted and answered with 0 where the ring is half full.
+        A LAZY fact is dropped, counted and answered with the seq before it where the ring is half full.
         Raises JournalError once the journal has failed, and where the disk is so far behind that the ring is full (final too).
         """
         if sync is Sync.LAZY and self._log.pending * 2 > self._capacity:
             self.lazy_dropped += 1
-            return 0
+            return self._log.seq
         kind, payload = codec.encode(fact)
         return self._append(kind, payload, ts, sync is Sync.BEFORE_ACT and self._urgent, codec.VERSION)
 
