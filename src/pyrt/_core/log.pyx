@@ -371,7 +371,7 @@ cdef class Reader:
 
     until: the last seq that the next segment's header names; everything up to it must be there, what follows is dead.
     Without it, this is the last segment: it ends at the first record that is not valid, which is damage only if any valid
-    record says that it was durable.
+    record says that it was durable. A limit: damage to the last synced group of a journal that was not closed looks torn.
     """
 
     def __cinit__(self, const unsigned char[::1] data, until=None):

@@ -137,12 +137,12 @@ class Journal:
     def append(self, fact: Fact, sync: Sync, ts: int) -> int:
         """Put a fact behind all others and return its seq, at once; from one thread only. ts: venue ns.
 
-        A LAZY fact is dropped, counted and answered with 0 where the ring is half full.
+        A LAZY fact is dropped, counted and answered with the seq before it where the ring is half full.
         Raises JournalError once the journal has failed, and where the disk is so far behind that the ring is full (final too).
         """
         if sync is Sync.LAZY and self._log.pending * 2 > self._capacity:
             self.lazy_dropped += 1
-            return 0
+            return self._log.seq
         kind, payload = codec.encode(fact)
         return self._append(kind, payload, ts, sync is Sync.BEFORE_ACT and self._urgent, codec.VERSION)
 
@@ -300,6 +300,7 @@ def _policy(durability: str) -> tuple[int, bool, bool]:
 
 
 def _lock(directory: Path) -> int:
+    fd = -1
     try:
         missing = [d for d in (directory, *directory.parents) if not d.exists()]
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -307,23 +308,25 @@ def _lock(directory: Path) -> int:
             segments.sync_directory(made.parent)
         own = directory.stat()
         if own.st_uid != os.geteuid():
-            raise ConfigError(
-                "the journal's directory belongs to another user", where=str(directory), mend="give another directory"
-            )
+            raise ConfigError("the directory belongs to another user", where=str(directory), mend="give another directory")
         if own.st_mode & 0o077:
             directory.chmod(0o700)
         fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as e:
-        raise JournalError(f"the journal cannot be opened: {e.strerror}", where=str(directory), mend=_mend(e.errno)) from None
-    try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
         owner = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(fd)
         what = f"process {owner} owns this journal"
         raise JournalBusy(what, where=str(directory), mend="stop that process, or use another directory") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    except BaseException as e:
+        if fd >= 0:
+            os.close(fd)
+        if isinstance(e, OSError):
+            what = f"the journal cannot be opened: {e.strerror}"
+            raise JournalError(what, where=str(directory), mend=_mend(e.errno)) from None
+        raise
     return fd
 
 

@@ -29,7 +29,7 @@ from pyrt.ports import Event
 
 VERSION = 1
 PAUSE = 0.02  # s: entries gather so long before they are written together
-FILES = 8  # the limit is kept by removing the oldest of about so many files
+FILES = 64  # the limit is kept by removing the oldest of about so many files
 
 _MAGIC = b"PYRTINB1"
 _FILE = struct.Struct("<8sI16s4x")
