@@ -792,15 +792,13 @@ cdef class Gate:
     def account(self, buying_power, int64_t at):
         """The venue's buying power (1e-18 money) as of `at`: it knows the orders acknowledged, and the fills made, before that."""
         cdef reservation_t* r
-        cdef i128 held
         self.buying_power = _units(buying_power)
         if self.ledger.filled_at <= at:
             self.ledger.spent = 0
         for i in range(1, self.ledger.reservations_used):
             r = &self.ledger.reservations[i]
             if r.key and r.seen_at and r.seen_at <= at and not r.state & RESERVED_NETTED:
-                held = r.cost + r.pending_cost
-                self.ledger.held = self.ledger.held - held
+                self.ledger.held = self.ledger.held - r.cost
                 r.state |= RESERVED_NETTED
 
     def mark(self):
