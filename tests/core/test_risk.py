@@ -631,6 +631,36 @@ def test_ends_of_64_bits_deny_and_never_wrap(side, type, qty, px, stop, bid, ask
         assert desk.ledger.open_value == r.px * qty * 10**9 < 1 << 127
 
 
+def test_state_holds_what_the_windows_remember():
+    desk = Desk()
+    states = {desk.gate.state()}
+    key = desk.firm(qty=5)
+    assert str(key) in desk.gate.state().decode().partition("{")[0]
+    for do in (
+        lambda: desk.gate.cancel_sent(MONO),  # the venue's budget is no part of it
+        lambda: desk.send(),
+        lambda: desk.gate.mark(),
+    ):
+        before = desk.gate.state()
+        do()
+        assert desk.gate.state() == before
+    desk.gate.expire(desk.key)
+    for do in (
+        lambda: desk.firm(strategy=4),
+        lambda: desk.gate.fill(0, 5, 7, BUY, PX, 1, 0, NOW),
+        lambda: desk.gate.fill(0, 5, 7, SELL, PX, 1, 0, NOW),
+        lambda: desk.gate.unknown(key, True),
+        lambda: desk.gate.release(key, canceled_at=NOW),
+        lambda: desk.gate.latch("strategy:9", Level.HALTED),
+        lambda: desk.gate.account(5, NOW + 1),
+        lambda: desk.gate.begin_day(1),
+        lambda: desk.gate.open(0),
+    ):
+        do()
+        assert desk.gate.state() not in states
+        states.add(desk.gate.state())
+
+
 def reachable(q, leaves):
     return [q + sum(c) for n in range(len(leaves) + 1) for c in combinations(leaves, n)]
 

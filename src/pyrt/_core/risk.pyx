@@ -892,6 +892,7 @@ cdef class Gate:
                 tapes.append((i, _times(&t.sends), _times(&t.cancels), _times(&t.fills), t.throttle, t.unknown, t.level))
         strategies = [(i, self.strategy_throttle[i], self.strategy_level[i]) for i in range(1 << 16)
                       if self.strategy_throttle[i] or self.strategy_level[i]]
-        sent = [(self.sent[i % SENT].order.key, self.sent[i % SENT].at) for i in range(max(0, self.sent_count - SENT), self.sent_count)]
+        sent = [(self.sent[i % SENT].order.key, self.sent[i % SENT].at)
+                for i in range(self.sent_count - SENT if self.sent_count > SENT else 0, self.sent_count)]
         return repr((sorted(rows), tapes, strategies, sent, self.system_level, self.account_level, self.gate_open,
                      _money(self.buying_power), _money(self.baseline))).encode() + self.ledger.state()
