@@ -265,6 +265,19 @@ def test_an_approval_that_became_no_order_gives_its_reservation_back():
     assert desk.risk.account(1).buys == 0
 
 
+def test_what_execution_refuses_gives_its_reservation_back_at_once():
+    desk = Desk()
+    number, _ = desk.working(1, qty=10 * QTY)
+    new = desk.ask(2, px=99 * PX)
+    change = answer(desk.tell(ReplaceIntent(replaces=1, intent=desk.intent(3, qty=15 * QTY))))
+    assert desk.risk.account(1).buys == 16 * QTY
+    for approved in (new, change):
+        desk.fact(Refused(intent=approved.intent, breaches=(), ts=T0))
+    assert desk.risk.account(1).buys == 10 * QTY
+    assert isinstance(desk.ask(2, px=99 * PX), Refused)
+    assert desk.risk.state_digest() == desk.replayed().state_digest()
+
+
 def test_unknown_counts_in_full_and_blocks_entries_until_it_is_proved():
     desk = Desk()
     desk.bought()
