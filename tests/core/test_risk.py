@@ -506,6 +506,16 @@ def test_latches(scope):
     assert desk.send(BUY) == 0
 
 
+def test_covering_a_short_counts_the_buys_in_flight():
+    desk = Desk(bounds={"position_qty": 100}, buying_power=0)
+    desk.hold(-150)
+    desk.gate.latch("account", Level.REDUCING)
+    assert desk.send(BUY, 90) == 0  # reducing, so neither the limit nor buying power is asked
+    assert desk.send(BUY, 61) == Code.KILLED | Code.POSITION_LIMIT | Code.BUYING_POWER
+    assert desk.send(BUY, 60) == 0
+    assert desk.send(SELL, 1, 102 * PX) & Code.SHORT_NOT_ALLOWED
+
+
 @pytest.mark.parametrize(("scope", "level"), [("nowhere", 1), ("strategy", 1), ("account:3", 1), ("system", 4), ("system", -1)])
 def test_a_latch_that_does_not_exist(scope, level):
     with pytest.raises(ValueError, match="no latch"):

@@ -267,7 +267,7 @@ def test_an_approval_that_became_no_order_gives_its_reservation_back():
 
 def test_what_execution_refuses_gives_its_reservation_back_at_once():
     desk = Desk()
-    number, _ = desk.working(1, qty=10 * QTY)
+    desk.working(1, qty=10 * QTY)
     new = desk.ask(2, px=99 * PX)
     change = answer(desk.tell(ReplaceIntent(replaces=1, intent=desk.intent(3, qty=15 * QTY))))
     assert desk.risk.account(1).buys == 16 * QTY
