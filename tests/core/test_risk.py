@@ -506,6 +506,16 @@ def test_latches(scope):
     assert desk.send(BUY) == 0
 
 
+def test_covering_a_short_counts_the_buys_in_flight():
+    desk = Desk(bounds={"position_qty": 100}, buying_power=0)
+    desk.hold(-150)
+    desk.gate.latch("account", Level.REDUCING)
+    assert desk.send(BUY, 90) == 0  # reducing, so neither the limit nor buying power is asked
+    assert desk.send(BUY, 61) == Code.KILLED | Code.POSITION_LIMIT | Code.BUYING_POWER
+    assert desk.send(BUY, 60) == 0
+    assert desk.send(SELL, 1, 102 * PX) & Code.SHORT_NOT_ALLOWED
+
+
 @pytest.mark.parametrize(("scope", "level"), [("nowhere", 1), ("strategy", 1), ("account:3", 1), ("system", 4), ("system", -1)])
 def test_a_latch_that_does_not_exist(scope, level):
     with pytest.raises(ValueError, match="no latch"):
@@ -629,6 +639,38 @@ def test_ends_of_64_bits_deny_and_never_wrap(side, type, qty, px, stop, bid, ask
         r = desk.ledger.reservation(desk.key)
         assert r.leaves == qty
         assert desk.ledger.open_value == r.px * qty * 10**9 < 1 << 127
+
+
+def test_state_holds_what_the_windows_remember():
+    desk = Desk()
+    states = {desk.gate.state()}
+    key = desk.firm(qty=5)
+    for do in (
+        lambda: desk.gate.cancel_sent(MONO),  # the venue's budget is no part of it
+        lambda: desk.send(),
+        lambda: desk.gate.mark(),
+    ):
+        before = desk.gate.state()
+        do()
+        assert desk.gate.state() == before
+    desk.gate.expire(desk.key)
+    gone = desk.firm(qty=6)
+    desk.gate.release(gone)
+    assert str(gone) in desk.gate.state().decode()  # DUPLICATE still knows it
+    for do in (
+        lambda: desk.firm(strategy=4),
+        lambda: desk.gate.fill(0, 5, 7, BUY, PX, 1, 0, NOW),
+        lambda: desk.gate.fill(0, 5, 7, SELL, PX, 1, 0, NOW),
+        lambda: desk.gate.unknown(key, True),
+        lambda: desk.gate.release(key, canceled_at=NOW),
+        lambda: desk.gate.latch("strategy:9", Level.HALTED),
+        lambda: desk.gate.account(5, NOW + 1),
+        lambda: desk.gate.begin_day(1),
+        lambda: desk.gate.open(0),
+    ):
+        do()
+        assert desk.gate.state() not in states
+        states.add(desk.gate.state())
 
 
 def reachable(q, leaves):

@@ -244,9 +244,12 @@ cdef class Ledger:
         self.shift(slot, leaves, pending)
 
     cdef void hold(self, uint32_t slot, i128 cost, i128 pending_cost) noexcept nogil:
-        """Set the buying power held."""
+        """Set the buying power held; the venue's figure never knows that of a replace under way."""
         cdef reservation_t* r = &self.reservations[slot]
-        if not r.state & RESERVED_NETTED and not money_add(self.held, cost + pending_cost - r.cost - r.pending_cost, &self.held):
+        cdef i128 change = pending_cost - r.pending_cost
+        if not r.state & RESERVED_NETTED:
+            change = change + cost - r.cost
+        if not money_add(self.held, change, &self.held):
             self.broken = True
         r.cost = cost
         r.pending_cost = pending_cost
@@ -258,6 +261,8 @@ cdef class Ledger:
         if accepted:
             r.px = r.pending_px
             r.cross_px = r.pending_cross
+            if r.state & RESERVED_NETTED:                    # until the venue's next figure
+                money_add(self.spent, r.pending_cost, &self.spent)
         self.hold(slot, r.cost + r.pending_cost if accepted else r.cost, 0)
         r.state &= ~RESERVED_REPLACING & 0xff
         self.shift(slot, leaves, 0)
@@ -302,8 +307,8 @@ cdef class Ledger:
         cdef reservation_t* r
         cdef position_t* p
         cdef position_t* a
-        cdef int64_t leaves, pending
-        cdef i128 cost, rest, part, realised = 0, before
+        cdef int64_t leaves, pending, whole
+        cdef i128 cost, part, realised = 0, before
         if instrument >= self.instruments or self.terms[instrument].scale == 0 or qty <= 0:
             self.broken = True
             return FILL_OVERFLOW
@@ -312,23 +317,19 @@ cdef class Ledger:
             told = FILL_UNRESERVED
         else:
             r = &self.reservations[slot]
+            whole = counted(r) if r.state & RESERVED_REPLACING else r.leaves      # facts only
             cost = r.cost
-            rest = r.pending_cost
-            part = cost + rest
-            if qty > counted(r):
+            if qty > whole:
                 told = FILL_OVER
-            if qty < counted(r):
-                cost = cost - money_share(cost, qty, counted(r))
-                rest = rest - money_share(rest, qty, counted(r))
-                part = part - cost - rest
-            else:
-                cost = rest = 0
+            part = cost
+            if qty < whole:
+                part = money_share(cost, qty, whole)
             leaves = r.leaves - qty if r.leaves > qty else 0
             pending = r.pending - qty if r.pending > qty else 0
             self.shift(slot, leaves, pending)
             if not r.state & RESERVED_NETTED:
                 money_add(self.spent, part, &self.spent)
-            self.hold(slot, cost, rest)
+            self.hold(slot, cost - part, r.pending_cost)
             r.filled = r.filled + qty if r.filled < INT64_MAX - qty else INT64_MAX
         position = self.position_slot(strategy, instrument, True)
         if position == 0:

@@ -792,15 +792,13 @@ cdef class Gate:
     def account(self, buying_power, int64_t at):
         """The venue's buying power (1e-18 money) as of `at`: it knows the orders acknowledged, and the fills made, before that."""
         cdef reservation_t* r
-        cdef i128 held
         self.buying_power = _units(buying_power)
         if self.ledger.filled_at <= at:
             self.ledger.spent = 0
         for i in range(1, self.ledger.reservations_used):
             r = &self.ledger.reservations[i]
             if r.key and r.seen_at and r.seen_at <= at and not r.state & RESERVED_NETTED:
-                held = r.cost + r.pending_cost
-                self.ledger.held = self.ledger.held - held
+                self.ledger.held = self.ledger.held - r.cost
                 r.state |= RESERVED_NETTED
 
     def mark(self):
@@ -894,6 +892,7 @@ cdef class Gate:
                 tapes.append((i, _times(&t.sends), _times(&t.cancels), _times(&t.fills), t.throttle, t.unknown, t.level))
         strategies = [(i, self.strategy_throttle[i], self.strategy_level[i]) for i in range(1 << 16)
                       if self.strategy_throttle[i] or self.strategy_level[i]]
-        sent = [(self.sent[i % SENT].order.key, self.sent[i % SENT].at) for i in range(max(0, self.sent_count - SENT), self.sent_count)]
+        sent = [(self.sent[i % SENT].order.key, self.sent[i % SENT].at)
+                for i in range(self.sent_count - SENT if self.sent_count > SENT else 0, self.sent_count)]
         return repr((sorted(rows), tapes, strategies, sent, self.system_level, self.account_level, self.gate_open,
                      _money(self.buying_power), _money(self.baseline))).encode() + self.ledger.state()

@@ -269,7 +269,7 @@ class RiskManager:
                 self._know(fact.instrument)
                 self._chains.external(fact)
             case Refused():
-                self._remember(fact.intent, fact)
+                self._forgo(fact)
             case PositionAdjusted():
                 self._know(fact.instrument)
                 self.ledger.adjust(fact.strategy, fact.instrument, fact.qty, fact.cost * _MONEY)
@@ -307,6 +307,14 @@ class RiskManager:
                 self._unexplained = fact.unexplained
                 self._dirty = True
                 self._open()
+
+    def _forgo(self, fact: Refused) -> None:
+        # Execution may refuse what was approved here: the reservation goes back at once.
+        waiting = self._waiting.pop(fact.intent.key, None)
+        if waiting:
+            self.gate.expire(fact.intent.key, waiting[1])
+            self._answers[fact.intent.key] = fact
+        self._remember(fact.intent, fact)
 
     def _filled(self, fact: Filled) -> None:
         self._know(fact.instrument)

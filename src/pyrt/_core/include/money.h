@@ -18,7 +18,12 @@ static inline bool money_add(i128 a, i128 b, i128 *out) { return !__builtin_add_
 
 /* px * qty * scale; false when it does not fit. px * scale always does. */
 static inline bool money_of(int64_t px, i128 qty, int64_t scale, i128 *out) {
-    return !__builtin_mul_overflow((i128)px * scale, qty, out);
+    i128 unit = (i128)px * scale;
+    if (fits_i64(unit) && fits_i64(qty)) {           /* nearly always: one multiplication */
+        *out = (i128)(int64_t)unit * (int64_t)qty;
+        return true;
+    }
+    return !__builtin_mul_overflow(unit, qty, out);
 }
 
 /* floor(cost * part / whole) toward minus infinity, 0 <= part <= whole, whole > 0; the product has up to 191 bits. */
