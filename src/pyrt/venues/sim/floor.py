@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyrt.clock import SECOND, VenueClock
+from pyrt.clock import MINUTE, SECOND, VenueClock
 from pyrt.venues.sim.exchange import Exchange
 from pyrt.venues.sim.markets import Market
 
@@ -16,6 +16,7 @@ Records = npt.NDArray[np.void]
 OnMarket = Callable[[Records, int], None]
 OnUpdates = Callable[[Sequence[tuple[Any, dict[str, Any]]]], None]
 
+STEP_MAX = MINUTE  # venue time of one step
 BATCH = 4096  # records a step aims at when time runs as fast as the clients take it
 
 
@@ -67,7 +68,9 @@ class Floor:
     def catch_up(self) -> int:
         """Step to the present, so that a request meets the market as it is now. Returns venue time."""
         if self.rate:
-            self.step(self.clock.at(time.monotonic_ns()))
+            present = self.clock.at(time.monotonic_ns())
+            while self._now < present:  # never much at once: bars and updates come in the order of time
+                self.step(min(present, self._now + STEP_MAX))
         return self._now
 
     def run_ahead(self) -> bool:
@@ -79,7 +82,7 @@ class Floor:
         self.step(max(begin, self._now) + self._slice)
         made = self.records - before
         if made < BATCH // 2:
-            self._slice = min(self._slice * 2, 3600 * SECOND)
+            self._slice = min(self._slice * 2, STEP_MAX)
         elif made > BATCH * 2:
             self._slice = max(self._slice // 2, SECOND // 1000)
         return True

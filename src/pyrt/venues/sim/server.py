@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
-from pyrt.venues.sim.archive import Archive, last_seen
+from pyrt.venues.sim.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.data_rest import DataRest
 from pyrt.venues.sim.data_stream import DataHub
 from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
@@ -110,6 +110,7 @@ class Venue:
             exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
+        self._before = this_minute(past, now if saved is None else now + 1)
         self._schedule = Schedule(calendar)
         return Floor(market, exchange, now, config.speed)
 
@@ -130,6 +131,7 @@ class Venue:
             buffer=config.buffer,
             auth_seconds=config.auth_seconds,
         )
+        self.data.bars.count(self._before)
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
         data_rest = DataRest(floor, self._archive)
