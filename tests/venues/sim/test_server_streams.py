@@ -170,7 +170,7 @@ def compare_bars(venue: SimulatedVenue) -> None:
     async def story(socket: Socket) -> None:
         await enter(venue, socket)
         await socket.send({"action": "subscribe", "bars": ["*"], "dailyBars": ["AAPL"]})
-        while len(heard["b"]) < 12:
+        while len(heard["b"]) < 12 or len(heard["d"]) < 2:
             for message in await socket.hear():
                 if message["T"] in heard:
                     heard[message["T"]].append(message)
