@@ -72,6 +72,14 @@ def test_errors_are_json_in_alpacas_shape(venue: SimulatedVenue, call: Client) -
     assert (answer.status_code, answer.json()["code"]) == (401, 40110000)
 
 
+def test_an_upgrade_header_opens_no_door(venue: SimulatedVenue) -> None:
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    for path, status in (("/v2/account", 401), ("/v2/stocks/AAPL/quotes/latest", 403), ("/stream", 400), ("/v2/iex", 400)):
+        assert requests.get(venue.url + path, headers=upgrade, timeout=30).status_code == status
+    assert requests.get(venue.url + "/stream", timeout=30).json()["code"] == 40010000
+    assert requests.delete(venue.url + "/sim/faults", headers={"Origin": "http://example.com"}, timeout=30).status_code == 403
+
+
 def test_a_body_that_cannot_be_read_is_400(call: Client) -> None:
     for body in (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"qty":[1]}', b'{"symbol":{"a":1}}', b"[" * 100_000):
         answer = call("POST", "/v2/orders", data=body)

@@ -30,9 +30,9 @@ class StreamBars:
 
     def take(self, records: Records, now: int) -> dict[str, Records]:
         """Count a batch of at most 16 minutes; the bars that are due by `now`, by message type."""
-        kinds = records["type"]
-        trades = records[(kinds == int(RecordType.TRADE)) | (kinds == int(RecordType.TRADE_CANCEL))]
-        self.count(trades)
+        if len(records):
+            kinds = records["type"]
+            self.count(records[(kinds == int(RecordType.TRADE)) | (kinds == int(RecordType.TRADE_CANCEL))])
         if now < self._due:
             return {}
         self._due = now // MINUTE * MINUTE + MINUTE

@@ -229,8 +229,8 @@ class DataHub:
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /v2/iex or /v2/sip, upgraded."""
         ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
-        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         await ws.prepare(request)
+        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
         try:
             await Session(self, ws, request, codec, entry).run()

@@ -33,6 +33,7 @@ DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 PUMP_SECONDS = 0.01  # how often the market is stepped
 SAVE_SECONDS = 1.0  # how soon a change is on disk
+IDLE_SECONDS = 5.0  # how often the clock is on disk when nothing changes
 SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
 
 
@@ -95,7 +96,7 @@ class Venue:
             self._market, self._seed = config.market, config.seed
             now = self._epoch
         else:
-            self._epoch, now = saved.market_epoch, saved.venue_ns
+            self._epoch, now = saved.market_epoch, saved.resume_ns
             self._market, self._seed = saved.market, saved.seed
         # What happened up to the saved instant was told before; the market goes on after it.
         market = open_market(self._market, self._seed, now if saved is None else now + 1)
@@ -161,7 +162,7 @@ class Venue:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             if self._directory is not None and self._tasks:
-                self._directory.save(self._snapshot())
+                self._directory.save(self._snapshot(0.0))
         finally:
             self._close_directory()
 
@@ -184,24 +185,27 @@ class Venue:
                 await asyncio.sleep(0)
 
     async def _keep(self) -> None:
-        pause = SAVE_SECONDS
+        pause, saved_at = SAVE_SECONDS, -IDLE_SECONDS
         while not self._ended.is_set():
-            if self._directory is not None and self.floor.changed:
+            begun = time.monotonic()
+            if self._directory is not None and (self.floor.changed or begun - saved_at >= IDLE_SECONDS):
                 self.floor.changed = False
                 # The snapshot is taken here, between two requests; only the writing may wait for the disk.
-                begun = time.monotonic()
-                snapshot = self._snapshot()
+                snapshot = self._snapshot(2 * (pause + IDLE_SECONDS))
                 pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
                 await asyncio.to_thread(self._directory.save, snapshot)
+                saved_at = begun
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
 
-    def _snapshot(self) -> Saved:
+    def _snapshot(self, horizon: float) -> Saved:
+        # `horizon`: real seconds within which the next save comes.
         return Saved(
             market=self._market,
             seed=self._seed,
             market_epoch=self._epoch,
             venue_ns=self.floor.now,
+            resume_ns=self.floor.now + int(horizon * self.floor.rate * 1e9),
             exchange=self.floor.exchange.save(),
         )
 
