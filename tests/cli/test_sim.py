@@ -87,9 +87,11 @@ def test_a_killed_venue_keeps_what_is_a_second_old(tmp_path: Path) -> None:
         while not (file.exists() and b"one" in file.read_bytes()):
             assert venue.process.poll() is None
             time.sleep(0.02)
+        seen = venue.call("GET", "/sim/clock").json()["now_ns"]
         venue.process.kill()
         venue.process.wait(60)
     with sim("--state", str(tmp_path)) as venue:
+        assert venue.call("GET", "/sim/clock").json()["epoch_ns"] > seen  # time never goes back, not even then
         assert venue.call("GET", "/v2/orders:by_client_order_id?client_order_id=one").status_code == 200
 
 

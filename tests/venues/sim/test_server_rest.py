@@ -1,5 +1,6 @@
 """The REST edge of the simulated venue: shapes of errors, limits, faults, and no 500 whatever comes in."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyrt.venues.sim.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.times import format_time, parse_time
 
 pytestmark = pytest.mark.row("X08")
 
@@ -70,6 +72,14 @@ def test_errors_are_json_in_alpacas_shape(venue: SimulatedVenue, call: Client) -
     with requests.Session() as nobody:
         answer = nobody.get(venue.url + "/v2/account", timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (401, 40110000)
+
+
+def test_an_upgrade_header_opens_no_door(venue: SimulatedVenue) -> None:
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    for path, status in (("/v2/account", 401), ("/v2/stocks/AAPL/quotes/latest", 403), ("/stream", 400), ("/v2/iex", 400)):
+        assert requests.get(venue.url + path, headers=upgrade, timeout=30).status_code == status
+    assert requests.get(venue.url + "/stream", timeout=30).json()["code"] == 40010000
+    assert requests.delete(venue.url + "/sim/faults", headers={"Origin": "http://example.com"}, timeout=30).status_code == 403
 
 
 def test_a_body_that_cannot_be_read_is_400(call: Client) -> None:
@@ -211,6 +221,52 @@ def test_the_rate_limit_and_its_headers() -> None:
         call.session.close()
 
 
+def test_the_hours_of_the_exchange() -> None:
+    sunday = parse_time("2026-03-01T12:00:00Z")
+    with simulated_venue(calendar=True, start=sunday) as venue:
+        call = Client(venue)
+        clock = call("GET", "/v2/clock").json()
+        assert clock["is_open"] is False
+        assert (clock["next_open"], clock["next_close"]) == ("2026-03-02T09:30:00-05:00", "2026-03-02T16:00:00-05:00")
+        assert clock["timestamp"].startswith("2026-03-01T07:00:0")
+        days = call("GET", "/v2/calendar?start=2026-11-25&end=2026-11-30").json()
+        assert [d["date"] for d in days] == ["2026-11-25", "2026-11-27", "2026-11-30"]
+        assert (days[1]["open"], days[1]["close"], days[1]["session_close"]) == ("09:30", "13:00", "1700")
+        assert call("POST", "/v2/orders", json=limit_order("early")).json()["status"] == "accepted"
+        call.session.close()
+
+
+def test_fills_are_activities_with_pages(venue: SimulatedVenue, call: Client) -> None:
+    for n in range(3):
+        body = {
+            "symbol": "TSLA",
+            "qty": "1",
+            "side": "buy",
+            "type": "market",
+            "time_in_force": "day",
+            "client_order_id": f"fill-{n}",
+        }
+        assert call("POST", "/v2/orders", json=body).status_code == 200
+    rows: list[dict[str, Any]] = []
+    for _ in range(500):
+        rows = call("GET", "/v2/account/activities/FILL", params={"direction": "asc"}).json()
+        if sum(r["symbol"] == "TSLA" for r in rows) == 3:
+            break
+        time.sleep(0.05)
+    paged: list[dict[str, Any]] = []
+    while page := call(
+        "GET",
+        "/v2/account/activities",
+        params={"activity_types": "FILL", "direction": "asc", "page_size": 2, "page_token": paged[-1]["id"] if paged else None},
+    ).json():
+        assert len(page) <= 2
+        paged += page
+    assert paged == rows
+    assert {r["order_id"] for r in rows} == {f["order_id"] for f in venue.truth()["fills"]}
+    assert call("GET", "/v2/account/activities/DIV").json() == []
+    assert call("GET", "/v2/account/activities?page_size=101").status_code == 400
+
+
 _scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12)
 _words = st.sampled_from(
     ["AAPL", "buy", "sell", "limit", "market", "stop", "day", "gtc", "1", "0", "-1", "1e400", "0.0000000001", ""]
@@ -275,6 +331,4 @@ def test_no_query_makes_a_500(call: Client, method: str, path: str, query: dict[
 
 
 def iso(seconds: int) -> str:
-    from pyrt.venues.sim.times import format_time
-
     return format_time(seconds * 10**9)

@@ -73,7 +73,7 @@ def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
 def test_a_save_replaces_the_whole(tmp_path: Path) -> None:
     with StateDirectory(tmp_path) as directory:
         for n in (1, 2):
-            directory.save(Saved(market="generated", seed=n, market_epoch=0, venue_ns=n, exchange=b"x" * n))
+            directory.save(Saved(market="generated", seed=n, market_epoch=0, venue_ns=n, resume_ns=n, exchange=b"x" * n))
     with StateDirectory(tmp_path) as directory:
         saved = directory.load()
     assert saved is not None

@@ -159,26 +159,35 @@ def test_messages_have_alpacas_fields(venue: SimulatedVenue, headers: dict[str, 
     run(venue.data_url, story, **headers)
 
 
-def test_a_bar_holds_the_trades_of_its_minute(venue: SimulatedVenue) -> None:
+def test_the_bars_of_the_stream_are_those_of_history() -> None:
+    with simulated_venue(speed=60.0, start=1_772_461_830_000_000_000) as venue:  # it begins in the middle of a minute
+        compare_bars(venue)
+
+
+def compare_bars(venue: SimulatedVenue) -> None:
+    heard: dict[str, list[Any]] = {"b": [], "d": []}
+
     async def story(socket: Socket) -> None:
         await enter(venue, socket)
-        await socket.send({"action": "subscribe", "trades": ["AAPL"], "bars": ["AAPL"]})
-        await socket.until("b")
-        trades = []
-        while True:
+        await socket.send({"action": "subscribe", "bars": ["*"], "dailyBars": ["AAPL"]})
+        while len(heard["b"]) < 12 or len(heard["d"]) < 2:
             for message in await socket.hear():
-                if message["T"] == "t" and "I" not in message["c"]:
-                    trades.append(message)
-                elif message["T"] == "b":
-                    minute = message["t"][:16]
-                    mine = [t for t in trades if t["t"][:16] == minute]
-                    assert message["n"] == len(mine)
-                    assert message["v"] == sum(t["s"] for t in mine)
-                    assert (message["o"], message["c"]) == (mine[0]["p"], mine[-1]["p"])
-                    assert (message["h"], message["l"]) == (max(t["p"] for t in mine), min(t["p"] for t in mine))
-                    return
+                if message["T"] in heard:
+                    heard[message["T"]].append(message)
 
     run(venue.data_url, story)
+    keys = {"APCA-API-KEY-ID": venue.key, "APCA-API-SECRET-KEY": venue.secret}
+    minutes = [b["t"] for b in heard["b"]]
+    query = {"symbols": "AAPL,MSFT,SPY,GOOGL,AMZN,TSLA", "timeframe": "1Min", "start": min(minutes), "end": max(minutes)}
+    bars = requests.get(venue.url + "/v2/stocks/bars", params=query, headers=keys, timeout=30).json()["bars"]
+    for bar in heard["b"]:
+        row = next(r for r in bars[bar["S"]] if r["t"] == bar["t"])
+        assert {k: bar[k] for k in "tohlcvn"} == {k: row[k] for k in "tohlcvn"}
+        assert bar["vw"] == pytest.approx(row["vw"], abs=1e-6)
+    one, two = heard["d"][:2]
+    added = [b for b in heard["b"] if b["S"] == "AAPL"][1]
+    assert (two["v"], two["n"], two["c"]) == (one["v"] + added["v"], one["n"] + added["n"], added["c"])
+    assert (two["h"], two["l"]) == (max(one["h"], added["h"]), min(one["l"], added["l"]))
 
 
 def test_the_headers_of_the_upgrade_authenticate(venue: SimulatedVenue) -> None:

@@ -147,6 +147,12 @@ def last_seen(market: Market, now: int) -> Records:
     return seen[np.argsort(seen["ts_event"], kind="stable")]
 
 
+def this_minute(market: Market, now: int) -> Records:
+    """The trades of every instrument in the minute of `now`, up to it: market_dtype."""
+    begin = now // MINUTE * MINUTE
+    return np.concatenate([market.history_trades(i.symbol, begin, now - 1) for i in market.instruments])
+
+
 def _next(kind: str, symbol: str, records: Records, left: int, token: Token | None) -> str:
     times = records["start" if kind == "bars" else "ts_event"]
     last = int(times[left - 1])

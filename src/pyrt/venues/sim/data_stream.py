@@ -13,7 +13,7 @@ from aiohttp import WSMsgType, web
 from pyrt._core.encode import Encoder
 from pyrt._core.types import RecordType
 from pyrt.model import Instrument
-from pyrt.venues.sim.bars import MinuteBars
+from pyrt.venues.sim.bars import StreamBars
 from pyrt.venues.sim.edge import Access
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor, Records
@@ -217,7 +217,7 @@ class DataHub:
         self._truth = truth
         self._connection_limit = connection_limit
         self._sessions: list[Session] = []
-        self._bars = MinuteBars()
+        self.bars = StreamBars(instruments)
         self._encoders: dict[str, Encoder] = {}
         for codec in ("msgpack", "json"):
             encoder = Encoder(codec)
@@ -229,8 +229,8 @@ class DataHub:
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /v2/iex or /v2/sip, upgraded."""
         ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
-        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         await ws.prepare(request)
+        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
         try:
             await Session(self, ws, request, codec, entry).run()
@@ -268,7 +268,7 @@ class DataHub:
 
     def publish(self, records: Records, now: int) -> None:
         """Send a batch of the market, and the bars that it closed, to whom it concerns."""
-        bars = self._bars.take(records, now)
+        bars = self.bars.take(records, now)
         if not self._sessions or self._faults.mutes_data(time.monotonic_ns()):
             return
         made: dict[tuple[str, bytes], Sequence[bytes]] = {}
@@ -287,7 +287,7 @@ class DataHub:
             chosen = records[(bits >> records["type"]) & 1 == 1] if bits.any() else records[:0]
             self.messages += len(chosen)
             frames += [encoder.encode(chosen[i : i + FRAME_RECORDS]) for i in range(0, len(chosen), FRAME_RECORDS)]
-        for kind, channel in (("b", "bars"), ("d", "dailyBars")):
+        for kind, channel in (("b", "bars"), ("u", "updatedBars"), ("d", "dailyBars")):
             closed = bars.get(kind)
             if closed is not None and len(closed):
                 closed = closed[wanted.bars[closed["instrument"]] & _BAR_BITS[channel] != 0]

@@ -18,6 +18,7 @@ log = logging.getLogger("pyrt.sim")
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENTRY = web.RequestKey("entry", Request)
+STREAMS = frozenset({"/v2/iex", "/v2/sip", "/stream"})
 BODY_MAX = 1 << 20
 BODY_KEPT = 16_384  # characters of a body that the truth keeps
 WINDOW = 60.0  # seconds of the rate limit
@@ -127,8 +128,8 @@ class Edge:
     @web.middleware
     async def serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
         """Write the request down, answer it, write the answer down."""
-        if is_upgrade(request):
-            return await handler(request)
+        if request.path in STREAMS:  # a stream has its own way to ask for keys
+            return await self._upgraded(request, handler)
         venue = self._floor.reading().now_ns
         entry = self._truth.request(request.method, request.path, request.query_string, venue, time.monotonic_ns())
         request[ENTRY] = entry
@@ -138,6 +139,12 @@ class Edge:
         entry.status = response.status
         entry.answered_mono_ns = time.monotonic_ns()
         return response
+
+    async def _upgraded(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            return problem(400, 40010000, "this is a WebSocket: the request is not an upgrade to one")
 
     async def _admitted(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
         data = is_data(request)
@@ -178,7 +185,3 @@ class Edge:
 def is_data(request: web.BaseRequest) -> bool:
     """Whether the path belongs to the market-data host."""
     return request.path.startswith(("/v2/stocks", "/v1beta"))
-
-
-def is_upgrade(request: web.BaseRequest) -> bool:
-    return request.headers.get("Upgrade", "").lower() == "websocket"

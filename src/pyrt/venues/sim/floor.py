@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyrt.clock import SECOND, VenueClock
+from pyrt.clock import MINUTE, SECOND, VenueClock
 from pyrt.venues.sim.exchange import Exchange
 from pyrt.venues.sim.markets import Market
 
@@ -16,13 +16,16 @@ Records = npt.NDArray[np.void]
 OnMarket = Callable[[Records, int], None]
 OnUpdates = Callable[[Sequence[tuple[Any, dict[str, Any]]]], None]
 
+STEP_MAX = MINUTE  # venue time of one step
+CATCH_UP_NS = SECOND // 20  # real time that one call may take
 BATCH = 4096  # records a step aims at when time runs as fast as the clients take it
 
 
 class ClockReading(msgspec.Struct, kw_only=True):
     """What a client needs to compute venue time: `epoch_ns + (mono - origin_mono_ns) * rate` on this machine's monotonic clock.
 
-    rate 0 means as fast as the clients take it: then venue time is that of the last event.
+    rate 0 means as fast as the clients take it: then venue time is that of the last event. lag_ns: how far the market is behind
+    the clock, more than a few ms only where the machine cannot make a market of this speed.
     """
 
     now_ns: int
@@ -30,6 +33,7 @@ class ClockReading(msgspec.Struct, kw_only=True):
     epoch_ns: int
     origin_mono_ns: int
     rate: float
+    lag_ns: int
 
 
 class Floor:
@@ -62,12 +66,18 @@ class Floor:
             epoch_ns=self.clock.epoch,
             origin_mono_ns=self.clock.origin,
             rate=self.rate,
+            lag_ns=max(now - self._now, 0),
         )
 
     def catch_up(self) -> int:
         """Step to the present, so that a request meets the market as it is now. Returns venue time."""
         if self.rate:
-            self.step(self.clock.at(time.monotonic_ns()))
+            mono = time.monotonic_ns()
+            present = self.clock.at(mono)
+            while self._now < present:  # never much at once: bars and updates come in the order of time
+                self.step(min(present, self._now + STEP_MAX))
+                if time.monotonic_ns() - mono > CATCH_UP_NS:
+                    break  # a speed that this machine cannot keep: stay answerable, and say so in `lag_ns`
         return self._now
 
     def run_ahead(self) -> bool:
@@ -79,7 +89,7 @@ class Floor:
         self.step(max(begin, self._now) + self._slice)
         made = self.records - before
         if made < BATCH // 2:
-            self._slice = min(self._slice * 2, 3600 * SECOND)
+            self._slice = min(self._slice * 2, STEP_MAX)
         elif made > BATCH * 2:
             self._slice = max(self._slice // 2, SECOND // 1000)
         return True

@@ -75,7 +75,8 @@ class OwnRest:
 def _local(handler: Handler) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         peer = request.remote
-        if peer is None or not ipaddress.ip_address(peer).is_loopback:
+        # An Origin means a browser: no web page may arm a fault here.
+        if peer is None or not ipaddress.ip_address(peer).is_loopback or "Origin" in request.headers:
             return problem(403, 40310000, "only from the machine that the venue runs on")
         return await handler(request)
 

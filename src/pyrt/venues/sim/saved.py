@@ -23,6 +23,7 @@ class Saved(msgspec.Struct, kw_only=True):
     seed: int
     market_epoch: int  # venue ns at which the market began
     venue_ns: int  # the venue's clock when this was written
+    resume_ns: int  # at which it goes on: later, where nothing was written at the end, than anything a client can have seen
     exchange: bytes
 
 

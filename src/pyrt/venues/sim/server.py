@@ -14,7 +14,7 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
-from pyrt.venues.sim.archive import Archive, last_seen
+from pyrt.venues.sim.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.data_rest import DataRest
 from pyrt.venues.sim.data_stream import DataHub
 from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
@@ -33,6 +33,7 @@ DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 PUMP_SECONDS = 0.01  # how often the market is stepped
 SAVE_SECONDS = 1.0  # how soon a change is on disk
+IDLE_SECONDS = 5.0  # how often the clock is on disk when nothing changes
 SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
 
 
@@ -95,7 +96,7 @@ class Venue:
             self._market, self._seed = config.market, config.seed
             now = self._epoch
         else:
-            self._epoch, now = saved.market_epoch, saved.venue_ns
+            self._epoch, now = saved.market_epoch, saved.resume_ns
             self._market, self._seed = saved.market, saved.seed
         # What happened up to the saved instant was told before; the market goes on after it.
         market = open_market(self._market, self._seed, now if saved is None else now + 1)
@@ -110,6 +111,7 @@ class Venue:
             exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
+        self._before = this_minute(past, now if saved is None else now + 1)
         self._schedule = Schedule(calendar)
         return Floor(market, exchange, now, config.speed)
 
@@ -130,6 +132,7 @@ class Venue:
             buffer=config.buffer,
             auth_seconds=config.auth_seconds,
         )
+        self.data.bars.count(self._before)
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
         data_rest = DataRest(floor, self._archive)
@@ -159,7 +162,7 @@ class Venue:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             if self._directory is not None and self._tasks:
-                self._directory.save(self._snapshot())
+                self._directory.save(self._snapshot(0.0))
         finally:
             self._close_directory()
 
@@ -182,24 +185,27 @@ class Venue:
                 await asyncio.sleep(0)
 
     async def _keep(self) -> None:
-        pause = SAVE_SECONDS
+        pause, saved_at = SAVE_SECONDS, -IDLE_SECONDS
         while not self._ended.is_set():
-            if self._directory is not None and self.floor.changed:
+            begun = time.monotonic()
+            if self._directory is not None and (self.floor.changed or begun - saved_at >= IDLE_SECONDS):
                 self.floor.changed = False
                 # The snapshot is taken here, between two requests; only the writing may wait for the disk.
-                begun = time.monotonic()
-                snapshot = self._snapshot()
+                snapshot = self._snapshot(2 * (pause + IDLE_SECONDS))
                 pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
                 await asyncio.to_thread(self._directory.save, snapshot)
+                saved_at = begun
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
 
-    def _snapshot(self) -> Saved:
+    def _snapshot(self, horizon: float) -> Saved:
+        # `horizon`: real seconds within which the next save comes.
         return Saved(
             market=self._market,
             seed=self._seed,
             market_epoch=self._epoch,
             venue_ns=self.floor.now,
+            resume_ns=self.floor.now + int(horizon * self.floor.rate * 1e9),
             exchange=self.floor.exchange.save(),
         )
 

@@ -101,8 +101,8 @@ class TradingHub:
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /stream, upgraded."""
         ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
-        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         await ws.prepare(request)
+        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         session = Session(self, ws, request, entry)
         self._sessions.append(session)
         try:
