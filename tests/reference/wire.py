@@ -144,7 +144,7 @@ def deltas(m: dict[str, Any], terms: Terms) -> list[dict[str, Any]]:
     if m.get("r") is True:
         out.append({"type": DELTA, "flags": SNAPSHOT, "action": 1})
     for key, side, snap in (("b", 1, "down"), ("a", 2, "up")):
-        levels = m.get(key) or []
+        levels = [] if m.get(key) is None else m[key]
         if not isinstance(levels, list):
             raise Refused
         for level in levels:
