@@ -287,7 +287,8 @@ cdef class Decoder:
         cdef value_t key
         cdef value_t* v
         cdef int at
-        self.have = 0
+        cdef uint64_t have = 0
+        cdef int64_t unknown = 0
         self.n_levels = 0
         while entries > 0:
             entries -= 1
@@ -302,7 +303,7 @@ cdef class Decoder:
                 if p == NULL:
                     return NULL
                 at = field(<const uint8_t*><size_t>key.bits, key.n) if key.kind == KIND_TEXT else FIELD_UNKNOWN
-            self.count[COUNT_UNKNOWN_FIELD] += at == FIELD_UNKNOWN
+            unknown += at == FIELD_UNKNOWN
             v = &self.value[at]
             p = msgpack.read_value(p, end, v)
             if p == NULL:
@@ -318,9 +319,11 @@ cdef class Decoder:
                 if p == NULL:
                     return NULL
             if v.kind == KIND_NONE:
-                self.have &= ~(<uint64_t>1 << at)
+                have &= ~(<uint64_t>1 << at)
             else:
-                self.have |= <uint64_t>1 << at
+                have |= <uint64_t>1 << at
+        self.have = have
+        self.count[COUNT_UNKNOWN_FIELD] += unknown
         return p
 
     cdef const uint8_t* msgpack_conditions(self, const uint8_t* p, const uint8_t* end, value_t* v) noexcept nogil:
@@ -443,9 +446,11 @@ cdef class Decoder:
         cdef const uint8_t* after
         cdef int64_t ns
         cdef int at
-        self.have = 0
+        cdef uint64_t have = 0
+        cdef int64_t unknown = 0
         self.n_levels = 0
         self.arena.used = 0
+        self.have = 0
         p = json.blank(p)
         if p[0] == c'}':
             return p + 1
@@ -456,7 +461,7 @@ cdef class Decoder:
             if p == NULL:
                 return NULL
             at = field(<const uint8_t*><size_t>key.bits, key.n)
-            self.count[COUNT_UNKNOWN_FIELD] += at == FIELD_UNKNOWN
+            unknown += at == FIELD_UNKNOWN
             v = &self.value[at]
             p = json.blank(p)
             if p[0] != c':':
@@ -484,11 +489,13 @@ cdef class Decoder:
                     if p == NULL:
                         return NULL
             if v.kind == KIND_NONE:
-                self.have &= ~(<uint64_t>1 << at)
+                have &= ~(<uint64_t>1 << at)
             else:
-                self.have |= <uint64_t>1 << at
+                have |= <uint64_t>1 << at
             p = json.blank(p)
             if p[0] == c'}':
+                self.have = have
+                self.count[COUNT_UNKNOWN_FIELD] += unknown
                 return p + 1
             if p[0] != c',':
                 return NULL
@@ -770,16 +777,16 @@ cdef class Decoder:
     cdef bint quote_side(self, const value_t* price, const value_t* size, const symbol_t* s, int snap,
                          int64_t* px, int64_t* qty) noexcept nogil:
         # A side without price or size is empty; False where a number of it cannot be.
-        cdef int64_t zero
         px[0], qty[0] = NO_PX, 0
-        if price.kind == KIND_NONE or size.kind == KIND_NONE or scale(price, 9, &zero) == SCALED and zero == 0:
+        if price.kind == KIND_NONE or size.kind == KIND_NONE or is_zero(price):
             return True
         if not self.quantity(size, s, qty):
             return False
-        if qty[0] > <int64_t>0x7fffffffffffffffULL / s.quote_unit:
-            self.count[COUNT_BAD_QTY] += 1
-            return False
-        qty[0] *= s.quote_unit
+        if s.quote_unit != 1:
+            if qty[0] > <int64_t>0x7fffffffffffffffULL / s.quote_unit:
+                self.count[COUNT_BAD_QTY] += 1
+                return False
+            qty[0] *= s.quote_unit
         return qty[0] == 0 or self.price(price, s, snap, px)
 
     cdef void quote(self, const symbol_t* s, int64_t ts) noexcept nogil:
@@ -892,6 +899,13 @@ cdef class Decoder:
             record.delta.side = side
             record.delta.action = ACTION_SET
         return True
+
+
+cdef inline bint is_zero(const value_t* v) noexcept nogil:
+    cdef int64_t units
+    if v.kind == KIND_DECIMAL or v.kind == KIND_FLOAT:
+        return v.bits << (v.kind == KIND_FLOAT) == 0            # a float's sign does not count
+    return scale(v, 9, &units) == SCALED and units == 0
 
 
 cdef inline uint32_t code(const char* text) noexcept nogil:
