@@ -457,10 +457,19 @@ cdef class Decoder:
         while True:
             if p[0] != c'"':
                 return NULL
-            p = json.read_text(p + 1, end, &key, &self.arena)
-            if p == NULL:
-                return NULL
-            at = field(<const uint8_t*><size_t>key.bits, key.n)
+            at = FIELD_UNKNOWN
+            if end - p > 4:                                # nearly every key has one letter or two
+                if p[2] == c'"':
+                    at = field(p + 1, 1)
+                    p += 3 if at != FIELD_UNKNOWN else 0
+                elif p[3] == c'"':
+                    at = field(p + 1, 2)
+                    p += 4 if at != FIELD_UNKNOWN else 0
+            if at == FIELD_UNKNOWN:
+                p = json.read_text(p + 1, end, &key, &self.arena)
+                if p == NULL:
+                    return NULL
+                at = field(<const uint8_t*><size_t>key.bits, key.n)
             unknown += at == FIELD_UNKNOWN
             v = &self.value[at]
             p = json.blank(p)
