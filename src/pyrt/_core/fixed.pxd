@@ -8,7 +8,7 @@ from pyrt._core.types cimport u128
 cdef enum:                             # Kind of a value
     KIND_NONE = 0                      # absent or null
     KIND_DECIMAL = 1                   # bits * 10^n, exactly
-    KIND_DECIMAL_MORE = 2              # and a little more: digits beyond the 19th were not all zero
+    KIND_DECIMAL_MORE = 2              # and a little more: at least 19 digits, and what was dropped after them
     KIND_FLOAT = 3                     # bits are a double's
     KIND_TEXT = 4                      # n bytes, bits is their address
     KIND_BOOL = 5                      # bits
@@ -29,6 +29,7 @@ cdef struct value_t:
     int32_t n
     uint8_t kind
     uint8_t negative                   # of a decimal
+    uint8_t dropped                    # of KIND_DECIMAL_MORE, in its last place: 1 less than a half, 2 a half, 3 more
 
 cdef struct minute_t:                  # the last minute seen in text: the next stamp is mostly in the same
     uint8_t text[16]                   # YYYY-MM-DDTHH:MM
@@ -88,6 +89,14 @@ cdef inline int scale_decimal(const value_t* v, int exp, int64_t* out) noexcept 
         return SCALED
     if v.negative:
         return REFUSED
+    if shift == 0 and v.kind == KIND_DECIMAL_MORE:
+        quotient = v.bits
+        if v.dropped == 3 or (v.dropped == 2 and quotient & 1):
+            quotient += 1
+        if quotient > 0x7fffffffffffffffULL:
+            return REFUSED
+        out[0] = <int64_t>quotient
+        return SCALED
     if shift >= 0:
         if shift > 18:
             return REFUSED
@@ -152,23 +161,33 @@ cdef inline const uint8_t* read_number(const uint8_t* p, value_t* v) noexcept no
 
 
 cdef inline int read_long(const uint8_t* p, const uint8_t* end, value_t* v) noexcept nogil:
-    # Keeps 19 significant digits and whether anything followed them; returns the power of ten.
+    # Keeps as many significant digits as 64 bits hold, and what it drops as `dropped`; returns the power of ten.
     cdef uint64_t mantissa = 0
-    cdef int exp = 0, kept = 0
-    cdef bint dot = False
+    cdef unsigned int d
+    cdef int exp = 0
+    cdef bint dot = False, full = False, first = True
+    v.dropped = 0
     while p < end:
         if p[0] == c'.':
             dot = True
-        elif kept < 19:
-            mantissa = mantissa * 10 + (p[0] - 48)
-            kept += mantissa != 0
-            exp -= dot
-        else:
-            if p[0] != c'0':
-                v.kind = KIND_DECIMAL_MORE
-            exp += not dot
+            p += 1
+            continue
+        d = <unsigned int>p[0] - 48
         p += 1
+        full = full or mantissa > 1844674407370955161ULL or (mantissa == 1844674407370955161ULL and d > 5)
+        if not full:
+            mantissa = mantissa * 10 + d
+            exp -= dot
+            continue
+        exp += not dot
+        if first:
+            v.dropped = 0 if d == 0 else 1 if d < 5 else 2 if d == 5 else 3
+            first = False
+        elif d and (v.dropped == 0 or v.dropped == 2):
+            v.dropped += 1
     v.bits = mantissa
+    if v.dropped:
+        v.kind = KIND_DECIMAL_MORE
     return exp
 
 

@@ -9,6 +9,13 @@ cdef enum:
     MAX_DEPTH = 32                     # deeper values are malformed
 
 
+cdef extern from *:
+    """
+    static inline uint64_t pyrt_big_endian8(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return __builtin_bswap64(v); }
+    """
+    uint64_t big_endian8 "pyrt_big_endian8"(const uint8_t* p) noexcept nogil
+
+
 cdef inline uint64_t big_endian(const uint8_t* p, int n) noexcept nogil:
     cdef uint64_t value = 0
     cdef int i
@@ -42,12 +49,12 @@ cdef inline const uint8_t* extension(const uint8_t* p, const uint8_t* end, uint6
         if n == 4:
             seconds = big_endian(p + 1, 4)
         elif n == 8:
-            seconds = big_endian(p + 1, 8)
+            seconds = big_endian8(p + 1)
             ns = seconds >> 34
             seconds &= 0x3ffffffffULL
         else:
             ns = big_endian(p + 1, 4)
-            seconds = big_endian(p + 5, 8)
+            seconds = big_endian8(p + 5)
         if seconds <= 9200000000ULL and ns < 1000000000:
             v.kind = KIND_TIME
             v.bits = seconds * 1000000000 + ns
@@ -136,12 +143,20 @@ cdef inline const uint8_t* read_value(const uint8_t* p, const uint8_t* end, valu
         if end - p < 8:
             return NULL
         v.kind = KIND_FLOAT
-        v.bits = big_endian(p, 8)
+        v.bits = big_endian8(p)
         return p + 8
     if head & 0xe0 == 0xa0:
         return text_of(p, end, head & 31, v)
     if head == 0xd7:
         return extension(p, end, 8, v)
+    if head == 0xcd:
+        if end - p < 2:
+            return NULL
+        v.kind = KIND_DECIMAL
+        v.negative = 0
+        v.n = 0
+        v.bits = <uint64_t>p[0] << 8 | p[1]
+        return p + 2
     if head & 0xf0 == 0x90 or head & 0xf0 == 0x80:
         v.kind = KIND_ARRAY if head & 0x10 else KIND_MAP
         v.bits = head & 15
