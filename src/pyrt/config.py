@@ -90,8 +90,9 @@ class SecretFilter(logging.Filter):
             record.msg, record.args = masked, ()
         if record.exc_info and not record.exc_text:
             record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-        if record.exc_text:
-            record.exc_text = self.mask(record.exc_text)
+        if record.exc_text and (masked := self.mask(record.exc_text)) != record.exc_text:
+            # Without the exception itself, or a handler that formats on its own would show it.
+            record.exc_text, record.exc_info = masked, None
         if record.stack_info:
             record.stack_info = self.mask(record.stack_info)
         return True

@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import json
+import random
 import socket
 import threading
 import time
@@ -9,22 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3.util.connection
 from tests.venues.alpaca.rest_server import PATIENCE, Inbox, Request, RestServer, Script, accept, order_json, reply, reset
 
 from pyrt._core.types import Side
 from pyrt.clock import VenueClock
 from pyrt.config import Secret
+from pyrt.errors import ConfigError
 from pyrt.model import OrderType, TimeInForce
 from pyrt.ports import (
     Cancel,
     CancelResult,
+    Event,
     Found,
     Lookup,
+    LookupResult,
     OrderRequest,
     Outcome,
+    QueryFailed,
     Replace,
     Submit,
     SubmitResult,
+    TakeSnapshot,
 )
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.session import VenueSession
@@ -264,19 +271,7 @@ def test_a_replace_patches_and_is_classified_like_an_order(make: Make, inbox: In
 
 
 # ---------------------------------------------------------------------------------------------------- the deadline
-def drip(step: float, stop: threading.Event) -> Script:
-    """Answers with one byte at a time, for ever: each read is short, the whole is not."""
-
-    def script(request: Request, connection: socket.socket) -> None:
-        answer = reply(200, order_json(request.json["client_order_id"], padding="x" * 100_000))
-        for byte in answer:
-            if stop.wait(step):
-                return
-            connection.sendall(bytes([byte]))
-
-    return script
-
-
+@pytest.mark.row("S066")
 @pytest.mark.parametrize("headers", [{}, {"Connection": "close"}])
 def test_a_dripping_answer_is_ambiguous_at_the_deadline_and_its_socket_is_shut(
     make: Make, inbox: Inbox, server: RestServer, headers: dict[str, str]
@@ -301,6 +296,26 @@ def test_a_dripping_answer_is_ambiguous_at_the_deadline_and_its_socket_is_shut(
     broker.submit(submit(2))
     assert inbox.wait(2)[1].outcome is Outcome.ACCEPTED  # type: ignore[union-attr]
     assert len(inbox.events) == 2
+
+
+def test_a_connection_that_comes_about_after_the_deadline_sends_nothing(
+    make: Make, inbox: Inbox, server: RestServer, monkeypatch: Any
+) -> None:
+    """A slow name server: the attempt was already reported as NOT_SENT, so nothing of it may leave any more."""
+    gate, connect = threading.Event(), urllib3.util.connection.create_connection
+
+    def slowly(*arguments: Any, **options: Any) -> socket.socket:
+        assert gate.wait(PATIENCE)
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr("urllib3.util.connection.create_connection", slowly)
+    broker = make(deadline=0.2, workers=1)
+    broker.submit(submit(1))
+    assert inbox.one().outcome is Outcome.NOT_SENT
+    gate.set()
+    broker.submit(submit(2))
+    assert inbox.wait(2)[1].outcome is Outcome.ACCEPTED  # type: ignore[union-attr]
+    assert [r.json["client_order_id"] for r in server.requests] == ["p1-cid-2"]
 
 
 def test_an_answer_after_the_deadline_is_dropped(make: Make, inbox: Inbox, server: RestServer) -> None:
@@ -375,6 +390,7 @@ def test_a_connection_that_breaks_under_a_request_is_never_called_not_sent(make:
     assert {r.connection for r in server.requests} == {1}
 
 
+@pytest.mark.row("S066")
 def test_a_connection_is_kept_and_an_idle_one_is_not(make: Make, inbox: Inbox, server: RestServer, monkeypatch: Any) -> None:
     broker = make(workers=1)
     for number in (1, 2):
@@ -442,6 +458,7 @@ def test_a_cancel_is_accepted_on_204_and_says_why_otherwise(make: Make, inbox: I
     assert server.requests[0].path == "/v2/orders/id-1"
 
 
+@pytest.mark.row("S129")
 def test_a_cancel_goes_out_while_every_order_hangs(make: Make, inbox: Inbox, server: RestServer) -> None:
     release = threading.Event()
 
@@ -462,7 +479,7 @@ def test_a_cancel_goes_out_while_every_order_hangs(make: Make, inbox: Inbox, ser
     release.set()
 
 
-@pytest.mark.row("S022")
+@pytest.mark.row("S064", "S129")
 def test_a_cancel_survives_a_429_storm_that_stops_orders(make: Make, inbox: Inbox, server: RestServer) -> None:
     tries = itertools.count(1)
 
@@ -490,6 +507,7 @@ def test_a_cancel_survives_a_429_storm_that_stops_orders(make: Make, inbox: Inbo
     assert len(server.paths("DELETE")) == 3
 
 
+@pytest.mark.row("S064")
 def test_orders_over_the_budget_wait_and_cancels_use_their_reserve(make: Make, inbox: Inbox, server: RestServer) -> None:
     """Ten a minute, half of it spent at the start: three orders, then cancels up to ten, never an eleventh request."""
     broker = make(budget=10, workers=1)
@@ -508,6 +526,7 @@ def test_orders_over_the_budget_wait_and_cancels_use_their_reserve(make: Make, i
     assert len(server.requests) <= 5
 
 
+@pytest.mark.row("S064")
 def test_the_venues_own_limit_replaces_ours(make: Make, inbox: Inbox, server: RestServer) -> None:
     headers = {"X-RateLimit-Limit": "1000", "X-RateLimit-Remaining": "990"}
     server.script = lambda r, _: reply(200, order_json(r.json["client_order_id"]), headers)
@@ -551,3 +570,143 @@ def test_a_lookup_of_a_dead_port_fails(make: Make, inbox: Inbox) -> None:
         port = listener.getsockname()[1]
     make(url=f"http://127.0.0.1:{port}").lookup(Lookup(number=1, cid="c"))
     assert inbox.one().found is Found.FAILED
+
+
+# ---------------------------------------------------------------------------------------------------- exactly one, and silence
+def test_every_command_gets_exactly_one_result_whatever_the_venue_does(make: Make, inbox: Inbox, server: RestServer) -> None:
+    chance, lock = random.Random(7), threading.Lock()
+    over = threading.Event()
+
+    def hang(*_: object) -> None:
+        over.wait(PATIENCE)
+
+    scripts = [
+        accept,
+        accept,
+        accept,
+        reset_after_request,
+        cut_and_close,
+        closing,
+        answering(504, HTML),
+        answering(422, DUPLICATE),
+        hang,
+    ]
+
+    def script(request: Request, connection: socket.socket) -> bytes | None:
+        with lock:
+            chosen = chance.choice(scripts)
+        return chosen(request, connection) if request.method != "GET" else reply(404, NOT_FOUND)
+
+    server.script = script
+    broker = make(deadline=0.1, workers=3)
+    for number in range(1, 151):
+        broker.submit(submit(number, f"S{number % 11}"))
+        broker.cancel(cancel(number))
+        broker.lookup(Lookup(number=number, cid=f"p1-cid-{number}"))
+    inbox.wait(450)
+    over.set()
+    broker.close()
+    assert len(inbox.events) == 450
+    for kind in (SubmitResult, CancelResult, LookupResult):
+        assert sorted(e.number for e in inbox.events if isinstance(e, kind)) == list(range(1, 151))
+    sent = [r.json["client_order_id"] for r in server.requests if r.method == "POST"]
+    assert len(sent) == len(set(sent))
+    # What was called NOT_SENT never reached the venue, and what was called ACCEPTED did.
+    outcomes = {f"p1-cid-{e.number}": e.outcome for e in inbox.events if isinstance(e, SubmitResult)}
+    assert not {cid for cid, outcome in outcomes.items() if outcome is Outcome.NOT_SENT} & set(sent)
+    assert {cid for cid, outcome in outcomes.items() if outcome is Outcome.ACCEPTED} <= set(sent)
+    assert Outcome.AMBIGUOUS in outcomes.values()
+
+
+def test_commands_after_the_end_and_in_the_queue_at_the_end_get_their_result(make: Make, inbox: Inbox, server: RestServer) -> None:
+    release = threading.Event()
+    server.script = lambda r, c: accept(r, c) if release.wait(PATIENCE) else None
+    broker = make(workers=1, cancel_workers=1, deadline=1.0)
+    for number in range(1, 6):
+        broker.submit(submit(number))
+    server.wait(lambda: len(server.requests) == 1)
+    closer = threading.Thread(target=broker.close)
+    closer.start()
+    assert broker._closing.wait(PATIENCE)
+    release.set()
+    closer.join(PATIENCE)
+    results = inbox.wait(5)
+    assert [(e.number, e.outcome) for e in results] == [(1, Outcome.ACCEPTED), *((n, Outcome.NOT_SENT) for n in range(2, 6))]  # type: ignore[union-attr]
+    broker.submit(submit(6))
+    broker.cancel(cancel(7))
+    broker.lookup(Lookup(number=8, cid="c"))
+    broker.snapshot(TakeSnapshot(query=9, since=0))
+    after = inbox.wait(9)[5:]
+    assert [type(e) for e in after] == [SubmitResult, CancelResult, LookupResult, QueryFailed]
+    assert len(server.requests) == 1
+
+
+def test_an_inbox_that_fails_does_not_stop_the_order_path(make: Make, server: RestServer) -> None:
+    inbox = Inbox()
+
+    def sink(event: Event) -> None:
+        inbox(event)
+        raise RuntimeError("the inbox is broken")
+
+    broker = make(sink=sink, workers=1)
+    for number in (1, 2):
+        broker.submit(submit(number))
+    assert [e.outcome for e in inbox.wait(2)] == [Outcome.ACCEPTED] * 2  # type: ignore[union-attr]
+
+
+@pytest.mark.row("S031")
+def test_the_keys_show_up_nowhere(make: Make, inbox: Inbox, server: RestServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Even a venue that quotes them back, at the lowest log level of every library, and in every failure."""
+    leak = f"key {KEY.reveal()} and secret {SECRET.reveal()}"
+    scripts = [
+        answering(422, {"code": 42210000, "message": leak}),
+        answering(401, {"code": 40110000, "message": leak}),
+        answering(500, leak.encode()),
+        answering(200, leak.encode()),
+        answering(200, order_json(leak)),
+        lambda *_: f"HTTP/1.1 200 {leak}\r\n{leak}: {leak}\r\n".encode(),
+        reset_after_request,
+        cut_and_close,
+    ]
+    with caplog.at_level(1):
+        broker = make(deadline=0.5, workers=1)
+        count = 0
+        for script in scripts:
+            server.script = script if script is not cut_and_close else closing
+            broker.submit(submit(count + 1))
+            broker.cancel(cancel(count + 2))
+            broker.lookup(Lookup(number=count + 3, cid="c"))
+            count += 3
+            inbox.wait(count)
+        server.script = scripts[1]
+        broker.snapshot(TakeSnapshot(query=1, since=0))
+        inbox.wait(count + 1)
+        broker.close()
+    shown = repr(inbox.events) + caplog.text + repr(broker.counters) + repr(vars(broker)) + repr(vars(broker._orders[0]))
+    assert caplog.records
+    for canary in ("PKCANARY", "cAnArY"):
+        assert canary not in shown
+
+
+def test_urls_and_keys_that_are_not_for_it_are_refused_at_once() -> None:
+    for url in ("https://api.alpaca.markets", "http://paper-api.alpaca.markets", "http://192.0.2.1"):
+        with pytest.raises(ConfigError):
+            AlpacaBroker(url=url, key=KEY, secret=SECRET, sink=print, clock=lambda: CLOCK)
+    with pytest.raises(ConfigError) as error:
+        AlpacaBroker(url="http://127.0.0.1:1", key=KEY, secret=Secret("line\nbreak-canary"), sink=print, clock=lambda: CLOCK)
+    assert "canary" not in str(error.value)
+
+
+def test_nagles_algorithm_is_off(make: Make, inbox: Inbox, server: RestServer, monkeypatch: Any) -> None:
+    sockets: list[int] = []
+    opened = VenueSession.opened
+
+    def look(session: VenueSession, sock: socket.socket) -> None:
+        sockets.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        opened(session, sock)
+
+    monkeypatch.setattr(VenueSession, "opened", look)
+    make().submit(submit())
+    inbox.wait(1)
+    assert len(sockets) == 1
+    assert sockets[0]

@@ -84,6 +84,7 @@ def test_a_429_stops_all_but_cancels_until_its_end() -> None:
     assert budget.acquire(Purpose.ORDER, clock.now)
 
 
+@pytest.mark.row("S064")
 @given(
     limit=st.integers(1, 40),
     steps=st.lists(st.tuples(st.integers(0, 20 * SECOND), st.sampled_from(list(Purpose)), st.integers(1, 30)), max_size=60),

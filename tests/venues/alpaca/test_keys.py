@@ -17,6 +17,7 @@ from pyrt.venues.alpaca.keys import PAPER, SIM, check_url, load_keys
 CANARY = "cAnArY/secret+value=0001"
 
 
+@pytest.mark.row("S031")
 def test_keys_from_either_pair_of_variables() -> None:
     for names in (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY")):
         keys = load_keys({names[0]: "K1", names[1]: CANARY})
@@ -38,6 +39,7 @@ def private(path: Path, text: str, mode: int = 0o600) -> Path:
     return path
 
 
+@pytest.mark.row("S031")
 def test_keys_from_files_of_the_environment_and_from_one_file(tmp_path: Path) -> None:
     key, secret = private(tmp_path / "k", "K1\n"), private(tmp_path / "s", f"{CANARY}\n", 0o400)
     keys = load_keys({"APCA_API_KEY_ID_FILE": str(key), "APCA_API_SECRET_KEY_FILE": str(secret)})
@@ -180,6 +182,7 @@ def test_the_filter_masks_a_value_in_every_encoding(text: str) -> None:
     assert len(left) <= max(len(text) - len(CANARY), 12)
 
 
+@pytest.mark.row("S031")
 def test_the_filter_masks_messages_arguments_tracebacks_and_nested_values() -> None:
     output = StringIO()
     logger = logging.Logger("test")

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result", SubmitResult, CancelResult, LookupResult)
 
 _NS = 1_000_000_000
+_LIBRARY_LOGGERS = ("urllib3.connection", "urllib3.connectionpool")  # they quote what they cannot parse
 _PAGE_PAUSES = (0.5, 1.0, 2.0)  # s before the 2nd, 3rd and 4th try of a page
 _CANCEL_PAUSES = (0.25, 0.5, 1.0, 2.0)  # s before a cancel that met a 429 is sent again; the last repeats
 
@@ -75,7 +76,10 @@ class AlpacaBroker:
         self._sink = sink
         self._clock = clock
         self._deadline = int(deadline * _NS)
-        self._mask = SecretFilter(key, secret).mask
+        self._filter = SecretFilter(key, secret)
+        self._mask = self._filter.mask
+        for name in _LIBRARY_LOGGERS:
+            logging.getLogger(name).addFilter(self._filter)
         self._counters: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._readers = threading.local()
@@ -139,6 +143,8 @@ class AlpacaBroker:
         for lane in lanes:
             lane.join(max(until - time.monotonic(), 0.1))
         self._watch.close()
+        for name in _LIBRARY_LOGGERS:
+            logging.getLogger(name).removeFilter(self._filter)
 
     # ------------------------------------------------------------------------------------------------ orders
     def _send_order(self, command: Submit | Replace, method: str, path: str, body: bytes) -> None:

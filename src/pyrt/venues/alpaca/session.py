@@ -70,10 +70,11 @@ class Attempt:
 
 
 class _Traced:
-    """What a connection adds: its socket is registered, its sends are claimed."""
+    """What a connection adds: its socket is registered, a request leaves in one piece, and its sends are claimed."""
 
     owner: "VenueSession"
     sock: socket.socket | None
+    _held: bytearray | None = None
 
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]
@@ -81,7 +82,20 @@ class _Traced:
         self.owner.opened(sock)
         return sock
 
+    def request(self, *args: Any, **options: Any) -> None:
+        # The library sends the head and the body apart: two system calls, two segments, and a state between them.
+        self._held = bytearray()
+        try:
+            super().request(*args, **options)  # type: ignore[misc]
+            whole = bytes(self._held)
+        finally:
+            self._held = None
+        self.send(whole)
+
     def send(self, data: Any) -> None:
+        if self._held is not None:
+            self._held += data
+            return
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
         self.owner.claim()

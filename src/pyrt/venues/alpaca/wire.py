@@ -16,54 +16,21 @@ from pyrt.errors import Misbehaved
 from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueFill, VenueOrder, VenuePosition
 
 TRADE_EVENTS = frozenset(
-    [
-        "new",
-        "fill",
-        "partial_fill",
-        "canceled",
-        "expired",
-        "done_for_day",
-        "replaced",
-        "accepted",
-        "rejected",
-        "pending_new",
-        "stopped",
-        "pending_cancel",
-        "pending_replace",
-        "calculated",
-        "suspended",
-        "order_replace_rejected",
-        "order_cancel_rejected",
-        "held",
-        "restated",
-        "trade_bust",
-        "trade_correct",
-    ]
-)
+    (
+        "new", "fill", "partial_fill", "canceled", "expired", "done_for_day", "replaced", "accepted", "rejected",
+        "pending_new", "stopped", "pending_cancel", "pending_replace", "calculated", "suspended",
+        "order_replace_rejected", "order_cancel_rejected", "held", "restated", "trade_bust", "trade_correct"
+    )
+)  # fmt: skip
 """The events that the trading stream is known to send."""
 
 STATUSES = frozenset(
-    [
-        "new",
-        "partially_filled",
-        "filled",
-        "done_for_day",
-        "canceled",
-        "expired",
-        "replaced",
-        "pending_cancel",
-        "pending_replace",
-        "pending_review",
-        "accepted",
-        "pending_new",
-        "accepted_for_bidding",
-        "stopped",
-        "rejected",
-        "suspended",
-        "calculated",
-        "held",
-    ]
-)
+    (
+        "new", "partially_filled", "filled", "done_for_day", "canceled", "expired", "replaced", "pending_cancel",
+        "pending_replace", "pending_review", "accepted", "pending_new", "accepted_for_bidding", "stopped", "rejected",
+        "suspended", "calculated", "held"
+    )
+)  # fmt: skip
 
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):?(\d\d))", re.ASCII)
 _PLAIN = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?", re.ASCII)
@@ -222,33 +189,15 @@ class Control(msgspec.Struct, frozen=True):
 _KNOWN: dict[type[msgspec.Struct], frozenset[str]] = {
     _Order: frozenset(_Order.__struct_fields__)
     | frozenset(
-        [
-            "submitted_at",
-            "filled_at",
-            "expired_at",
-            "expires_at",
-            "canceled_at",
-            "failed_at",
-            "replaced_at",
-            "asset_id",
-            "asset_class",
-            "notional",
-            "order_class",
-            "position_intent",
-            "extended_hours",
-            "legs",
-            "trail_percent",
-            "trail_price",
-            "hwm",
-            "subtag",
-            "source",
-            "ratio_qty",
-            "commission",
-        ]
+        (
+            "submitted_at", "filled_at", "expired_at", "expires_at", "canceled_at", "failed_at", "replaced_at",
+            "asset_id", "asset_class", "notional", "order_class", "position_intent", "extended_hours", "legs",
+            "trail_percent", "trail_price", "hwm", "subtag", "source", "ratio_qty", "commission"
+        )
     ),
     _Update: frozenset(_Update.__struct_fields__) | {"event_id", "previous_execution_id"},
     _Fill: frozenset(_Fill.__struct_fields__) | frozenset(["activity_type", "type", "leaves_qty", "order_status"]),
-}
+}  # fmt: skip
 
 
 def _decimal(value: Text, name: str) -> str:
