@@ -1,8 +1,14 @@
 """The simulated exchange: accounts, orders and fills in Alpaca's words, with time passed in.
 
-It owns no clock, socket or random number: the same calls give the same bytes, so the server and the backtest share it. A request is
-answered with the order as it was received (`pending_new`, or `accepted` outside trading hours); what happens to it, even at
-once, is told by `take_updates()`. Choices where Alpaca's documents are silent: docs/sim.md.
+It owns no clock, socket or random number: the same calls give the same bytes, so the server and the backtest share it. Chosen
+where Alpaca's documents are silent:
+
+* A request is answered with the order as it was received (`pending_new`, or `accepted` outside trading hours); what happens to
+  it, even at once, is told by `take_updates()`.
+* A possible wash trade is 403 with code 40310000; an unknown symbol in a POST is 422 with code 42210000.
+* Without a calendar the venue never closes and day orders do not end.
+* A buy stop keeps its type and trades up to its collar (4 % below 50.00, else 2.5 %); a market buy reserves that much more.
+* Buying power is multiplier * equity - gross market value - reserved, never shown below 0.
 """
 
 from collections.abc import Iterable
