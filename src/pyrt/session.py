@@ -7,6 +7,7 @@ The session owns no clock, socket, file or thread: the Shell does, and feeds wha
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -197,7 +198,7 @@ class Session:
         pipeline = self.market.pipeline
         at, end = 0, len(records)
         while at < end:
-            at = pipeline.run(records, at)
+            at = pipeline.run(records.data, at)
             due = pipeline.due
             if due & DUE_BARS:
                 self._bars(pipeline.take_bars())
@@ -282,7 +283,7 @@ class Session:
         self.risk.apply(fact)
         for number, call in self.desk.apply(fact):
             if self.running:
-                self._queue.append(lambda number=number, call=call: self._call(number, *call))
+                self._queue.append(partial(self._call, number, *call))
 
     def _refused(self, event: Refused) -> None:
         for breach in event.breaches:

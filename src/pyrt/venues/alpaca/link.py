@@ -133,7 +133,7 @@ class AlpacaLink:
                 return np.concatenate(pages)[::-1] if pages else np.empty(0, bar_dtype)
             bars = BarAggregator((interval,))
             for page in client.trades(instrument, end - n * interval, end - 1):
-                bars.apply(page.view(market_dtype))
+                bars.apply(page.view(market_dtype).data)
             bars.close(end)
             return bars.take()
         finally:
