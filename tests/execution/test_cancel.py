@@ -13,7 +13,6 @@ from pyrt.ports import (
     Lookup,
     LookupResult,
     Outcome,
-    Resume,
     Stop,
     Submit,
     SubmitResult,
@@ -157,7 +156,12 @@ def test_reducing_cancels_nothing(working: Bench) -> None:
 
 def test_a_resumed_scope_trades_again(bench: Bench) -> None:
     bench.on(HALT)
-    bench.on(Resume(scope="system", who="test", why="drill over"))
+    for level in ("HALTED", "ACTIVE"):
+        bench.approve()
+        assert not bench.asked(Submit)
+        latch = Latched(level=level, scope="system", code="KILLED", reason="drill", who="test", ts=EPOCH)
+        bench.facts.append(latch)
+        bench.engine.apply(latch)
     bench.approve()
     assert bench.asked(Submit)
 

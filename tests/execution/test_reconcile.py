@@ -147,6 +147,27 @@ def test_an_intent_that_the_pages_show_is_adopted_with_its_fills(bench: Bench) -
     assert again.told(Recovered)[0].unexplained == 0
 
 
+def test_a_known_order_that_no_page_shows_is_looked_up(bench: Bench) -> None:
+    sent(bench)
+    again = restarted(bench)
+    again.start()
+    assert [c.cid for c in again.asked(Lookup)] == [order().cid]
+    again.on(LookupResult(number=1, found=Found.FOUND, order=order(status="expired")))
+    assert again.status == "EXPIRED"
+
+
+def test_nothing_is_sent_again_after_a_restart(bench: Bench) -> None:
+    bench.approve(valid_until=EPOCH + 1000 * SECOND)
+    again = restarted(bench)
+    again.start()
+    again.on(LookupResult(number=1, found=Found.ABSENT))
+    while again.status == "UNKNOWN":
+        again.fire("execution.lookup.1")
+        again.on(LookupResult(number=1, found=Found.ABSENT))
+        assert not again.asked(Submit)
+    assert again.status == "ABANDONED"
+
+
 def test_the_snapshot_reaches_back_to_the_oldest_open_intent(bench: Bench) -> None:
     sent(bench)
     bench.t = 3 * 86_400 * SECOND

@@ -171,6 +171,21 @@ def test_absence_is_proved_only_once_the_attempt_was_answered(bench: Bench) -> N
     assert bench.status == "UNKNOWN"
 
 
+def test_an_unanswered_repetition_is_never_proved_absent(bench: Bench) -> None:
+    bench.approve(valid_until=EPOCH + 1000 * SECOND)
+    bench.on(AMBIGUOUS)
+    prove_absent(bench)
+    assert bench.asked(Submit)[0].attempt == 2
+    bench.t += 20 * SECOND
+    bench.fire("execution.poll")
+    assert bench.codes() == ["NO_ANSWER"]
+    for _ in range(9):
+        bench.fire("execution.lookup.1")
+        bench.on(ABSENT)
+        assert not bench.asked(Submit)
+    assert bench.status == "UNKNOWN"
+
+
 def test_a_stream_event_ends_unknown(bench: Bench) -> None:
     unknown(bench)
     bench.on(update("new", order()))

@@ -8,7 +8,7 @@ from pyrt._core.types import format_units
 from pyrt.execution.orders import Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
-from pyrt.model import CancelIntent, Intent, OrderChanged, OrderStatus
+from pyrt.model import CancelIntent, Intent, Latched, OrderChanged, OrderStatus
 from pyrt.ports import Cancel, CancelResult, Kill, Lookup, Stop, Sync
 
 STOPPED = "stop"
@@ -138,10 +138,11 @@ class Canceller:
         self.stopped = True
         self._sweep(STOPPED, submitter, step)
 
-    def on_resume(self, scope: str) -> None:
-        """A human opened a latch."""
-        self._blocked.discard(scope)
-        self.sweeps.pop(scope, None)
+    def on_latched(self, latched: Latched) -> None:
+        """A latch's fact came: an open one ends what a Kill began here."""
+        if latched.level not in _CLOSED:
+            self._blocked.discard(latched.scope)
+            self.sweeps.pop(latched.scope, None)
 
     def resume_sweeps(self, submitter: Submitter, step: Step) -> None:
         """After a restart: what a latch covers is still to be cancelled."""

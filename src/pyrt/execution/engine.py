@@ -10,7 +10,7 @@ from pyrt.execution.orders import Order, Orders
 from pyrt.execution.reconcile import Reconciler
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
-from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, OrderChanged, OrderStatus, Recovered
+from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, Latched, OrderChanged, OrderStatus, Recovered
 from pyrt.ports import (
     Append,
     CancelResult,
@@ -20,7 +20,6 @@ from pyrt.ports import (
     Kill,
     LookupResult,
     QueryFailed,
-    Resume,
     Start,
     Stop,
     StreamState,
@@ -116,6 +115,8 @@ class ExecutionEngine:
             self._own.popleft()
         else:
             self._orders.apply(fact)
+        if isinstance(fact, Latched):
+            self._canceller.on_latched(fact)
 
     def on(self, event: Event, now: Now) -> list[Command]:
         """Decide about one event."""
@@ -157,13 +158,11 @@ class ExecutionEngine:
                 self._on_stream(event, step)
             case Kill():
                 self._canceller.on_kill(event, self._submitter, step)
-            case Resume():
-                self._canceller.on_resume(event.scope)
             case Start():
                 self._on_start(event, step)
             case Stop():
                 self._canceller.on_stop(event, self._submitter, step)
-            case _:  # intents and refusals are risk's; the clock's measure is the shell's
+            case _:  # intents, refusals and resumptions are risk's; the clock's measure is the shell's
                 pass
 
     # -------------------------------------------------------------------------------------------- start and the whole view

@@ -298,7 +298,7 @@ class Observer:
         floor = self._orders.opened_at or self.opening
         if floor and seen.created_at >= floor:
             return 0
-        return _units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None or self._orders.is_new else before
+        return _units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None else before
 
     def adopt_fill(self, fill: VenueFill, step: Step) -> Order:
         """The external order of an execution whose order the venue no longer lists: all that is known is what was filled."""

@@ -200,11 +200,7 @@ class Submitter:
         return True
 
     def _end_unsent(self, order: Order, reason: str, step: Step) -> None:
-        attempt = self.attempts.get(order.number)
-        if order.ambiguous and attempt is not None:
-            self._abandon(order, attempt, step)
-        else:
-            self._change(order, OrderStatus.CANCELED_LOCAL, step, reason=reason)
+        self._change(order, OrderStatus.CANCELED_LOCAL, step, reason=reason)
 
     # -------------------------------------------------------------------------------------------- look-ups
     def doubt(self, order: Order, step: Step) -> None:
