@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from typing import Any
 
 import pytest
 import requests
+
+from pyrt.cli import app
+from pyrt.errors import ConfigError
 
 ORDER = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "1.00", "time_in_force": "gtc"}
 
@@ -106,17 +110,32 @@ def test_a_secret_comes_through_the_pipe_and_is_not_printed() -> None:
             assert b"only-i-know" not in arguments.read_bytes()
 
 
-def test_mistakes_are_one_line() -> None:
-    for arguments, words in (
-        (("--speed", "fast"), "fast is not a speed"),
-        (("--market", "weather"), "no market 'weather'"),
-        (("--control-fd", "999"), "control pipe"),
-    ):
-        ended = lines("sim", *arguments)
-        assert ended.returncode == 1
-        assert words in ended.stderr
-        assert ended.stderr.count("\n") == 1
-        assert "Traceback" not in ended.stderr
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--speed", "fast", "fast is not a speed"),
+        ("--speed", "0", "0 is not a speed"),
+        ("--start", "noon", "'noon' is not an RFC 3339 time"),
+        ("--cash", "-5", "-5 is not an amount"),
+        ("--cash", "1e99", "1e99 is not an amount"),
+        ("--port", "70000", "70000 is out of range"),
+        ("--seed", "-1", "-1 is out of range"),
+        ("--rate-limit", "-1", "-1 is out of range"),
+        ("--market", "weather", "no market 'weather'"),
+        ("--control-fd", "999", "cannot read the control pipe"),
+    ],
+)
+def test_mistakes_say_what_and_how_to_mend(option: str, value: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)) as mistake:
+        app(["sim", f"{option}={value}"])
+    assert mistake.value.mend
+
+
+def test_a_mistake_is_one_line() -> None:
+    ended = lines("sim", "--market", "weather")
+    assert ended.returncode == 1
+    assert "no market 'weather'" in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 def test_help_imports_only_the_command_line() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
+from pyrt.venues.sim.times import parse_time
 
 
 class _Keys(msgspec.Struct):
@@ -28,6 +30,7 @@ def sim(
     speed: str = "1",
     rate_limit: int = 200,
     cash: str = "100000",
+    start: str = "",
     state: Path | None = None,
     calendar: bool = False,
     control_fd: Annotated[int | None, Parameter(show=False)] = None,
@@ -52,6 +55,8 @@ def sim(
         Trading requests a minute before 429; 0 = no limit.
     cash
         What a new account begins with.
+    start
+        The venue's time at which a new venue begins, e.g. 2026-03-02T14:30:00Z; by default the real time.
     state
         Directory that keeps account, orders and the venue's clock. Saved at the end, and within a second of each change.
     calendar
@@ -63,14 +68,15 @@ def sim(
     if control_fd is not None:
         keys = _read_keys(control_fd, keys)
     config = SimConfig(
-        port=port,
+        port=_within("--port", port, 65_535),
         key=keys.key,
         secret=keys.secret,
         market=market,
-        seed=seed,
+        seed=_within("--seed", seed, 2**63 - 1),
         speed=_speed(speed),
-        rate_limit=rate_limit,
-        cash=cash,
+        rate_limit=_within("--rate-limit", rate_limit, 10**9),
+        cash=_cash(cash),
+        start=_start(start),
         calendar=calendar,
         state=str(state) if state else "",
     )
@@ -118,6 +124,25 @@ def _read_keys(fd: int, default: _Keys) -> _Keys:
     if bool(given.key) != bool(given.secret):
         raise ConfigError("a key without its secret", where=where, mend="give both or neither")
     return given if given.key else default
+
+
+def _within(where: str, value: int, most: int) -> int:
+    if not 0 <= value <= most:
+        raise ConfigError(f"{value} is out of range", where=where, mend=f"give a number from 0 to {most}")
+    return value
+
+
+def _cash(text: str) -> str:
+    if not re.fullmatch(r"\d{1,12}(\.\d{1,2})?", text, re.ASCII):
+        raise ConfigError(f"{text} is not an amount of dollars", where="--cash", mend="write it like 100000 or 2500.50")
+    return text
+
+
+def _start(text: str) -> int:
+    try:
+        return parse_time(text) if text else 0
+    except ValueError as e:
+        raise ConfigError(str(e), where="--start", mend="write it like 2026-03-02T14:30:00Z") from None
 
 
 def _speed(text: str) -> float:
