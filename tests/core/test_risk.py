@@ -213,6 +213,13 @@ def test_strategy_position_limit():
     edge(make, Code.POSITION_LIMIT)
 
 
+def test_both_ends_of_the_reachable_interval_count():
+    desk = Desk(bounds={"position_qty": 80, "strategy_qty": 80})
+    desk.hold(-90)
+    assert desk.send(BUY, 91) == Code.POSITION_LIMIT  # it may end at +1, and until it fills it is at -90
+    assert desk.send(BUY, 90) == 0
+
+
 def test_a_lowered_limit_lets_only_reducing_orders_through():
     desk = Desk()
     desk.hold(100)
@@ -295,6 +302,36 @@ def test_buying_power_is_the_venues_less_what_it_does_not_know_yet():
     assert desk.send(qty=2 * QTY) == 0
 
 
+def test_buying_power_keeps_what_the_venue_did_not_know_when_it_told():
+    cost = QTY * (100 * PX + 20_000_000)
+    desk = Desk(buying_power=3 * cost)
+    first, second = desk.firm(), desk.firm()
+    desk.gate.seen(first, NOW + 5)
+    desk.gate.fill(second, 3, 7, BUY, 100 * PX, QTY, 0, NOW + 5)
+    desk.gate.release(second)
+    desk.gate.account(3 * cost, NOW + 4)  # older than both
+    assert desk.send(qty=2 * QTY) == Code.BUYING_POWER
+    desk.gate.account(3 * cost, NOW + 5)
+    assert desk.send(qty=2 * QTY) == 0
+
+
+def test_a_replace_of_what_the_venue_counts_needs_the_difference():
+    cost = QTY * (100 * PX + 20_000_000)
+    desk = Desk(buying_power=10 * cost)
+    key = desk.firm(qty=2 * QTY)
+    desk.gate.seen(key, NOW)
+    desk.gate.account(2 * cost, NOW)
+    assert desk.send(qty=5 * QTY, replaces=key) == Code.BUYING_POWER
+    assert desk.send(qty=3 * QTY, replaces=key) == 0
+    desk.gate.confirm(desk.key, 3, 7, BUY, LIMIT, 3 * QTY, 100 * PX, 0, ref_px=100 * PX, at=NOW, replaces=key)
+    assert desk.send(qty=QTY) == 0
+    desk.gate.expire(desk.key)
+    desk.gate.settle(key, True)
+    assert desk.send(qty=QTY) == 0
+    desk.gate.expire(desk.key)
+    assert desk.send(qty=2 * QTY) == Code.BUYING_POWER
+
+
 def test_no_account_no_orders_but_exits():
     desk = Desk(buying_power=0)
     desk.hold(QTY)
@@ -320,6 +357,15 @@ def test_repeated_execution(what):
         return desk.send(every=every, now=NOW + 10, qty=78)
 
     edge(make, Code.REPEAT_EXEC)
+
+
+def test_a_clock_that_steps_back_frees_no_window():
+    desk = Desk({"repeat_max": 1, "repeat_window": 60 * SECOND})
+    for source, at in ((1, NOW), (2, NOW - 3600 * SECOND)):
+        desk.gate.confirm(3 << 48 | source, 3, 7, BUY, LIMIT, QTY, 100 * PX, 0, ref_px=100 * PX, at=at)
+    desk.source = 2
+    assert desk.send(now=NOW + 1, qty=5) == Code.REPEAT_EXEC
+    assert desk.send(now=NOW + 60 * SECOND, qty=5) & Code.REPEAT_EXEC == 0
 
 
 def test_partial_fills_of_one_order_are_one_execution():
@@ -612,6 +658,29 @@ def test_replace_counts_the_larger_until_it_settles():
     desk.gate.settle(key, True)
     assert desk.send(qty=80) == 0
     assert desk.send(qty=30, replaces=12345) == Code.PARENT_EXCEEDED
+
+
+def test_an_order_may_always_shrink():
+    desk = Desk()
+    key = desk.firm(qty=60)
+    desk.gate.set_bounds(7, WIDE | {"position_qty": 50})
+    desk.gate.latch("account", Level.REDUCING)
+    assert desk.send(qty=61, replaces=key) == Code.KILLED | Code.POSITION_LIMIT
+    assert desk.send(qty=40, px=101 * PX, replaces=key) == Code.KILLED | Code.POSITION_LIMIT  # more eager
+    assert desk.send(qty=40, type=MARKET, replaces=key) == Code.KILLED | Code.POSITION_LIMIT
+    assert desk.send(qty=40, reduce_only=True, replaces=key) == Code.REDUCE_ONLY
+    assert desk.send(qty=40, replaces=key) == 0
+    assert desk.ledger.worst_case(7) == (60, 0)  # and frees nothing before the answer
+
+
+def test_self_match_sees_the_price_of_a_replace_under_way():
+    desk = Desk()
+    desk.hold(100 * QTY)
+    key = desk.firm(SELL, px=103 * PX, strategy=4)
+    assert desk.send(SELL, px=101 * PX, strategy=4, replaces=key) == 0
+    assert desk.send(BUY, px=101 * PX) == Code.SELF_MATCH
+    desk.gate.settle(key, False)
+    assert desk.send(BUY, px=101 * PX) == 0
 
 
 ENDS = [0, 1, 2, (1 << 31), (1 << 62), (1 << 63) - 2, (1 << 63) - 1, -1, -(1 << 63)]

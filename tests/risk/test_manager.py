@@ -278,6 +278,16 @@ def test_what_execution_refuses_gives_its_reservation_back_at_once():
     assert desk.risk.state_digest() == desk.replayed().state_digest()
 
 
+def test_what_a_fact_holds_does_not_depend_on_approvals_in_flight():
+    desk = Desk()
+    desk.fact(PositionAdjusted(instrument=1, strategy=0, qty=-100 * QTY, cost=-10_000 * 10**9, reason="held before", ts=T0))
+    first = desk.ask(1, qty=60 * QTY, px=99 * PX)
+    desk.order(desk.ask(2, qty=60 * QTY, px=98 * PX))  # with the first it would do more than cover, alone it does not
+    desk.fact(Refused(intent=first.intent, breaches=(), ts=T0))
+    assert desk.risk.ledger.reservation(3 << 48 | 2).cost == 0
+    assert desk.risk.state_digest() == desk.replayed().state_digest()
+
+
 def test_unknown_counts_in_full_and_blocks_entries_until_it_is_proved():
     desk = Desk()
     desk.bought()

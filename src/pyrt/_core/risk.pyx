@@ -286,7 +286,11 @@ cdef class Gate:
             self.fail(CODE_ARITHMETIC_OVERFLOW, INT64_MAX, i128_max(i128_abs(k.up), i128_abs(k.down)))
             return True
         if o.reduce_only and not k.own_reducing:
-            return self.fail(CODE_REDUCE_ONLY, i128_max(i128_abs(own) - (own_sells if own > 0 else own_buys) + k.n, 0), k.n)
+            if self.fail(CODE_REDUCE_ONLY, i128_max(i128_abs(own) - (own_sells if own > 0 else own_buys) + k.n, 0), k.n):
+                return True
+        if k.replaced != NULL and o.qty - k.replaced.filled <= k.replaced.leaves and o.limit_px > 0 and \
+                (o.limit_px <= k.replaced.cross_px if o.side == SIDE_BUY else o.limit_px >= k.replaced.cross_px):
+            k.reducing = k.own_reducing = True               # fewer at no more eager a price enlarges nothing
         return False
 
     cdef bint gates(self, look_t* k) noexcept nogil:
