@@ -226,9 +226,9 @@ class Journal:
     def _write(self) -> None:
         try:
             while not self._closing:
+                self._prepare_next()
                 if self._log.commit():
                     self._tell(None)
-                self._prepare_next()
             if self._log.pending and self._log.commit(0, flush=True):
                 self._tell(None)
         except Exception as e:  # whatever it was: nothing more is acknowledged
