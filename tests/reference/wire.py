@@ -96,7 +96,11 @@ def quantity(value: Any, terms: Terms) -> int:
 def time(value: Any) -> int:
     if isinstance(value, Stamp):
         return int(value)
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[-+]\d\d:\d\d)", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[-+]\d\d:\d\d)", value)
+        if isinstance(value, str)
+        else None
+    )
     if not match:
         raise Refused
     zone = "+00:00" if match[3] in "Zz" else match[3]
@@ -194,7 +198,9 @@ def records(m: Any, terms: dict[str, Terms]) -> list[dict[str, Any]]:
         out = [{"type": STATUS, "flags": 0, "code": letters(m.get("i")), "tape": letter(m.get("z")), **bands}]
     elif kind == "s":
         code, reason = letters(m.get("sc")), letters(m.get("rc"))
-        out = [{"type": STATUS, "flags": 0, "code": code, "reason": reason, "tape": letter(m.get("z")), "state": state(code, reason)}]
+        out = [
+            {"type": STATUS, "flags": 0, "code": code, "reason": reason, "tape": letter(m.get("z")), "state": state(code, reason)}
+        ]
         out[0] |= {"upper_px": NO_PX, "lower_px": NO_PX}
     else:
         out = [bar(m, t, ts)]
