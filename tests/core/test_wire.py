@@ -635,7 +635,7 @@ def text_time(ns: int) -> str:
 
 
 @given(st.lists(a_message(), max_size=6))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_message_equals_the_oracle(messages: list[dict[str, Any]]) -> None:
     check(msgspec.json.encode([m | {"t": text_time(m["t"])} for m in messages]), "json")
     check(msgspec.msgpack.encode([m | {"t": stamp(m["t"])} for m in messages]), "msgpack")
@@ -766,7 +766,7 @@ def a_group(draw: Any) -> Any:
 
 
 @given(st.lists(a_group(), min_size=1, max_size=8), st.sampled_from(["json", "msgpack"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_was_encoded_is_decoded(groups: list[Any], codec: str) -> None:
     records = np.concatenate(groups)
     e = encoder(codec)

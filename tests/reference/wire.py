@@ -129,11 +129,18 @@ def print_of(m: dict[str, Any], terms: Terms, kind: int, flags: int, p: str, s: 
     return out | {"exchange": letter(m.get("x")), "tape": letter(m.get("z")), "taker": taker}
 
 
+def is_zero(value: Any) -> bool:
+    try:
+        return scaled(value, 9) == (0, False)
+    except Refused:
+        return False
+
+
 def quote_side(p: Any, s: Any, terms: Terms, snap: str) -> tuple[int, int]:
-    if p is None or s is None or scaled(p, 9) == (0, False):
+    if p is None or s is None or is_zero(p):
         return NO_PX, 0
     qty = quantity(s, terms)
-    return (price(p, terms, snap), qty) if qty else (NO_PX, 0)
+    return (price(p, terms, snap), qty) if qty else (NO_PX, 0)  # the price of an empty side does not matter
 
 
 def state(code: int, reason: int) -> int:
