@@ -96,7 +96,11 @@ def quantity(value: Any, terms: Terms) -> int:
 def time(value: Any) -> int:
     if isinstance(value, Stamp):
         return int(value)
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[-+]\d\d:\d\d)", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[-+]\d\d:\d\d)", value)
+        if isinstance(value, str)
+        else None
+    )
     if not match:
         raise Refused
     zone = "+00:00" if match[3] in "Zz" else match[3]
@@ -125,11 +129,18 @@ def print_of(m: dict[str, Any], terms: Terms, kind: int, flags: int, p: str, s: 
     return out | {"exchange": letter(m.get("x")), "tape": letter(m.get("z")), "taker": taker}
 
 
+def is_zero(value: Any) -> bool:
+    try:
+        return scaled(value, 9) == (0, False)
+    except Refused:
+        return False
+
+
 def quote_side(p: Any, s: Any, terms: Terms, snap: str) -> tuple[int, int]:
-    if p is None or s is None or scaled(p, 9) == (0, False):
+    if p is None or s is None or is_zero(p):
         return NO_PX, 0
     qty = quantity(s, terms)
-    return (price(p, terms, snap), qty) if qty else (NO_PX, 0)
+    return (price(p, terms, snap), qty) if qty else (NO_PX, 0)  # the price of an empty side does not matter
 
 
 def state(code: int, reason: int) -> int:
@@ -194,7 +205,9 @@ def records(m: Any, terms: dict[str, Terms]) -> list[dict[str, Any]]:
         out = [{"type": STATUS, "flags": 0, "code": letters(m.get("i")), "tape": letter(m.get("z")), **bands}]
     elif kind == "s":
         code, reason = letters(m.get("sc")), letters(m.get("rc"))
-        out = [{"type": STATUS, "flags": 0, "code": code, "reason": reason, "tape": letter(m.get("z")), "state": state(code, reason)}]
+        out = [
+            {"type": STATUS, "flags": 0, "code": code, "reason": reason, "tape": letter(m.get("z")), "state": state(code, reason)}
+        ]
         out[0] |= {"upper_px": NO_PX, "lower_px": NO_PX}
     else:
         out = [bar(m, t, ts)]

@@ -139,7 +139,7 @@ class Reader:
 
 async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  any condition, not an event
             await asyncio.sleep(0.005)
 
 
@@ -482,7 +482,7 @@ def test_a_malformed_frame_costs_only_itself() -> None:
 def test_a_failing_sink_is_not_hidden() -> None:
     async def body() -> None:
         venue = Venue()
-        async with running(venue) as (feed, reader):
+        async with running(venue) as (feed, _):
             feed.want(aapl())
             await until(lambda: feed.up)
 

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from picows import WSHandshakeError, WSMsgType, ws_connect
-from typing_extensions import Buffer
 
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
@@ -252,7 +251,7 @@ class AlpacaFeed:
             self._ending = ending
             self._frames.end(ending.text, graceful=graceful)
 
-    def _on_message(self, message: Buffer) -> None:
+    def _on_message(self, message: memoryview | bytearray) -> None:
         decoder = self._decoder
         now = self._clock()
         count = decoder.feed(message, now)

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
-from typing_extensions import Buffer
 
 
-class Frames(WSListener):  # type: ignore[misc]
+class Frames(WSListener):
     """Hands each message to `on_message` without a copy; the buffer is valid until that returns."""
 
-    def __init__(self, on_message: Callable[[Buffer], None], max_message: int) -> None:
+    def __init__(self, on_message: Callable[[memoryview | bytearray], None], max_message: int) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.failure: Exception | None = None  # what on_message raised
         self._on_message = on_message
@@ -36,7 +35,7 @@ class Frames(WSListener):  # type: ignore[misc]
             self._join(frame)
         elif kind == WSMsgType.CLOSE:
             code = frame.get_close_code()
-            self._reason = f"closed by the venue ({int(getattr(code, 'value', code))})"
+            self._reason = f"closed by the venue ({code})"
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
 
@@ -63,7 +62,7 @@ class Frames(WSListener):  # type: ignore[misc]
             whole, self._parts = self._parts, None
             self._deliver(whole)
 
-    def _deliver(self, message: Buffer) -> None:
+    def _deliver(self, message: memoryview | bytearray) -> None:
         if self.failure is None:
             try:
                 self._on_message(message)
