@@ -520,7 +520,7 @@ def test_orders_over_the_budget_wait_and_cancels_use_their_reserve(make: Make, i
     accepted = [e.number for e in results if isinstance(e, SubmitResult) and e.outcome is Outcome.ACCEPTED]
     unsent = [e.number for e in results if isinstance(e, SubmitResult) and e.outcome is Outcome.NOT_SENT]
     cancelled = [e.number for e in results if isinstance(e, CancelResult) and e.accepted]
-    assert cancelled == [7, 8]
+    assert sorted(cancelled) == [7, 8]  # two workers: either may answer first
     assert len(accepted) + len(unsent) == 6
     assert 1 <= len(accepted) <= 3
     assert len(server.requests) <= 5

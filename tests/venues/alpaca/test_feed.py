@@ -139,7 +139,7 @@ class Reader:
 
 async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  any condition, not an event
+        while not condition():
             await asyncio.sleep(0.005)
 
 

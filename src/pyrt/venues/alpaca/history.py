@@ -67,7 +67,7 @@ class History:
     def bars(
         self, instrument: Instrument, interval: int, start: int, end: int, *, limit: int = 0, newest: bool = False
     ) -> Iterator[np.ndarray[Any, Any]]:
-        """Pages of bars (bar_dtype) that start in [start, end] ns; interval: whole minutes, in ns; newest: backwards from the end."""
+        """Pages of bars (bar_dtype) starting in [start, end] ns; interval: whole minutes, in ns; newest: backwards from the end."""
         params = {
             "symbols": instrument.symbol,
             "timeframe": timeframe(interval),
