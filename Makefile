@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly stubs dist bench kill-drill
+.PHONY: build test nightly stubs dist bench bench-table status
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -31,3 +31,7 @@ dist:
 
 bench: build
 	PYTHONPATH=src $(PYTHON) -m pytest -q bench --benchmark-only --benchmark-disable-gc --benchmark-columns=min,median,ops
+
+# Everything on this machine, written to bench/RESULTS.md; some three minutes.
+bench-table: build
+	PYTHONPATH=src $(PYTHON) -m bench

@@ -11,7 +11,7 @@ from pyrt.clock import Now
 from pyrt.strategies.sma_cross import SmaCross
 
 COUNTS = (1, 10, 100, 1000)
-ROUNDS = 60  # of trades and quotes for every symbol, a second of venue time each
+ROUNDS = 60  # of trades and quotes for every symbol, one second apart
 
 
 def resident() -> int:
@@ -30,7 +30,7 @@ def session_of(n: int) -> int:
             records = make(n, n, seed=k)
             records["ts_event"] = records["ts_recv"] = T0 + k * 10**9
             session.on_market(records, Now(T0 + k * 10**9, T0 + k * 10**9))
-    if session.counts["bars"] < n * (ROUNDS - 2):
+    if session.counts["bars"] < n * ROUNDS // 2:
         raise RuntimeError(f"{session.counts['bars']} bars of {n} symbols")
     return resident() - before
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from bench import material
 from bench.material import T0
 from bench.rig import Shell, Taker, assemble, symbols
+from pyrt._core.book import OrderBook
 from pyrt._core.events import Quote
+from pyrt._core.types import delta_dtype
 from pyrt.clock import Now
 from pyrt.model import Instrument, Signal
 from pyrt.session import Session
@@ -121,3 +123,17 @@ def orders(n: int = 5_000) -> float:
     if session.counts["fills"] != n:
         raise RuntimeError(f"{session.counts['fills']} fills for {n} quotes")
     return n / took
+
+
+def book_updates(n: int = 100_000) -> list[int]:
+    """Wall ns of single updates and reads of the best bid, from Python."""
+    updates = material.deltas(n).view(delta_dtype)
+    rows = list(zip(updates["side"].tolist(), updates["px"].tolist(), updates["qty"].tolist(), strict=True))
+    book = OrderBook(material.TICK)
+    took = []
+    for side, px, qty in rows:
+        begun = time.perf_counter_ns()
+        book.update(side, px, qty)
+        _ = book.best_bid
+        took.append(time.perf_counter_ns() - begun)
+    return took

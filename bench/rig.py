@@ -1,4 +1,4 @@
-"""A whole session over a venue that is a Python object: orders are accepted and filled at once, so that nothing but ours is timed."""
+"""A whole session over a venue that is a Python object: it accepts and fills at once, so that only our own work is timed."""
 
 import itertools
 from collections.abc import Callable, Sequence

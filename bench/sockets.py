@@ -1,4 +1,4 @@
-"""The same session on real sockets against `pyrt sim`: from the frame's arrival to the order at the venue, durable intent included."""
+"""The same session on real sockets against `pyrt sim`: from the arrival of a frame to the order at the venue, intent on disk."""
 
 import asyncio
 import time
