@@ -35,3 +35,7 @@ bench: build
 # Everything on this machine, written to bench/RESULTS.md; some three minutes.
 bench-table: build
 	PYTHONPATH=src $(PYTHON) -m bench
+
+# docs/status.md: which test or benchmark shows which row of the feature list.
+status:
+	$(PYTHON) tests/house/status.py
