@@ -32,7 +32,7 @@ def run(page: Path) -> dict[str, Any]:
     """A page's Python blocks, one after the other, as a reader would type them."""
     names: dict[str, Any] = {"__name__": "example"}
     for line, text in blocks(page, "python"):
-        exec(compile("\n" * (line - 1) + text, str(page), "exec"), names)  # noqa: S102
+        exec(compile("\n" * (line - 1) + text, str(page), "exec"), names)
     return names
 
 
@@ -44,8 +44,8 @@ def test_the_guide_runs_and_its_strategies_trade() -> None:
     for strategy in classes:
         shell = Shell(lambda body: None)
         session = assemble(shell, [strategy()], Now(T0, T0))
-        for k, record in enumerate(material.mixed(4000, len(strategy.symbols))):
-            now = Now(T0 + k * SECOND // 8, T0 + k * SECOND // 8)
+        for k, record in enumerate(material.mixed(8000, len(strategy.symbols))):
+            now = Now(T0 + k * SECOND // 40, T0 + k * SECOND // 40)
             records = record.reshape(1).copy()
             records["ts_event"] = records["ts_recv"] = now.venue
             session.on_market(records, now)
