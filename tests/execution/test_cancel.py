@@ -17,6 +17,7 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     TakeSnapshot,
+    Withdraw,
 )
 
 WISH = CancelIntent(strategy=1, source=1)
@@ -47,6 +48,22 @@ def test_a_cancel(working: Bench) -> None:
     working.on(update("canceled", order(status="canceled")))
     assert working.status == "CANCELED"
     assert working.fire("execution.cancel.1") == []
+
+
+def test_an_attempt_that_waits_unsent_is_asked_back(bench: Bench) -> None:
+    bench.approve()
+    bench.on(Stop(reason="test"))
+    assert bench.asked(Withdraw) == [Withdraw(number=1)]
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.NOT_SENT))
+    assert bench.status == "CANCELED_LOCAL"
+
+
+def test_an_attempt_that_left_before_it_was_asked_back_is_cancelled(bench: Bench) -> None:
+    bench.approve()
+    bench.on(WISH)
+    assert (len(bench.asked(Withdraw)), bench.status) == (1, "INTENT")
+    bench.on(accepted())
+    assert bench.asked(Cancel)[0].venue_order_id == "v1"
 
 
 def test_by_venue_id(working: Bench) -> None:

@@ -27,11 +27,14 @@ from pyrt.ports import (
     Event,
     Kill,
     Lookup,
+    Outcome,
     Replace,
     SetTimer,
     Submit,
+    SubmitResult,
     Sync,
     TakeSnapshot,
+    Withdraw,
 )
 from pyrt.session import Session
 
@@ -128,6 +131,8 @@ class LiveShell:
             self._hold(command)
         elif isinstance(command, Cancel):
             broker.cancel(command)
+        elif isinstance(command, Withdraw):
+            self._withdraw(command)
         elif isinstance(command, Lookup):
             broker.lookup(command)
         elif isinstance(command, TakeSnapshot):
@@ -160,6 +165,19 @@ class LiveShell:
                 self._held.append((self._appended, command))
                 return
         self._send(command)
+
+    def _withdraw(self, command: Withdraw) -> None:
+        with self._holding:
+            mine = [held for _, held in self._held if held.request.number == command.number]
+            self._held = deque(entry for entry in self._held if entry[1] not in mine)
+        for held in mine:
+            self._refuse(held, "withdrawn")
+        if not mine and self.broker is not None:
+            self.broker.withdraw(command)
+
+    def _refuse(self, command: Submit | Replace, text: str) -> None:
+        number, attempt = command.request.number, command.attempt
+        self.put(SubmitResult(number=number, attempt=attempt, outcome=Outcome.NOT_SENT, text=text))
 
     def _durable(self, seq: int, error: BaseException | None) -> None:
         """Called by the journal's thread: everything up to `seq` is on stable storage, or the journal has failed."""
