@@ -58,7 +58,7 @@ def test_an_attempt_that_waits_unsent_is_asked_back(bench: Bench) -> None:
     assert bench.status == "CANCELED_LOCAL"
 
 
-def test_an_attempt_that_left_before_it_was_asked_back_is_cancelled(bench: Bench) -> None:
+def test_a_cancel_during_the_attempt_follows_the_answer(bench: Bench) -> None:
     bench.approve()
     bench.on(WISH)
     assert (len(bench.asked(Withdraw)), bench.status) == (1, "INTENT")
@@ -74,13 +74,6 @@ def test_by_venue_id(working: Bench) -> None:
 def test_nothing_to_cancel_is_told(bench: Bench) -> None:
     bench.on(WISH)
     assert bench.codes() == ["NO_SUCH_ORDER"]
-
-
-def test_a_cancel_during_the_attempt_follows_the_answer(bench: Bench) -> None:
-    bench.approve()
-    assert bench.on(WISH) == []
-    bench.on(accepted())
-    assert len(bench.asked(Cancel)) == 1
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.RATE_LIMITED])
