@@ -21,7 +21,18 @@ def start(venue: Venue, tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
     def start(*options: str, **env: str) -> Run:
-        fixed = ["--sim-url", venue.url, "--sim-state", str(tmp_path / "home"), "--rate-limit", "0", "--deadline", "1", "--settle", "1"]
+        fixed = [
+            "--sim-url",
+            venue.url,
+            "--sim-state",
+            str(tmp_path / "home"),
+            "--rate-limit",
+            "0",
+            "--deadline",
+            "1",
+            "--settle",
+            "1",
+        ]
         runs.append(Run(*fixed, *options, **env))
         return runs[-1]
 

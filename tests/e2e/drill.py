@@ -203,7 +203,12 @@ def _requests(requests: list[dict[str, Any]], known: set[str]) -> list[str]:
 
 
 def _differences(
-    order: dict[str, Any], number: int, states: dict[int, OrderStatus], intents: dict[int, Intended], filled: Counter[int], instruments: Instruments
+    order: dict[str, Any],
+    number: int,
+    states: dict[int, OrderStatus],
+    intents: dict[int, Intended],
+    filled: Counter[int],
+    instruments: Instruments,
 ) -> list[str]:
     """One order at the venue against its intent, its state and its fills."""
     if number not in intents:

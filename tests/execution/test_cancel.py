@@ -160,8 +160,13 @@ def test_a_kill_of_one_strategy_leaves_the_others(working: Bench) -> None:
     assert working.asked(Submit)
 
 
-def test_reducing_cancels_nothing(working: Bench) -> None:
-    assert working.on(Kill(level="REDUCING", scope="system", reason="drill", who="test")) == []
+def test_reducing_cancels_entries_and_leaves_what_reduces(working: Bench) -> None:
+    working.approve(reduce_only=True)
+    working.on(accepted(2))
+    working.on(Kill(level="REDUCING", scope="system", reason="drill", who="test"))
+    assert [c.number for c in working.asked(Cancel)] == [1]
+    working.on(update("canceled", order(status="canceled")))
+    assert [o.number for o in working.engine.open_orders()] == [2]
 
 
 def test_a_resumed_scope_trades_again(bench: Bench) -> None:

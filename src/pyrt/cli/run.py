@@ -105,6 +105,7 @@ def run(
         summary = asyncio.run(_session(plan))
     print("\n".join(summary.lines()))
     if summary.failed:
+        print(f"pyrt: {summary.failed}", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -19,10 +19,12 @@ from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder
+from pyrt.live.control import Control
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.market import MarketData
 from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
+from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
@@ -60,7 +62,7 @@ class Link(Protocol):
 
     def stream(self, sink: Sink) -> Stream: ...
 
-    def broker(self, sink: Sink, clock: Clock, *, deadline: float) -> Broker: ...
+    def broker(self, sink: Sink, clock: Clock, *, deadline: float, blocked: Callable[[], bool]) -> Broker: ...
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
 
@@ -91,6 +93,7 @@ class Runner:
         self.reason = ""
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
+        self._control: Control | None = None
 
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
@@ -108,6 +111,11 @@ class Runner:
             self.reason = reason
             self.stopping.set()
 
+    def kill(self) -> None:
+        """Close the latch of the whole system, as `python -m pyrt kill` does."""
+        if self._control is not None:
+            self._control.on_signal()
+
     async def _with(self, journal: Journal) -> Summary:
         plan, link = self.plan, self.plan.link
         recorder = Recorder(plan.directory / "recording") if plan.record else None
@@ -115,13 +123,17 @@ class Runner:
         shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
         shell.listeners += [self._hear, *plan.listeners]
         session = self._assemble(journal, shell)
-        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND)
+        page = RiskPage.create(plan.directory)
+        control = self._control = Control(plan.directory, page, shell, session)
+        shell.on_failure = self.stop
+        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
         stream = link.stream(shell.put)
         feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
         feed.want(_wanted(session))
         tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
         try:
             shell.handle(Start(epoch=session.risk.epoch + 1))
+            control.start()
             await self._until(self.recovered, tasks)
             if not self.stopping.is_set():
                 await self._warm_up(session)
@@ -134,8 +146,10 @@ class Runner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            control.close()
             shell.close()
             await asyncio.to_thread(shell.broker.close)
+            page.close()
             if recorder is not None:
                 recorder.close()
             projection.close()
@@ -200,7 +214,7 @@ class Runner:
         session.stop(shell.now())
         shell.handle(Stop(reason=self.reason))
         give_up = time.monotonic() + STOP_PATIENCE
-        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up and not shell.failed:
+        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up:
             await asyncio.sleep(0.02)
         return self._summary(session, shell)
 
@@ -230,7 +244,7 @@ class Runner:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM end the session in order; the second one at once."""
+    """Ctrl-C and SIGTERM end the session in order; the second one at once. SIGUSR1 is the kill switch."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -240,9 +254,11 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread: a notebook, a test
                 self._loop.add_signal_handler(number, self._hit, number)
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            self._loop.add_signal_handler(signal.SIGUSR1, self._runner.kill)
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             with suppress(NotImplementedError, ValueError, RuntimeError):
                 self._loop.remove_signal_handler(number)
 

@@ -284,6 +284,19 @@ def test_what_waits_for_the_budget_can_be_withdrawn(make: Make, inbox: Inbox, se
     assert [r.method for r in server.requests] == ["DELETE"]
 
 
+def test_no_order_leaves_while_the_page_says_blocked_and_cancels_do(make: Make, inbox: Inbox, server: RestServer) -> None:
+    blocked = [True]
+    broker = make(blocked=lambda: blocked[0])
+    broker.submit(submit(1))
+    assert inbox.wait(1)[0].outcome is Outcome.NOT_SENT
+    broker.cancel(cancel(2))
+    inbox.wait(2)
+    blocked[0] = False
+    broker.submit(submit(3))
+    assert inbox.wait(3)[2].outcome is Outcome.ACCEPTED
+    assert [r.method for r in server.requests] == ["DELETE", "POST"]
+
+
 def test_what_has_left_cannot_be_withdrawn(make: Make, inbox: Inbox, server: RestServer) -> None:
     left = threading.Event()
     go_on = threading.Event()

@@ -55,8 +55,8 @@ class AlpacaBroker:
     """The port Broker over Alpaca's REST.
 
     `clock` returns the present map from monotonic to venue time; `deadline` is the total time of one request in seconds, counted
-    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none. Raises ConfigError for a
-    URL that is neither sim on loopback nor Alpaca's paper host.
+    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none; while `blocked` says so, no
+    order's first byte leaves (cancels do). Raises ConfigError for a URL that is neither sim on loopback nor Alpaca's paper host.
     """
 
     def __init__(
@@ -71,11 +71,13 @@ class AlpacaBroker:
         cancel_workers: int = 2,
         deadline: float = 10.0,
         budget: int = 200,
+        blocked: Callable[[], bool] = lambda: False,
     ) -> None:
         keys = Keys(key, secret)
         VenueSession(url, keys).close()  # refuses a bad URL or key here, in the caller's thread
         self._sink = sink
         self._clock = clock
+        self._blocked = blocked
         self._deadline = int(deadline * _NS)
         self._filter = SecretFilter(key, secret)
         self._mask = self._filter.mask
@@ -173,7 +175,7 @@ class AlpacaBroker:
         self._sink(event)
 
     def _do_order(self, command: Submit | Replace, method: str, path: str, body: bytes, task: Task, session: VenueSession) -> Event:
-        attempt = Attempt(lambda: self._venue_now() <= command.valid_until)
+        attempt = Attempt(lambda: self._venue_now() <= command.valid_until and not self._blocked())
         until = self._clock().mono_at(command.valid_until)
         try:
             answer = self._exchange(task, session, attempt, Purpose.ORDER, method, path, body, until=until)
