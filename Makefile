@@ -31,3 +31,7 @@ dist:
 
 bench: build
 	PYTHONPATH=src $(PYTHON) -m pytest -q bench --benchmark-only --benchmark-disable-gc --benchmark-columns=min,median,ops
+
+# kill -9 of a trading session, PYRT_KILLS (200) times: half of them with a watchdog, half while every third order is answered 504.
+kill-drill: build
+	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/test_kill_drill.py

@@ -38,5 +38,4 @@ def start(venue: Venue, tmp_path: Path) -> Iterator[Callable[..., Run]]:
 
     yield start
     for run in runs:
-        if run.process.poll() is None:
-            run.kill()
+        run.close()

@@ -24,7 +24,7 @@ from pyrt import Strategy
 class Busy(Strategy):
     """Crosses and rests in turn, cancels often: as many orders in every state as the market's quotes allow."""
 
-    symbols = ("AAPL", "MSFT", "SPY")
+    symbols = ("AAPL", "MSFT", "SPY", "GOOGL", "AMZN", "TSLA")
     n = 0
 
     def on_quote(self, quote):
@@ -97,11 +97,11 @@ class Report:
         )
 
 
-def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int) -> Report:
+def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int, *more: str) -> Report:
     """Kill and restart `kills` times, end in order, and compare."""
     (home.parent / "busy.py").write_text(STRATEGY)
     (home.parent / "limits.toml").write_text(LIMITS)
-    options = ["--strategy", str(home.parent / "busy.py"), "--limits", str(home.parent / "limits.toml")]
+    options = ["--strategy", str(home.parent / "busy.py"), "--limits", str(home.parent / "limits.toml"), *more]
     rng = random.Random(seed)
     report = Report(kills=kills)
     begun = time.monotonic()

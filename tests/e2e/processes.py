@@ -105,6 +105,12 @@ class Run:
         self.process.send_signal(signal.SIGKILL)
         self._gone()
 
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.process.stdout is not None and not self.process.stdout.closed:
+            self.process.kill()
+            self._gone()
+
     def end(self, number: int | None = None, patience: float = PATIENCE) -> str:
         """Send a signal, if one is named; wait for the end; what it printed."""
         if number is not None:

@@ -54,7 +54,8 @@ def kill(
         raise ConfigError("no session runs", where=str(state_home()), mend="name its directory with --state")
     asked = [(home, _ask(home, request)) for home in homes]  # all are blocked before the first is waited for
     give_up = time.monotonic() + wait
-    if not all([_wait(home, id, request, give_up) for home, id in asked]):
+    proved = [_wait(home, name, request, give_up) for home, name in asked]
+    if not all(proved):
         raise SystemExit(UNVERIFIED)
 
 

@@ -45,6 +45,9 @@ def run(
     deadline: float = 10.0,
     settle: float = 5.0,
     rate_limit: int = 200,
+    watchdog: bool = True,
+    silence: float = 5.0,
+    data_down: float = 10.0,
 ) -> None:
     """Trade: by default two example strategies on a simulated venue with a new account, until Ctrl-C.
 
@@ -86,6 +89,12 @@ def run(
         Seconds more until a request that left can no longer land.
     rate_limit
         Trading requests a minute, until the venue names its own limit; 0 = no limit. A simulated venue that we start gets the same.
+    watchdog
+        A child process that cancels entries (not exits) when this process dies, hangs, or loses its market data.
+    silence
+        Seconds without a sign of life after which it does.
+    data_down
+        Seconds without the data feed after which it does.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     strategies = load_strategies(strategy or list(EXAMPLES), set_ or [], symbols)
@@ -100,6 +109,9 @@ def run(
             duration=None if for_ is None else _seconds(for_),
             durability=durability,
             dry_run=dry_run,
+            watchdog=watchdog,
+            silence=silence,
+            data_down=data_down,
         )
         logging.getLogger("pyrt").info("venue %s, account %s, state in %s", link.name, link.account_id, plan.directory)
         summary = asyncio.run(_session(plan))

@@ -1,7 +1,7 @@
 """How people and other processes stop a running session: the file KILL, SIGUSR1, and the risk page that blocks at once.
 
-KILL in the state directory is a JSON object {"level", "scope", "who", "why", "id"}; what is left out means: KILLED, system. An empty
-file is enough. It is removed when the latch is durable; kill.json beside it tells how far the cancels are.
+KILL in the state directory is a JSON object {"level", "scope", "who", "why", "id"}; what is left out means: KILLED, system.
+An empty file is enough. It is removed when the latch is durable; kill.json beside it tells how far the cancels are.
 """
 
 import asyncio

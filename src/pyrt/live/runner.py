@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from pyrt.clock import SECOND, VenueClock
+from pyrt.config import Secret
 from pyrt.desk import money
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
@@ -31,6 +32,7 @@ from pyrt.session import Session
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import interval_ns
+from pyrt.watchdog import Watchdog, WatchOrder
 
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
@@ -64,6 +66,8 @@ class Link(Protocol):
 
     def broker(self, sink: Sink, clock: Clock, *, deadline: float, blocked: Callable[[], bool]) -> Broker: ...
 
+    def egress(self) -> tuple[str, tuple[Secret, Secret]]: ...
+
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
 
 
@@ -80,6 +84,9 @@ class Plan(msgspec.Struct, kw_only=True):
     durability: str = "sync"
     record: bool = True
     dry_run: bool = False
+    watchdog: bool = True
+    silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
+    data_down: float = 10.0  # seconds without the data feed after which it does
     listeners: list[Any] = []
 
 
@@ -127,6 +134,7 @@ class Runner:
         control = self._control = Control(plan.directory, page, shell, session)
         shell.on_failure = self.stop
         shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
+        watchdog = self._watchdog(journal) if plan.watchdog else None
         stream = link.stream(shell.put)
         feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
         feed.want(_wanted(session))
@@ -150,6 +158,8 @@ class Runner:
             shell.close()
             await asyncio.to_thread(shell.broker.close)
             page.close()
+            if watchdog is not None:
+                await asyncio.to_thread(watchdog.farewell)
             if recorder is not None:
                 recorder.close()
             projection.close()
@@ -181,6 +191,23 @@ class Runner:
         session.prepare(shell.now())
         shell.session = session
         return session
+
+    def _watchdog(self, journal: Journal) -> Watchdog:
+        plan = self.plan
+        url, (key, secret) = plan.link.egress()
+        order = WatchOrder(
+            directory=str(plan.directory.absolute()),
+            journal=journal.id,
+            url=url,
+            key=key.reveal(),
+            secret=secret.reveal(),
+            silent=plan.silence,
+            stale=plan.data_down,
+            landing=(plan.settings.deadline + plan.settings.settle) / SECOND,
+            deadline=plan.settings.deadline / SECOND,
+            give_up=30.0 if plan.link.name == "sim" else 0.0,
+        )
+        return Watchdog(order)
 
     async def _warm_up(self, session: Session) -> None:
         """Fill each strategy's history with the venue's bars before its on_start."""
