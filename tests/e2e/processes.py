@@ -55,6 +55,9 @@ class Venue:
         answer = self._session.post(f"{self.url}/sim/faults", json={"kind": kind, **settings}, timeout=30)
         assert answer.ok, answer.text
 
+    def disarm(self) -> None:
+        assert self._session.delete(f"{self.url}/sim/faults", timeout=30).ok
+
     def truth(self) -> dict[str, Any]:
         answer: dict[str, Any] = self.get("/sim/truth")
         return answer

@@ -114,7 +114,12 @@ def run(
             data_down=data_down,
         )
         logging.getLogger("pyrt").info("venue %s, account %s, state in %s", link.name, link.account_id, plan.directory)
-        summary = asyncio.run(_session(plan))
+        try:
+            summary = asyncio.run(_session(plan))
+        except KeyboardInterrupt:
+            left = "the watchdog cancels entries" if watchdog else "what works at the venue stays"
+            print(f"pyrt: ended at once; {left}, the next run recovers the rest", file=sys.stderr)
+            raise SystemExit(130) from None
     print("\n".join(summary.lines()))
     if summary.failed:
         print(f"pyrt: {summary.failed}", file=sys.stderr)

@@ -97,6 +97,7 @@ class Runner:
         self.plan = plan
         self.recovered = asyncio.Event()
         self.stopping = asyncio.Event()
+        self.aborting = False  # ended at once: nothing is waited for but the journal
         self.reason = ""
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
@@ -156,10 +157,11 @@ class Runner:
             await asyncio.gather(*tasks, return_exceptions=True)
             control.close()
             shell.close()
-            await asyncio.to_thread(shell.broker.close)
-            page.close()
-            if watchdog is not None:
-                await asyncio.to_thread(watchdog.farewell)
+            if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
+                await asyncio.to_thread(shell.broker.close)
+                page.close()
+                if watchdog is not None:
+                    await asyncio.to_thread(watchdog.farewell)
             if recorder is not None:
                 recorder.close()
             projection.close()
@@ -291,6 +293,7 @@ class _Signals:
 
     def _hit(self, number: int) -> None:
         if self._runner.stopping.is_set():
+            self._runner.aborting = True
             raise KeyboardInterrupt
         log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
         self._runner.stop(signal.Signals(number).name)
