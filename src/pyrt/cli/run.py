@@ -48,6 +48,7 @@ def run(
     watchdog: bool = True,
     silence: float = 5.0,
     data_down: float = 10.0,
+    segment_size: Annotated[int, Parameter(show=False)] = 64 << 20,
 ) -> None:
     """Trade: by default two example strategies on a simulated venue with a new account, until Ctrl-C.
 
@@ -112,6 +113,7 @@ def run(
             watchdog=watchdog,
             silence=silence,
             data_down=data_down,
+            segment_size=segment_size,
         )
         logging.getLogger("pyrt").info("venue %s, account %s, state in %s", link.name, link.account_id, plan.directory)
         try:

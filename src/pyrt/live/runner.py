@@ -82,6 +82,7 @@ class Plan(msgspec.Struct, kw_only=True):
     sizer: Sizer | None = None
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
+    segment_size: int = 64 << 20  # bytes of a journal segment
     record: bool = True
     dry_run: bool = False
     watchdog: bool = True
@@ -107,7 +108,7 @@ class Runner:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
         plan = self.plan
         with self._signals():
-            journal = Journal.open(plan.directory / "journal", durability=plan.durability)
+            journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
                 return await self._with(journal)
             finally:
