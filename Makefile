@@ -39,3 +39,7 @@ bench-table: build
 # docs/status.md: which test or benchmark shows which row of the feature list.
 status:
 	$(PYTHON) tests/house/status.py
+
+# kill -9 of a trading session, PYRT_KILLS (200) times: half of them with a watchdog, half while every third order is answered 504.
+kill-drill: build
+	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/test_kill_drill.py
