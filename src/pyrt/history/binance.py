@@ -97,23 +97,23 @@ class Binance:
         yield rows.take()
 
     def _read(self, rows: Rows, where: str, now: int, recv: int, data: dict[str, Any]) -> None:
-        id, exp = self.instruments[0].id, self.instruments[0].qty_exp
+        own, exp = self.instruments[0].id, self.instruments[0].qty_exp
         kind = _kind(data)
         if kind == "depth":
             first = data["pu"] + 1 if "pu" in data else data["U"]
-            rows.event(id, now, recv, self._book(data, where), update_id=data["u"], span=data["u"] - first)
+            rows.event(own, now, recv, self._book(data, where), update_id=data["u"], span=data["u"] - first)
         elif kind == "snapshot":
-            rows.event(id, now, recv, self._book(data, where), whole=True, update_id=data["lastUpdateId"])
+            rows.event(own, now, recv, self._book(data, where), whole=True, update_id=data["lastUpdateId"])
         elif kind == "best":
             bid, ask = (book_units(data[p], data[q], exp, self.counts, where) or (0, 0) for p, q in (("b", "B"), ("a", "A")))
-            rows.quote(id, now, recv, bid, ask)
+            rows.quote(own, now, recv, bid, ask)
         elif kind == "trade":
             units = book_units(data["p"], data["q"], exp, self.counts, where)
             if units is None or units[0] <= 0:  # futures tell settlements as trades at 0
                 self.counts["trade without a price"] += 1
                 return
             taker = Side.SELL if data["m"] else Side.BUY
-            rows.trade(id, _ns(data["T"]), recv, *units, data.get("t") or data["a"], int(taker))
+            rows.trade(own, _ns(data["T"]), recv, *units, data.get("t") or data["a"], int(taker))
         else:
             self.counts["message of another kind"] += 1
             return

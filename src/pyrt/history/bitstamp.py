@@ -19,7 +19,7 @@ _SIDES = ((Side.BUY, "bids"), (Side.SELL, "asks"))
 
 
 class Bitstamp:
-    """All pairs of a folder with `*.http.*` and `*.ws.*`. A book begins with its snapshot; diffs of its microsecond or before are counted.
+    """All pairs of a folder with `*.http.*` and `*.ws.*`. A book begins with its snapshot; older diffs are counted.
 
     There is no chain of ids: a diff that was never recorded cannot be seen. update_id = the venue's microsecond.
     """
@@ -31,8 +31,10 @@ class Bitstamp:
         self.counts: Counter[str] = Counter()
         self._files = [path for path in sorted(folder.glob("*")) if ".http." in path.name or ".ws." in path.name]
         precisions: dict[str, Precision] = {}
+        where = str(folder)
         try:
-            for where, pair, kind, data in self._messages():
+            for place, pair, kind, data in self._messages():
+                where = place
                 if pair and (not symbol or pair == symbol):
                     _look(precisions.setdefault(pair, Precision()), kind, data)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -84,7 +86,8 @@ class Bitstamp:
                 waiting.setdefault(pair, []).append((where, data))
             if len(rows) >= CHUNK:
                 yield rows.take()
-        self.counts["diff without a snapshot"] += sum(len(diffs) for diffs in waiting.values())
+        for diffs in waiting.values():
+            self.counts["diff without a snapshot"] += len(diffs)
         yield rows.take()
 
     def _diff(self, rows: Rows, terms: Instrument, data: dict[str, Any], where: str, begin: int) -> None:

@@ -1,6 +1,7 @@
 """Where downloaded bars live: DIRECTORY/SYMBOL/bars-INTERVAL.npy, and beside it which times were asked for.
 
-One process writes at a time. A file is replaced as a whole, data before coverage: after a crash at most the last piece is fetched again.
+One process writes at a time. A file is replaced as a whole, data before coverage: after a crash at most the last piece is
+fetched again.
 """
 
 import os
@@ -29,7 +30,7 @@ class Catalog:
         return sorted(unquote(path.name) for path in self.directory.glob("*") if path.is_dir())
 
     def bars(self, symbol: str, interval: int, start: int = 0, end: int = 2**63 - 1) -> Records:
-        """The bars that begin in [start, end): bar_dtype, ascending; none where none are kept. Raises DataError for a damaged file."""
+        """The bars that begin in [start, end): bar_dtype, ascending; none where none are kept. Raises DataError."""
         path = self._file(symbol, interval, "npy")
         if not path.exists():
             return np.empty(0, bar_dtype)
@@ -49,7 +50,9 @@ class Catalog:
         """
         starts = bars["start"]
         if (bars["interval"] != interval).any() or (np.diff(starts) <= 0).any():
-            raise DataError("bars of another interval, or out of order", where=f"{symbol} {interval} ns", mend="add one series at a time")
+            raise DataError(
+                "bars of another interval, or out of order", where=f"{symbol} {interval} ns", mend="add one series at a time"
+            )
         if covers is None:
             if not len(bars):
                 return
@@ -107,7 +110,7 @@ class Catalog:
 def _settle(file: Any, partial: Path, path: Path) -> None:
     file.flush()
     os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _joined(ranges: list[Range]) -> list[Range]:

@@ -27,8 +27,8 @@ NAMES = {
     "close": ("close", "c", "close_px", "last"), "volume": ("volume", "vol", "v", "volume btc", "tick_volume"),
 }  # fmt: skip
 _FORMS = ("%Y%m%d", "%Y%m%d %H:%M", "%Y%m%d %H:%M:%S", "%Y%m%d %H%M%S", "%Y/%m/%d", "%Y/%m/%d %H:%M", "%Y/%m/%d %H:%M:%S",
-          "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S", "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S.%f",
-          "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y")  # fmt: skip
+          "%Y.%m.%d", "%Y.%m.%d %H:%M", "%Y.%m.%d %H:%M:%S", "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S",
+          "%d.%m.%Y %H:%M:%S.%f", "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y")  # fmt: skip
 _NOISE = Decimal("1e-6")  # px units: what a double's repr leaves behind
 
 
@@ -39,7 +39,7 @@ class _Row(NamedTuple):
 
 
 class CsvBars:
-    """One symbol from one file, plain, gz or a zip of it. Times without a zone are UTC, or those of `zone`; a bar is named by its start.
+    """One symbol from one file, plain, gz or a zip of it. Times without a zone are those of `zone`; a bar is named by its start.
 
     `interval` ns, 0 = the most common distance. `tick` px units, 0 = the finest decimal that is used; where it is given, prices are
     rounded to it and counted, otherwise a price off the grid of 1e-9 is refused. Volumes are rounded where 64 bits ask for it.
@@ -62,7 +62,9 @@ class CsvBars:
         for row in self._rows():
             if row.start <= before:
                 mend = "sort the rows by time, one bar each"
-                raise DataError(f"its time is not after that of the row before it ({row.cells[0]})", where=self._at(row.line), mend=mend)
+                raise DataError(
+                    f"its time is not after that of the row before it ({row.cells[0]})", where=self._at(row.line), mend=mend
+                )
             if before:
                 steps[row.start - before] += 1
             before = row.start
@@ -176,7 +178,8 @@ class CsvBars:
             raise DataError(f"{text!r} is not a number", where=where, mend="mend the cell") from None
         if near < 0 or near >= 2**63:
             raise DataError(f"a volume of {text}", where=where, mend="volumes are 0 or above")
-        self.counts["volume rounded"] += near != scaled
+        if near != scaled:
+            self.counts["volume rounded"] += 1
         return near
 
 
@@ -186,7 +189,7 @@ def _parse(text: str) -> datetime:
     except ValueError:
         for form in _FORMS:
             try:
-                return datetime.strptime(text, form)  # noqa: DTZ007
+                return datetime.strptime(text, form)
             except ValueError:
                 continue
         raise

@@ -32,7 +32,7 @@ class Update(NamedTuple):
 
 
 def checksum(bids: Sequence[Level], asks: Sequence[Level], px_decimals: int, qty_exp: int) -> int:
-    """CRC-32 of the best ten asks, then bids, (px, qty) best first: both numbers as the venue writes them, without point and leading zeros.
+    """CRC-32 of the best ten asks, then bids, (px, qty) best first: as the venue writes them, without point and leading zeros.
 
     docs.kraken.com, "Book checksum" (v1). `px_decimals`: as written, quantities are written with eight.
     """
@@ -66,8 +66,8 @@ class KrakenBook:
             raise DataError("no book here", where=str(path), mend="give recorded v1 messages of the channel `book`")
         wanted = [pair for pair in precisions if not symbol or pair == symbol]
         self._ids = {pair: instrument + i for i, pair in enumerate(wanted)}
-        self.px_decimals = {id: written[pair] for pair, id in self._ids.items()}
-        self.instruments = [_instrument(id, pair, precisions[pair]) for pair, id in self._ids.items()]
+        self.px_decimals = {number: written[pair] for pair, number in self._ids.items()}
+        self.instruments = [_instrument(number, pair, precisions[pair]) for pair, number in self._ids.items()]
 
     def _messages(self) -> Iterator[tuple[str, int, str, list[dict[str, Any]]]]:
         for where, _, recv, message in read_lines(self.path):
@@ -84,22 +84,23 @@ class KrakenBook:
         depths = self._depths()
         rows = Rows()
         for where, recv, pair, parts in self._messages():
-            id = self._ids.get(pair)
-            if id is None:
+            number = self._ids.get(pair)
+            if number is None:
                 self.counts["message of another pair"] += 1
                 continue
             whole = any("as" in part or "bs" in part for part in parts)
             if whole:
-                books[id] = _Window(depths.get(pair, 0))
-            elif id not in books:
+                books[number] = _Window(depths.get(pair, 0))
+            elif number not in books:
                 self.counts["update before the whole book"] += 1
                 continue
-            levels, ts = self._levels(parts, exps[id], where)
-            dropped = books[id].apply(levels)
-            self.counts["level below the depth"] += len(dropped)
-            rows.event(id, ts or recv, recv, levels + dropped, whole=whole)
+            levels, ts = self._levels(parts, exps[number], where)
+            dropped = books[number].apply(levels)
+            if dropped:
+                self.counts["level below the depth"] += len(dropped)
+            rows.event(number, ts or recv, recv, levels + dropped, whole=whole)
             told = next((part["c"] for part in parts if "c" in part), None)
-            yield Update(id, rows.take(), None if told is None else int(told))
+            yield Update(number, rows.take(), None if told is None else int(told))
 
     def _depths(self) -> dict[str, int]:
         found = {}

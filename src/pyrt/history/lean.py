@@ -47,18 +47,19 @@ class Lean:
     def __init__(self, path: Path, *, symbol: str = "", instrument: int = 1) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()
-        member, self._columns, first = _peek(path)
+        member, cells = _peek(path)
+        self._columns = len(cells)
         match = _NAME.match(member.rpartition("/")[2].removesuffix(".csv"))
         assert match is not None
         named = _NAME.match(path.stem)
         self._day = match[1] or (named[1] if named else None) or ""
         self._is_quote = "quote" in f"{member} {path.name}".lower()
-        by_date = " " in first
+        by_date = " " in cells[0]
         if not by_date and not self._day:
             raise DataError("no date in its name", where=str(path), mend="name it YYYYMMDD_trade.zip, as Lean does")
         parents = {part.lower() for part in (*path.parts, *re.split("[_.]", member))}
-        is_tick = "tick" in parents or (not by_date and self._columns == (6 if not self._is_quote else 7) and not self._is_quote)
-        self.interval = DAY if "daily" in parents else HOUR if by_date else 0 if is_tick else _interval(path, self._columns)
+        is_tick = len(cells) == 8 or not (by_date or self._is_quote or cells[3].isdigit())
+        self.interval = DAY if "daily" in parents else HOUR if by_date else 0 if is_tick else _interval(path)
         self.kind = "bars" if self.interval and not self._is_quote else "market"
         name = symbol or (match[2] if self._day else path.stem).upper()
         self.instruments = [Instrument(id=instrument, symbol=name)]
@@ -95,10 +96,14 @@ class Lean:
         out["start"], out["volume"] = starts, rows[:, 5] * SHARE
         out["ts_event"] = out["ts_recv"] = starts + self.interval
         low, high = out["low_px"], out["high_px"]
-        wrong = (low <= 0) | (low > np.minimum(out["open_px"], out["close_px"])) | (high < np.maximum(out["open_px"], out["close_px"]))
+        wrong = (
+            (low <= 0) | (low > np.minimum(out["open_px"], out["close_px"])) | (high < np.maximum(out["open_px"], out["close_px"]))
+        )
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise DataError("open and close are not between low and high", where=f"{where} line {line + at}", mend="the file is damaged")
+            raise DataError(
+                "open and close are not between low and high", where=f"{where} line {line + at}", mend="the file is damaged"
+            )
         return out
 
     def _ticks(self, block: bytes, line: int) -> Records:
@@ -108,14 +113,22 @@ class Lean:
         try:
             flat = b"".join(
                 b"%b,%b,%b,%d,%d,%b\n"
-                % (ms, px, size, codes.setdefault(code, int(code or b"0", 16)), exchanges.setdefault(exchange, _letter(exchange)), bad)
+                % (
+                    ms,
+                    px,
+                    size,
+                    codes.setdefault(code, int(code or b"0", 16)),
+                    exchanges.setdefault(exchange, _letter(exchange)),
+                    bad,
+                )
                 for ms, px, size, exchange, code, bad in cells
             )
         except ValueError:
             flat = block  # table finds the place
         rows = table(flat, 6, int, str(self.path), line)
         good = rows[rows[:, 5] == 0]
-        self.counts["suspicious print"] += len(rows) - len(good)
+        if len(good) < len(rows):
+            self.counts["suspicious print"] += len(rows) - len(good)
         out: Records = np.zeros(len(good), trade_dtype)
         out["type"], out["instrument"] = int(RecordType.TRADE), self.instruments[0].id
         out["ts_event"] = out["ts_recv"] = new_york_ns(self._day, good[:, 0] * MS)
@@ -154,8 +167,8 @@ class Lean:
         return out.view(market_dtype)
 
 
-def _peek(path: Path) -> tuple[str, int, str]:
-    """The CSV's name, its number of columns and its first cell."""
+def _peek(path: Path) -> tuple[str, list[str]]:
+    """The CSV's name and its first row."""
     member = path.name
     if path.suffix == ".zip":
         try:
@@ -167,10 +180,10 @@ def _peek(path: Path) -> tuple[str, int, str]:
         cells = stream.readline().decode("latin-1").strip().split(",")
     if len(cells) not in (6, 8, 11):
         raise DataError(f"{len(cells)} columns", where=str(path), mend="a file of Lean has 6, 8 or 11")
-    return member, len(cells), cells[0]
+    return member, cells
 
 
-def _interval(path: Path, columns: int) -> int:
+def _interval(path: Path) -> int:
     """Of bars within a day: a minute where all of the first rows begin on one, else a second."""
     with open_lines(path) as stream:
         block = next(line_blocks(stream, 2000))

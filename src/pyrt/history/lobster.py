@@ -3,7 +3,6 @@
 A zip that holds `TICKER_DATE_START_END_message_N.csv` and `..._orderbook_N.csv`, or the message file with the other beside it.
 """
 
-import io
 import re
 import zipfile
 from bisect import bisect_left
@@ -17,7 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrt._core.types import (
-    NO_PRICE, Action, Flag, RecordType, Side, TradingState, delta_dtype, market_dtype, quote_dtype, status_dtype, trade_dtype,
+    NO_PRICE,
+    Action,
+    Flag,
+    RecordType,
+    Side,
+    TradingState,
+    delta_dtype,
+    market_dtype,
+    quote_dtype,
+    status_dtype,
+    trade_dtype,
 )  # fmt: skip
 from pyrt.errors import DataError
 from pyrt.history.source import Records
@@ -66,7 +75,9 @@ class Lobster:
                 rows = next(line_blocks(books), b"")
                 book = table(rows, 4 * self.levels, int, book_where, line)
                 if len(book) != len(message):
-                    raise DataError(f"{len(book)} rows of the book for {len(message)} messages", where=book_where, mend="one is cut off")
+                    raise DataError(
+                        f"{len(book)} rows of the book for {len(message)} messages", where=book_where, mend="one is cut off"
+                    )
                 yield message, book
                 line += len(message)
             if next(line_blocks(books, 1), b""):
@@ -77,10 +88,12 @@ class Lobster:
         try:
             if self.path.suffix == ".zip":
                 archive = zipfile.ZipFile(self.path)
-                return [io.BufferedReader(archive.open(name)) for name in names]  # type: ignore[arg-type]
+                return [archive.open(name) for name in names]
             return [(self.path.parent / name).open("rb") for name in names]
         except (OSError, KeyError, zipfile.BadZipFile) as e:
-            raise DataError(f"cannot be read: {e}", where=str(self.path), mend="it needs the message and the orderbook file") from None
+            raise DataError(
+                f"cannot be read: {e}", where=str(self.path), mend="it needs the message and the orderbook file"
+            ) from None
 
     def chunks(self) -> Iterator[Records]:
         """The records of the day."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,9 +23,13 @@ class Source(Protocol):
     time. `counts` tells what was skipped or learned in the last reading, by reason; nothing is left out uncounted.
     """
 
-    kind: Literal["market", "bars"]
     instruments: list[Instrument]
     counts: Counter[str]
+
+    @property
+    def kind(self) -> str:
+        """What the chunks are: "market" or "bars"."""
+        ...
 
     def chunks(self) -> Iterator[Records]:
         """The records. Raises DataError with the place of what cannot be read."""

@@ -25,7 +25,7 @@ def open_lines(path: Path) -> IO[bytes]:
     """A file to read bytes from: gz is unpacked, of a zip the only member. Raises DataError."""
     try:
         if path.suffix == ".gz":
-            return io.BufferedReader(gzip.open(path))  # type: ignore[type-var]
+            return io.BufferedReader(gzip.open(path))
         if path.suffix == ".zip":
             archive = zipfile.ZipFile(path)
             names = archive.namelist()
@@ -44,7 +44,7 @@ def line_blocks(stream: IO[bytes], lines: int = LINES) -> Iterator[bytes]:
 
 
 def table(block: bytes, columns: int, dtype: type, where: str, line: int) -> npt.NDArray[Any]:
-    """Comma-separated numbers as an array (rows, columns); `line` is the number of the first one. Raises DataError with its place."""
+    """Comma-separated numbers as an array (rows, columns); `line`: the number of the first. Raises DataError with the place."""
     block = block.replace(b"\r\n", b"\n")
     raw = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(raw == 10)
@@ -52,13 +52,15 @@ def table(block: bytes, columns: int, dtype: type, where: str, line: int) -> npt
     if np.array_equal(np.diff(commas, prepend=0), np.full(len(ends), columns - 1)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of data that ends early, which is seen below
-            flat = np.fromstring(block.replace(b"\n", b",")[:-1].decode("latin-1"), dtype, sep=",")
+            flat: npt.NDArray[Any] = np.fromstring(block.replace(b"\n", b",")[:-1].decode("latin-1"), dtype, sep=",")
         if len(flat) == len(ends) * columns and np.isfinite(flat).all():
             return flat.reshape(-1, columns)
     for number, text in enumerate(block.splitlines(), line):
         cells = text.decode("latin-1").split(",")
         if len(cells) != columns:
-            raise DataError(f"{len(cells)} columns instead of {columns}", where=f"{where} line {number}", mend="the file is damaged")
+            raise DataError(
+                f"{len(cells)} columns instead of {columns}", where=f"{where} line {number}", mend="the file is damaged"
+            )
         for column, cell in enumerate(cells, 1):
             try:
                 if not np.isfinite(dtype(cell)):
