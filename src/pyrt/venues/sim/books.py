@@ -29,6 +29,11 @@ class Books:
         if row.status not in FINAL:
             self._open.setdefault((row.account, row.instrument), {})[row.number] = row
 
+    @property
+    def has_open_orders(self) -> bool:
+        """Whether the market may meet an order."""
+        return any(self._open.values())
+
     def _working(self, account: str) -> list[Row]:
         """The open orders of an account, oldest first."""
         rows = (row for (owner, _), rows in self._open.items() if owner == account for row in rows.values())
