@@ -307,9 +307,8 @@ class Session:
     def _bars(self, bars: np.ndarray[Any, Any]) -> None:
         self.counts["bars"] += len(bars)
         raw = bars.view(np.uint8)
-        for i in range(len(bars)):
-            instrument = int(bars["instrument"][i])
-            interval = int(bars["interval"][i])
+        owners = zip(bars["instrument"].tolist(), bars["interval"].tolist(), strict=True)
+        for i, (instrument, interval) in enumerate(owners):
             self.desk.keep_bar(instrument, interval, bars[i])
             wanted = self._bar_wants.get((instrument, interval))
             if not wanted or not self.running:
@@ -318,7 +317,8 @@ class Session:
             for number in wanted:
                 if type(self.strategies[number]).on_bar is not Strategy.on_bar:
                     self._call(number, self.strategies[number].on_bar, bar)
-            self._drain()
+            if self._queue:
+                self._drain()
 
     def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
         record = records[index]

@@ -75,7 +75,8 @@ class Driver:
         pass  # nobody listens but the session itself
 
     def alarm(self, alarm: Alarm) -> None:
-        self.alarms.append(alarm)
+        if alarm.severity != "info" or alarm.code == "STRATEGY":  # what strategies log, and what a human should know
+            self.alarms.append(alarm)
 
     # ------------------------------------------------------------------------------------------------ time
     def run(self, session: Session, tick: Callable[[int], None]) -> None:
@@ -117,12 +118,13 @@ class Driver:
         return True
 
     def _market(self, session: Session, others: int) -> None:
-        tape = self.tape
+        tape, begin = self.tape, self.tape.at
         end = tape.until(min(others, self.venue.next_event))
         records = tape.records[:end]
         self.changed = False
         while tape.at < end and not self.changed:
             tape.at = session.advance(records, tape.at, timed=True)
+        session.counts["messages"] += tape.at - begin
 
     def _next_timer(self) -> int:
         dues = (self._timers.next(Clock.VENUE), self._timers.next(Clock.MONO))
