@@ -80,11 +80,12 @@ class Driver:
 
     # ------------------------------------------------------------------------------------------------ time
     def run(self, session: Session, tick: Callable[[int], None]) -> None:
-        """Recover, play the data to its end, stop in order. At one instant the exchange goes first, then market, answers, timers."""
+        """Recover, play the data to its end, stop. At one instant: the exchange, then market, answers, timers."""
         self.session = session
         begin = Now(self.tape.begun - SECOND, self.tape.begun - SECOND)
-        for event in (Start(epoch=1), *(StreamState(stream=name, up=True) for name in ("trading", "data"))):
-            session.step(event, begin)
+        session.step(Start(epoch=1), begin)
+        for stream in ("trading", "data"):
+            session.step(StreamState(stream=stream, up=True), begin)
         while not session.execution.recovered:
             if not self._play(NEVER, self.tape.begun):
                 raise PyrtError("recovery at the simulated venue did not end", mend="; ".join(a.text for a in self.alarms))

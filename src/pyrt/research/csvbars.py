@@ -106,7 +106,7 @@ def _time(text: str, path: Path, line: int) -> int:
     except ValueError:
         for form in ("%Y%m%d %H:%M:%S", "%m/%d/%Y", "%m/%d/%Y %H:%M", "%m/%d/%Y %H:%M:%S", "%Y/%m/%d", "%Y/%m/%d %H:%M:%S"):
             try:
-                moment = datetime.strptime(text, form)  # noqa: DTZ007 -- without a zone it is UTC
+                moment = datetime.strptime(text, form)
                 break
             except ValueError:
                 continue

@@ -106,7 +106,7 @@ def _bar_chunks(bars: Records, ticks: dict[int, int]) -> Iterator[Chunk]:
         begin = end
 
 
-def _ticks(bars: Records) -> dict[str, int]:
+def _ticks(bars: Records) -> dict[str, Any]:
     """The coarsest of 0.01, 0.0001 and 1e-9 that all prices lie on: adjusted prices are off the cent."""
     for tick in (_CENT, _SUB_CENT):
         if not any((bars[f] % tick).any() for f in ("open_px", "high_px", "low_px", "close_px")):

@@ -1,6 +1,7 @@
 """Pictures of a backtest: equity, drawdown, and trades on candles."""
 
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,5 +76,7 @@ def _thinned(value: Any) -> Any:
     if len(value) <= POINTS:
         return np.arange(len(value))
     edges = np.linspace(0, len(value), POINTS // 4, dtype=np.int64)
-    picked = [i for a, b in zip(edges[:-1], edges[1:], strict=True) for i in (a, a + value[a:b].argmin(), a + value[a:b].argmax(), b - 1)]
+    picked: list[int] = []
+    for a, b in pairwise(edges.tolist()):
+        picked += (a, a + int(value[a:b].argmin()), a + int(value[a:b].argmax()), b - 1)
     return np.unique(picked)

@@ -21,7 +21,8 @@ Records = np.ndarray[Any, Any]
 
 equity_dtype = np.dtype([("ts", "<i8"), ("equity", "<f8"), ("cash", "<f8"), ("exposure", "<f8")])
 order_dtype = np.dtype(
-    [("number", "<u8"), ("strategy", "<u4"), ("instrument", "<u4"), ("side", "<u1"), ("type", "<u1"), ("tif", "<u1"), ("status", "<u1")]
+    [("number", "<u8"), ("strategy", "<u4"), ("instrument", "<u4")]
+    + [(name, "<u1") for name in ("side", "type", "tif", "status")]
     + [(name, "<i8") for name in ("qty", "limit_px", "stop_px", "filled", "ts", "changed_ts")]
 )
 fill_dtype = np.dtype(
@@ -213,4 +214,3 @@ def _metrics(equity: Records, trades: Records, fills: Records, instruments: Inst
 
 def _time(ns: Any) -> str:
     return str(np.datetime64(int(ns), "ns").astype("datetime64[s]")).replace("T", " ")
-

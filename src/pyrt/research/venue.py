@@ -31,7 +31,7 @@ from pyrt.venues.sim.orders import VenueRefusal
 
 
 class BacktestVenue:
-    """Requests arrive at the exchange, and its answers at us, when the latency model says; the exchange sees the tape on its own."""
+    """Requests reach the exchange, and its answers us, when the latency model says; the exchange sees the tape by itself."""
 
     def __init__(self, exchange: Exchange, tape: Tape, latency: LatencyModel) -> None:
         self.exchange = exchange
@@ -109,7 +109,7 @@ class BacktestVenue:
         raise TypeError(f"no request: {type(command).__name__}")
 
     def _submit(self, command: Submit | Replace, at: int) -> SubmitResult:
-        who = {"number": command.request.number, "attempt": command.attempt}
+        who: dict[str, Any] = {"number": command.request.number, "attempt": command.attempt}
         if at > command.valid_until:
             return SubmitResult(outcome=Outcome.NOT_SENT, text="past valid_until", **who)
         try:
@@ -155,4 +155,3 @@ class BacktestVenue:
         token = query.get("page_token")
         size = int(query["page_size"])
         return self.exchange.activities(["FILL"], after=after, direction=query["direction"], page_size=size, page_token=token)
-

@@ -6,7 +6,10 @@ from pyrt.research.metrics.series import Floats, Ints
 
 
 def drawdowns(equity: Floats) -> Floats:
-    """E_t / max(E_0..E_t) - 1 at each instant, 0 or below. Source: M. Magdon-Ismail, A. Atiya, "Maximum Drawdown", Risk 17 (2004)."""
+    """E_t / max(E_0..E_t) - 1 at each instant, 0 or below.
+
+    Source: M. Magdon-Ismail, A. Atiya, "Maximum Drawdown", Risk 17 (2004).
+    """
     under: Floats = equity / np.maximum.accumulate(equity) - 1.0
     return under
 
