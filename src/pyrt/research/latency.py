@@ -9,7 +9,7 @@ from pyrt.ports import Command, Event, TradeUpdate
 
 
 class LatencyModel(Protocol):
-    """Asked once for each request, answer and update; later or equal times only. `at` is venue ns."""
+    """Asked once for each request, answer and update; `at` is venue ns."""
 
     def arrival(self, command: Command, now: Now) -> int:
         """When the venue handles what was sent at `now`, venue ns."""
