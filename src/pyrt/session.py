@@ -195,17 +195,28 @@ class Session:
         self.now = now
         self.counts["messages"] += len(records)
         records = self.market.sequence(records)
+        at = 0
+        while at < len(records):
+            at = self.advance(records, at)
+
+    def advance(self, records: np.ndarray[Any, Any], at: int = 0, *, timed: bool = False) -> int:
+        """Run sequenced records from `at` to the first that is due a callback, and handle that; returns the index after it.
+
+        timed: the time of that callback is the record's own, on both clocks, because a file drives.
+        """
         pipeline = self.market.pipeline
-        at, end = 0, len(records)
-        while at < end:
-            at = pipeline.run(records.data, at)
-            due = pipeline.due
-            if due & DUE_BARS:
-                self._bars(pipeline.take_bars())
-            if due & DUE_RECORD and self.running:
-                self._record(records, at - 1)
-            if self._queue:
-                self._drain()
+        at = pipeline.run(records.data, at)
+        due = pipeline.due
+        if timed and at:
+            ts = int(records["ts_event"][at - 1])
+            self.now = Now(ts, ts)
+        if due & DUE_BARS:
+            self._bars(pipeline.take_bars())
+        if due & DUE_RECORD and self.running:
+            self._record(records, at - 1)
+        if self._queue:
+            self._drain()
+        return at
 
     def _drain(self) -> None:
         if self._busy:  # a callback that sends: the outer loop takes what it queued
@@ -296,9 +307,8 @@ class Session:
     def _bars(self, bars: np.ndarray[Any, Any]) -> None:
         self.counts["bars"] += len(bars)
         raw = bars.view(np.uint8)
-        for i in range(len(bars)):
-            instrument = int(bars["instrument"][i])
-            interval = int(bars["interval"][i])
+        owners = zip(bars["instrument"].tolist(), bars["interval"].tolist(), strict=True)
+        for i, (instrument, interval) in enumerate(owners):
             self.desk.keep_bar(instrument, interval, bars[i])
             wanted = self._bar_wants.get((instrument, interval))
             if not wanted or not self.running:
@@ -307,7 +317,8 @@ class Session:
             for number in wanted:
                 if type(self.strategies[number]).on_bar is not Strategy.on_bar:
                     self._call(number, self.strategies[number].on_bar, bar)
-            self._drain()
+            if self._queue:
+                self._drain()
 
     def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
         record = records[index]

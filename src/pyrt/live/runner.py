@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from pyrt.clock import SECOND, VenueClock
+from pyrt._core.types import bar_dtype
+from pyrt.clock import SECOND, Now, VenueClock
 from pyrt.config import Secret
 from pyrt.desk import money
 from pyrt.execution import ExecutionEngine, Settings
@@ -146,8 +147,8 @@ class Runner:
             control.start()
             await self._until(self.recovered, tasks)
             if not self.stopping.is_set():
-                await self._warm_up(session)
-                session.start(shell.now())
+                await self._warm_up(session, recorder)
+                session.start(self._begin(shell, recorder))
                 log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
                 await self._until(self.stopping, tasks, plan.duration)
             return await self._wind_down(session, shell)
@@ -212,7 +213,14 @@ class Runner:
         )
         return Watchdog(order)
 
-    async def _warm_up(self, session: Session) -> None:
+    def _begin(self, shell: LiveShell, recorder: Recorder | None) -> Now:
+        """The instant from which callbacks run; a recording tells it by an entry of no bars."""
+        now = shell.now()
+        if recorder is not None:
+            recorder.records(np.empty(0, bar_dtype), now)
+        return now
+
+    async def _warm_up(self, session: Session, recorder: Recorder | None) -> None:
         """Fill each strategy's history with the venue's bars before its on_start."""
         for strategy in session.strategies.values():
             if not strategy.warmup:
@@ -222,6 +230,8 @@ class Runner:
                 interval = interval_ns(strategy.interval)
                 args = (instrument, interval, strategy.warmup, session.now.venue)
                 bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
+                if recorder is not None and len(bars):
+                    recorder.records(bars, session.now)
                 for i in range(len(bars)):
                     session.desk.keep_bar(instrument.id, interval, bars[i])
 

@@ -327,7 +327,7 @@ class Reader:
         """A frame of the trading stream. Raises Misbehaved."""
         frame = self._convert(decode(payload), _Frame)
         if frame.stream == "trade_updates":
-            return self._update(frame.data)
+            return self.update(frame.data)
         streams = frame.data.get("streams")
         return Control(
             stream=frame.stream,
@@ -336,7 +336,8 @@ class Reader:
             streams=tuple(map(str, streams)) if isinstance(streams, list) else (),
         )
 
-    def _update(self, data: dict[str, Any]) -> TradeUpdate:
+    def update(self, data: dict[str, Any]) -> TradeUpdate:
+        """The data of a trade update. Raises Misbehaved."""
         update = self._convert(data, _Update)
         order = self.order(update.order)
         if update.event not in TRADE_EVENTS:
