@@ -67,7 +67,10 @@ def parse_time(text: str) -> int:
     if match[8]:
         offset = int(match[9]) * 3600 + int(match[10]) * 60
         seconds += -offset if match[8] == "+" else offset
-    return seconds * _NS + int((match[7] or "0")[:9].ljust(9, "0"))
+    ns = seconds * _NS + int((match[7] or "0")[:9].ljust(9, "0"))
+    if not -(2**63) <= ns < 2**63:  # the journal and the records hold int64
+        raise Misbehaved(f"not a time that we can hold: {text[:40]!r}")
+    return ns
 
 
 def format_time(ns: int) -> str:
