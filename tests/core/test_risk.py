@@ -29,6 +29,7 @@ FREE = (
         "rate_max": 127,
         "cancel_ratio": 127,
         "max_spread_bps": 200,
+        "slippage_absolute": 0,
         "max_age": 10 * SECOND,
         "max_trade_age": 20 * SECOND,
         "haircut_bps": 1000,
@@ -62,6 +63,7 @@ class Desk:
         for i in instruments:
             self.ledger.define(i, lot=1)
             self.gate.set_bounds(i, WIDE | (bounds or {}))
+            self.gate.session(i, 0, 0)
             self.quote(100 * PX, 100 * PX + 20_000_000, instrument=i)
         self.gate.open(2)
         self.gate.account(buying_power, NOW)

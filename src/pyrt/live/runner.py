@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, VenueClock
 from pyrt.desk import money
 from pyrt.execution import ExecutionEngine, Settings
@@ -30,6 +31,7 @@ from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import interval_ns
 
+SIM = "sim"  # the one venue that may be always open
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
@@ -78,6 +80,7 @@ class Plan(msgspec.Struct, kw_only=True):
     durability: str = "sync"
     record: bool = True
     dry_run: bool = False
+    calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
 
 
@@ -144,7 +147,8 @@ class Runner:
         plan = self.plan
         instruments = Instruments()
         market = MarketData(instruments, grace=BAR_GRACE)
-        risk = RiskManager(instruments, market.refs, limits=plan.limits)
+        hours = Calendar() if plan.calendar or plan.link.name != SIM else None
+        risk = RiskManager(instruments, market.refs, limits=plan.limits, day_of=ExchangeDays(), calendar=hours)
         execution = ExecutionEngine(journal.id, instruments, settings=plan.settings)
         session = Session(
             instruments=instruments,
@@ -255,4 +259,5 @@ class _Signals:
 
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
+    symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
     return Subscription(trades=symbols, quotes=symbols, statuses=symbols)
