@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyrt._core.events import bar_at, event_at
-from pyrt._core.types import Flag, RecordType
+from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now
 from pyrt.desk import TradingDesk
 from pyrt.execution import ExecutionEngine
@@ -154,7 +154,8 @@ class Session:
             intervals = sorted({i for (who, i), wanted in self._bar_wants.items() if who == instrument.id and wanted})
             if intervals:
                 wake |= 1 << RecordType.BAR
-            self.market.watch(instrument, intervals=intervals, wake=wake)
+            self.market.watch(instrument, intervals=intervals, wake=wake | 1 << RecordType.STATUS)
+            self.risk.watch(instrument.id, self.market.book(instrument.id))
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
 
     def _connect(self, number: int, strategy: Strategy) -> None:
@@ -212,7 +213,7 @@ class Session:
             self.now = Now(ts, ts)
         if due & DUE_BARS:
             self._bars(pipeline.take_bars())
-        if due & DUE_RECORD and self.running:
+        if due & DUE_RECORD:
             self._record(records, at - 1)
         if self._queue:
             self._drain()
@@ -323,10 +324,13 @@ class Session:
     def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
         record = records[index]
         instrument = int(record["instrument"])
-        wants = self._wants.get(instrument)
-        if not wants:
-            return
         kind = int(record["type"])
+        if kind == RecordType.STATUS:
+            status = records.view(status_dtype)[index]
+            self.risk.on_status(instrument, int(status["lower_px"]), int(status["upper_px"]))
+        wants = self._wants.get(instrument)
+        if not wants or not self.running:
+            return
         symbol, unit = self._units[instrument]
         if kind in (RecordType.TRADE, RecordType.QUOTE):
             event = event_at(records.view(np.uint8), index, symbol, unit)

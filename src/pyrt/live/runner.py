@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from pyrt._core.types import bar_dtype
+from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, Now, VenueClock
 from pyrt.config import Secret
 from pyrt.desk import money
@@ -35,6 +36,7 @@ from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import interval_ns
 from pyrt.watchdog import Watchdog, WatchOrder
 
+SIM = "sim"  # the one venue that may be always open
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
@@ -89,6 +91,7 @@ class Plan(msgspec.Struct, kw_only=True):
     watchdog: bool = True
     silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
     data_down: float = 10.0  # seconds without the data feed after which it does
+    calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
 
 
@@ -172,7 +175,8 @@ class Runner:
         plan = self.plan
         instruments = Instruments()
         market = MarketData(instruments, grace=BAR_GRACE)
-        risk = RiskManager(instruments, market.refs, limits=plan.limits)
+        hours = Calendar() if plan.calendar or plan.link.name != SIM else None
+        risk = RiskManager(instruments, market.refs, limits=plan.limits, day_of=ExchangeDays(), calendar=hours)
         execution = ExecutionEngine(journal.id, instruments, settings=plan.settings)
         session = Session(
             instruments=instruments,
@@ -312,4 +316,5 @@ class _Signals:
 
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
+    symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
     return Subscription(trades=symbols, quotes=symbols, statuses=symbols)
