@@ -13,6 +13,8 @@ def main() -> None:
     except PyrtError as e:
         print(f"pyrt: {e}", file=sys.stderr)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

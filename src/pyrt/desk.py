@@ -235,24 +235,29 @@ class _Bars:
     def __init__(self, keep: int) -> None:
         self._keep = keep
         self._rows = np.zeros(2 * keep, bar_dtype)
+        self._starts = self._rows["start"]
         self._end = 0
+        self._last = -1  # start of the newest bar
 
     def add(self, bar: np.void) -> None:
         rows, end = self._rows, self._end
-        start = bar["start"]
+        start = int(bar["start"])
         at = end
-        while at > 0 and rows["start"][at - 1] >= start:
-            at -= 1
-        if at < end and rows["start"][at] == start:
-            rows[at] = bar
-            return
+        if start <= self._last:
+            while at > 0 and self._starts[at - 1] >= start:
+                at -= 1
+            if at < end and self._starts[at] == start:
+                rows[at] = bar
+                return
         if end == len(rows):
             rows[: self._keep] = rows[end - self._keep : end]
             at -= end - self._keep
             end = self._keep
-        rows[at + 1 : end + 1] = rows[at:end].copy()
+        if at < end:
+            rows[at + 1 : end + 1] = rows[at:end].copy()
         rows[at] = bar
         self._end = end + 1
+        self._last = max(start, self._last)
 
     def last(self, n: int) -> np.ndarray[Any, Any]:
         return self._rows[max(0, self._end - min(n, self._keep)) : self._end].copy()

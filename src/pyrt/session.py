@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyrt._core.events import bar_at, event_at
-from pyrt._core.types import Flag, RecordType
+from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now
 from pyrt.desk import TradingDesk
 from pyrt.execution import ExecutionEngine
@@ -154,7 +154,8 @@ class Session:
             intervals = sorted({i for (who, i), wanted in self._bar_wants.items() if who == instrument.id and wanted})
             if intervals:
                 wake |= 1 << RecordType.BAR
-            self.market.watch(instrument, intervals=intervals, wake=wake)
+            self.market.watch(instrument, intervals=intervals, wake=wake | 1 << RecordType.STATUS)
+            self.risk.watch(instrument.id, self.market.book(instrument.id))
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
 
     def _connect(self, number: int, strategy: Strategy) -> None:
@@ -195,17 +196,28 @@ class Session:
         self.now = now
         self.counts["messages"] += len(records)
         records = self.market.sequence(records)
+        at = 0
+        while at < len(records):
+            at = self.advance(records, at)
+
+    def advance(self, records: np.ndarray[Any, Any], at: int = 0, *, timed: bool = False) -> int:
+        """Run sequenced records from `at` to the first that is due a callback, and handle that; returns the index after it.
+
+        timed: the time of that callback is the record's own, on both clocks, because a file drives.
+        """
         pipeline = self.market.pipeline
-        at, end = 0, len(records)
-        while at < end:
-            at = pipeline.run(records.data, at)
-            due = pipeline.due
-            if due & DUE_BARS:
-                self._bars(pipeline.take_bars())
-            if due & DUE_RECORD and self.running:
-                self._record(records, at - 1)
-            if self._queue:
-                self._drain()
+        at = pipeline.run(records.data, at)
+        due = pipeline.due
+        if timed and at:
+            ts = int(records["ts_event"][at - 1])
+            self.now = Now(ts, ts)
+        if due & DUE_BARS:
+            self._bars(pipeline.take_bars())
+        if due & DUE_RECORD:
+            self._record(records, at - 1)
+        if self._queue:
+            self._drain()
+        return at
 
     def _drain(self) -> None:
         if self._busy:  # a callback that sends: the outer loop takes what it queued
@@ -296,9 +308,8 @@ class Session:
     def _bars(self, bars: np.ndarray[Any, Any]) -> None:
         self.counts["bars"] += len(bars)
         raw = bars.view(np.uint8)
-        for i in range(len(bars)):
-            instrument = int(bars["instrument"][i])
-            interval = int(bars["interval"][i])
+        owners = zip(bars["instrument"].tolist(), bars["interval"].tolist(), strict=True)
+        for i, (instrument, interval) in enumerate(owners):
             self.desk.keep_bar(instrument, interval, bars[i])
             wanted = self._bar_wants.get((instrument, interval))
             if not wanted or not self.running:
@@ -307,15 +318,19 @@ class Session:
             for number in wanted:
                 if type(self.strategies[number]).on_bar is not Strategy.on_bar:
                     self._call(number, self.strategies[number].on_bar, bar)
-            self._drain()
+            if self._queue:
+                self._drain()
 
     def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
         record = records[index]
         instrument = int(record["instrument"])
-        wants = self._wants.get(instrument)
-        if not wants:
-            return
         kind = int(record["type"])
+        if kind == RecordType.STATUS:
+            status = records.view(status_dtype)[index]
+            self.risk.on_status(instrument, int(status["lower_px"]), int(status["upper_px"]))
+        wants = self._wants.get(instrument)
+        if not wants or not self.running:
+            return
         symbol, unit = self._units[instrument]
         if kind in (RecordType.TRADE, RecordType.QUOTE):
             event = event_at(records.view(np.uint8), index, symbol, unit)

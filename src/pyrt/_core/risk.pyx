@@ -6,6 +6,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from pyrt._core.book cimport OrderBook, book_next, book_open, cursor_t, level_t
 from pyrt._core.ledger cimport (
     FILL_OVERFLOW, FILL_UNRESERVED, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN,
     counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, i128_of, money_add, money_of, px_widen,
@@ -61,18 +62,18 @@ class Level(IntEnum):
     KILLED = LEVEL_KILLED
 
 
-RULES = ("max_age", "max_trade_age", "max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "duplicate_window", "repeat_max",
-         "repeat_window", "round_trips", "account_interval", "account_burst", "strategy_interval", "strategy_burst", "symbol_interval",
-         "symbol_burst", "rate_max", "rate_window", "cancel_ratio", "cancel_window", "open_count",
+RULES = ("max_age", "max_trade_age", "max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "slippage_absolute",
+         "duplicate_window", "repeat_max", "repeat_window", "round_trips", "account_interval", "account_burst", "strategy_interval",
+         "strategy_burst", "symbol_interval", "symbol_burst", "rate_max", "rate_window", "cancel_ratio", "cancel_window", "open_count",
          "open_value", "gross", "net", "daily_loss", "drawdown")
 BOUNDS = ("notional", "position_notional", "qty", "position_qty", "strategy_qty", "collar_bps", "passive_bps")
 UNITS = {Code.ORDER_QTY: "qty", Code.SHORT_NOT_ALLOWED: "qty", Code.REDUCE_ONLY: "qty", Code.POSITION_LIMIT: "qty",
          Code.PRICE_COLLAR: "px", Code.SELF_MATCH: "px", Code.LULD: "px", Code.SLIPPAGE: "bps",
          Code.ORDER_NOTIONAL: "money", Code.GROSS_EXPOSURE: "money", Code.NET_EXPOSURE: "money", Code.OPEN_ORDER_VALUE: "money",
          Code.BUYING_POWER: "money", Code.DAILY_LOSS: "money", Code.DRAWDOWN: "money",
-         Code.DUPLICATE: "ns", Code.STALE_DATA: "ns", Code.MARKET_CLOSED: "ns"}
+         Code.DUPLICATE: "ns", Code.STALE_DATA: "ns", Code.MARKET_CLOSED: "time"}
 Failure = namedtuple("Failure", "code limit observed unit")
-Failure.__doc__ = "One control that said no; its numbers are integers in `unit`: qty, px, money (1e-18), ns, bps or count."
+Failure.__doc__ = "One control that said no; its numbers are integers in `unit`: qty, px, money (1e-18), ns, time (ns UTC), bps or count."
 
 cdef ref_t _NO_REF
 cdef position_t _NO_POSITION
@@ -139,6 +140,7 @@ cdef class Gate:
     def __cinit__(self, Ledger ledger not None, const ref_t[::1] refs not None):
         self.ledger = ledger
         self.refs = refs
+        self.books = []
         memset(&self.rules, 0xff, sizeof(rules_t))           # -1 everywhere: every limit is missing
         self.buying_power = -1
         self.strategy_throttle = <int64_t*>calloc(1 << 16, sizeof(int64_t))
@@ -306,10 +308,9 @@ cdef class Gate:
             return True
         if k.tape.unknown and not k.reducing and self.fail(CODE_NOT_RECONCILED, 0, k.tape.unknown):
             return True
-        if k.bounds.restricted and not k.reducing and self.fail(CODE_RESTRICTED, 0, 1):
+        if k.bounds.restricted and (k.bounds.restricted > 1 or not k.reducing) and self.fail(CODE_RESTRICTED, 0, k.bounds.restricted):
             return True
-        if (k.tape.open or k.tape.close) and not k.tape.open <= k.now < k.tape.close and \
-                self.fail(CODE_MARKET_CLOSED, k.tape.open if k.now < k.tape.open else k.tape.close, k.now):
+        if not (k.tape.scheduled and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close)) and self.closed(k):
             return True
         if k.ref.flags & FLAG_HALTED and self.fail(CODE_HALTED, 0, 1):
             return True
@@ -318,6 +319,15 @@ cdef class Gate:
             return True
         return not k.reducing and self.pnl <= self.peak - self.rules.drawdown and \
             self.fail(CODE_DRAWDOWN, -self.rules.drawdown, self.pnl - self.peak)
+
+    cdef bint closed(self, look_t* k) noexcept nogil:
+        cdef int64_t opens = k.tape.open, closes = k.tape.close
+        if k.order.extended and k.order.type == ORDER_LIMIT and k.tape.scheduled:
+            opens = k.tape.pre_open
+            closes = k.tape.post_close
+            if opens <= k.now < closes:
+                return False
+        return self.fail(CODE_MARKET_CLOSED, opens if k.now < opens else closes, k.now)
 
     cdef void refer(self, look_t* k) noexcept nogil:
         # Mid of a quote that is young, two-sided, uncrossed and narrow; else the last trade; else stale, with the last good.
@@ -360,18 +370,18 @@ cdef class Gate:
             k.worst_px = o.limit_px if o.limit_px > ask else ask
             if self.collar(k, o.limit_px, k.ref_px):
                 return True
-            if k.tape.upper_px and (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
-                    self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
-                return True
         elif o.type == ORDER_MARKET:
             k.worst_px = px_widen(ref, k.bounds.collar_bps, True)
         else:
             k.worst_px = o.limit_px if limited else px_widen(o.stop_px, self.rules.gap_bps, True)
             if self.collar(k, o.stop_px, 0) or (limited and self.collar(k, o.limit_px, o.stop_px)):
                 return True
-        if o.type == ORDER_MARKET or (o.type == ORDER_LIMIT and (o.limit_px >= ask if o.side == SIDE_BUY else o.limit_px <= k.ref.bid_px)):
-            if self.slipping(k):
-                return True
+        if limited and k.tape.upper_px and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close) and \
+                (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
+                self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
+            return True
+        if k.fresh and not stopped and self.slipping(k, ask):
+            return True
         if not money_of(k.worst_px, o.qty, k.terms.scale, &k.notional):
             return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)
         return k.notional > k.bounds.notional and self.fail(CODE_ORDER_NOTIONAL, k.bounds.notional, k.notional)
@@ -394,12 +404,54 @@ cdef class Gate:
             return self.fail(CODE_PRICE_COLLAR, px_widen(ref, up, False), px)
         return <i128>px * 10000 < <i128>ref * (10000 - down) and self.fail(CODE_PRICE_COLLAR, px_widen(ref, -down, True), px)
 
-    cdef bint slipping(self, look_t* k) noexcept nogil:
-        # Signed: what a marketable order pays against the reference at the touch; a favourable price never counts.
-        cdef int64_t touch = k.ref.ask_px if k.order.side == SIDE_BUY else k.ref.bid_px
-        cdef i128 worse = touch - k.ref_px if k.order.side == SIDE_BUY else k.ref_px - touch
-        return k.fresh and touch > 0 and worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
-            self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, worse * 10000 / k.ref_px)
+    cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil:
+        # Signed: what an order that trades at once is expected to pay over the reference; a favourable price never counts.
+        # Absolute: the distance of a limit from the reference, on either side.
+        cdef const order_t* o = k.order
+        cdef bint buy = o.side == SIDE_BUY
+        cdef int64_t px = o.limit_px
+        cdef i128 worse
+        if not self.rules.slippage_absolute or o.type == ORDER_MARKET:
+            if o.type == ORDER_LIMIT and not (px >= ask if buy else px <= k.ref.bid_px):
+                return False
+            if k.ref.quote_ts == 0:
+                return False                                 # a feed without quotes shows no book to judge by
+            px = self.expected(k)
+        worse = <i128>px - k.ref_px if buy else <i128>k.ref_px - px
+        if self.rules.slippage_absolute:
+            worse = i128_abs(worse)
+        return worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
+            self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, (worse * 10000 + k.ref_px - 1) / k.ref_px)
+
+    cdef int64_t expected(self, look_t* k) noexcept nogil:
+        """The order's average price over the visible book, rounded against it; what is beyond pays the limit or the collar."""
+        cdef const order_t* o = k.order
+        cdef bint buy = o.side == SIDE_BUY
+        cdef int64_t last = k.ref.ask_px if buy else k.ref.bid_px, left = k.n, take = k.ref.ask_qty if buy else k.ref.bid_qty
+        cdef i128 paid = 0
+        cdef cursor_t cursor
+        cdef level_t level
+        if last > 0 and take >= left:
+            return last
+        if k.tape.book != NULL and k.tape.book.depth and not k.tape.book.gap and not k.tape.book.loading:
+            book_open(k.tape.book, SIDE_SELL if buy else SIDE_BUY, &cursor)
+            while left > 0 and book_next(&cursor, &level):
+                if o.type == ORDER_LIMIT and (level.px > o.limit_px if buy else level.px < o.limit_px):
+                    break
+                last = level.px
+                take = left if level.qty > left else level.qty
+                paid = paid + <i128>last * take
+                left -= take
+        elif last > 0 and take > 0:
+            paid = <i128>last * take
+            left -= take
+        if left > 0:
+            if o.type == ORDER_LIMIT:
+                last = o.limit_px
+            elif last <= 0 or not k.reducing:                # an exit is held to what can be seen
+                last = px_widen(k.ref_px, k.bounds.collar_bps if buy else -k.bounds.collar_bps, buy)
+            paid = paid + <i128>last * left
+        return <int64_t>((paid + (k.n - 1 if buy else 0)) / k.n)
 
     cdef bint position(self, look_t* k) noexcept nogil:
         cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down)), value = 0
@@ -494,6 +546,7 @@ cdef class Gate:
                 if r.pending and (r.pending_cross < other if buy else r.pending_cross > other):
                     other = r.pending_cross
                 if (k.cross_px >= other if buy else k.cross_px <= other):
+                    self.crossed = r.key
                     return self.fail(CODE_SELF_MATCH, other, k.cross_px)
             slot = r.next
         return False
@@ -648,13 +701,14 @@ cdef class Gate:
         self.sent_count += 1
 
     def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
-              int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, uint64_t replaces=0, bint every=True):
+              int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, bint extended=False, uint64_t replaces=0,
+              bint every=True):
         """Check and reserve an order: 0 = allowed and reserved, else the Code bits that failed (only the first unless `every`).
 
         now: venue ns, mono: monotonic ns. `replaces` is the key of the chain that the order changes; its reservation then grows
         to the larger of both until `settle`. `failures` holds the numbers until the next check.
         """
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only, extended)
         return self.check_order(&order, now, mono, every)
 
     @property
@@ -676,7 +730,7 @@ cdef class Gate:
     def confirm(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
                 int64_t stop_px=0, *, int64_t ref_px, int64_t at, uint64_t replaces=0):
         """An order is a journaled fact: its approval becomes firm, or, in a replay, it is reserved now. Never refuses."""
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, False)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, False, False)
         self.confirm_order(&order, ref_px, at)
         if instrument < self.instruments:
             self.contribute(instrument)
@@ -808,22 +862,38 @@ cdef class Gate:
     def mark(self):
         """Value everything at the refs as they are now; returns the P&L (realised + unrealised - fees) in 1e-18 money."""
         cdef i128 total = self.ledger.realised - self.ledger.fees, one = 0
+        cdef position_t* a
+        cdef ref_t ref
         cdef uint32_t i
         self.unmarked = 0
         for i in range(min(self.instruments, self.ledger.instruments)):
             if self.ledger.terms[i].scale:
                 self.contribute(i)
-                if self.ledger.marked(&self.ledger.accounts[i], &self.refs[i] if i < self.refs.shape[0] else &_NO_REF, &one):
+                a = &self.ledger.accounts[i]
+                ref = self.refs[i] if i < self.refs.shape[0] else _NO_REF
+                if ref.last_px <= 0:
+                    ref.last_px = self.tapes[i].mark_px      # a side that is empty now was not always
+                if self.ledger.marked(a, &ref, &one):
                     total = total + one
+                    self.tapes[i].mark_px = ref.bid_px if a.qty > 0 else ref.ask_px
+                    if self.tapes[i].mark_px <= 0:
+                        self.tapes[i].mark_px = ref.last_px
                 else:
                     self.unmarked += 1
         self.pnl = total
-        self.peak = i128_max(self.peak, total)
+        if self.unmarked == 0:                               # what is not valued makes no peak
+            self.peak = i128_max(self.peak, total)
         return _money(total)
 
-    def begin_day(self, baseline):
-        """The P&L (1e-18 money) from which the day's loss and drawdown count."""
-        self.baseline = self.peak = _units(baseline)
+    def begin_day(self, baseline, peak=None):
+        """The P&L (1e-18 money) from which the day's loss counts, and the highest since, from which the drawdown does."""
+        self.baseline = _units(baseline)
+        self.peak = self.baseline if peak is None else _units(peak)
+
+    @property
+    def peak_pnl(self):
+        """The day's highest P&L at a mark, 1e-18 money."""
+        return _money(self.peak)
 
     @property
     def day_pnl(self):
@@ -835,12 +905,30 @@ cdef class Gate:
         """Below the day's highest P&L, as of the last mark, 1e-18 money, >= 0."""
         return _money(self.peak - self.pnl)
 
-    def session(self, uint32_t instrument, int64_t opens, int64_t closes):
-        """When the instrument trades, venue ns; 0, 0 = always."""
+    def session(self, uint32_t instrument, int64_t opens, int64_t closes, *, pre_open=None, post_close=None):
+        """When the instrument trades, venue ns; 0, 0 = always. Until it is told once, the market is closed.
+
+        pre_open and post_close bound the hours of limit orders that are `extended`.
+        """
         if not self.grow(instrument):
             raise MemoryError
         self.tapes[instrument].open = opens
         self.tapes[instrument].close = closes
+        self.tapes[instrument].pre_open = opens if pre_open is None else pre_open
+        self.tapes[instrument].post_close = closes if post_close is None else post_close
+        self.tapes[instrument].scheduled = True
+
+    def no_session(self, uint32_t instrument):
+        """Nobody knows when the instrument trades: its market is closed."""
+        if instrument < self.instruments:
+            self.tapes[instrument].scheduled = False
+
+    def watch(self, uint32_t instrument, OrderBook book not None):
+        """The live book that SLIPPAGE walks; without it the touch alone is visible."""
+        if not self.grow(instrument):
+            raise MemoryError
+        self.books.append(book)
+        self.tapes[instrument].book = book.book
 
     def bands(self, uint32_t instrument, int64_t lower_px, int64_t upper_px):
         """The limit-up and limit-down prices in force; 0, 0 = none told."""
@@ -863,7 +951,10 @@ cdef class Gate:
         self.rules_complete = MISSING not in values.values()
 
     def set_bounds(self, uint32_t instrument, bounds):
-        """An instrument's limits by name (fields of bounds_t; money in 1e-18); None, or a name left out, is missing and denies."""
+        """An instrument's limits by name (fields of bounds_t; money in 1e-18); None, or a name left out, is missing and denies.
+
+        restricted: 0 = free, 1 = only exits pass, 2 = nothing does.
+        """
         cdef bounds_t* b
         if not self.grow(instrument):
             raise MemoryError
@@ -876,7 +967,7 @@ cdef class Gate:
         b.strategy_qty = values["strategy_qty"]
         b.collar_bps = values["collar_bps"]
         b.passive_bps = values["passive_bps"]
-        b.restricted = bool(bounds.get("restricted", False))
+        b.restricted = bounds.get("restricted", 0)
         b.complete = MISSING not in values.values()
 
     def state(self):

@@ -44,6 +44,11 @@ def run(
     dry_run: bool = False,
     deadline: float = 10.0,
     settle: float = 5.0,
+    rate_limit: int = 200,
+    watchdog: bool = True,
+    silence: float = 5.0,
+    data_down: float = 10.0,
+    segment_size: Annotated[int, Parameter(show=False)] = 64 << 20,
 ) -> None:
     """Trade: by default two example strategies on a simulated venue with a new account, until Ctrl-C.
 
@@ -83,11 +88,19 @@ def run(
         Seconds after which a request without an answer counts as ambiguous.
     settle
         Seconds more until a request that left can no longer land.
+    rate_limit
+        Trading requests a minute, until the venue names its own limit; 0 = no limit. A simulated venue that we start gets the same.
+    watchdog
+        A child process that cancels entries (not exits) when this process dies, hangs, or loses its market data.
+    silence
+        Seconds without a sign of life after which it does.
+    data_down
+        Seconds without the data feed after which it does.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     strategies = load_strategies(strategy or list(EXAMPLES), set_ or [], symbols)
     with ExitStack() as stack:
-        link, home = _connect(stack, venue, sim_state, sim_url, seed, speed)
+        link, home = _connect(stack, venue, sim_state, sim_url, seed, speed, rate_limit)
         plan = Plan(
             link=link,
             directory=journal or home,
@@ -97,11 +110,21 @@ def run(
             duration=None if for_ is None else _seconds(for_),
             durability=durability,
             dry_run=dry_run,
+            watchdog=watchdog,
+            silence=silence,
+            data_down=data_down,
+            segment_size=segment_size,
         )
         logging.getLogger("pyrt").info("venue %s, account %s, state in %s", link.name, link.account_id, plan.directory)
-        summary = asyncio.run(_session(plan))
+        try:
+            summary = asyncio.run(_session(plan))
+        except KeyboardInterrupt:
+            left = "the watchdog cancels entries" if watchdog else "what works at the venue stays"
+            print(f"pyrt: ended at once; {left}, the next run recovers the rest", file=sys.stderr)
+            raise SystemExit(130) from None
     print("\n".join(summary.lines()))
     if summary.failed:
+        print(f"pyrt: {summary.failed}", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -110,19 +133,19 @@ async def _session(plan: Plan) -> Summary:
 
 
 def _connect(
-    stack: ExitStack, venue: str, sim_state: Path | None, sim_url: str | None, seed: int, speed: str
+    stack: ExitStack, venue: str, sim_state: Path | None, sim_url: str | None, seed: int, speed: str, rate_limit: int
 ) -> tuple[AlpacaLink, Path]:
     if venue == SIM and sim_url:
-        link = AlpacaLink(SIM, _loopback(sim_url), load_keys())
+        link = AlpacaLink(SIM, _loopback(sim_url), load_keys(), rate_limit=rate_limit)
         return link, sim_state or state_home() / f"sim-{link.account_id}"
     if venue == SIM:
         home = sim_state or state_home() / f"sim-{secrets.token_hex(4)}"
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sim = stack.enter_context(SimProcess(state=home / "venue", seed=seed, speed=speed))
+        sim = stack.enter_context(SimProcess(state=home / "venue", seed=seed, speed=speed, rate_limit=rate_limit))
         keys = Keys(Secret(sim.address.key), Secret(sim.address.secret))
-        return AlpacaLink(SIM, _loopback(sim.address.url), keys), home
+        return AlpacaLink(SIM, _loopback(sim.address.url), keys, rate_limit=rate_limit), home
     if venue == PAPER:
-        link = AlpacaLink(PAPER, PAPER_ADDRESSES, load_keys())
+        link = AlpacaLink(PAPER, PAPER_ADDRESSES, load_keys(), rate_limit=rate_limit)
         return link, state_home() / f"{PAPER}-{link.account_id}"
     if venue == LIVE:
         check_url("https://api.alpaca.markets", LIVE)

@@ -13,23 +13,30 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from pyrt.clock import SECOND, VenueClock
+from pyrt._core.types import bar_dtype
+from pyrt.calendar import Calendar, ExchangeDays
+from pyrt.clock import SECOND, Now, VenueClock
+from pyrt.config import Secret
 from pyrt.desk import money
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder
+from pyrt.live.control import Control
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.market import MarketData
 from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
+from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import interval_ns
+from pyrt.watchdog import Watchdog, WatchOrder
 
+SIM = "sim"  # the one venue that may be always open
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
@@ -60,7 +67,9 @@ class Link(Protocol):
 
     def stream(self, sink: Sink) -> Stream: ...
 
-    def broker(self, sink: Sink, clock: Clock, *, deadline: float) -> Broker: ...
+    def broker(self, sink: Sink, clock: Clock, *, deadline: float, blocked: Callable[[], bool]) -> Broker: ...
+
+    def egress(self) -> tuple[str, tuple[Secret, Secret]]: ...
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
 
@@ -76,8 +85,13 @@ class Plan(msgspec.Struct, kw_only=True):
     sizer: Sizer | None = None
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
+    segment_size: int = 64 << 20  # bytes of a journal segment
     record: bool = True
     dry_run: bool = False
+    watchdog: bool = True
+    silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
+    data_down: float = 10.0  # seconds without the data feed after which it does
+    calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
 
 
@@ -88,15 +102,17 @@ class Runner:
         self.plan = plan
         self.recovered = asyncio.Event()
         self.stopping = asyncio.Event()
+        self.aborting = False  # ended at once: nothing is waited for but the journal
         self.reason = ""
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
+        self._control: Control | None = None
 
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
         plan = self.plan
         with self._signals():
-            journal = Journal.open(plan.directory / "journal", durability=plan.durability)
+            journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
                 return await self._with(journal)
             finally:
@@ -108,6 +124,11 @@ class Runner:
             self.reason = reason
             self.stopping.set()
 
+    def kill(self) -> None:
+        """Close the latch of the whole system, as `python -m pyrt kill` does."""
+        if self._control is not None:
+            self._control.on_signal()
+
     async def _with(self, journal: Journal) -> Summary:
         plan, link = self.plan, self.plan.link
         recorder = Recorder(plan.directory / "recording") if plan.record else None
@@ -115,17 +136,22 @@ class Runner:
         shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
         shell.listeners += [self._hear, *plan.listeners]
         session = self._assemble(journal, shell)
-        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND)
+        page = RiskPage.create(plan.directory)
+        control = self._control = Control(plan.directory, page, shell, session)
+        shell.on_failure = self.stop
+        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
+        watchdog = self._watchdog(journal) if plan.watchdog else None
         stream = link.stream(shell.put)
         feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
         feed.want(_wanted(session))
         tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
         try:
             shell.handle(Start(epoch=session.risk.epoch + 1))
+            control.start()
             await self._until(self.recovered, tasks)
             if not self.stopping.is_set():
-                await self._warm_up(session)
-                session.start(shell.now())
+                await self._warm_up(session, recorder)
+                session.start(self._begin(shell, recorder))
                 log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
                 await self._until(self.stopping, tasks, plan.duration)
             return await self._wind_down(session, shell)
@@ -134,8 +160,13 @@ class Runner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            control.close()
             shell.close()
-            await asyncio.to_thread(shell.broker.close)
+            if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
+                await asyncio.to_thread(shell.broker.close)
+                page.close()
+                if watchdog is not None:
+                    await asyncio.to_thread(watchdog.farewell)
             if recorder is not None:
                 recorder.close()
             projection.close()
@@ -144,7 +175,8 @@ class Runner:
         plan = self.plan
         instruments = Instruments()
         market = MarketData(instruments, grace=BAR_GRACE)
-        risk = RiskManager(instruments, market.refs, limits=plan.limits)
+        hours = Calendar() if plan.calendar or plan.link.name != SIM else None
+        risk = RiskManager(instruments, market.refs, limits=plan.limits, day_of=ExchangeDays(), calendar=hours)
         execution = ExecutionEngine(journal.id, instruments, settings=plan.settings)
         session = Session(
             instruments=instruments,
@@ -168,7 +200,31 @@ class Runner:
         shell.session = session
         return session
 
-    async def _warm_up(self, session: Session) -> None:
+    def _watchdog(self, journal: Journal) -> Watchdog:
+        plan = self.plan
+        url, (key, secret) = plan.link.egress()
+        order = WatchOrder(
+            directory=str(plan.directory.absolute()),
+            journal=journal.id,
+            url=url,
+            key=key.reveal(),
+            secret=secret.reveal(),
+            silent=plan.silence,
+            stale=plan.data_down,
+            landing=(plan.settings.deadline + plan.settings.settle) / SECOND,
+            deadline=plan.settings.deadline / SECOND,
+            give_up=30.0 if plan.link.name == "sim" else 0.0,
+        )
+        return Watchdog(order)
+
+    def _begin(self, shell: LiveShell, recorder: Recorder | None) -> Now:
+        """The instant from which callbacks run; a recording tells it by an entry of no bars."""
+        now = shell.now()
+        if recorder is not None:
+            recorder.records(np.empty(0, bar_dtype), now)
+        return now
+
+    async def _warm_up(self, session: Session, recorder: Recorder | None) -> None:
         """Fill each strategy's history with the venue's bars before its on_start."""
         for strategy in session.strategies.values():
             if not strategy.warmup:
@@ -178,6 +234,8 @@ class Runner:
                 interval = interval_ns(strategy.interval)
                 args = (instrument, interval, strategy.warmup, session.now.venue)
                 bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
+                if recorder is not None and len(bars):
+                    recorder.records(bars, session.now)
                 for i in range(len(bars)):
                     session.desk.keep_bar(instrument.id, interval, bars[i])
 
@@ -200,7 +258,7 @@ class Runner:
         session.stop(shell.now())
         shell.handle(Stop(reason=self.reason))
         give_up = time.monotonic() + STOP_PATIENCE
-        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up and not shell.failed:
+        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up:
             await asyncio.sleep(0.02)
         return self._summary(session, shell)
 
@@ -230,7 +288,7 @@ class Runner:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM end the session in order; the second one at once."""
+    """Ctrl-C and SIGTERM end the session in order; the second one at once. SIGUSR1 is the kill switch."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -240,14 +298,17 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread: a notebook, a test
                 self._loop.add_signal_handler(number, self._hit, number)
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            self._loop.add_signal_handler(signal.SIGUSR1, self._runner.kill)
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             with suppress(NotImplementedError, ValueError, RuntimeError):
                 self._loop.remove_signal_handler(number)
 
     def _hit(self, number: int) -> None:
         if self._runner.stopping.is_set():
+            self._runner.aborting = True
             raise KeyboardInterrupt
         log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
         self._runner.stop(signal.Signals(number).name)
@@ -255,4 +316,5 @@ class _Signals:
 
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
+    symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
     return Subscription(trades=symbols, quotes=symbols, statuses=symbols)

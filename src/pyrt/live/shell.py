@@ -13,6 +13,7 @@ import numpy as np
 
 from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
 from pyrt.clock import Now, VenueClock
+from pyrt.errors import JournalError
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder
@@ -27,11 +28,14 @@ from pyrt.ports import (
     Event,
     Kill,
     Lookup,
+    Outcome,
     Replace,
     SetTimer,
     Submit,
+    SubmitResult,
     Sync,
     TakeSnapshot,
+    Withdraw,
 )
 from pyrt.session import Session
 
@@ -57,6 +61,8 @@ class LiveShell:
         self.broker: Broker | None = None
         self.session: Session | None = None
         self.listeners: list[Callable[[Message], None]] = []
+        self.watchers: list[Callable[[Event], None]] = []  # see each event before the session does
+        self.on_failure: Callable[[str], None] = lambda text: None  # called once, when `failed` is set
         self.failed = ""  # why the session cannot go on
         self.seq = 0
         self._loop = asyncio.get_running_loop()
@@ -72,6 +78,11 @@ class LiveShell:
         """This instant on both clocks."""
         mono = time.monotonic_ns()
         return Now(self.clock.at(mono), mono)
+
+    @property
+    def appended(self) -> int:
+        """Seq of the last fact appended."""
+        return self._appended
 
     def venue_clock(self) -> VenueClock:
         """The present map from monotonic to venue time."""
@@ -93,6 +104,8 @@ class LiveShell:
         self.seq += 1
         if self.recorder is not None:
             self.recorder.event(event, now)
+        for watcher in self.watchers:
+            watcher(event)
         self.session.step(event, now)
         self._schedule()
 
@@ -114,11 +127,21 @@ class LiveShell:
 
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
-        self._appended = self.journal.append(fact, sync, now.venue)
-        if self.projection is not None:
-            self.projection.offer(self._appended, fact)
+        self._journal(fact, sync, now.venue)
         for listener in self.listeners:
             listener(fact)
+
+    def _journal(self, fact: Fact, sync: Sync, ts: int) -> None:
+        """A journal that has failed takes nothing more: what happens then is only known here, and at the venue."""
+        if self.failed:
+            return
+        try:
+            self._appended = self.journal.append(fact, sync, ts)
+        except JournalError as e:
+            self._fail(e)
+            return
+        if self.projection is not None:
+            self.projection.offer(self._appended, fact)
 
     def perform(self, command: Command) -> None:
         broker = self.broker
@@ -128,6 +151,8 @@ class LiveShell:
             self._hold(command)
         elif isinstance(command, Cancel):
             broker.cancel(command)
+        elif isinstance(command, Withdraw):
+            self._withdraw(command)
         elif isinstance(command, Lookup):
             broker.lookup(command)
         elif isinstance(command, TakeSnapshot):
@@ -146,25 +171,40 @@ class LiveShell:
         log.log(_LEVELS[alarm.severity], "%s: %s", alarm.code, alarm.text)
         now = self.now().venue
         fact = Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now)
-        if alarm.severity != "info" and not self.failed:
-            self._appended = self.journal.append(fact, Sync.SOON, now)
-            if self.projection is not None:
-                self.projection.offer(self._appended, fact)
+        if alarm.severity != "info":
+            self._journal(fact, Sync.SOON, now)
         for listener in self.listeners:
             listener(fact)
 
     # ------------------------------------------------------------------------------------------------ durability
     def _hold(self, command: Submit | Replace) -> None:
+        if self.failed:
+            self._refuse(command, "the journal has failed")
+            return
         with self._holding:
             if self._held or self.journal.durable < self._appended:
                 self._held.append((self._appended, command))
                 return
         self._send(command)
 
+    def _withdraw(self, command: Withdraw) -> None:
+        with self._holding:
+            mine = [held for _, held in self._held if held.request.number == command.number]
+            self._held = deque(entry for entry in self._held if entry[1] not in mine)
+        for held in mine:
+            self._refuse(held, "withdrawn")
+        if not mine and self.broker is not None:
+            self.broker.withdraw(command)
+
+    def _refuse(self, command: Submit | Replace, text: str) -> None:
+        number, attempt = command.request.number, command.attempt
+        self.put(SubmitResult(number=number, attempt=attempt, outcome=Outcome.NOT_SENT, text=text))
+
     def _durable(self, seq: int, error: BaseException | None) -> None:
         """Called by the journal's thread: everything up to `seq` is on stable storage, or the journal has failed."""
         if error is not None:
-            self._loop.call_soon_threadsafe(self._journal_failed, error)
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._fail, error)
             return
         with self._holding:
             while self._held and self._held[0][0] <= seq:
@@ -177,13 +217,18 @@ class LiveShell:
         else:
             self.broker.replace(command)
 
-    def _journal_failed(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """No order leaves any more: what was not durable is not sent, what works is cancelled."""
-        self.failed = f"the journal failed: {error}"
+        if self.failed:
+            return
+        self.failed = str(error)
         with self._holding:
-            self._held.clear()
-        log.error("JOURNAL: %s; no further order is sent, working entries are cancelled", error)
-        self.handle(Kill(level="HALTED", scope="system", reason=self.failed, who="journal"))
+            held, self._held = self._held, deque()
+        for _, command in held:
+            self._refuse(command, "the journal has failed")
+        log.error("JOURNAL: %s; no further order is sent, what works is cancelled", error)
+        self.put(Kill(level="HALTED", scope="system", reason=self.failed, who="journal"))
+        self.on_failure(self.failed)
 
     # ------------------------------------------------------------------------------------------------ timers
     def _schedule(self) -> None:

@@ -115,6 +115,10 @@ class AlpacaLink:
             **options,
         )
 
+    def egress(self) -> tuple[str, Keys]:
+        """Where orders go, and the keys for it: for the watchdog, which has a connection of its own."""
+        return self._at.trading, self._keys
+
     def history(self) -> History:
         """The historical data that this account may read."""
         return History(url=self._at.data, key=self._keys.key, secret=self._keys.secret, feed=self._data_feed)
