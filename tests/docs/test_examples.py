@@ -56,6 +56,18 @@ def test_the_guide_runs_and_its_strategies_trade() -> None:
         assert session.counts["fills"] >= 3, f"{strategy.__name__} traded nothing"
 
 
+@pytest.mark.real_data
+@pytest.mark.row("S138")
+def test_the_readme_replays_a_recorded_day(market_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = (market_data / "lobster").glob("*_AMZN_*_1.zip")
+    (tmp_path / file.name).symlink_to(file)
+    monkeypatch.chdir(tmp_path)
+    result = run(ROOT / "README.md")["result"]
+    assert result.counts["fills"] > 10
+    assert not result.alarms
+    assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 @cache
 def help_of(verb: str) -> str:
     argv = [sys.executable, "-m", "pyrt", *verb.split(), "--help"]
@@ -78,6 +90,15 @@ def test_commands_and_options_exist(verb: str, rest: str) -> None:
     for word in shlex.split(rest):
         if word.startswith("--"):
             assert re.search(rf"{re.escape(word.split('=')[0])}\b", shown), f"pyrt {verb} has no {word}"
+
+
+def test_make_has_the_targets() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    shown = [text for page in PAGES for _, text in blocks(page, "sh")]
+    named = set(re.findall(r"^make ([\w-]+)", "\n".join(shown), re.M))
+    named |= {target for page in PAGES for target in re.findall(r"`make ([\w-]+)`", page.read_text(encoding="utf-8"))}
+    assert named
+    assert named <= targets
 
 
 @pytest.mark.row("S019")

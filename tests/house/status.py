@@ -23,6 +23,7 @@ BENCHMARKS = {
 }
 PARTLY = {
     "S018": "shown on the simulated venue; never run against Alpaca itself",
+    "S019": "guides with tested examples, options and links; no generated component diagrams",
     "S045": "measured in one process; several processes do not exist yet",
     "S050": "told within the process and journaled; no ZeroMQ publisher yet",
     "S072": "the chain runs in one process; no topics and no trace id yet",
