@@ -109,6 +109,11 @@ cdef inline bint bucket_empty(int64_t full_at, int64_t now, int64_t interval, in
     return (full_at if full_at > now else now) + interval * (waiting + 1) - now > interval * (burst - burst / 5)
 
 
+cdef inline int64_t bucket_used(int64_t full_at, int64_t now, int64_t interval, int64_t waiting) noexcept nogil:
+    """Messages that the bucket would hold with one more, rounded up."""
+    return ((full_at - now if full_at > now else 0) + interval - 1) / interval + waiting + 1
+
+
 cdef inline int64_t bucket_take(int64_t full_at, int64_t now, int64_t interval) noexcept nogil:
     return (full_at if full_at > now else now) + interval
 
@@ -595,13 +600,16 @@ cdef class Gate:
         if self.account_throttle == 0:                       # a start assumes that half of the venue's budget is spent
             self.account_throttle = k.mono + rules.account_interval * (rules.account_burst / 2)
         if bucket_empty(self.account_throttle, k.mono, rules.account_interval, rules.account_burst, 0) or all_ == WAITING:
-            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5, self.account_throttle - k.mono):
+            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5,
+                         bucket_used(self.account_throttle, k.mono, rules.account_interval, 0)):
                 return True
         if bucket_empty(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, rules.strategy_burst, strategy) and \
-                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5, self.strategy_throttle[o.strategy] - k.now):
+                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5,
+                          bucket_used(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, strategy)):
             return True
         if bucket_empty(k.tape.throttle, k.now, rules.symbol_interval, rules.symbol_burst, symbol) and \
-                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5, k.tape.throttle - k.now):
+                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5,
+                          bucket_used(k.tape.throttle, k.now, rules.symbol_interval, symbol)):
             return True
         if ring_full(&k.tape.sends, rules.rate_max, symbol, rules.rate_window, k.now) and \
                 self.fail(CODE_ORDER_RATE, rules.rate_max, rules.rate_max + 1):
