@@ -7,6 +7,7 @@ import aiohttp
 import msgspec
 import numpy as np
 import pytest
+from tests.reference.lobster import rows
 
 from pyrt._core.types import Flag, RecordType, delta_dtype
 from pyrt._core.wire import Decoder
@@ -14,7 +15,6 @@ from pyrt.history import open_history
 from pyrt.market import MarketData
 from pyrt.model import Instruments
 from pyrt.venues.sim.server import simulated_venue
-from tests.reference.lobster import rows
 
 pytestmark = [pytest.mark.real_data, pytest.mark.row("S003")]
 

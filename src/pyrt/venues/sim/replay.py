@@ -82,27 +82,23 @@ def first_instant(spec: str) -> int:
 @lru_cache(maxsize=2)
 def load(spec: str) -> Tape:
     """Read a spec as open_history knows it. Raises ConfigError, and DataError for a file that is not what it says."""
-    instruments: list[Instrument] = []
-    parts: list[Records] = [np.empty(0, market_dtype)]
+    instruments: dict[int, Instrument] = {}
+    parts: list[Records] = []
     for source in _sources(spec):
-        terms = [_listed(i) for i in source.instruments]
-        instruments += terms
+        instruments.update((i.id, _listed(i)) for i in source.instruments)
         joined = _Joined()
-        for chunk in source.chunks():
-            records = _prints(chunk) if source.kind == "bars" else joined.take(chunk)
-            parts.append(records)
-        if source.kind == "market":
-            # A file is in the order in which things were seen: time stands still where a stamp is older.
-            whole = np.concatenate(parts[1:])
-            whole["ts_event"] = np.maximum.accumulate(whole["ts_event"])
-            parts = [parts[0], whole]
-        parts = [np.concatenate(parts)]
-    records = parts[0][np.argsort(parts[0]["ts_event"], kind="stable")]
+        chunks = [_prints(chunk) if source.kind == "bars" else joined.take(chunk) for chunk in source.chunks()]
+        whole = np.concatenate([np.empty(0, market_dtype), *chunks])
+        # A file is in the order in which things were seen: time stands still where a stamp is older.
+        whole["ts_event"] = np.maximum.accumulate(whole["ts_event"])
+        parts.append(whole)
+    records = np.concatenate(parts)
+    records = records[np.argsort(records["ts_event"], kind="stable")]
     if not len(records):
         raise ConfigError("there is nothing to replay in it", where=spec, mend="choose another file")
     records["ts_recv"] = records["ts_event"]
     records.setflags(write=False)
-    return Tape(tuple(instruments), records)
+    return Tape(tuple(instruments.values()), records)
 
 
 def _sources(spec: str) -> Iterator[Source]:
