@@ -90,10 +90,10 @@ def test_a_row_that_its_message_does_not_explain_is_counted_and_followed(tmp_pat
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (lambda m, b: (m + ["34300.0,1,7"], b + [b[-1]]), r"message_3.csv line 41: 3 columns"),
-        (lambda m, b: (m + ["34300.0,1,7,x,5,1"], b + [b[-1]]), r"line 41 column 4: 'x' is not a number"),
-        (lambda m, b: (m + ["nan,1,7,5,5,1"], b + [b[-1]]), r"line 41 column 1: 'nan'"),
-        (lambda m, b: (m, b + [b[-1]]), "more rows|rows of the book for"),
+        (lambda m, b: ([*m, "34300.0,1,7"], [*b, b[-1]]), r"message_3.csv line 41: 3 columns"),
+        (lambda m, b: ([*m, "34300.0,1,7,x,5,1"], [*b, b[-1]]), r"line 41 column 4: 'x' is not a number"),
+        (lambda m, b: ([*m, "nan,1,7,5,5,1"], [*b, b[-1]]), r"line 41 column 1: 'nan'"),
+        (lambda m, b: (m, [*b, b[-1]]), "more rows|rows of the book for"),
         (lambda m, b: (m, b[:-1]), "39 rows of the book for 40 messages"),
     ],
 )

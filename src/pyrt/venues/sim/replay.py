@@ -31,7 +31,7 @@ class Replay:
     """A market that was recorded: it begins at `start` (ns UTC) or later, and ends with the file.
 
     A share is told by quotes and trades, a pair by the deltas of its book; a LOBSTER file with more than one level is both: AMZN
-    and AMZN/USD. Bars are told as prints of their open, high, low and close. A time that goes backwards in the file is the one before.
+    and AMZN/USD. Bars are told as prints of their open, high, low and close. A time that goes backwards becomes the one before it.
     """
 
     def __init__(self, spec: str, start: int) -> None:
