@@ -87,9 +87,13 @@ class AlpacaLink:
         clock: Callable[[], VenueClock],
         **options: Any,
     ) -> AlpacaFeed:
-        """The market-data stream of this account."""
+        """The market-data stream of this account: of stocks, or of crypto where all instruments are. Raises ConfigError for both."""
+        classes = {i.asset_class for i in instruments}
+        if len(classes) > 1:
+            raise ConfigError("shares and crypto in one session", where=self.name, mend="run one session for each")
+        path = "v1beta3/crypto/us" if AssetClass.CRYPTO in classes else f"v2/{self._data_feed}"
         return AlpacaFeed(
-            url=f"{self._at.stream}/v2/{self._data_feed}",
+            url=f"{self._at.stream}/{path}",
             key=self._keys.key.reveal(),
             secret=self._keys.secret.reveal(),
             instruments=instruments,
