@@ -54,6 +54,7 @@ bench-table: build
 status:
 	$(PYTHON) tests/house/status.py
 
-# kill -9 of a trading session, PYRT_KILLS (200) times: half of them with a watchdog, half while every third order is answered 504.
+# kill -9 of a trading session: PYRT_KILLS (200) times, half of them with a watchdog, half while every third order is accepted and
+# answered 504; and a quarter more while requests are held up and updates are lost and doubled.
 kill-drill: build
 	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/test_kill_drill.py

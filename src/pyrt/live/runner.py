@@ -137,10 +137,10 @@ class Runner:
         shell.listeners += [self._hear, *plan.listeners]
         session = self._assemble(journal, shell)
         page = RiskPage.create(plan.directory)
-        control = self._control = Control(plan.directory, page, shell, session)
+        watchdog = self._watchdog(journal) if plan.watchdog else None
+        control = self._control = Control(plan.directory, page, shell, session, watchdog)
         shell.on_failure = self.stop
         shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
-        watchdog = self._watchdog(journal) if plan.watchdog else None
         stream = link.stream(shell.put)
         feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
         feed.want(_wanted(session))
