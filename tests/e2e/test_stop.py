@@ -155,9 +155,7 @@ def test_ctrl_c_before_anything_runs_is_silent() -> None:
 
 def test_orders_that_wait_for_the_request_budget_end_here_at_a_stop(busy: list[str], tmp_path: Path) -> None:
     venue, home = Venue(rate_limit=60), tmp_path / "home"
-    run = Run(
-        *("--sim-url", venue.url, "--sim-state", str(home), "--rate-limit", "60", "--deadline", "1", "--settle", "1"), *busy
-    )
+    run = Run(*("--sim-url", venue.url, "--sim-state", str(home), "--rate-limit", "60", "--deadline", "1", "--settle", "1"), *busy)
 
     def queued() -> bool:
         intents = sum(isinstance(fact, Intended) for _, _, fact in show(home / "journal"))
