@@ -108,9 +108,8 @@ def _lines(seen: dict[str, Any], past: Past, running: dict[str, Any] | None) -> 
     else:
         f = running["figures"]
         counts = "  ".join(f"{name} {f['counts'].get(name, 0):,}" for name in ("messages", "bars", "intents", "orders", "fills"))
-        lines.append(
-            f"run        process {running['pid']}, {f['state']} on {f['venue']} for {f['seconds']:,.0f} s; unrealised {f['unrealised']}"
-        )
+        doing = f"{f['state']} on {f['venue']} for {f['seconds']:,.0f} s; unrealised {f['unrealised']}"
+        lines.append(f"run        process {running['pid']}, {doing}")
         lines.append(f"           {counts}")
     lines.append(f"P&L        realised {seen['realised']:,.2f}   fees {seen['fees']:,.2f}")
     lines.append(f"orders     {seen['open_orders']} open, {seen['unknown_orders']} of unknown fate")

@@ -166,8 +166,8 @@ def _secret(kind: type, value: Any) -> Any:
         if isinstance(value, Secret):
             return value
         if not isinstance(value, str):
-            raise msgspec.ValidationError("Expected `str`")
+            raise TypeError("Expected `str`")
         if not (value.isascii() and value.isprintable()) or " " in value:
-            raise msgspec.ValidationError("Holds a character that no key has")
+            raise ValueError("Holds a character that no key has")
         return Secret(value)
     raise NotImplementedError(kind)

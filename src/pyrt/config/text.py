@@ -40,7 +40,7 @@ def template() -> str:
         described = descriptions(kind)
         for key, value in _values(kind()).items():
             hidden = "# " if key in KEYS else ""
-            lines += [f"# {described[key]}", f"{hidden}{key} = {to_toml(value)}"]
+            lines += [f"# {described[key]}", f"{hidden}{key} = {to_toml(_masked(key, value))}"]
     return "\n".join([*lines, "", _TEMPLATE_END])
 
 

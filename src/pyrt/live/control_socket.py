@@ -84,7 +84,7 @@ class ControlSocket:
 
 
 def ask(directory: Path, **request: str) -> dict[str, Any] | None:
-    """The answer of the session that runs in a state directory; None where none does. Raises ConfigError where it does not answer."""
+    """The answer of the session that runs in a state directory; None where none does. Raises ConfigError where it is silent."""
     try:
         with _address(directory) as address, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE)
