@@ -14,7 +14,7 @@ def main() -> None:
     """Run the command line; a mistake of the user's is one line and exit status 1."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file holds the keys of a process that failed
     try:
-        app(print_error=False, exit_on_error=False)
+        app(sys.argv[1:], print_error=False, exit_on_error=False)
     except PyrtError as e:
         _end(str(e))
     except CycloptsError as e:

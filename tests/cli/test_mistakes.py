@@ -128,30 +128,60 @@ def test_an_unknown_symbol(tmp_path: Path, sim: str) -> None:
     one_line(done, "no symbol 'NOSUCH'", "check its spelling")
 
 
-@pytest.mark.parametrize(
-    ("callback", "body", "words"),
-    [
-        ("on_start(self)", "raise ValueError('two\\nlines')", ("on_start raised ValueError", "my.py:9")),
-        ("on_bar(self, bar)", "return 1 / 0", ("on_bar raised ZeroDivisionError", "my.py:9")),
-        (
-            "on_start(self)",
-            "self.buy('AAPL', 1, limit='190.001')",
-            ("price 190.001 is off the tick of 0.01", "use 190 or 190.01", "round="),
-        ),
-        ("on_start(self)", "self.buy('TSLA', 1)", ("no instrument 'TSLA'", "known are AAPL")),
-    ],
-)
-def test_a_strategy_that_raises_is_halted_and_the_run_goes_on(
-    tmp_path: Path, sim: str, callback: str, body: str, words: tuple[str, ...]
-) -> None:
-    (tmp_path / "my.py").write_text(f"{STRATEGY}    def {callback}:\n        {body}\n")
-    done = pyrt(tmp_path, "run", "--strategy", "my.py", "--sim-url", sim, "--for", "4s", keys=True, cwd=tmp_path)
+RAISING = """
+import pyrt
+
+
+class Mine(pyrt.Strategy):
+    symbols = ("AAPL",)
+    interval = "1s"
+
+
+class Starts(Mine):
+    def on_start(self):
+        raise ValueError("two\\nlines")
+
+
+class Divides(Mine):
+    def on_bar(self, bar):
+        return 1 / 0
+
+
+class OffTick(Mine):
+    def on_start(self):
+        self.buy("AAPL", 1, limit="190.001")
+
+
+class Elsewhere(Mine):
+    def on_start(self):
+        self.buy("TSLA", 1)
+
+
+class Good(Mine):
+    def on_bar(self, bar):
+        self.log("alive")
+"""
+
+
+def test_a_strategy_that_raises_is_halted_and_the_others_go_on(tmp_path: Path, sim: str) -> None:
+    (tmp_path / "my.py").write_text(RAISING)
+    classes = ("Starts", "Divides", "OffTick", "Elsewhere", "Good")
+    options = [word for name in classes for word in ("--strategy", f"my.py:{name}")]
+    done = pyrt(tmp_path, "run", *options, "--sim-url", sim, "--for", "5s", keys=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "STRATEGY_FAILED" in line]
-    assert len(lines) == 1
-    for word in (*words, "the strategy is halted"):
-        assert word in lines[0]
+    assert len(lines) == 4, done.stderr
+    for name, words in {
+        "Starts": ("on_start raised ValueError: two lines", "my.py:12"),
+        "Divides": ("on_bar raised ZeroDivisionError", "my.py:17"),
+        "OffTick": ("price 190.001 is off the tick of 0.01", "use 190 or 190.01, or pass round="),
+        "Elsewhere": ("no instrument 'TSLA'", "known are AAPL"),
+    }.items():
+        (line,) = (line for line in lines if f"{name}.on_" in line)
+        for word in (*words, "the strategy is halted"):
+            assert word in line
+    assert "Good: alive" in done.stderr
     assert "unexplained shares: 0" in done.stdout
 
 
