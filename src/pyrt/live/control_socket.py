@@ -85,12 +85,13 @@ class ControlSocket:
 
 def ask(directory: Path, **request: str) -> dict[str, Any] | None:
     """The answer of the session that runs in a state directory; None where none does. Raises ConfigError where it is silent."""
+    line = b""
     try:
         with _address(directory) as address, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE)
             connection.connect(address)
             connection.sendall(msgspec.json.encode(request) + b"\n")
-            with connection.makefile("rb") as answer:
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError), connection.makefile("rb") as answer:
                 line = answer.readline()
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         return None
