@@ -48,7 +48,16 @@ class AlpacaLink:
     Raises NotAuthorized, NotConnected or Misbehaved.
     """
 
-    def __init__(self, name: str, addresses: Addresses, keys: Keys, *, data_feed: str = "iex", rate_limit: int = 200) -> None:
+    def __init__(
+        self,
+        name: str,
+        addresses: Addresses,
+        keys: Keys,
+        *,
+        data_feed: str = "iex",
+        rate_limit: int = 200,
+        reconnect_delay: tuple[float, float] = (0.25, 30.0),
+    ) -> None:
         for url in (addresses.trading, addresses.data, addresses.stream, addresses.updates):
             check_url(url, name)
         self.name = name
@@ -56,6 +65,7 @@ class AlpacaLink:
         self._keys = keys
         self._data_feed = data_feed
         self._rate_limit = rate_limit
+        self._reconnect_delay = reconnect_delay
         self.account_id = str(self._get("/v2/account").get("id", ""))
         if not self.account_id:
             raise Misbehaved("the account has no id", where=f"{addresses.trading}/v2/account")
@@ -100,6 +110,7 @@ class AlpacaLink:
             sink=sink,
             events=events,
             clock=lambda: clock().at(time.monotonic_ns()),
+            reconnect_delay=self._reconnect_delay,
             **options,
         )
 
