@@ -44,7 +44,7 @@ def test_from_download_to_report(tmp_path: Path) -> None:
         assert "60 bars added" in again.stdout, again.stderr
         asked = [r["query"] for r in venue.truth()["requests"] if r["path"].endswith("/bars")]
         assert "start=2026-03-01T02:00" in asked[-1]
-    done = pyrt("backtest", str(strategy), "--data", str(data / "AAPL.csv"), "--set", "size=20", "--html", str(page), "--json")
+    done = pyrt("backtest", str(strategy), "--data", str(data), "--set", "size=20", "--html", str(page), "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["counts"]["bars"] == 180

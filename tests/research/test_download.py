@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pyrt.clock import DAY, MINUTE
-from pyrt.errors import DataError, NotConnected
+from pyrt.clock import MINUTE
+from pyrt.errors import NotConnected
+from pyrt.history import Catalog
 from pyrt.model import Instrument
-from pyrt.research.csvbars import read_bars
 from pyrt.research.download import download
 from tests.research.conftest import START, walk
 
@@ -31,30 +31,21 @@ class Source:
 
 
 def test_an_interrupted_download_goes_on(tmp_path: Path) -> None:
-    bars = walk(6000)
-    end = START + 6000 * MINUTE
+    bars, catalog, end = walk(6000), Catalog(tmp_path), START + 6000 * MINUTE
     with pytest.raises(NotConnected):
-        download(Source(bars, breaks_after=5), AAPL, MINUTE, START, end, tmp_path)
-    before = read_bars(tmp_path / "AAPL.csv")["AAPL"]
-    assert 0 < len(before) < 6000
-    with (tmp_path / "AAPL.csv").open("a") as file:
-        file.write("1772461")  # and the machine died within a row
-    path, added = download(Source(bars), AAPL, MINUTE, START, end, tmp_path)
-    whole = read_bars(path)["AAPL"]
-    assert added == 6000 - len(before)
-    for name in ("start", "open_px", "high_px", "low_px", "close_px", "volume"):
-        assert (whole[name] == bars[name]).all()
+        download(Source(bars, breaks_after=5), catalog, AAPL, MINUTE, START, end)
+    before = len(catalog.bars("AAPL", MINUTE))
+    assert 0 < before < 6000
+    told: list[tuple[int, int]] = []
+    assert download(Source(bars), catalog, AAPL, MINUTE, START, end, lambda done, of: told.append((done, of))) == 6000 - before
+    assert told[-1] == (end - START, end - START)
+    assert (catalog.bars("AAPL", MINUTE) == bars).all()
+    again = Source(bars)
+    assert download(again, catalog, AAPL, MINUTE, START, end) == 0
+    assert again.asked == 0
 
 
 def test_what_the_venue_did_not_have_yet_is_asked_again(tmp_path: Path) -> None:
-    bars = walk(100)
-    assert download(Source(bars[:40]), AAPL, MINUTE, START, START + 100 * MINUTE, tmp_path)[1] == 40
-    assert download(Source(bars), AAPL, MINUTE, START, START + 100 * MINUTE, tmp_path)[1] == 60
-
-
-def test_a_range_that_does_not_join_is_refused(tmp_path: Path) -> None:
-    download(Source(walk(100)), AAPL, MINUTE, START, START + 100 * MINUTE, tmp_path)
-    with pytest.raises(DataError, match="does not join"):
-        download(Source(walk(100)), AAPL, MINUTE, START + 5 * DAY, START + 6 * DAY, tmp_path)
-    with pytest.raises(DataError, match="another interval"):
-        download(Source(walk(100)), AAPL, 5 * MINUTE, START, START + DAY, tmp_path)
+    bars, catalog = walk(100), Catalog(tmp_path)
+    assert download(Source(bars[:40]), catalog, AAPL, MINUTE, START, START + 100 * MINUTE) == 40
+    assert download(Source(bars), catalog, AAPL, MINUTE, START, START + 100 * MINUTE) == 60

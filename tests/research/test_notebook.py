@@ -25,6 +25,6 @@ def test_first_steps_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_backtest_itself_is_ten_lines() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    sources = [cell.source for cell in notebook.cells if "result = backtest(" in cell.source]
+    sources = [cell.source for cell in notebook.cells if "research.backtest(" in cell.source]
     assert len(sources) == 1
     assert len([line for line in sources[0].splitlines() if line.strip()]) <= 10

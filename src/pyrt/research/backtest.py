@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from pyrt._core.types import Clock
+from pyrt.calendar import ExchangeDays
 from pyrt.clock import MINUTE, SECOND, Now
 from pyrt.errors import ConfigError, DataError, PyrtError
 from pyrt.execution import ExecutionEngine, Settings
@@ -166,7 +167,13 @@ def backtest(
     intervals = sorted({interval_ns(s.interval) for s in strategies})
     known = Instruments()
     market = MarketData(known, grace=0)
-    risk = RiskManager(known, market.refs, limits=limits or backtest_limits(str(cash)), mark_every=max(intervals[0], SECOND))
+    risk = RiskManager(
+        known,
+        market.refs,
+        limits=limits or backtest_limits(str(cash)),
+        day_of=ExchangeDays(),
+        mark_every=max(intervals[0], SECOND),
+    )
     samples = Samples(loaded.instruments, intervals[0])
     tape = Tape(tape_chunks(samples.watch(loaded.chunks), intervals, market.sequence))
     if tape.begun == NEVER:
