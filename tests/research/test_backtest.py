@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.research.conftest import START, make_bars, walk
 
 from pyrt import Bar, Order, Strategy
 from pyrt._core.types import RecordType, market_dtype, quote_dtype, trade_dtype
@@ -14,7 +15,6 @@ from pyrt.errors import ConfigError, DataError
 from pyrt.model import Filled, OrderStatus
 from pyrt.research import Latency, backtest
 from pyrt.strategies.sma_cross import SmaCross
-from tests.research.conftest import START, make_bars, walk
 
 PX = 1_000_000_000
 

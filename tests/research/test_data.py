@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.research.conftest import walk
 
 from pyrt import Bar, Strategy
 from pyrt._core.types import RecordType
@@ -12,7 +13,6 @@ from pyrt.clock import MINUTE
 from pyrt.errors import ConfigError, DataError
 from pyrt.history import Catalog, open_history
 from pyrt.research import backtest
-from tests.research.conftest import walk
 
 
 class Closes(Strategy):

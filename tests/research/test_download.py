@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.research.conftest import START, walk
 
 from pyrt.clock import MINUTE
 from pyrt.errors import NotConnected
 from pyrt.history import Catalog
 from pyrt.model import Instrument
 from pyrt.research.download import download
-from tests.research.conftest import START, walk
 
 AAPL = Instrument(id=1, symbol="AAPL")
 
