@@ -249,6 +249,7 @@ class Runner:
                 interval = interval_ns(strategy.interval)
                 args = (instrument, interval, strategy.warmup, session.now.venue)
                 bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
+                bars["instrument"] = instrument.id
                 if recorder is not None and len(bars):
                     recorder.records(bars, session.now)
                 for i in range(len(bars)):
