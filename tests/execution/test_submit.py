@@ -186,6 +186,16 @@ def test_an_unanswered_repetition_is_never_proved_absent(bench: Bench) -> None:
     assert bench.status == "UNKNOWN"
 
 
+def test_what_is_proved_absent_is_repeated_three_times_then_given_up(bench: Bench) -> None:
+    bench.approve(valid_until=EPOCH + 1000 * SECOND)
+    attempts = []
+    while bench.status != "ABANDONED":
+        attempts.append(bench.asked(Submit)[0].attempt)
+        bench.on(answer(Outcome.AMBIGUOUS, attempt=attempts[-1]))
+        prove_absent(bench)
+    assert attempts == [1, 2, 3, 4]
+
+
 def test_a_stream_event_ends_unknown(bench: Bench) -> None:
     unknown(bench)
     bench.on(update("new", order()))
