@@ -169,8 +169,9 @@ cdef class Gate:
             free(bounds)
             free(tapes)
             return False
-        memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
-        memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
+        if self.instruments:
+            memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
+            memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
         free(self.bounds)
         free(self.tapes)
         self.bounds = bounds
@@ -187,7 +188,8 @@ cdef class Gate:
             rows = <activity_t*>calloc(room, sizeof(activity_t))
             if rows == NULL:
                 return NULL
-            memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
+            if self.activities_room:
+                memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
             free(self.activities)
             self.activities = rows
             self.activities_room = room
@@ -397,7 +399,7 @@ cdef class Gate:
     cdef bint slipping(self, look_t* k) noexcept nogil:
         # Signed: what a marketable order pays against the reference at the touch; a favourable price never counts.
         cdef int64_t touch = k.ref.ask_px if k.order.side == SIDE_BUY else k.ref.bid_px
-        cdef i128 worse = touch - k.ref_px if k.order.side == SIDE_BUY else k.ref_px - touch
+        cdef i128 worse = <i128>touch - k.ref_px if k.order.side == SIDE_BUY else <i128>k.ref_px - touch
         return k.fresh and touch > 0 and worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
             self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, worse * 10000 / k.ref_px)
 
