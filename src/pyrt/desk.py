@@ -208,6 +208,10 @@ class TradingDesk:
             self._bars[key] = _Bars(KEPT_BARS)
         self._bars[key].add(bar)
 
+    def last_source(self, strategy: int) -> int:
+        """The last source that a strategy's intent used; 0 where none did."""
+        return self._sources.get(strategy, 0)
+
     def _next(self, strategy: int) -> int:
         self._sources[strategy] = self._sources.get(strategy, 0) + 1
         return self._sources[strategy]

@@ -125,6 +125,11 @@ class Session:
             StreamState: (risk.on, execution.on),
         }
 
+    @property
+    def names(self) -> dict[int, str]:
+        """Every strategy that this journal knows: id -> name."""
+        return {number: name for name, number in self._names.items()}
+
     # ------------------------------------------------------------------------------------------------ start
     def replay(self, facts: Iterable[Fact]) -> int:
         """Apply the facts of an earlier life; nothing is sent and no callback runs. Returns how many there were."""

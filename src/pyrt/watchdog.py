@@ -57,6 +57,11 @@ class Watchdog:
     """Starts the child; `farewell` ends it in peace, and our death, however it comes, sets it off."""
 
     def __init__(self, order: WatchOrder) -> None:
+        self._order = order
+        self._start()
+
+    def _start(self) -> None:
+        order = self._order
         fd = os.open(Path(order.directory) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             self._process = subprocess.Popen(
@@ -73,9 +78,15 @@ class Watchdog:
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     @property
-    def alive(self) -> bool:
-        """Whether it watches."""
-        return self._process.poll() is None
+    def ended(self) -> int | None:
+        """The status with which it ended; None while it watches."""
+        return self._process.poll()
+
+    def restart(self) -> None:
+        """Start another one in place of one that ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._start()
 
     def farewell(self, patience: float = 10.0) -> None:
         """Tell it that the session ended in order, and wait for its end."""

@@ -107,9 +107,13 @@ def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed:
     begun = time.monotonic()
     for _ in range(kills):
         run = start(*options)
-        if rng.random() < 0.7:  # most kills in the midst of trading, the others at any moment of start and recovery
+        moment = rng.random()
+        if moment < 0.65:  # most kills in the midst of trading, the others at any moment of start and recovery
             run.until("trading:")
             time.sleep(rng.random() * 1.2)
+        elif moment < 0.85:
+            run.until("facts replayed")
+            time.sleep(rng.random() * 0.2)
         else:
             time.sleep(rng.random() * 1.5)
         log = run.log

@@ -34,8 +34,13 @@ def test_five_kills_while_every_third_order_is_accepted_and_answered_504(
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("every", [0, 3], ids=["watched", "504"])
-def test_two_hundred_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path, every: int) -> None:
-    if every:
-        venue.fault("gateway_timeout", every=every)
-    check(venue, start, tmp_path / "home", KILLS // 2, 11 + every, "--no-watchdog" if every else "--watchdog")
+@pytest.mark.parametrize("weather", ["calm", "504", "storm"])
+def test_many_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path, weather: str) -> None:
+    kills, seed = {"calm": (KILLS // 2, 11), "504": (KILLS // 2, 12), "storm": (KILLS // 4, 13)}[weather]
+    if weather != "calm":
+        venue.fault("gateway_timeout", every=3)
+    if weather == "storm":
+        venue.fault("delay_accept", every=5, seconds=1.5)  # it lands when its deadline has passed
+        venue.fault("drop_updates", probability=0.3, seed=seed)
+        venue.fault("duplicate_updates", probability=0.3, seed=seed)
+    check(venue, start, tmp_path / "home", kills, seed, "--watchdog" if weather == "calm" else "--no-watchdog")

@@ -18,7 +18,7 @@ from pyrt.venues.sim.server import simulated_venue
 def test_a_recorded_session_played_again_decides_the_same(tmp_path: Path) -> None:
     with simulated_venue(seed=3) as venue:
         env = {**os.environ, "APCA_API_KEY_ID": venue.key, "APCA_API_SECRET_KEY": venue.secret}
-        argv = [sys.executable, "-m", "pyrt", "run", "--sim-url", venue.url, "--journal", str(tmp_path), "--for", "12s"]
+        argv = [sys.executable, "-m", "pyrt", "run", "--sim-url", venue.url, "--journal", str(tmp_path), "--for", "8s"]
         done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=100)
         assert done.returncode == 0, done.stderr
         truth = venue.truth()
@@ -34,4 +34,5 @@ def test_a_recorded_session_played_again_decides_the_same(tmp_path: Path) -> Non
     assert len(recorded["fills"]) >= 2, done.stdout
     for kind in ("intents", "orders", "fills"):
         assert played[kind] == recorded[kind], (kind, replay.latency.missed)
-    assert not replay.latency.missed
+    # Only what was under way when the live session ended has no recorded delay.
+    assert set(replay.latency.missed) <= {"arrival of TakeSnapshot", "delivery of VenueSnapshot"}

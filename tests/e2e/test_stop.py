@@ -170,5 +170,5 @@ def test_orders_that_wait_for_the_request_budget_end_here_at_a_stop(busy: list[s
         venue.close()
     assert run.process.returncode == 0, run.log
     assert "NO_ANSWER" not in run.log
-    assert "NOT_SENT: withdrawn" in run.log
+    assert "NOT_SENT, HTTP 0: withdrawn" in run.log
     assert "unknown orders: 0   unexplained shares: 0" in summary

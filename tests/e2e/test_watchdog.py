@@ -1,6 +1,9 @@
 """The watchdog: entries are cancelled when the session hangs, dies or loses its data; exits and strangers stay."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,8 @@ from typing import Any
 import pytest
 import requests
 from tests.e2e.processes import HEADERS, Run, Venue, wait_for
+
+from pyrt.monitor import RiskPage
 
 Start = Callable[..., Run]
 
@@ -93,6 +98,49 @@ def test_a_session_that_is_killed(venue: Venue, start: Start, resting: list[str]
     summary = again.end(signal.SIGINT)
     assert again.process.returncode == 0, again.log
     assert "unknown orders: 0   unexplained shares: 0" in summary
+
+
+def test_a_kill_of_a_session_that_hangs_waits_for_the_next_one(
+    venue: Venue, start: Start, resting: list[str], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    run = start(*resting, "--silence", "1", "--set", "Resting.hang=true").until("trading:")
+    wait_for(lambda: "verified twice" in watchdog_log(tmp_path), "the watchdog")
+    argv = [sys.executable, "-m", "pyrt", "kill", "--state", str(home), "--why", "it hangs", "--wait", "2"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "the session does not answer; no order leaves it" in done.stdout
+    page = RiskPage.find(home)
+    assert page is not None
+    assert page.blocks()
+    page.close()
+    run.kill()
+    sent = len(venue.truth()["orders"])
+    again = start(*resting).until("trading:")
+    wait_for(lambda: not (home / "KILL").exists(), "the request to be taken")
+    wait_for(lambda: not venue.open_orders(), "the exit to be cancelled too")
+    summary = again.end(signal.SIGINT)
+    assert "KILLED" in summary
+    assert len(venue.truth()["orders"]) == sent
+
+
+def test_a_watchdog_that_ends_is_replaced(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
+    run = start(*resting).until("trading:")
+    both(venue)
+    [child] = _children(run.process.pid)
+    os.kill(child, signal.SIGKILL)
+    run.until("WATCHDOG: the watchdog ended with status -9")
+    wait_for(lambda: [c for c in _children(run.process.pid) if c != child], "another watchdog")
+    run.kill()
+    wait_for(lambda: only_the_exit(venue), "the entry to be cancelled")
+
+
+def _children(pid: int) -> list[int]:
+    """Its watchdogs."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return [child for child in found if b"pyrt.watchdog" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def test_a_journal_that_cannot_be_read(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:

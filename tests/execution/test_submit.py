@@ -208,6 +208,16 @@ def test_absence_counts_from_the_first_byte_not_from_the_command(bench: Bench) -
     assert asked == (12 + 15) * SECOND
 
 
+def test_what_is_proved_absent_is_repeated_three_times_then_given_up(bench: Bench) -> None:
+    bench.approve(valid_until=EPOCH + 1000 * SECOND)
+    attempts = []
+    while bench.status != "ABANDONED":
+        attempts.append(bench.asked(Submit)[0].attempt)
+        bench.on(answer(Outcome.AMBIGUOUS, attempt=attempts[-1]))
+        prove_absent(bench)
+    assert attempts == [1, 2, 3, 4]
+
+
 def test_a_stream_event_ends_unknown(bench: Bench) -> None:
     unknown(bench)
     bench.on(update("new", order()))

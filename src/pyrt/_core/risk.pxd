@@ -114,6 +114,8 @@ ctypedef struct tape_t:                # of an instrument
     bint scheduled                     # the session was told; where it was not, the market is closed
     uint32_t unknown                   # orders whose fate is not proved
     uint32_t level
+    i128 up, down                      # of what it adds to the sums now
+    int64_t px, scale
     i128 gross, net_long, net_short    # what it adds to the sums, money
 
 ctypedef struct sent_t:
@@ -135,6 +137,8 @@ ctypedef struct look_t:                # one order under check
     int64_t ref_px                     # 0 = none
     int64_t worst_px, cross_px
     i128 notional
+    i128 long_, short_                 # both ends of the account's interval at worst_px, money
+    i128 reach                         # the larger of the two
     i128 cost
     i128 up, down                      # q + B and q - S of the account with this order
     i128 own_up, own_down

@@ -109,6 +109,11 @@ cdef inline bint bucket_empty(int64_t full_at, int64_t now, int64_t interval, in
     return (full_at if full_at > now else now) + interval * (waiting + 1) - now > interval * (burst - burst / 5)
 
 
+cdef inline int64_t bucket_used(int64_t full_at, int64_t now, int64_t interval, int64_t waiting) noexcept nogil:
+    """Messages that the bucket would hold with one more, rounded up."""
+    return ((full_at - now if full_at > now else 0) + interval - 1) / interval + waiting + 1
+
+
 cdef inline int64_t bucket_take(int64_t full_at, int64_t now, int64_t interval) noexcept nogil:
     return (full_at if full_at > now else now) + interval
 
@@ -171,8 +176,9 @@ cdef class Gate:
             free(bounds)
             free(tapes)
             return False
-        memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
-        memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
+        if self.instruments:
+            memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
+            memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
         free(self.bounds)
         free(self.tapes)
         self.bounds = bounds
@@ -189,7 +195,8 @@ cdef class Gate:
             rows = <activity_t*>calloc(room, sizeof(activity_t))
             if rows == NULL:
                 return NULL
-            memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
+            if self.activities_room:
+                memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
             free(self.activities)
             self.activities = rows
             self.activities_room = room
@@ -247,7 +254,7 @@ cdef class Gate:
         cdef const order_t* o = k.order
         cdef i128 q = k.account.qty, buys = k.account.buys, sells = k.account.sells
         cdef i128 own = k.own.qty, own_buys = k.own.buys, own_sells = k.own.sells
-        if o.qty <= 0 or o.qty % k.terms.lot:
+        if o.qty <= 0 or (k.terms.lot > 1 and o.qty % k.terms.lot):
             self.fail(CODE_ORDER_QTY, k.terms.lot, o.qty)
             return True                                      # no later control can mean anything
         if (o.side != SIDE_BUY and o.side != SIDE_SELL) or not ORDER_MARKET <= o.type <= ORDER_STOP_LIMIT:
@@ -454,16 +461,17 @@ cdef class Gate:
         return <int64_t>((paid + (k.n - 1 if buy else 0)) / k.n)
 
     cdef bint position(self, look_t* k) noexcept nogil:
-        cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down)), value = 0
+        cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down))
+        if not (money_of(k.worst_px, k.up, k.terms.scale, &k.long_) and money_of(k.worst_px, k.down, k.terms.scale, &k.short_)):
+            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, worst)
+        k.reach = i128_max(i128_abs(k.long_), i128_abs(k.short_))
         if not k.reducing:
             self.limit_in_money = False
             if worst > k.bounds.position_qty and self.fail(CODE_POSITION_LIMIT, k.bounds.position_qty, worst):
                 return True
-            if not money_of(k.worst_px, worst, k.terms.scale, &value):
-                return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, worst)
-            if value > k.bounds.position_notional:
+            if k.reach > k.bounds.position_notional:
                 self.limit_in_money = not self.failed & CODE_POSITION_LIMIT
-                if self.fail(CODE_POSITION_LIMIT, k.bounds.position_notional, value):
+                if self.fail(CODE_POSITION_LIMIT, k.bounds.position_notional, k.reach):
                     return True
         worst = i128_max(i128_abs(k.own_up), i128_abs(k.own_down))
         if not self.failed & CODE_POSITION_LIMIT:
@@ -488,9 +496,15 @@ cdef class Gate:
         cdef i128 gross = 0, long_ = 0, short_ = 0
         if px <= 0:
             px = 0
-        if not (money_of(px, i128_max(i128_abs(up), i128_abs(down)), scale, &gross) and money_of(px, up, scale, &long_)
-                and money_of(px, down, scale, &short_)):
+        if px == t.px and up == t.up and down == t.down and scale == t.scale:    # nothing changed: nearly always, where orders follow each other
+            return
+        if not (money_of(px, up, scale, &long_) and money_of(px, down, scale, &short_)):
             self.ledger.broken = True
+        gross = i128_max(i128_abs(long_), i128_abs(short_))
+        t.px = px
+        t.scale = scale
+        t.up = up
+        t.down = down
         self.gross = self.gross + gross - t.gross
         self.net_long = self.net_long + long_ - t.net_long
         self.net_short = self.net_short + short_ - t.net_short
@@ -499,22 +513,20 @@ cdef class Gate:
         t.net_short = short_
 
     cdef bint portfolio(self, look_t* k) noexcept nogil:
-        cdef i128 gross = 0, up = 0, down = 0, value = 0, before = 0
+        cdef i128 gross, up, down, value, before = 0
         cdef const position_t* a = k.account
         cdef rules_t* rules = &self.rules
         self.contribute(k.order.instrument)
-        if not (money_of(k.worst_px, i128_max(i128_abs(k.up), i128_abs(k.down)), k.terms.scale, &gross)
-                and money_of(k.worst_px, k.up, k.terms.scale, &up) and money_of(k.worst_px, k.down, k.terms.scale, &down)):
-            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, k.n)
-        gross = self.gross - k.tape.gross + gross
-        up = i128_abs(self.net_long - k.tape.net_long + up)
-        down = i128_abs(self.net_short - k.tape.net_short + down)
+        gross = self.gross - k.tape.gross + k.reach
+        up = i128_abs(self.net_long - k.tape.net_long + k.long_)
+        down = i128_abs(self.net_short - k.tape.net_short + k.short_)
         if not k.reducing and ((gross > rules.gross and self.fail(CODE_GROSS_EXPOSURE, rules.gross, gross)) or
                                (i128_max(up, down) > rules.net and self.fail(CODE_NET_EXPOSURE, rules.net, i128_max(up, down)))):
             return True
+        value = k.notional
         if k.replaced != NULL:
             money_of(k.replaced.px, k.replaced.leaves, k.terms.scale, &before)
-        money_of(k.worst_px, k.n, k.terms.scale, &value)     # fits: up or down above is not smaller in size
+            money_of(k.worst_px, k.n, k.terms.scale, &value)     # fits: up or down above is not smaller in size
         value = self.ledger.order_value + i128_max(value - before, 0)
         if not k.reducing and value > rules.open_value and self.fail(CODE_OPEN_ORDER_VALUE, rules.open_value, value):
             return True
@@ -595,13 +607,16 @@ cdef class Gate:
         if self.account_throttle == 0:                       # a start assumes that half of the venue's budget is spent
             self.account_throttle = k.mono + rules.account_interval * (rules.account_burst / 2)
         if bucket_empty(self.account_throttle, k.mono, rules.account_interval, rules.account_burst, 0) or all_ == WAITING:
-            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5, self.account_throttle - k.mono):
+            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5,
+                         bucket_used(self.account_throttle, k.mono, rules.account_interval, 0)):
                 return True
         if bucket_empty(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, rules.strategy_burst, strategy) and \
-                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5, self.strategy_throttle[o.strategy] - k.now):
+                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5,
+                          bucket_used(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, strategy)):
             return True
         if bucket_empty(k.tape.throttle, k.now, rules.symbol_interval, rules.symbol_burst, symbol) and \
-                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5, k.tape.throttle - k.now):
+                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5,
+                          bucket_used(k.tape.throttle, k.now, rules.symbol_interval, symbol)):
             return True
         if ring_full(&k.tape.sends, rules.rate_max, symbol, rules.rate_window, k.now) and \
                 self.fail(CODE_ORDER_RATE, rules.rate_max, rules.rate_max + 1):

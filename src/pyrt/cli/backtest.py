@@ -28,14 +28,15 @@ def backtest(
     """Run strategies on recorded data and show what they would have brought.
 
     pyrt backtest my.py --data prices.csv --set Breakout.lookback=30 --html report.html
-    pyrt backtest pyrt.strategies.sma_cross:SmaCross --data data/AAPL.csv --data data/MSFT.csv --set interval=1m
+    pyrt backtest pyrt.strategies.sma_cross:SmaCross --data data --set interval=1m
 
     Parameters
     ----------
     strategy
         FILE.py, FILE.py:Class, dotted.name:Class or the name of an entry point; several trade together.
     data
-        A CSV of bars: FILE.csv or FILE.csv?symbol=NAME; may be repeated. `pyrt download` makes them.
+        FILE.csv (or FILE.csv?symbol=NAME), a directory of `pyrt download`, or recorded data such as lobster:FILE and lean:FILE;
+        may be repeated for bars of several symbols.
     set_
         A parameter of a strategy: Class.name=value, or name=value where there is one; may be repeated.
     symbols
@@ -58,7 +59,7 @@ def backtest(
     strategies = load_strategies(list(strategy), set_ or [], symbols)
     result = run_backtest(
         strategies,
-        [Path(d) for d in data],
+        data,
         cash=cash,
         limits=_limits(limits, cash),
         latency=Latency(submit=latency, answer=latency, update=latency),

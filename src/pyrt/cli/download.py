@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 from pyrt.clock import SECOND
 from pyrt.config import Secret
 from pyrt.errors import ConfigError
+from pyrt.history import Catalog
 from pyrt.model import Instrument
 from pyrt.research.download import download as fetch
 from pyrt.strategies.strategy import interval_ns
@@ -34,7 +35,7 @@ def download(
     seed: int = 0,
     feed: str = "iex",
 ) -> None:
-    """Fetch historical bars into one CSV a symbol. A later run with a later end goes on where the last one ended.
+    """Fetch historical bars into a directory that `pyrt backtest --data` reads. A later run asks only for what is missing.
 
     pyrt download AAPL,MSFT --start 2026-02-20 --end 2026-03-02 --interval 1m --to data
     pyrt download AAPL --venue alpaca-paper --start 2026-01-02 --end 2026-02-02 --to data
@@ -50,7 +51,7 @@ def download(
     interval
         1m, 5m, 1h or 1d.
     to
-        Directory of the files; a note beside each says what is whole.
+        Directory of the files.
     venue
         sim (the default) or alpaca-paper, whose keys come from the environment or the key file.
     sim_url
@@ -73,8 +74,8 @@ def download(
         for number, symbol in enumerate(names, 1):
             task = bar.add_task(symbol, total=stop - begin)
             instrument = Instrument(id=number, symbol=symbol)
-            path, added = fetch(source, instrument, ns, begin, stop, to, partial(_tell, bar, task))
-            print(f"{path}: {added:,} bars added")
+            added = fetch(source, Catalog(to), instrument, ns, begin, stop, partial(_tell, bar, task))
+            print(f"{symbol}: {added:,} bars added to {to}")
 
 
 def _tell(bar: Progress, task: TaskID, done: int, whole: int) -> None:

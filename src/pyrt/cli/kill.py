@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyrt.cli.run import state_home
+from pyrt.cli.state import state_home
 from pyrt.errors import ConfigError
 from pyrt.live.control import WHOLE, KillReport, KillRequest, ask, report
 from pyrt.monitor import Level

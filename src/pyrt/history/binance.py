@@ -113,7 +113,7 @@ class Binance:
                 self.counts["trade without a price"] += 1
                 return
             taker = Side.SELL if data["m"] else Side.BUY
-            rows.trade(own, _ns(data["T"]), recv, *units, data.get("t") or data["a"], int(taker))
+            rows.trade(own, _ns(data["T"]), recv, *units, data["t"] if "t" in data else data["a"], int(taker))
         else:
             self.counts["message of another kind"] += 1
             return

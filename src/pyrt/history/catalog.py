@@ -29,6 +29,11 @@ class Catalog:
         """The symbols of which something is kept."""
         return sorted(unquote(path.name) for path in self.directory.glob("*") if path.is_dir())
 
+    def intervals(self, symbol: str) -> list[int]:
+        """The intervals of which bars of a symbol are kept, ns, ascending."""
+        files = (self.directory / quote(symbol, safe="")).glob("bars-*s.npy")
+        return sorted(int(path.stem.removeprefix("bars-").removesuffix("s")) * 10**9 for path in files)
+
     def bars(self, symbol: str, interval: int, start: int = 0, end: int = 2**63 - 1) -> Records:
         """The bars that begin in [start, end): bar_dtype, ascending; none where none are kept. Raises DataError."""
         path = self._file(symbol, interval, "npy")

@@ -61,7 +61,8 @@ class Lean:
         is_tick = len(cells) == 8 or not (by_date or self._is_quote or cells[3].isdigit())
         self.interval = DAY if "daily" in parents else HOUR if by_date else 0 if is_tick else _interval(path)
         self.kind = "bars" if self.interval and not self._is_quote else "market"
-        name = symbol or (match[2] if self._day else path.stem).upper()
+        told = match[2] if match[2] not in ("trade", "quote") else path.parent.name
+        name = symbol or (told if self._day else path.stem).upper()
         self.instruments = [Instrument(id=instrument, symbol=name)]
 
     def chunks(self) -> Iterator[Records]:

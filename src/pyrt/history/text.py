@@ -5,6 +5,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -50,9 +51,10 @@ def table(block: bytes, columns: int, dtype: type, where: str, line: int) -> npt
     ends = np.flatnonzero(raw == 10)
     commas = np.searchsorted(np.flatnonzero(raw == 44), ends)
     if np.array_equal(np.diff(commas, prepend=0), np.full(len(ends), columns - 1)):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of data that ends early, which is seen below
-            flat: npt.NDArray[Any] = np.fromstring(block.replace(b"\n", b",")[:-1].decode("latin-1"), dtype, sep=",")
+        flat: npt.NDArray[Any] = np.empty(0, dtype)
+        with warnings.catch_warnings(), suppress(ValueError):
+            warnings.simplefilter("ignore", DeprecationWarning)  # of text that is no number, which is looked for below
+            flat = np.fromstring(block.replace(b"\n", b",")[:-1].decode("latin-1"), dtype, sep=",")
         if len(flat) == len(ends) * columns and np.isfinite(flat).all():
             return flat.reshape(-1, columns)
     for number, text in enumerate(block.splitlines(), line):

@@ -16,8 +16,9 @@ import msgspec
 from pyrt.live.shell import LiveShell
 from pyrt.model import Latched, Message
 from pyrt.monitor import Level, RiskPage
-from pyrt.ports import Kill, StreamState
+from pyrt.ports import Alarm, Kill, StreamState
 from pyrt.session import Session
+from pyrt.watchdog import Watchdog
 
 log = logging.getLogger("pyrt")
 REQUEST, REPORT = "KILL", "kill.json"
@@ -76,11 +77,12 @@ def _replace(path: Path, content: bytes) -> None:
 class Control:
     """Beats, looks for KILL, keeps the page's level equal to the journal's latch. Lives on the loop's thread."""
 
-    def __init__(self, directory: Path, page: RiskPage, shell: LiveShell, session: Session) -> None:
+    def __init__(self, directory: Path, page: RiskPage, shell: LiveShell, session: Session, watchdog: Watchdog | None) -> None:
         self._directory = directory
         self._page = page
         self._shell = shell
         self._session = session
+        self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._answering: tuple[KillReport, int, Callable[[], None]] | None = None  # report, seq of the latch, what ends it
@@ -110,10 +112,17 @@ class Control:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK, self._tick)
         self._page.beat()
+        self._guard()
         if self._answering is not None:
             self._follow()
         elif (self._directory / REQUEST).exists():
             self._read()
+
+    def _guard(self) -> None:
+        if self._watchdog is not None and (status := self._watchdog.ended) is not None:
+            text = f"the watchdog ended with status {status}; another one is started"
+            self._shell.alarm(Alarm(severity="critical", code="WATCHDOG", text=text))
+            self._watchdog.restart()
 
     def _read(self) -> None:
         path = self._directory / REQUEST

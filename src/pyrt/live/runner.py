@@ -4,11 +4,11 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -74,6 +74,18 @@ class Link(Protocol):
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
 
 
+class Live(NamedTuple):
+    """A session while it runs, as those beside it see it."""
+
+    runner: "Runner"
+    session: Session
+    shell: LiveShell
+    feed: Feed
+
+
+Companion = Callable[[Live], Awaitable[None]]
+
+
 class Plan(msgspec.Struct, kw_only=True):
     """What to run."""
 
@@ -93,6 +105,7 @@ class Plan(msgspec.Struct, kw_only=True):
     data_down: float = 10.0  # seconds without the data feed after which it does
     calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
+    companions: list[Companion] = []  # coroutines on the session's loop, from before recovery until its end
 
 
 class Runner:
@@ -137,14 +150,16 @@ class Runner:
         shell.listeners += [self._hear, *plan.listeners]
         session = self._assemble(journal, shell)
         page = RiskPage.create(plan.directory)
-        control = self._control = Control(plan.directory, page, shell, session)
+        watchdog = self._watchdog(journal) if plan.watchdog else None
+        control = self._control = Control(plan.directory, page, shell, session, watchdog)
         shell.on_failure = self.stop
         shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
-        watchdog = self._watchdog(journal) if plan.watchdog else None
         stream = link.stream(shell.put)
         feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
         feed.want(_wanted(session))
         tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
+        live = Live(self, session, shell, feed)
+        beside = [asyncio.create_task(_beside(companion, live)) for companion in plan.companions]
         try:
             shell.handle(Start(epoch=session.risk.epoch + 1))
             control.start()
@@ -157,9 +172,9 @@ class Runner:
             return await self._wind_down(session, shell)
         finally:
             await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
-            for task in tasks:
+            for task in (*tasks, *beside):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, *beside, return_exceptions=True)
             control.close()
             shell.close()
             if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
@@ -234,6 +249,7 @@ class Runner:
                 interval = interval_ns(strategy.interval)
                 args = (instrument, interval, strategy.warmup, session.now.venue)
                 bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
+                bars["instrument"] = instrument.id
                 if recorder is not None and len(bars):
                     recorder.records(bars, session.now)
                 for i in range(len(bars)):
@@ -312,6 +328,14 @@ class _Signals:
             raise KeyboardInterrupt
         log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
         self._runner.stop(signal.Signals(number).name)
+
+
+async def _beside(companion: Companion, live: Live) -> None:
+    """What only looks on must not end a session: its mistake is logged."""
+    try:
+        await companion(live)
+    except Exception:
+        log.exception("beside the session")
 
 
 def _wanted(session: Session) -> Subscription:

@@ -68,6 +68,9 @@ class LiveShell:
         self._loop = asyncio.get_running_loop()
         self._timers = Timers()
         self._wake: asyncio.TimerHandle | None = None
+        self.latencies: deque[int] = deque(maxlen=4096)  # ns from an inbox entry to the start of an order that it caused
+        self._begun = 0  # monotonic ns at which the present inbox entry came
+        self._causes: dict[int, int] = {}  # order number -> `_begun` of its cause, until it leaves
         self._held: deque[tuple[int, Submit | Replace]] = deque()
         self._holding = threading.Lock()
         self._appended = 0
@@ -99,6 +102,7 @@ class LiveShell:
         if self.session is None:
             return
         now = self.now()
+        self._begun = now.mono
         if isinstance(event, ClockMeasured):
             self.clock = event.clock
         self.seq += 1
@@ -118,6 +122,7 @@ class LiveShell:
         if self.session is None or not len(records):
             return
         now = self.now()
+        self._begun = now.mono
         records["seq"] = np.arange(self.seq + 1, self.seq + 1 + len(records), dtype=np.uint64)
         self.seq += len(records)
         if self.recorder is not None:
@@ -181,6 +186,7 @@ class LiveShell:
         if self.failed:
             self._refuse(command, "the journal has failed")
             return
+        self._causes[command.request.number] = self._begun
         with self._holding:
             if self._held or self.journal.durable < self._appended:
                 self._held.append((self._appended, command))
@@ -198,6 +204,7 @@ class LiveShell:
 
     def _refuse(self, command: Submit | Replace, text: str) -> None:
         number, attempt = command.request.number, command.attempt
+        self._causes.pop(number, None)
         self.put(SubmitResult(number=number, attempt=attempt, outcome=Outcome.NOT_SENT, text=text))
 
     def _durable(self, seq: int, error: BaseException | None) -> None:
@@ -212,6 +219,8 @@ class LiveShell:
 
     def _send(self, command: Submit | Replace) -> None:
         assert self.broker is not None
+        if begun := self._causes.pop(command.request.number, 0):
+            self.latencies.append(time.monotonic_ns() - begun)
         if isinstance(command, Submit):
             self.broker.submit(command)
         else:

@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 from pyrt._core.types import Clock
+from pyrt.calendar import ExchangeDays
 from pyrt.clock import MINUTE, SECOND, Now
-from pyrt.errors import ConfigError, PyrtError
+from pyrt.errors import ConfigError, DataError, PyrtError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.live.timers import Timers
 from pyrt.market import MarketData
@@ -25,6 +26,7 @@ from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import interval_ns
 from pyrt.venues.sim.exchange import Exchange
 
+LEAD = 10 * MINUTE  # before the first record: time to recover, at a slow venue too
 JOURNAL_ID = "backtest"
 STOP_PATIENCE = MINUTE  # of the data's time, for cancels at the end
 POLLS = ("execution.poll", "execution.reconcile")
@@ -82,14 +84,14 @@ class Driver:
     def run(self, session: Session, tick: Callable[[int], None]) -> None:
         """Recover, play the data to its end, stop. At one instant: the exchange, then market, answers, timers."""
         self.session = session
-        begin = Now(self.tape.begun - SECOND, self.tape.begun - SECOND)
+        begin = session.now
         session.step(Start(epoch=1), begin)
         for stream in ("trading", "data"):
             session.step(StreamState(stream=stream, up=True), begin)
         while not session.execution.recovered:
             if not self._play(NEVER, self.tape.begun):
                 raise PyrtError("recovery at the simulated venue did not end", mend="; ".join(a.text for a in self.alarms))
-        session.start(session.now)
+        session.start(Now(self.tape.begun, self.tape.begun))
         while (market := self.tape.next_time) != NEVER:
             self._play(market, NEVER)
             tick(self.tape.total)
@@ -165,10 +167,19 @@ def backtest(
     intervals = sorted({interval_ns(s.interval) for s in strategies})
     known = Instruments()
     market = MarketData(known, grace=0)
-    risk = RiskManager(known, market.refs, limits=limits or backtest_limits(str(cash)), mark_every=max(intervals[0], SECOND))
+    risk = RiskManager(
+        known,
+        market.refs,
+        limits=limits or backtest_limits(str(cash)),
+        day_of=ExchangeDays(),
+        mark_every=max(intervals[0], SECOND),
+    )
     samples = Samples(loaded.instruments, intervals[0])
     tape = Tape(tape_chunks(samples.watch(loaded.chunks), intervals, market.sequence))
-    exchange = Exchange(loaded.instruments, cash=str(cash), seed=seed, start=tape.begun - SECOND)
+    if tape.begun == NEVER:
+        raise DataError("there are no records", where="data", mend="give data that is not empty")
+    begin = Now(tape.begun - LEAD, tape.begun - LEAD)
+    exchange = Exchange(loaded.instruments, cash=str(cash), seed=seed, start=begin.venue)
     driver = Driver(BacktestVenue(exchange, tape, latency or Latency()), tape)
     session = Session(
         instruments=known,
@@ -179,7 +190,7 @@ def backtest(
         strategies=strategies,
     )
     session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in loaded.instruments])
-    session.prepare(Now(tape.begun - SECOND, tape.begun - SECOND))
+    session.prepare(begin)
     with shown(progress, loaded.rows) as tick:
         driver.run(session, tick)
     names = {number: one.name for number, one in session.strategies.items()}

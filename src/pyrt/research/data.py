@@ -1,4 +1,4 @@
-"""What a backtest may be given: arrays, iterators of arrays, CSV files, specs of stored history."""
+"""What a backtest may be given: arrays, iterators of arrays, recorded files, what `pyrt download` fetched."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,14 +9,16 @@ import numpy as np
 
 from pyrt._core.types import bar_dtype, market_dtype
 from pyrt.errors import ConfigError, DataError
+from pyrt.history import Catalog, open_history
+from pyrt.history import Source as HistorySource
 from pyrt.model import Instrument
-from pyrt.research.csvbars import read_bars
 from pyrt.research.synthetic import market_of
 from pyrt.research.tape import ROWS, Chunk, chunks_of
 
 Records = np.ndarray[Any, Any]
 Source = str | Path | Records | Iterable[Records] | Mapping[str, Records] | Sequence[str | Path]
 _CENT, _SUB_CENT = 10_000_000, 100_000
+_UNTOLD = 10_000_000  # whole shares of a bar in a file that tells no volume
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,32 +26,29 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
 
     instruments: tuple[Instrument, ...]
     chunks: Iterator[Chunk]
-    rows: int
-    of_bars: bool
+    rows: int = 0
 
 
 def load(source: Source, symbols: Sequence[str], instruments: Sequence[Instrument] = ()) -> Data:
     """Read `source` for `symbols`.
 
-    A path or spec is a CSV of bars, a mapping is symbol -> bars, an array is market_dtype or bar_dtype records whose instrument ids
-    are those of `instruments`, or count from 1 in the order of `symbols`; an iterator gives market_dtype arrays. Raises DataError
-    and ConfigError.
+    A path is a CSV of bars or a directory of `pyrt download`, a text may be any spec of history.open_history; several of them
+    together have bars. A mapping is symbol -> bars. An array is market_dtype or bar_dtype records whose instrument ids are those of
+    `instruments`, or count from 1 in the order of `symbols`; an iterator gives market_dtype arrays. Raises DataError, ConfigError.
     """
     if isinstance(source, str | Path):
-        return _of_bars(_files([source], symbols), symbols)
+        return _stored([source], symbols)
     if isinstance(source, Mapping):
-        return _of_bars(dict(source), symbols)
+        return _of_bars(source, symbols, instruments)
     if isinstance(source, Sequence) and source and all(isinstance(s, str | Path) for s in source):
-        return _of_bars(_files([s for s in source if isinstance(s, str | Path)], symbols), symbols)
+        return _stored([s for s in source if isinstance(s, str | Path)], symbols)
     known = tuple(instruments) or tuple(Instrument(id=i, symbol=s) for i, s in enumerate(symbols, 1))
     if isinstance(source, np.ndarray):
         if source.dtype.itemsize == bar_dtype.itemsize:
-            named = {i.symbol: source[source["instrument"] == i.id] for i in known}
-            return _of_bars(named, symbols, known)
-        records = source.view(market_dtype)
-        return Data(instruments=known, chunks=((r, r) for r in chunks_of(records)), rows=len(records), of_bars=False)
+            return _of_bars({i.symbol: source[source["instrument"] == i.id] for i in known}, symbols, known)
+        return Data(instruments=known, chunks=_each([source]), rows=len(source))
     if isinstance(source, Iterable):
-        return Data(instruments=known, chunks=_each(source), rows=0, of_bars=False)
+        return Data(instruments=known, chunks=_each(source))
     raise ConfigError(f"data cannot be {type(source).__name__}", mend="give a CSV path, a dict of bars or an array of records")
 
 
@@ -63,19 +62,55 @@ def _each(parts: Iterable[Any]) -> Iterator[Chunk]:
             yield records, records
 
 
-def _files(paths: Sequence[str | Path], symbols: Sequence[str]) -> dict[str, Records]:
+# ---------------------------------------------------------------------------------------------------- stored history
+def _stored(specs: Sequence[str | Path], symbols: Sequence[str]) -> Data:
     found: dict[str, Records] = {}
-    for path in paths:
-        text = str(path).removeprefix("csv:")
-        name, _, option = text.partition("?symbol=")
-        wanted = (option.upper(),) if option else tuple(symbols) if len(paths) == 1 else ()
-        for symbol, bars in read_bars(Path(name).expanduser(), wanted).items():
-            if symbol in found:
-                raise DataError(f"bars of {symbol} come twice", where=name, mend="name each symbol once: FILE.csv?symbol=NAME")
-            found[symbol] = bars
-    return found
+    terms: list[Instrument] = []
+    for spec in specs:
+        if Path(spec).is_dir():
+            for symbol in symbols:
+                found[symbol] = _kept(Catalog(spec), symbol)
+            continue
+        source = _open(str(spec), symbols if len(specs) == 1 else ())
+        if source.kind == "market":
+            return _of_records(source, symbols, len(specs))
+        instrument = source.instruments[0]
+        if instrument.symbol in found:
+            raise DataError(f"bars of {instrument.symbol} come twice", where=str(spec), mend="name each: FILE.csv?symbol=NAME")
+        found[instrument.symbol] = np.concatenate([np.empty(0, bar_dtype), *source.chunks()])
+        terms.append(instrument)
+    return _of_bars(found, symbols, terms)
 
 
+def _open(spec: str, symbols: Sequence[str]) -> HistorySource:
+    kind, colon, _ = spec.partition(":")
+    if not colon or Path(spec.partition("?")[0]).expanduser().exists():
+        spec, kind = f"csv:{spec}", "csv"
+    if kind == "csv" and "symbol=" not in spec and len(symbols) == 1:
+        spec += ("&" if "?" in spec else "?") + f"symbol={symbols[0]}"
+    return open_history(spec)
+
+
+def _kept(catalog: Catalog, symbol: str) -> Records:
+    """The bars of the shortest interval that a catalog has of a symbol."""
+    intervals = catalog.intervals(symbol)
+    if not intervals:
+        there = ", ".join(catalog.symbols()) or "nothing"
+        raise DataError(f"holds no bars of {symbol}", where=str(catalog.directory), mend=f"there is {there}; see pyrt download")
+    return catalog.bars(symbol, intervals[0])
+
+
+def _of_records(source: HistorySource, symbols: Sequence[str], specs: int) -> Data:
+    names = [i.symbol for i in source.instruments]
+    if specs > 1:
+        raise ConfigError("recorded ticks cannot be joined with other data", where="data", mend="give one file")
+    if missing := [s for s in symbols if s not in names]:
+        mend = f"there is {', '.join(names)}; set `symbols`"
+        raise ConfigError(f"no data for {', '.join(missing)}", where="data", mend=mend)
+    return Data(instruments=tuple(source.instruments), chunks=_each(source.chunks()))
+
+
+# ---------------------------------------------------------------------------------------------------- bars
 def _of_bars(named: Mapping[str, Records], symbols: Sequence[str], known: Sequence[Instrument] = ()) -> Data:
     missing = [s for s in symbols if s not in named or not len(named[s])]
     if missing:
@@ -84,15 +119,18 @@ def _of_bars(named: Mapping[str, Records], symbols: Sequence[str], known: Sequen
     terms = {i.symbol: i for i in known}
     parts, instruments = [], []
     for number, symbol in enumerate(symbols, 1):
-        instrument = terms.get(symbol) or Instrument(id=number, symbol=symbol, **_ticks(named[symbol]))
         bars = named[symbol].copy()
-        bars["instrument"] = instrument.id
+        instrument = terms.get(symbol) or Instrument(id=number, symbol=symbol, **_ticks(bars))
+        instrument = msgspec.structs.replace(instrument, id=number)
+        bars["instrument"] = number
+        if not bars["volume"].any():
+            bars["volume"] = _UNTOLD * 10**instrument.qty_exp
         instruments.append(instrument)
         parts.append(bars)
-    bars = np.concatenate(parts)
-    bars = bars[np.argsort(bars["start"], kind="stable")]
+    whole = np.concatenate(parts)
+    whole = whole[np.argsort(whole["start"], kind="stable")]
     ticks = {i.id: i.tick for i in instruments}
-    return Data(instruments=tuple(instruments), chunks=_bar_chunks(bars, ticks), rows=len(bars), of_bars=True)
+    return Data(instruments=tuple(instruments), chunks=_bar_chunks(whole, ticks), rows=len(whole))
 
 
 def _bar_chunks(bars: Records, ticks: dict[int, int]) -> Iterator[Chunk]:

@@ -1,7 +1,8 @@
 """A live session on the simulated venue, played again: recorded inbox, own exchange, recorded delays, the same decisions.
 
-The recording gives what the session saw of the market and when, its timers, and when each answer of the venue was back; `/sim/truth`
-gives when each request was handled. What the venue answers is not taken from the recording: the exchange here decides it again.
+The recording gives what the session saw of the market and when, its timers, and when each answer of the venue was back;
+`/sim/truth` gives when each request was handled. What the venue answers is not taken from the recording: the exchange here
+decides it again.
 """
 
 from collections import Counter, deque
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 from pyrt._core.types import RecordType, bar_dtype, market_dtype
+from pyrt.calendar import ExchangeDays
 from pyrt.clock import Now
 from pyrt.errors import DataError
 from pyrt.execution import ExecutionEngine, Settings
@@ -161,7 +163,7 @@ class Replay:
         self.session = Session(
             instruments=known,
             market=data,
-            risk=RiskManager(known, data.refs, limits=limits),
+            risk=RiskManager(known, data.refs, limits=limits, day_of=ExchangeDays()),
             execution=ExecutionEngine(journal_id, known, settings=settings),
             shell=self,
             strategies=strategies,
@@ -225,7 +227,8 @@ def _market(entries: Iterable[Entry]) -> Records:
     parts = [e.body for e in entries if e.is_records and e.body.dtype == market_dtype]
     records = np.concatenate(parts) if parts else np.empty(0, market_dtype)
     records = records[records["type"] != RecordType.TIMER]
-    return records[np.argsort(records["ts_event"], kind="stable")]
+    ordered: Records = records[np.argsort(records["ts_event"], kind="stable")]
+    return ordered
 
 
 def canonical(facts: Iterable[Fact]) -> dict[str, list[tuple[Any, ...]]]:

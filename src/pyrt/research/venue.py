@@ -21,6 +21,7 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     TakeSnapshot,
+    Withdraw,
 )
 from pyrt.research.latency import LatencyModel
 from pyrt.research.tape import NEVER, Tape
@@ -94,7 +95,9 @@ class BacktestVenue:
 
     # ------------------------------------------------------------------------------------------------ requests
     def perform(self, command: Command, now: Now) -> None:
-        """Send a request."""
+        """Send a request. It leaves at once, so there is never one to withdraw."""
+        if isinstance(command, Withdraw):
+            return
         heapq.heappush(self._arrivals, (self._latency.arrival(command, now), next(self._order), command))
 
     def _perform(self, command: Command, at: int) -> Event:

@@ -67,17 +67,6 @@ def cancel(number: int = 1) -> Cancel:
 
 
 @pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
-
-
-@pytest.fixture
-def server() -> Iterator[RestServer]:
-    with RestServer() as running:
-        yield running
-
-
-@pytest.fixture
 def make(inbox: Inbox, server: RestServer) -> Iterator[Make]:
     made = []
 

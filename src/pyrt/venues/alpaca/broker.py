@@ -161,17 +161,21 @@ class AlpacaBroker:
 
     # ------------------------------------------------------------------------------------------------ orders
     def _send_order(self, command: Submit | Replace, method: str, path: str, body: bytes) -> None:
-        task = Task(partial(self._do_order, command, method, path, body), partial(_order_lost, command), self._ended)
+        task = Task(
+            partial(self._do_order, command, method, path, body), partial(_order_lost, command), partial(self._ended, command)
+        )
         with self._queueing:
             self._queued[command.request.number] = task
         self._orders[zlib.crc32(command.request.symbol.encode()) % len(self._orders)].put(task)
         until = self._clock().mono_at(command.valid_until)
         self._watch.at(until, partial(task.expire, "past valid_until in the queue"))
 
-    def _ended(self, event: Event) -> None:
+    def _ended(self, command: Submit | Replace, event: Event) -> None:
         assert isinstance(event, SubmitResult)
         with self._queueing:
             self._queued.pop(event.number, None)
+        if event.outcome is not Outcome.ACCEPTED:
+            log.warning("%s: %s, HTTP %d: %s", command.request.cid, event.outcome.name, event.http, self._mask(event.text))
         self._sink(event)
 
     def _do_order(self, command: Submit | Replace, method: str, path: str, body: bytes, task: Task, session: VenueSession) -> Event:
@@ -184,10 +188,6 @@ class AlpacaBroker:
             return msgspec.structs.replace(lost, sent_mono=attempt.sent_at)
         retry_at = self._met_429(answer) if answer.status == 429 else 0
         result = answers.submitted(command, answer, self._reader(), retry_at)
-        if result.outcome is not Outcome.ACCEPTED:
-            log.warning(
-                "%s %s: %s, HTTP %d: %s", method, command.request.cid, result.outcome.name, result.http, self._mask(result.text)
-            )
         return self._masked(msgspec.structs.replace(result, sent_mono=attempt.sent_at))
 
     # ------------------------------------------------------------------------------------------------ cancels, queries
@@ -324,7 +324,6 @@ class AlpacaBroker:
 
 def _order_lost(command: Submit | Replace, sent: bool, text: str) -> SubmitResult:
     outcome = Outcome.AMBIGUOUS if sent else Outcome.NOT_SENT
-    log.warning("%s: %s: %s", command.request.cid, outcome.name, text)
     return SubmitResult(number=command.request.number, attempt=command.attempt, outcome=outcome, text=text)
 
 

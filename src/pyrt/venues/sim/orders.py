@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from pyrt._core.types import Side, format_units, to_units
-from pyrt.model import Instrument, OrderType, TimeInForce
+from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
 from pyrt.venues.sim.times import format_time
 
 FINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
@@ -139,7 +139,7 @@ def read_terms(body: Body, instrument: Instrument, fractionable: bool) -> Terms:
     one = 10**instrument.qty_exp
     if qty % one and not fractionable:
         raise invalid(f"asset {instrument.symbol} is not fractionable")
-    if qty % one and tif is not TimeInForce.DAY:
+    if qty % one and tif is not TimeInForce.DAY and instrument.asset_class != AssetClass.CRYPTO:
         raise invalid("fractional orders must be DAY orders")
     limit_px, stop_px = _prices(body, kind)
     extended = body.get("extended_hours") or False
@@ -255,7 +255,7 @@ def show(row: Row, qty_exp: int) -> Body:
         "replaces": row.replaces,
         "asset_id": row.asset,
         "symbol": row.symbol,
-        "asset_class": "us_equity",
+        "asset_class": "crypto" if "/" in row.symbol else "us_equity",
         "notional": None,
         "qty": format_units(row.qty, qty_exp),
         "filled_qty": format_units(row.filled, qty_exp),
