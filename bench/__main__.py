@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--sustain S] [--out FILE]`: run everything, write one table with the machine and the day beside it."""
+"""`python -m bench [--quick] [--sustain S] [--out FILE]`: run everything, write one table with machine and day beside it."""
 
 import argparse
 import os
