@@ -97,7 +97,7 @@ class AlpacaLink:
         clock: Callable[[], VenueClock],
         **options: Any,
     ) -> AlpacaFeed:
-        """The market-data stream of this account: of stocks, or of crypto where all instruments are. Raises ConfigError for both."""
+        """The market-data stream of this account: of stocks, or of crypto where all are that. Raises ConfigError for both."""
         classes = {i.asset_class for i in instruments}
         if len(classes) > 1:
             raise ConfigError("shares and crypto in one session", where=self.name, mend="run one session for each")
