@@ -14,6 +14,7 @@ import pytest
 import requests
 from tests.cli.processes import call, environment, pyrt, running, running_sim
 
+from pyrt.cli import app
 from pyrt.journal import Journal
 from pyrt.journal.inspect import show
 from pyrt.model import Latched
@@ -29,9 +30,15 @@ class Holder(pyrt.Strategy):
     interval = "1s"
 
     def on_start(self):
-        if not self.position("AAPL"):
-            self.buy("AAPL", 7)
-        self.buy("MSFT", 3, limit="330.00", tif="gtc", reduce_only=False)
+        self.asked = set()
+
+    def on_quote(self, quote):
+        if quote.symbol not in self.asked:
+            self.asked.add(quote.symbol)
+            if quote.symbol == "MSFT":
+                self.buy("MSFT", 3, limit="330.00", tif="gtc")
+            else:
+                self.buy(quote.symbol, 7)
 
     def on_stop(self):
         import os, signal
@@ -76,7 +83,6 @@ def test_status_of_a_session_that_runs_and_of_one_that_ended(tmp_path: Path) -> 
 
 def test_a_latch_opens_through_the_running_session(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    assert pyrt(tmp_path, "run", "--sim-state", str(state), "--for", "2s").returncode == 0
     latch(state)
     latch(state, "strategy:1")
     with running(tmp_path, "--sim-state", str(state)):
@@ -93,9 +99,8 @@ def test_a_latch_opens_through_the_running_session(tmp_path: Path) -> None:
     assert [(f.level, f.who) for f in latches(state)][-2:] == [("ACTIVE", "anna"), ("ACTIVE", "anna")]
 
 
-def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path, sim: str) -> None:
+def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    assert pyrt(tmp_path, "run", "--sim-url", sim, "--journal", str(state), "--for", "1s", keys=True).returncode == 0
     latch(state)
     done = call(tmp_path, "resume", "--who", "anna", "--why", "checked", "--state", str(state))
     assert done.returncode == 0, done.stderr
@@ -121,7 +126,7 @@ def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -
     with running_sim() as url:
         headers = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}
         at = ("--sim-url", url, "--journal", state, "--deadline", "2", "--settle", "1")
-        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "5s", *at, keys=True)
+        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "6s", *at, keys=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert [p["symbol"] for p in account(url, "/v2/positions")] == ["AAPL"]
         assert len(account(url, "/v2/orders?status=open")) == 1
@@ -183,9 +188,7 @@ def test_config_init_show_check(tmp_path: Path) -> None:
 def test_a_configured_run_trades_what_the_files_say(tmp_path: Path, sim: str) -> None:
     (tmp_path / "market.json").write_text('{"symbols": ["TSLA"], "reconnect_delay_secs": 5, "zmq_pub_address": "tcp://*:5555"}')
     (tmp_path / "desk").mkdir()
-    (tmp_path / "desk" / "mine.py").write_text(
-        HOLDER.replace('"AAPL"', "self.symbols[0]").replace('(self.symbols[0], "MSFT")', "('SPY',)")
-    )
+    (tmp_path / "desk" / "mine.py").write_text(HOLDER.replace("signal.SIGKILL", "0"))
     (tmp_path / "desk" / "pyrt.toml").write_text("[strategies.Holder]\nuse = 'mine.py'\n[risk]\nmax_order_size = 100\n")
     files = ("--config", str(tmp_path / "market.json"), "--config", str(tmp_path / "desk" / "pyrt.toml"))
     state = str(tmp_path / "state")
@@ -204,12 +207,11 @@ def test_help_teaches_with_examples(tmp_path: Path) -> None:
     assert "pyrt run --for 30s" in call(tmp_path, "--help").stdout
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_the_verbs(shell: str) -> None:
-    script = f"from pyrt.cli import app; print(app.generate_completion(shell={shell!r}))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for verb in ("run", "flatten", "doctor"):
-        assert verb in done.stdout
+def test_completion_knows_the_verbs() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        script = app.generate_completion(shell=shell)
+        for verb in ("run", "flatten", "doctor"):
+            assert verb in script
 
 
 def test_what_reads_our_output_may_go_away(tmp_path: Path) -> None:
