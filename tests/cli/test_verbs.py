@@ -15,10 +15,13 @@ import requests
 from tests.cli.processes import call, environment, pyrt, running, running_sim
 
 from pyrt.cli import app
+from pyrt.cli.connect import link_of, loopback
+from pyrt.config import Secret, load_config
 from pyrt.journal import Journal
 from pyrt.journal.inspect import show
-from pyrt.model import Latched
+from pyrt.model import Instruments, Latched
 from pyrt.ports import Sync
+from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server import DEMO_KEY, DEMO_SECRET
 
 HOLDER = """
@@ -221,3 +224,37 @@ def test_what_reads_our_output_may_go_away(tmp_path: Path) -> None:
     with os.fdopen(write, "wb") as out:
         done = subprocess.run(argv, stdout=out, stderr=subprocess.PIPE, text=True, env=environment(tmp_path), check=False)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.row("S031")
+def test_keys_from_a_file_are_used_and_kept_nowhere(tmp_path: Path) -> None:
+    key, secret = "PKCANARY12345", "canary-secret-that-no-file-may-hold"
+    (tmp_path / "keys.json").write_text(json.dumps({"alpaca_api_key": key, "alpaca_secret_key": secret}))
+    (tmp_path / "keys.json").chmod(0o600)
+    state = tmp_path / "state"
+    with running_sim("--key", key, "--secret", secret) as url:
+        options = ("--config", str(tmp_path / "keys.json"), "--sim-url", url)
+        done = pyrt(tmp_path, "run", *options, "--journal", str(state), "--for", "3s")
+        assert done.returncode == 0, done.stderr
+        doctor = call(tmp_path, "doctor", *options)
+        assert doctor.returncode == 0, doctor.stdout
+    for said in (done.stdout, done.stderr, doctor.stdout, doctor.stderr):
+        assert secret not in said
+    written = [path for path in state.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".journal" for path in written)
+    for path in written:
+        assert secret.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.row("S034", "S069")
+def test_reconnect_delay_and_rate_limit_reach_the_adapter(sim: str) -> None:
+    options = {"market": {"reconnect_delay_secs": 45}, "execution": {"rate_limit_per_minute": 77}}
+    config = load_config((), options).config
+    link = link_of("sim", loopback(sim), Keys(Secret(DEMO_KEY), Secret(DEMO_SECRET)), config)
+    feed = link.feed(Instruments(), sink=lambda records, bars: None, events=lambda event: None, clock=lambda: link.clock)
+    assert (feed._backoff.first, feed._backoff.cap) == (45.0, 45.0)
+    broker = link.broker(lambda event: None, lambda: link.clock)
+    try:
+        assert broker.budget.limit == 77
+    finally:
+        broker.close()
