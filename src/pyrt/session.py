@@ -355,7 +355,8 @@ class Session:
         except Exception as e:
             self.halted.add(number)
             strategy = self.strategies[number]
-            text = f"{strategy.name}.{callback.__name__} raised {type(e).__name__}: {' '.join(str(e).split())} ({_line(e)}); the strategy is halted"
+            what = f"{type(e).__name__}: {' '.join(str(e).split())} ({_line(e)})"
+            text = f"{strategy.name}.{callback.__name__} raised {what}; the strategy is halted"
             self.shell.alarm(Alarm(severity="critical", code="STRATEGY_FAILED", text=text))
             reason = f"{callback.__name__} raised {type(e).__name__}"
             self._queue.append(Kill(level="HALTED", scope=f"strategy:{number}", reason=reason, who="session"))
