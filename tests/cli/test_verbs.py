@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,10 +129,14 @@ def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -
     (tmp_path / "holder.py").write_text(HOLDER)
     with running_sim() as url:
         headers = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}
+        bought = {"symbol": "TSLA", "qty": "2", "side": "buy", "type": "market", "time_in_force": "day"}
+        assert requests.post(url + "/v2/orders", headers=headers, json=bought, timeout=30).status_code == 200
+        while not account(url, "/v2/positions"):
+            time.sleep(0.05)
         at = ("--sim-url", url, "--journal", state, "--deadline", "2", "--settle", "1")
         killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "6s", *at, keys=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert [p["symbol"] for p in account(url, "/v2/positions")] == ["AAPL"]
+        assert sorted(p["symbol"] for p in account(url, "/v2/positions")) == ["AAPL", "TSLA"]
         assert len(account(url, "/v2/orders?status=open")) == 1
         mine = call(tmp_path, "orders", "--state", state)
         assert re.search(r"Holder +BUY 3 MSFT limit 330 +0", mine.stdout), mine.stdout
@@ -146,7 +151,10 @@ def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -
         assert "position   flat" in call(tmp_path, "status", "--state", state).stdout
         told = [json.loads(line) for line in call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()]
         closing = [o for o in told if o["side"] == "SELL"]
-        assert [(o["symbol"], o["quantity"], o["status"], o["strategy"]) for o in closing] == [("AAPL", "7", "FILLED", "Holder")]
+        assert sorted((o["symbol"], o["quantity"], o["status"], o["strategy"]) for o in closing) == [
+            ("AAPL", "7", "FILLED", "Holder"),
+            ("TSLA", "2", "FILLED", "external"),  # held before this journal began
+        ]
 
 
 def test_doctor_says_what_is_there(tmp_path: Path, sim: str) -> None:
