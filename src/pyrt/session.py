@@ -264,19 +264,22 @@ class Session:
             self._perform(stage.on(event, self.now))
 
     def _perform(self, commands: list[Command]) -> None:
+        told: list[Event] = []
         for command in commands:
             if isinstance(command, Append):
                 self.shell.append(command.fact, command.sync, self.now)
                 self._apply(command.fact)
             elif isinstance(command, Publish):
                 self.shell.tell(command.message)
-                self._queue.append(command.message)  # type: ignore[arg-type]  # what components publish are events
+                told.append(command.message)  # type: ignore[arg-type]  # what components publish are events
             elif isinstance(command, SetTimer):
                 self.shell.set_timer(command)
             elif isinstance(command, Alarm):
                 self.shell.alarm(command)
             else:
                 self.shell.perform(command)
+        # An intent goes through all stages before the next entry: a cancel posted behind it finds its order.
+        self._queue.extendleft(reversed(told))
 
     def post(self, event: Event) -> None:
         """Queue an event from within a callback; it is handled when the callback has returned."""
