@@ -71,6 +71,8 @@ class Lobster:
             where = f"{self.path} {self._message}"
             book_where = where.replace("_message_", "_orderbook_")
             for block in line_blocks(messages):
+                if block.partition(b"\n")[0].count(b",") == 6:  # later files name the participant in a seventh column
+                    block = b"".join(text.rpartition(b",")[0] + b"\n" for text in block.splitlines())
                 message = table(block, 6, float, where, line)
                 rows = next(line_blocks(books), b"")
                 book = table(rows, 4 * self.levels, int, book_where, line)
