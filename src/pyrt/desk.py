@@ -240,28 +240,30 @@ class _Bars:
         self._keep = keep
         self._rows = np.zeros(2 * keep, bar_dtype)
         self._starts = self._rows["start"]
+        self._raw = self._rows.view(f"V{bar_dtype.itemsize}")  # copied as one piece, not field by field
         self._end = 0
         self._last = -1  # start of the newest bar
 
     def add(self, bar: np.void) -> None:
-        rows, end = self._rows, self._end
+        raw, end = self._raw, self._end
         start = int(bar["start"])
         at = end
         if start <= self._last:
             while at > 0 and self._starts[at - 1] >= start:
                 at -= 1
             if at < end and self._starts[at] == start:
-                rows[at] = bar
+                raw[at] = bar.tobytes()
                 return
-        if end == len(rows):
-            rows[: self._keep] = rows[end - self._keep : end]
+        if end == len(raw):
+            raw[: self._keep] = raw[end - self._keep : end]
             at -= end - self._keep
             end = self._keep
         if at < end:
-            rows[at + 1 : end + 1] = rows[at:end].copy()
-        rows[at] = bar
+            raw[at + 1 : end + 1] = raw[at:end].copy()
+        raw[at] = bar.tobytes()
         self._end = end + 1
         self._last = max(start, self._last)
 
     def last(self, n: int) -> np.ndarray[Any, Any]:
-        return self._rows[max(0, self._end - min(n, self._keep)) : self._end].copy()
+        rows = self._raw[max(0, self._end - min(n, self._keep)) : self._end]
+        return np.frombuffer(bytearray(rows.tobytes()), bar_dtype)

@@ -211,7 +211,7 @@ class Session:
         timed: the time of that callback is the record's own, on both clocks, because a file drives.
         """
         pipeline = self.market.pipeline
-        at = pipeline.run(records.data, at)
+        at = pipeline.run(records, at)  # type: ignore[arg-type]  # before 3.12 nothing says that an array is a buffer
         due = pipeline.due
         if timed and at:
             ts = int(records["ts_event"][at - 1])
@@ -264,19 +264,22 @@ class Session:
             self._perform(stage.on(event, self.now))
 
     def _perform(self, commands: list[Command]) -> None:
+        told: list[Event] = []
         for command in commands:
             if isinstance(command, Append):
                 self.shell.append(command.fact, command.sync, self.now)
                 self._apply(command.fact)
             elif isinstance(command, Publish):
                 self.shell.tell(command.message)
-                self._queue.append(command.message)  # type: ignore[arg-type]  # what components publish are events
+                told.append(command.message)  # type: ignore[arg-type]  # what components publish are events
             elif isinstance(command, SetTimer):
                 self.shell.set_timer(command)
             elif isinstance(command, Alarm):
                 self.shell.alarm(command)
             else:
                 self.shell.perform(command)
+        # An intent goes through all stages before the next entry: a cancel posted behind it finds its order.
+        self._queue.extendleft(reversed(told))
 
     def post(self, event: Event) -> None:
         """Queue an event from within a callback; it is handled when the callback has returned."""
@@ -355,7 +358,8 @@ class Session:
         except Exception as e:
             self.halted.add(number)
             strategy = self.strategies[number]
-            text = f"{strategy.name}.{callback.__name__} raised {type(e).__name__}: {e} ({_line(e)}); the strategy is halted"
+            what = f"{type(e).__name__}: {' '.join(str(e).split())} ({_line(e)})"
+            text = f"{strategy.name}.{callback.__name__} raised {what}; the strategy is halted"
             self.shell.alarm(Alarm(severity="critical", code="STRATEGY_FAILED", text=text))
             reason = f"{callback.__name__} raised {type(e).__name__}"
             self._queue.append(Kill(level="HALTED", scope=f"strategy:{number}", reason=reason, who="session"))

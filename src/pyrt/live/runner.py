@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -26,7 +26,7 @@ from pyrt.live.control import Control
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.market import MarketData
-from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
+from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered
 from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
@@ -63,7 +63,15 @@ class Link(Protocol):
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
 
-    def feed(self, instruments: Instruments, *, sink: Callable[[Records, Records], None], events: Sink, clock: Clock) -> Feed: ...
+    def feed(
+        self,
+        instruments: Instruments,
+        *,
+        sink: Callable[[Records, Records], None],
+        events: Sink,
+        clock: Clock,
+        symbols: Collection[str],
+    ) -> Feed: ...
 
     def stream(self, sink: Sink) -> Stream: ...
 
@@ -155,8 +163,11 @@ class Runner:
         shell.on_failure = self.stop
         shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
         stream = link.stream(shell.put)
-        feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
-        feed.want(_wanted(session))
+        wanted = _wanted(session)
+        feed = link.feed(
+            session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock, symbols=wanted.trades
+        )
+        feed.want(wanted)
         tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
         live = Live(self, session, shell, feed)
         beside = [asyncio.create_task(_beside(companion, live)) for companion in plan.companions]
@@ -341,4 +352,5 @@ async def _beside(companion: Companion, live: Live) -> None:
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
     symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
-    return Subscription(trades=symbols, quotes=symbols, statuses=symbols)
+    pairs = frozenset(s for s in symbols if session.instruments[s].asset_class == AssetClass.CRYPTO)  # these have depth
+    return Subscription(trades=symbols, quotes=symbols, books=pairs, statuses=symbols - pairs)
