@@ -146,7 +146,6 @@ cdef class Controls:
     cdef bint repeated(self, look_t* k) noexcept nogil
     cdef bint rate(self, look_t* k) noexcept nogil
     cdef bint reserve(self, look_t* k) noexcept nogil
-    cdef int64_t fact_px(self, const order_t* order, int64_t ref_px) noexcept nogil
     cdef i128 cost_of(self, const order_t* order, int64_t n, int64_t px, i128 q, i128 buys, i128 sells) noexcept nogil
     cdef bint forget(self, uint64_t key) noexcept nogil
     cdef void contribute(self, uint32_t instrument) noexcept nogil

@@ -2,10 +2,13 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
+from pyrt._core.codes import UNITS as UNITS
 from pyrt._core.codes import Failure
 from pyrt._core.ledger import Ledger
 
+@disjoint_base
 class Controls:
     ledger: Ledger
     unmarked: int

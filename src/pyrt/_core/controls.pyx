@@ -1,4 +1,5 @@
 """Every pre-trade control and the reservation in one step."""
+cimport cython
 from libc.stdint cimport INT64_MAX, INT64_MIN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -12,9 +13,7 @@ from pyrt._core.codes cimport (
     CODE_SELF_MATCH, CODE_SHORT_NOT_ALLOWED, CODE_SLIPPAGE, CODE_STALE_DATA, CODE_THROTTLE, LEVEL_ACTIVE, LEVEL_HALTED,
     LEVEL_REDUCING,
 )
-from pyrt._core.ledger cimport (
-    counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, money_of, px_widen,
-)
+from pyrt._core.ledger cimport counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, money_of, px_widen
 from pyrt._core.types cimport FLAG_CROSSED, FLAG_GAP, FLAG_HALTED, SIDE_BUY, SIDE_SELL, i128_to_object
 from pyrt._core.windows cimport bucket_empty, bucket_take, bucket_used, ring_back, ring_count, ring_full
 
@@ -148,6 +147,7 @@ cdef class Controls:
             self.fail(CODE_ARITHMETIC_OVERFLOW, 0, 0)
         return self.failed
 
+    @cython.final
     cdef bint size(self, look_t* k) noexcept nogil:
         cdef const order_t* o = k.order
         cdef i128 q = k.account.qty, buys = k.account.buys, sells = k.account.sells
@@ -200,6 +200,7 @@ cdef class Controls:
             k.reducing = k.own_reducing = True               # fewer at no more eager a price enlarges nothing
         return False
 
+    @cython.final
     cdef bint gates(self, look_t* k) noexcept nogil:
         cdef int level = self.system_level if self.system_level > self.account_level else self.account_level
         if <int>k.tape.level > level:
@@ -234,6 +235,7 @@ cdef class Controls:
                 return False
         return self.fail(CODE_MARKET_CLOSED, opens if k.now < opens else closes, k.now)
 
+    @cython.final
     cdef void refer(self, look_t* k) noexcept nogil:
         # Mid of a quote that is young, two-sided, uncrossed and narrow; else the last trade; else stale, with the last good.
         cdef const ref_t* ref = k.ref
@@ -250,6 +252,7 @@ cdef class Controls:
             k.fresh = False
             k.ref_px = ref.last_px if ref.last_px > 0 else mid
 
+    @cython.final
     cdef bint price(self, look_t* k) noexcept nogil:
         cdef const order_t* o = k.order
         cdef bint limited = o.type == ORDER_LIMIT or o.type == ORDER_STOP_LIMIT
@@ -291,6 +294,7 @@ cdef class Controls:
             return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)
         return k.notional > k.bounds.notional and self.fail(CODE_ORDER_NOTIONAL, k.bounds.notional, k.notional)
 
+    @cython.final
     cdef bint collar(self, look_t* k, int64_t px, int64_t ref) noexcept nogil:
         # ref 0: px is a trigger, held to the wide side both ways, and not where it would fire at once.
         cdef bint buy = k.order.side == SIDE_BUY
@@ -309,6 +313,7 @@ cdef class Controls:
             return self.fail(CODE_PRICE_COLLAR, px_widen(ref, up, False), px)
         return <i128>px * 10000 < <i128>ref * (10000 - down) and self.fail(CODE_PRICE_COLLAR, px_widen(ref, -down, True), px)
 
+    @cython.final
     cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil:
         # Signed: what an order that trades at once is expected to pay over the reference; a favourable price never counts.
         # Absolute: the distance of a limit from the reference, on either side.
@@ -358,6 +363,7 @@ cdef class Controls:
             paid = paid + <i128>last * left
         return <int64_t>((paid + (k.n - 1 if buy else 0)) / k.n)
 
+    @cython.final
     cdef bint position(self, look_t* k) noexcept nogil:
         cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down))
         if not (money_of(k.worst_px, k.up, k.terms.scale, &k.long_) and money_of(k.worst_px, k.down, k.terms.scale, &k.short_)):
@@ -376,6 +382,7 @@ cdef class Controls:
             self.limit_in_money = False
         return not k.own_reducing and worst > k.bounds.strategy_qty and self.fail(CODE_POSITION_LIMIT, k.bounds.strategy_qty, worst)
 
+    @cython.final
     cdef i128 cost_of(self, const order_t* o, int64_t n, int64_t px, i128 q, i128 buys, i128 sells) noexcept nogil:
         """Buying power that n of an order needs: what covers a short or sells a long needs none."""
         cdef i128 free = -q - buys if o.side == SIDE_BUY else q - sells, value = 0
@@ -383,6 +390,7 @@ cdef class Controls:
             self.ledger.broken = True
         return value
 
+    @cython.final
     cdef void contribute(self, uint32_t i) noexcept nogil:
         """Refresh what an instrument adds to the worst-case sums, at its last known price."""
         cdef tape_t* t = &self.tapes[i]
@@ -410,6 +418,7 @@ cdef class Controls:
         t.net_long = long_
         t.net_short = short_
 
+    @cython.final
     cdef bint portfolio(self, look_t* k) noexcept nogil:
         cdef i128 gross, up, down, value, before = 0
         cdef const position_t* a = k.account
@@ -441,6 +450,7 @@ cdef class Controls:
             return self.fail(CODE_BUYING_POWER, i128_max(self.buying_power, 0), value)
         return False
 
+    @cython.final
     cdef bint crossing(self, look_t* k) noexcept nogil:
         cdef bint buy = k.order.side == SIDE_BUY
         cdef uint32_t slot
@@ -461,6 +471,7 @@ cdef class Controls:
             slot = r.next
         return False
 
+    @cython.final
     cdef bint repeated(self, look_t* k) noexcept nogil:
         cdef const order_t* o = k.order
         cdef const order_t* w
@@ -494,6 +505,7 @@ cdef class Controls:
         return not k.own_reducing and ring_full(&k.activity.trips, rules.round_trips, 0, rules.repeat_window, k.now) and \
             self.fail(CODE_REPEAT_EXEC, rules.round_trips, rules.round_trips + 1)
 
+    @cython.final
     cdef bint rate(self, look_t* k) noexcept nogil:
         cdef const order_t* o = k.order
         cdef rules_t* rules = &self.rules
@@ -526,6 +538,7 @@ cdef class Controls:
                 return self.fail(CODE_CANCEL_RATIO, rules.cancel_ratio * (fills if fills > 1 else 1), cancels)
         return False
 
+    @cython.final
     cdef bint reserve(self, look_t* k) noexcept nogil:
         cdef const order_t* o = k.order
         cdef uint32_t slot
@@ -556,16 +569,6 @@ cdef class Controls:
                 self.waiting[j] = self.waiting[self.waiting_count]
                 return True
         return False
-
-    cdef int64_t fact_px(self, const order_t* o, int64_t ref_px) noexcept nogil:
-        """The price for notional from the journaled fact alone, so that a replay finds the same."""
-        cdef int64_t gap = self.rules.gap_bps if self.rules.gap_bps > 0 else 0
-        cdef int64_t collar = self.bounds[o.instrument].collar_bps if o.instrument < self.instruments else 0
-        if o.type == ORDER_MARKET:
-            return px_widen(ref_px, collar if collar > 0 else 0, True)
-        if o.type == ORDER_STOP:
-            return px_widen(o.stop_px, gap, True)
-        return o.limit_px if o.type == ORDER_STOP_LIMIT or o.limit_px > ref_px else ref_px
 
     def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
               int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, bint extended=False, uint64_t replaces=0,

@@ -5,10 +5,10 @@ from libc.string cimport memset
 
 from pyrt._core.book cimport OrderBook
 from pyrt._core.codes cimport LEVEL_ACTIVE, LEVEL_KILLED
-from pyrt._core.controls cimport SENT, bounds_t, order_t, rules_t, tape_t
+from pyrt._core.controls cimport ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, SENT, bounds_t, order_t, rules_t, tape_t
 from pyrt._core.ledger cimport (
     FILL_OVERFLOW, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN, i128_hi, i128_lo, i128_max, i128_of,
-    position_t, reservation_t,
+    position_t, px_widen, reservation_t,
 )
 from pyrt._core.types cimport SIDE_BUY, i128, i128_to_object, ref_t
 from pyrt._core.windows cimport RING, activity_t, bucket_take, ring_add, ring_back, ring_t
@@ -41,6 +41,16 @@ cdef class Gate:
 
     `refs` is a ref_dtype array (row = instrument id) that the market stage writes; times are ns given by the caller.
     """
+
+    cdef int64_t fact_px(self, const order_t* o, int64_t ref_px) noexcept nogil:
+        """The price for notional from the journaled fact alone, so that a replay finds the same."""
+        cdef int64_t gap = self.rules.gap_bps if self.rules.gap_bps > 0 else 0
+        cdef int64_t collar = self.bounds[o.instrument].collar_bps if o.instrument < self.instruments else 0
+        if o.type == ORDER_MARKET:
+            return px_widen(ref_px, collar if collar > 0 else 0, True)
+        if o.type == ORDER_STOP:
+            return px_widen(o.stop_px, gap, True)
+        return o.limit_px if o.type == ORDER_STOP_LIMIT or o.limit_px > ref_px else ref_px
 
     cdef void confirm_order(self, const order_t* o, int64_t ref_px, int64_t at) noexcept nogil:
         cdef uint32_t slot = self.ledger.find(o.replaces if o.replaces else o.key), other
