@@ -165,7 +165,7 @@ class World:
     def _pump(self) -> None:
         while True:
             for _, data in self.exchange.take_updates():
-                self._inbox.append(self._reader._update(data))
+                self._inbox.append(self._reader.update(data))
             if not self._inbox:
                 return
             self.session.step(self._inbox.popleft(), self.now)
