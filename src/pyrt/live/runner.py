@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ import numpy as np
 
 from pyrt.clock import SECOND, VenueClock
 from pyrt.desk import money
+from pyrt.errors import PyrtError, VenueError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
@@ -23,7 +24,7 @@ from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.market import MarketData
 from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
-from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
+from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.signals import Sizer
@@ -33,7 +34,8 @@ from pyrt.strategies.strategy import interval_ns
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
-
+CLOCK_EVERY = 60.0  # seconds between two measurements of the venue's clock
+TELL_EVERY = 10.0  # seconds between two lines about a recovery that does not end
 
 Records = np.ndarray[Any, Any]
 Clock = Callable[[], VenueClock]
@@ -53,6 +55,8 @@ class Link(Protocol):
     name: str
     account_id: str
     clock: VenueClock
+
+    def measure(self) -> ClockMeasured: ...
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
 
@@ -88,6 +92,7 @@ class Runner:
         self.plan = plan
         self.recovered = asyncio.Event()
         self.stopping = asyncio.Event()
+        self.hurried = False  # asked to end at once
         self.reason = ""
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
@@ -110,35 +115,86 @@ class Runner:
 
     async def _with(self, journal: Journal) -> Summary:
         plan, link = self.plan, self.plan.link
-        recorder = Recorder(plan.directory / "recording") if plan.record else None
-        projection = ProjectionFeed(journal, plan.directory / "state.sqlite")
-        shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
-        shell.listeners += [self._hear, *plan.listeners]
-        session = self._assemble(journal, shell)
-        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND)
-        stream = link.stream(shell.put)
-        feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
-        feed.want(_wanted(session))
-        tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
-        try:
-            shell.handle(Start(epoch=session.risk.epoch + 1))
-            await self._until(self.recovered, tasks)
-            if not self.stopping.is_set():
-                await self._warm_up(session)
-                session.start(shell.now())
-                log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
-                await self._until(self.stopping, tasks, plan.duration)
-            return await self._wind_down(session, shell)
-        finally:
-            await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            shell.close()
-            await asyncio.to_thread(shell.broker.close)
+        with ExitStack() as stack:
+            recorder = Recorder(plan.directory / "recording") if plan.record else None
             if recorder is not None:
-                recorder.close()
-            projection.close()
+                stack.callback(recorder.close)
+            projection = ProjectionFeed(journal, plan.directory / "state.sqlite")
+            stack.callback(projection.close)
+            shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
+            shell.listeners += [self._hear, *plan.listeners]
+            shell.on_failure = self.stop
+            session = self._assemble(journal, shell)
+            shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND)
+            stream = link.stream(shell.put)
+            feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
+            feed.want(_wanted(session))
+            tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
+            clock = self._task(self._watch_clock(shell), "clock", shell)
+            try:
+                await self._trade(session, shell)
+                return await self._wind_down(session, shell)
+            finally:
+                await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
+                for task in (*tasks, clock):
+                    task.cancel()
+                await asyncio.gather(*tasks, clock, return_exceptions=True)
+                shell.close()
+                await asyncio.to_thread(shell.broker.close)
+
+    def _task(self, work: Coroutine[Any, Any, None], name: str, shell: LiveShell) -> asyncio.Task[None]:
+        """Run what should not end before the session does; where it does, the session ends in order."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or shell.session is None or self.stopping.is_set():
+                return
+            error = task.exception()
+            if error is not None and not isinstance(error, PyrtError):
+                log.error("the %s failed", name, exc_info=error)
+            shell.fail(f"the {name} ended" + (f": {error}" if error is not None else ""))
+
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(ended)
+        return task
+
+    async def _trade(self, session: Session, shell: LiveShell) -> None:
+        """Recover, warm up, then trade until the end; a failure is left in `shell.failed`."""
+        shell.handle(Start(epoch=session.risk.epoch + 1))
+        await self._recover(shell)
+        if self.stopping.is_set():
+            return
+        try:
+            await self._warm_up(session)
+        except PyrtError as e:
+            shell.fail(f"no history to warm up with: {e}")
+        if self.stopping.is_set():
+            return
+        shell.call(session.start)
+        log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), self.plan.duration)
+        self.stop("the time is over")
+
+    async def _recover(self, shell: LiveShell) -> None:
+        """Wait for the end of recovery or a stop, and say why where it takes long."""
+        begun = time.monotonic()
+        waits = [asyncio.create_task(e.wait()) for e in (self.recovered, self.stopping)]
+        try:
+            while not (await asyncio.wait(waits, timeout=TELL_EVERY, return_when=asyncio.FIRST_COMPLETED))[0]:
+                streams = [f"the {s.stream} stream is down ({s.text})" for s in shell.states.values() if not s.up]
+                why = "; ".join([*streams, *([f"a query failed ({shell.query})"] if shell.query else [])])
+                log.warning("recovering for %.0f s: %s; it goes on until Ctrl-C", time.monotonic() - begun, why or "no answer yet")
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _watch_clock(self, shell: LiveShell) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_EVERY)
+            try:
+                shell.put(await asyncio.to_thread(self.plan.link.measure))
+            except VenueError as e:
+                log.warning("the venue's clock was not measured: %s", e)
 
     def _assemble(self, journal: Journal, shell: LiveShell) -> Session:
         plan = self.plan
@@ -181,27 +237,16 @@ class Runner:
                 for i in range(len(bars)):
                     session.desk.keep_bar(instrument.id, interval, bars[i])
 
-    async def _until(self, event: asyncio.Event, tasks: list[asyncio.Task[None]], seconds: float | None = None) -> None:
-        """Wait for an event, the end of the session's time, a stop, or the end of a stream that should never end."""
-        waits = [asyncio.create_task(e.wait()) for e in {event, self.stopping}]
-        try:
-            done, _ = await asyncio.wait([*waits, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            for task in done & set(tasks):
-                if (error := task.exception()) is not None:
-                    raise error
-            if not done:
-                self.stop("the time is over")
-        finally:
-            for wait in waits:
-                wait.cancel()
-
     async def _wind_down(self, session: Session, shell: LiveShell) -> Summary:
         """Stop strategies, cancel entries, wait until the venue has proved it, count."""
-        session.stop(shell.now())
+        shell.call(session.stop)
         shell.handle(Stop(reason=self.reason))
         give_up = time.monotonic() + STOP_PATIENCE
-        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up and not shell.failed:
+        execution = session.execution
+        while (execution.sweeping or execution.unresolved) and time.monotonic() < give_up and not (shell.refused or self.hurried):
             await asyncio.sleep(0.02)
+        if self.hurried and execution.sweeping:
+            shell.fail("ended at once: what was cancelled is not verified, the next start does it")
         return self._summary(session, shell)
 
     def _summary(self, session: Session, shell: LiveShell) -> Summary:
@@ -230,7 +275,7 @@ class Runner:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM end the session in order; the second one at once."""
+    """Ctrl-C and SIGTERM end the session in order; the second without waiting for proof, the third wherever it stands."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -247,8 +292,11 @@ class _Signals:
                 self._loop.remove_signal_handler(number)
 
     def _hit(self, number: int) -> None:
-        if self._runner.stopping.is_set():
+        if self._runner.hurried:
             raise KeyboardInterrupt
+        if self._runner.stopping.is_set():
+            self._runner.hurried = True
+            return
         log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
         self._runner.stop(signal.Signals(number).name)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
 from pyrt.clock import Now, VenueClock
+from pyrt.errors import JournalError
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder
@@ -27,11 +28,16 @@ from pyrt.ports import (
     Event,
     Kill,
     Lookup,
+    Outcome,
+    QueryFailed,
     Replace,
     SetTimer,
+    StreamState,
     Submit,
+    SubmitResult,
     Sync,
     TakeSnapshot,
+    VenueSnapshot,
 )
 from pyrt.session import Session
 
@@ -57,21 +63,30 @@ class LiveShell:
         self.broker: Broker | None = None
         self.session: Session | None = None
         self.listeners: list[Callable[[Message], None]] = []
+        self.on_failure: Callable[[str], None] = lambda text: None  # called once, when `failed` is set
         self.failed = ""  # why the session cannot go on
+        self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
+        self.states: dict[str, StreamState] = {}  # what each stream said last
+        self.query = ""  # why the last query of the venue failed; "" = it did not
         self.seq = 0
         self._loop = asyncio.get_running_loop()
         self._timers = Timers()
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_at = 0  # monotonic ns
+        self._venue = 0  # the last instant shown
+        self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
         self._held: deque[tuple[int, Submit | Replace]] = deque()
         self._holding = threading.Lock()
         self._appended = 0
+        self._barrier = 0  # the last fact that must be durable before an order leaves
         self._next_close = 0
         journal.on_durable(self._durable)
 
     def now(self) -> Now:
-        """This instant on both clocks."""
+        """This instant on both clocks. Venue time never goes back: a clock that was ahead waits until it is not."""
         mono = time.monotonic_ns()
-        return Now(self.clock.at(mono), mono)
+        self._venue = venue = max(self._venue, self.clock.at(mono))
+        return Now(venue, mono)
 
     def venue_clock(self) -> VenueClock:
         """The present map from monotonic to venue time."""
@@ -88,13 +103,42 @@ class LiveShell:
         if self.session is None:
             return
         now = self.now()
-        if isinstance(event, ClockMeasured):
-            self.clock = event.clock
+        self._look(event, now)
         self.seq += 1
         if self.recorder is not None:
             self.recorder.event(event, now)
-        self.session.step(event, now)
+        try:
+            self.session.step(event, now)
+        except Exception as e:
+            self._broken(e)
         self._schedule()
+
+    def call(self, verb: Callable[[Now], None]) -> None:
+        """Session.start or stop, at this instant."""
+        verb(self.now())
+        self._schedule()
+
+    def _look(self, event: Event, now: Now) -> None:
+        """What the shell itself takes from an event on its way in."""
+        if isinstance(event, ClockMeasured):
+            if abs(event.clock.at(now.mono) - now.venue) > event.uncertainty:  # else it proves nothing
+                self.clock = event.clock
+        elif isinstance(event, StreamState):
+            before = self.states.get(event.stream)
+            self.states[event.stream] = event
+            if event.final:
+                self.fail(f"the {event.stream} stream is refused: {event.text}")
+            elif event.up and event.text:
+                log.warning("%s stream: %s", event.stream, event.text)
+            elif event.up and before is not None and not before.up:
+                log.info("the %s stream is back", event.stream)
+        elif isinstance(event, QueryFailed):
+            self.query = event.text
+            if event.final:
+                self.refused = True
+                self.fail(f"the venue refuses our queries: {event.text}")
+        elif isinstance(event, VenueSnapshot):
+            self.query = ""
 
     def handle_feed(self, records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
         """Sink of the data feed. The venue's own bars are not asked for: ours come from the trades."""
@@ -109,16 +153,29 @@ class LiveShell:
         self.seq += len(records)
         if self.recorder is not None:
             self.recorder.records(records, now)
-        self.session.on_market(records, now)
+        try:
+            self.session.on_market(records, now)
+        except Exception as e:
+            self._broken(e)
         self._schedule()
 
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
-        self._appended = self.journal.append(fact, sync, now.venue)
+        if self._journal(fact, sync, now.venue) and sync is Sync.BEFORE_ACT:
+            self._barrier = self._appended
+        self.tell(fact)
+
+    def _journal(self, fact: Fact, sync: Sync, ts: int) -> bool:
+        if self._unjournaled:
+            return False
+        try:
+            self._appended = self.journal.append(fact, sync, ts)
+        except JournalError as e:
+            self._fail(e)
+            return False
         if self.projection is not None:
             self.projection.offer(self._appended, fact)
-        for listener in self.listeners:
-            listener(fact)
+        return True
 
     def perform(self, command: Command) -> None:
         broker = self.broker
@@ -140,31 +197,54 @@ class LiveShell:
 
     def tell(self, message: Message) -> None:
         for listener in self.listeners:
-            listener(message)
+            try:
+                listener(message)
+            except Exception:  # who only listens must not end a session
+                log.exception("a listener failed at %s", type(message).__name__)
 
     def alarm(self, alarm: Alarm) -> None:
-        log.log(_LEVELS[alarm.severity], "%s: %s", alarm.code, alarm.text)
+        log.log(_LEVELS.get(alarm.severity, logging.ERROR), "%s: %s", alarm.code, alarm.text)
         now = self.now().venue
         fact = Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now)
-        if alarm.severity != "info" and not self.failed:
-            self._appended = self.journal.append(fact, Sync.SOON, now)
-            if self.projection is not None:
-                self.projection.offer(self._appended, fact)
-        for listener in self.listeners:
-            listener(fact)
+        if alarm.severity != "info":
+            self._journal(fact, Sync.SOON, now)
+        self.tell(fact)
+
+    # ------------------------------------------------------------------------------------------------ failure
+    def fail(self, text: str) -> None:
+        """The session cannot go on: it ends in order, with this as its reason. The first reason stays."""
+        if self.failed:
+            return
+        self.failed = text
+        log.error("%s; the session ends", text)
+        self.on_failure(text)
+
+    def _broken(self, e: Exception) -> None:
+        """A fault of ours. What the components hold may be half done, so nothing new is begun; the next start recovers."""
+        if not self.failed:
+            log.error("a fault inside pyrt", exc_info=e)
+        self.fail(f"a fault inside pyrt: {type(e).__name__}: {e}")
 
     # ------------------------------------------------------------------------------------------------ durability
     def _hold(self, command: Submit | Replace) -> None:
+        if self._unjournaled:
+            self._refuse(command, "the journal has failed")
+            return
         with self._holding:
-            if self._held or self.journal.durable < self._appended:
-                self._held.append((self._appended, command))
+            if self._held or self.journal.durable < self._barrier:
+                self._held.append((self._barrier, command))
                 return
         self._send(command)
+
+    def _refuse(self, command: Submit | Replace, text: str) -> None:
+        number, attempt = command.request.number, command.attempt
+        self.put(SubmitResult(number=number, attempt=attempt, outcome=Outcome.NOT_SENT, text=text))
 
     def _durable(self, seq: int, error: BaseException | None) -> None:
         """Called by the journal's thread: everything up to `seq` is on stable storage, or the journal has failed."""
         if error is not None:
-            self._loop.call_soon_threadsafe(self._journal_failed, error)
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._fail, error)
             return
         with self._holding:
             while self._held and self._held[0][0] <= seq:
@@ -177,32 +257,39 @@ class LiveShell:
         else:
             self.broker.replace(command)
 
-    def _journal_failed(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """No order leaves any more: what was not durable is not sent, what works is cancelled."""
-        self.failed = f"the journal failed: {error}"
+        if self._unjournaled:
+            return
+        self._unjournaled = True
         with self._holding:
-            self._held.clear()
-        log.error("JOURNAL: %s; no further order is sent, working entries are cancelled", error)
-        self.handle(Kill(level="HALTED", scope="system", reason=self.failed, who="journal"))
+            held, self._held = self._held, deque()
+        for _, command in held:
+            self._refuse(command, "the journal has failed")
+        self.put(Kill(level="HALTED", scope="system", reason=str(error), who="journal"))
+        self.fail(str(error))
 
     # ------------------------------------------------------------------------------------------------ timers
     def _schedule(self) -> None:
         """Ask the loop to wake for the timer that is due first."""
-        assert self.session is not None
+        if self.session is None:
+            return
         close = self.session.market.pipeline.next_close
         if close != self._next_close:
             self._next_close = close
             self._timers.set(SetTimer(key=BARS_TIMER, at=close, clock=Clock.VENUE))
         venue, mono = self._timers.next(Clock.VENUE), self._timers.next(Clock.MONO)
-        due = [at for at in (None if venue is None else self.clock.mono_at(venue), mono) if at is not None]
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        if due:
-            self._wake = self._loop.call_at(min(due) / 1e9, self._fire)
+        at = 0 if mono is None else mono
+        if venue is not None and ((due := self.clock.mono_at(venue)) < at or not at):
+            at = max(due, 1)
+        if at != self._wake_at:
+            if self._wake is not None:
+                self._wake.cancel()
+            self._wake_at = at
+            self._wake = self._loop.call_at(at / 1e9, self._fire) if at else None
 
     def _fire(self) -> None:
-        self._wake = None
+        self._wake, self._wake_at = None, 0
         fired = 0
         while fired < 1000 and (timer := self._timers.pop(self.now())) is not None:
             fired += 1

@@ -13,7 +13,7 @@ from pyrt._core.types import bar_dtype, market_dtype, to_units
 from pyrt.clock import MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
-from pyrt.ports import Sink
+from pyrt.ports import ClockMeasured, Sink
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
@@ -59,7 +59,11 @@ class AlpacaLink:
         self.account_id = str(self._get("/v2/account").get("id", ""))
         if not self.account_id:
             raise Misbehaved("the account has no id", where=f"{addresses.trading}/v2/account")
-        self.clock: VenueClock = measure_clock(addresses.trading, key=keys.key, secret=keys.secret).clock
+        self.clock: VenueClock = self.measure().clock
+
+    def measure(self) -> ClockMeasured:
+        """The venue's clock as it stands now; blocks. Raises VenueError."""
+        return measure_clock(self._at.trading, key=self._keys.key, secret=self._keys.secret, samples=2)
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]:
         """Definitions of symbols, with ids from `first_id` up. Raises ConfigError for one that the venue does not trade."""
