@@ -100,6 +100,7 @@ class Bar:
         close: _Number,
         volume: _Number,
         trades: int = 0,
+        vwap: _Number | None = None,
         qty_exp: int = 9,
         flags: int = 0,
     ) -> None: ...

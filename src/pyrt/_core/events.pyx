@@ -217,7 +217,7 @@ cdef class Quote:
 cdef class Bar:
     """Open, high, low, close and volume of an interval [start, end)."""
 
-    def __init__(self, symbol, *, start, interval, open, high, low, close, volume, trades=0, qty_exp=9, flags=0):
+    def __init__(self, symbol, *, start, interval, open, high, low, close, volume, trades=0, vwap=None, qty_exp=9, flags=0):
         self.symbol = symbol
         self.unit = pow(10.0, <int>qty_exp)
         self.r.type = TYPE_BAR
@@ -231,6 +231,9 @@ cdef class Bar:
         self.r.close_px = to_units(close)
         self.r.volume = to_units(volume, qty_exp)
         self.r.trades = trades
+        notional = to_units(close if vwap is None else vwap) * int(self.r.volume)
+        self.r.notional_lo = notional & 0xFFFFFFFFFFFFFFFF
+        self.r.notional_hi = notional >> 64
 
     @staticmethod
     def from_bytes(data, symbol, qty_exp=9):
