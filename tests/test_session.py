@@ -8,10 +8,10 @@ import pytest
 from tests.reference.room import BUY, QTY, SECOND, T0, Room
 
 from pyrt._core.types import Side
+from pyrt.clock import VenueClock
 from pyrt.errors import ConfigError
 from pyrt.model import Filled, Intended, Latched, OrderStatus, PositionAdjusted, Refused
 from pyrt.ports import Cancel, ClockMeasured, Replace, Stop, Submit, TimerFired, VenuePosition
-from pyrt.clock import VenueClock
 from pyrt.strategies import Order, Strategy
 
 SHARE = QTY
@@ -518,7 +518,7 @@ def test_timers_reach_their_strategy_with_their_name() -> None:
     assert len(log) == 1
 
 
-# ---------------------------------------------------------------------------------------------------- dry run, clock, nothing wanted
+# ---------------------------------------------------------------------------------------------------- dry run, clock, counts
 def test_a_dry_run_decides_everything_and_sends_nothing() -> None:
     s = Diary()
     room = Room(s, dry_run=True)
