@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.reference.room import ACCOUNT, LOOSE, PX, QTY, SECOND
 
-from pyrt._core.types import RecordType, bar_dtype, market_dtype, quote_dtype
+from pyrt._core.types import RecordType, bar_dtype, market_dtype, quote_dtype, trade_dtype
 from pyrt.clock import VenueClock
 from pyrt.errors import JournalBusy, NotConnected
 from pyrt.execution import Settings
@@ -148,6 +148,9 @@ class Link:
 
     def warm_up(self, *arguments: Any) -> np.ndarray[Any, Any]:
         return self.history()
+
+    def trades(self, *arguments: Any) -> np.ndarray[Any, Any]:
+        return np.empty(0, trade_dtype)
 
     def quote(self) -> None:
         record = np.zeros(1, quote_dtype)

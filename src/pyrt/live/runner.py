@@ -34,6 +34,7 @@ from pyrt.strategies.strategy import interval_ns
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
+DATA_PATIENCE = 15.0  # seconds that a warm-up waits for the data stream
 CLOCK_EVERY = 60.0  # seconds between two measurements of the venue's clock
 TELL_EVERY = 10.0  # seconds between two lines about a recovery that does not end
 
@@ -67,6 +68,8 @@ class Link(Protocol):
     def broker(self, sink: Sink, clock: Clock, *, deadline: float) -> Broker: ...
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
+
+    def trades(self, instrument: Instrument, start: int, end: int) -> np.ndarray[Any, Any]: ...
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -164,7 +167,7 @@ class Runner:
         if self.stopping.is_set():
             return
         try:
-            await self._warm_up(session)
+            await self._warm_up(session, shell)
         except PyrtError as e:
             shell.fail(f"no history to warm up with: {e}")
         if self.stopping.is_set():
@@ -224,18 +227,42 @@ class Runner:
         shell.session = session
         return session
 
-    async def _warm_up(self, session: Session) -> None:
-        """Fill each strategy's history with the venue's bars before its on_start."""
+    async def _warm_up(self, session: Session, shell: LiveShell) -> None:
+        """Fill each strategy's history with the venue's bars before its on_start, without a hole before the live ones.
+
+        The bar that was forming when the stream came up is whole too: the venue is asked for the trades of its beginning.
+        """
+        wanted: dict[tuple[int, int], int] = {}  # (instrument, interval) -> bars
         for strategy in session.strategies.values():
-            if not strategy.warmup:
-                continue
-            for symbol in strategy.symbols:
-                instrument = session.instruments[symbol]
-                interval = interval_ns(strategy.interval)
-                args = (instrument, interval, strategy.warmup, session.now.venue)
-                bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
-                for i in range(len(bars)):
-                    session.desk.keep_bar(instrument.id, interval, bars[i])
+            for symbol in strategy.symbols if strategy.warmup else ():
+                key = (session.instruments[symbol].id, interval_ns(strategy.interval))
+                wanted[key] = max(wanted.get(key, 0), strategy.warmup)
+        if wanted:
+            await self._data_is_up(shell)
+        rose = shell.rose.get("data", shell.now().venue)
+        forming: dict[int, int] = {}  # instrument -> start of its longest bar that was cut and is still forming
+        for (number, interval), n in wanted.items():
+            instrument = session.instruments[number]
+            before = rose - rose % interval
+            if before + interval + BAR_GRACE <= shell.now().venue:
+                before += interval  # it is over: the venue has it whole
+            else:
+                forming[number] = min(before, forming.get(number, before))
+            bars = await asyncio.to_thread(self.plan.link.warm_up, instrument, interval, n, before)
+            for i in range(len(bars)):
+                session.desk.keep_bar(number, interval, bars[i])
+        for number, start in forming.items():
+            shell.backfill(await asyncio.to_thread(self.plan.link.trades, session.instruments[number], start, rose))
+        shell.close_bars(shell.now().venue)  # what the backfill amended is told before anything runs
+        shell.trades = None
+
+    async def _data_is_up(self, shell: LiveShell) -> None:
+        give_up = time.monotonic() + DATA_PATIENCE
+        while not shell.rose.get("data") and not self.stopping.is_set():
+            if time.monotonic() > give_up:
+                log.warning("the data stream is not up after %.0f s: the first live bar may lack its beginning", DATA_PATIENCE)
+                return
+            await asyncio.sleep(0.02)
 
     async def _wind_down(self, session: Session, shell: LiveShell) -> Summary:
         """Stop strategies, cancel entries, wait until the venue has proved it, count."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
+from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype, trade_dtype
 from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalError
 from pyrt.journal import Journal
@@ -67,6 +67,8 @@ class LiveShell:
         self.failed = ""  # why the session cannot go on
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
         self.states: dict[str, StreamState] = {}  # what each stream said last
+        self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
+        self.trades: set[tuple[int, int, int]] | None = set()  # (instrument, trade id, ts) seen, until the warm-up is over
         self.query = ""  # why the last query of the venue failed; "" = it did not
         self.seq = 0
         self._loop = asyncio.get_running_loop()
@@ -126,6 +128,8 @@ class LiveShell:
         elif isinstance(event, StreamState):
             before = self.states.get(event.stream)
             self.states[event.stream] = event
+            if event.up and (before is None or not before.up):
+                self.rose[event.stream] = now.venue
             if event.final:
                 self.fail(f"the {event.stream} stream is refused: {event.text}")
             elif event.up and event.text:
@@ -153,11 +157,34 @@ class LiveShell:
         self.seq += len(records)
         if self.recorder is not None:
             self.recorder.records(records, now)
+        if self.trades is not None:
+            self._note_trades(records)
         try:
             self.session.on_market(records, now)
         except Exception as e:
             self._broken(e)
         self._schedule()
+
+    def close_bars(self, at: int) -> None:
+        """A TIMER record into the inbox: bars that end at or before `at`, grace included, are published."""
+        record = np.zeros(1, timer_dtype)
+        record["type"] = RecordType.TIMER
+        record["ts_event"] = record["ts_recv"] = record["at"] = at
+        record["clock"] = Clock.VENUE
+        self.handle_market(record.view(market_dtype))
+
+    def backfill(self, trades: np.ndarray[Any, Any]) -> None:
+        """Trades from before the stream came up into the inbox, without those that the stream told too."""
+        told = self.trades or set()
+        keys = zip(trades["instrument"].tolist(), trades["trade_id"].tolist(), trades["ts_event"].tolist(), strict=True)
+        fresh = trades[[key not in told for key in keys]] if len(trades) else trades
+        self.handle_market(fresh.view(market_dtype))
+
+    def _note_trades(self, records: np.ndarray[Any, Any]) -> None:
+        assert self.trades is not None
+        trades = records[records["type"] == RecordType.TRADE].view(trade_dtype)
+        columns = (trades[name].tolist() for name in ("instrument", "trade_id", "ts_event"))
+        self.trades.update(zip(*columns, strict=True))
 
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
@@ -295,11 +322,7 @@ class LiveShell:
             fired += 1
             if timer.key == BARS_TIMER:
                 self._next_close = 0
-                record = np.zeros(1, timer_dtype)
-                record["type"] = RecordType.TIMER
-                record["ts_event"] = record["ts_recv"] = record["at"] = timer.at
-                record["clock"] = Clock.VENUE
-                self.handle_market(record.view(market_dtype))
+                self.close_bars(timer.at)
             else:
                 self.handle(timer)
         self._schedule()

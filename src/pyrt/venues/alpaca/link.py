@@ -9,7 +9,7 @@ import numpy as np
 import requests
 
 from pyrt._core.bars import BarAggregator
-from pyrt._core.types import bar_dtype, market_dtype, to_units
+from pyrt._core.types import bar_dtype, market_dtype, to_units, trade_dtype
 from pyrt.clock import MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
@@ -135,11 +135,19 @@ class AlpacaLink:
                     )
                 )
                 return np.concatenate(pages)[::-1] if pages else np.empty(0, bar_dtype)
-            bars = BarAggregator((interval,))
+            bars = BarAggregator((interval,), instrument=instrument.id)
             for page in client.trades(instrument, end - n * interval, end - 1):
                 bars.apply(page.view(market_dtype).data)
             bars.close(end)
             return bars.take()
+        finally:
+            client.close()
+
+    def trades(self, instrument: Instrument, start: int, end: int) -> Records:
+        """The trades (trade_dtype) in [start, end] ns, oldest first, flagged BACKFILLED. Blocks."""
+        client = self.history()
+        try:
+            return np.concatenate([np.empty(0, trade_dtype), *client.trades(instrument, start, end)])
         finally:
             client.close()
 
