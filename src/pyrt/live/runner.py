@@ -240,21 +240,29 @@ class Runner:
         if wanted:
             await self._data_is_up(shell)
         rose = shell.rose.get("data", shell.now().venue)
-        forming: dict[int, int] = {}  # instrument -> start of its longest bar that was cut and is still forming
+        cut = {key: rose - rose % key[1] for key in wanted}  # start of the bar that the stream saw only the end of
+        for number in {number for number, _ in wanted}:
+            await self._backfill(session.instruments[number], [s for (n, _), s in cut.items() if n == number], rose, shell)
         for (number, interval), n in wanted.items():
-            instrument = session.instruments[number]
-            before = rose - rose % interval
-            if before + interval + BAR_GRACE <= shell.now().venue:
-                before += interval  # it is over: the venue has it whole
-            else:
-                forming[number] = min(before, forming.get(number, before))
-            bars = await asyncio.to_thread(self.plan.link.warm_up, instrument, interval, n, before)
-            for i in range(len(bars)):
-                session.desk.keep_bar(number, interval, bars[i])
-        for number, start in forming.items():
-            shell.backfill(await asyncio.to_thread(self.plan.link.trades, session.instruments[number], start, rose))
+            await self._keep(session, (number, interval), n, cut[number, interval])
+        for (number, interval), start in cut.items():
+            if start + interval + BAR_GRACE <= shell.now().venue:  # it is over by now: the venue has it whole, whatever came late
+                await self._keep(session, (number, interval), 1, start + interval)
         shell.close_bars(shell.now().venue)  # what the backfill amended is told before anything runs
         shell.trades = None
+
+    async def _backfill(self, instrument: Instrument, starts: list[int], rose: int, shell: LiveShell) -> None:
+        """Give the bars that are still forming their beginning, from the venue's trades."""
+        intervals = shell.session.intervals(instrument.id) if shell.session is not None else []
+        forming = [s for s in starts if any(s + i + BAR_GRACE > shell.now().venue and s % i == 0 for i in intervals)]
+        if forming:
+            shell.backfill(await asyncio.to_thread(self.plan.link.trades, instrument, min(forming), rose))
+
+    async def _keep(self, session: Session, key: tuple[int, int], n: int, before: int) -> None:
+        number, interval = key
+        bars = await asyncio.to_thread(self.plan.link.warm_up, session.instruments[number], interval, n, before)
+        for i in range(len(bars)):
+            session.desk.keep_bar(number, interval, bars[i])
 
     async def _data_is_up(self, shell: LiveShell) -> None:
         give_up = time.monotonic() + DATA_PATIENCE

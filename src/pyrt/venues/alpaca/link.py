@@ -10,7 +10,7 @@ import requests
 
 from pyrt._core.bars import BarAggregator
 from pyrt._core.types import bar_dtype, market_dtype, to_units, trade_dtype
-from pyrt.clock import MINUTE, VenueClock
+from pyrt.clock import DAY, MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
 from pyrt.ports import ClockMeasured, Sink
@@ -129,12 +129,7 @@ class AlpacaLink:
         end = before - before % interval
         try:
             if interval % MINUTE == 0:
-                pages = list(
-                    client.bars(
-                        instrument, interval, end - 30 * n * interval - 5 * 86_400 * 10**9, end - interval, limit=n, newest=True
-                    )
-                )
-                return np.concatenate(pages)[::-1] if pages else np.empty(0, bar_dtype)
+                return self._last_bars(client, instrument, interval, n, end)
             bars = BarAggregator((interval,), instrument=instrument.id)
             for page in client.trades(instrument, end - n * interval, end - 1):
                 bars.apply(page.view(market_dtype).data)
@@ -142,6 +137,15 @@ class AlpacaLink:
             return bars.take()
         finally:
             client.close()
+
+    def _last_bars(self, client: History, instrument: Instrument, interval: int, n: int, end: int) -> Records:
+        bars = np.empty(0, bar_dtype)
+        for span in (2 * n * interval, 30 * n * interval + 5 * DAY):  # the second reaches over nights, weekends and holidays
+            pages = client.bars(instrument, interval, end - span, end - interval, limit=n, newest=True)
+            bars = np.concatenate([bars[:0], *pages])[::-1]
+            if len(bars) >= n:
+                break
+        return bars
 
     def trades(self, instrument: Instrument, start: int, end: int) -> Records:
         """The trades (trade_dtype) in [start, end] ns, oldest first, flagged BACKFILLED. Blocks."""
