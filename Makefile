@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly stubs dist bench kill-drill
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -16,6 +16,21 @@ test: build
 # Longer than CI's budget: millions of random operations, two hundred kills.
 nightly: build
 	PYTHONPATH=src PYRT_HYPOTHESIS=nightly $(PYTHON) -m pytest $(PYTEST_ARGS) -m nightly tests --timeout 3600
+
+# The core and what stands on it under the address and undefined-behaviour sanitizers, as a checked build with its own copy of the
+# package (-s: pytest's capture swallows a sanitizer's report). An editable install would win over the copy: the first line refuses it.
+SANITIZED ?= tests/core tests/market
+HALT ?= 1
+sanitize:
+	cmake -G Ninja -S src/pyrt/_core -B build/sanitize -DPYRT_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug \
+	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
+	@cmake --build build/sanitize
+	@rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/pyrt build/sanitized/ && rm -f build/sanitized/pyrt/_core/*.so
+	@cmake --install build/sanitize --prefix build/sanitized >/dev/null
+	@PYTHONPATH=build/sanitized $(PYTHON) -c "import sys, pyrt; sys.exit('pyrt of ' + pyrt.__file__ if 'sanitized' not in pyrt.__file__ else 0)"
+	LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	  UBSAN_OPTIONS=halt_on_error=$(HALT):print_stacktrace=1 PYTHONPATH=build/sanitized \
+	  $(PYTHON) -m pytest -q -s -p no:benchmark -p no:cacheprovider --timeout 1800 $(SANITIZED)
 
 # The stubs say what the compiled modules are; runs on whatever pyrt the interpreter imports.
 stubs:
@@ -31,3 +46,16 @@ dist:
 
 bench: build
 	PYTHONPATH=src $(PYTHON) -m pytest -q bench --benchmark-only --benchmark-disable-gc --benchmark-columns=min,median,ops
+
+# Everything on this machine, written to bench/RESULTS.md; some three minutes.
+bench-table: build
+	PYTHONPATH=src $(PYTHON) -m bench
+
+# docs/status.md: which test or benchmark shows which row of the feature list.
+status:
+	$(PYTHON) tests/house/status.py
+
+# kill -9 of a trading session: PYRT_KILLS (200) times, half of them with a watchdog, half while every third order is accepted and
+# answered 504; and a quarter more while requests are held up and updates are lost and doubled.
+kill-drill: build
+	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/test_kill_drill.py

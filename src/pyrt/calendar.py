@@ -7,7 +7,7 @@ is the feed's to tell.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -185,6 +185,10 @@ class Calendar:
         session = next(self._from(ns))
         return session if session.pre_open <= ns else None
 
+    def session_from(self, ns: int) -> Session:
+        """The session whose span from pre-market to after hours holds `ns`, else the next one."""
+        return next(self._from(ns))
+
     def is_open(self, ns: int, *, extended: bool = False) -> bool:
         """Regular trading (with `extended` also pre-market and after hours) is scheduled at `ns`."""
         session = self.session_at(ns)
@@ -220,6 +224,30 @@ class Calendar:
             sessions = _year(year)
             yield from sessions[bisect_right(sessions, ns, key=_post_close) :]
             year += 1
+
+
+class ExchangeDays:
+    """The date in New York of a time: the day that a loss counts in. Weekends and holidays are days of their own.
+
+    Callable with ns UTC, gives YYYY-MM-DD; remembers the bounds of the day asked for last, so that asking often is cheap.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._end = 0
+        self._day = ""
+
+    def __call__(self, ns: int) -> str:
+        """The date at `ns`."""
+        if not self._start <= ns < self._end:
+            day = datetime.fromtimestamp(ns // _NS, NEW_YORK).date()
+            self._start, self._end = _ns(day, time()), _ns(day + timedelta(days=1), time())
+            self._day = day.isoformat()
+        return self._day
+
+
+def utc_text(ns: int) -> str:
+    """A time in ns UTC as people write it, to the second."""
+    return datetime.fromtimestamp(ns // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _date(session: Session) -> date:

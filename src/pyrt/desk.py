@@ -241,6 +241,10 @@ class TradingDesk:
     def _seen(self, intent: Intent) -> None:
         self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), intent.source)
 
+    def last_source(self, strategy: int) -> int:
+        """The last source that a strategy's intent used; 0 where none did."""
+        return self._sources.get(strategy, 0)
+
     def _next(self, strategy: int) -> int:
         self._sources[strategy] = self._sources.get(strategy, 0) + 1
         return self._sources[strategy]

@@ -349,10 +349,11 @@ class AccountSeen(Message, frozen=True, kw_only=True):
 
 
 class BaselineSet(Message, frozen=True, kw_only=True):
-    """The equity from which a session day's loss is counted."""
+    """The equity from which a session day's loss is counted, and the highest since, from which its drawdown is."""
 
-    day: str  # exchange session, YYYY-MM-DD
-    equity: int
+    day: str  # exchange date, YYYY-MM-DD
+    equity: int  # money in 1e-9 units
+    peak: int | None = None  # None = the equity: the day begins
     ts: int
 
 

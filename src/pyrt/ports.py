@@ -75,6 +75,12 @@ class Cancel(Message, frozen=True, kw_only=True):
     symbol: str
 
 
+class Withdraw(Message, frozen=True, kw_only=True):
+    """End an attempt that has not begun: it answers NOT_SENT at once. Nothing where its request may have left, or is over."""
+
+    number: int
+
+
 class Lookup(Message, frozen=True, kw_only=True):
     """GET one order by cid. Answer: LookupResult."""
 
@@ -114,7 +120,7 @@ class Alarm(Message, frozen=True, kw_only=True):
     text: str
 
 
-Command = Append | Submit | Replace | Cancel | Lookup | TakeSnapshot | SetTimer | Publish | Alarm
+Command = Append | Submit | Replace | Cancel | Withdraw | Lookup | TakeSnapshot | SetTimer | Publish | Alarm
 
 
 # ---------------------------------------------------------------------------------------------------- events
@@ -194,6 +200,7 @@ class SubmitResult(Message, frozen=True, kw_only=True):
     code: int = 0
     text: str = ""
     retry_at_mono: int = 0  # RATE_LIMITED: not before
+    sent_mono: int = 0  # when the first byte left; 0 = none did, or it is not known
 
 
 class CancelResult(Message, frozen=True, kw_only=True):
@@ -358,6 +365,8 @@ class Broker(Protocol):
     def replace(self, command: Replace) -> None: ...
 
     def cancel(self, command: Cancel) -> None: ...
+
+    def withdraw(self, command: Withdraw) -> None: ...
 
     def lookup(self, command: Lookup) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyrt._core.events import bar_at, event_at, header_at
-from pyrt._core.types import Flag, RecordType
+from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now
 from pyrt.desk import Call, TradingDesk
 from pyrt.errors import ConfigError
@@ -133,6 +133,11 @@ class Session:
         }
         self._otherwise = (execution.on,)
 
+    @property
+    def names(self) -> dict[int, str]:
+        """Every strategy that this journal knows: id -> name."""
+        return {number: name for name, number in self._names.items()}
+
     # ------------------------------------------------------------------------------------------------ start
     def replay(self, facts: Iterable[Fact]) -> int:
         """Apply the facts of an earlier life; nothing is sent and no callback runs. Returns how many there were."""
@@ -166,7 +171,8 @@ class Session:
             intervals = sorted({i for (who, i), wanted in self._bar_wants.items() if who == instrument.id and wanted})
             if intervals:
                 wake |= 1 << RecordType.BAR
-            self.market.watch(instrument, intervals=intervals, wake=wake)
+            self.market.watch(instrument, intervals=intervals, wake=wake | 1 << RecordType.STATUS)
+            self.risk.watch(instrument.id, self.market.book(instrument.id))
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
 
     def _connect(self, number: int, strategy: Strategy) -> None:
@@ -233,7 +239,7 @@ class Session:
         if due:
             if due & DUE_BARS:
                 self._bars(pipeline.take_bars())
-            if due & DUE_RECORD and self.running:
+            if due & DUE_RECORD:
                 self._record(records, at - 1)
         if self._queue or self._told:
             self._drain()
@@ -347,8 +353,11 @@ class Session:
 
     def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
         kind, instrument, flags = header_at(records, index)
+        if kind == _STATUS:
+            status = records.view(status_dtype)[index]
+            self.risk.on_status(instrument, int(status["lower_px"]), int(status["upper_px"]))
         wants = self._wants.get(instrument)
-        if not wants:
+        if not wants or not self.running:
             return
         wanted = wants.get(_CALLBACKS.get(kind, ""))
         if wanted:
@@ -399,6 +408,7 @@ _WAKE = {
 
 
 _CALLBACKS = {int(RecordType.TRADE): "on_trade", int(RecordType.QUOTE): "on_quote"}
+_STATUS = int(RecordType.STATUS)
 _QUOTE, _DELTA, _LAST = int(RecordType.QUOTE), int(RecordType.DELTA), int(Flag.LAST)
 
 

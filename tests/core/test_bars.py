@@ -1,10 +1,7 @@
 """Bars against the whole set of trades, pandas, DST, half days, and a venue's own minutes."""
 
-import gzip
-import json
 import random
 import sys
-import zipfile
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -18,7 +15,7 @@ from tests.reference.bars import Trade
 
 from pyrt._core.bars import BarAggregator
 from pyrt._core.conditions import CONDITION_RULES, BarField
-from pyrt._core.types import NO_PRICE, Clock, Flag, RecordType, gap_dtype, timer_dtype, to_units, trade_dtype
+from pyrt._core.types import NO_PRICE, Clock, Flag, RecordType, gap_dtype, timer_dtype, trade_dtype
 
 SECOND = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -341,43 +338,6 @@ def test_boundaries_must_ascend(edges):
         BarAggregator([DAY], boundaries=edges)
 
 
-# ---------------------------------------------------------------------------------------------------- a venue's own
-@pytest.mark.real_data
-@pytest.mark.row("S022")
-def test_kraken_minutes(market_data):
-    """The 272 minutes wholly covered by the trades equal the venue's own bars; its 137 flat ones are no bars."""
-    trades, official = (read_kraken(market_data, name) for name in ("trade", "OHLC"))
-    array = np.zeros(len(trades), trade_dtype)
-    array["type"] = RecordType.TRADE
-    for i, (px, qty, ts, *_) in enumerate(trades):
-        array[i]["px"], array[i]["qty"], array[i]["ts_event"] = to_units(px), to_units(qty), to_units(repr(ts))
-    bars = BarAggregator([MINUTE])
-    bars.apply(array)
-    bars.close(int(array["ts_event"][-1]) + HOUR)
-    ours = {b.start: b for b in latest(bars.take(), MINUTE)}
-    first, last = int(array["ts_event"][0]), int(array["ts_event"][-1])
-    equal = flat = 0
-    for at, opened, high, low, close, _, volume, count in official:
-        start = at * SECOND
-        if start < first or start + MINUTE > last:
-            continue
-        if count == 0:
-            assert start not in ours
-            flat += 1
-            continue
-        bar = ours[start]
-        assert bar[2:7] == tuple(to_units(x) for x in (opened, high, low, close, volume))
-        assert bar.trades == count
-        equal += 1
-    assert (equal, flat) == (272, 137)
-
-
-def read_kraken(folder, name):
-    (path,) = [p for p in (folder / "kraken-bars").iterdir() if name.lower() in p.name.lower()]
-    result = json.loads(gzip.decompress(path.read_bytes()))["result"]
-    return next(rows for key, rows in result.items() if key != "last")
-
-
 def test_a_batch_makes_no_object_per_event():
     array = records(random_trades(random.Random(3), 20_000, SECOND // 10))
     bars = BarAggregator([SECOND, MINUTE, 5 * MINUTE])
@@ -386,61 +346,3 @@ def test_a_batch_makes_no_object_per_event():
     before = sys.getallocatedblocks()
     bars.apply(array)
     assert sys.getallocatedblocks() - before < 50
-
-
-# ---------------------------------------------------------------------------------------------------- Lean's files
-def lean_rows(folder, resolution, day):
-    with zipfile.ZipFile(folder / "equity-bars" / resolution / "aig" / f"{day}_trade.zip") as archive:
-        text = archive.read(archive.namelist()[0]).decode()
-    return [line.split(",") for line in text.splitlines()]
-
-
-def lean_minutes(folder, day):
-    return {int(ms): tuple(int(x) for x in (*ohlc, volume)) for ms, *ohlc, volume in lean_rows(folder, "minute", day)}
-
-
-def minutes_of(trades):
-    bars = BarAggregator([MINUTE])
-    bars.apply(records(trades))
-    bars.close(2 * DAY)
-    return {b.start // 1_000_000: (b.open, b.high, b.low, b.close, b.volume) for b in latest(bars.take(), MINUTE)}
-
-
-@pytest.mark.real_data
-@pytest.mark.row("S022")
-@pytest.mark.parametrize("day", [20131007, 20131008])
-def test_lean_seconds_into_minutes(market_data, day):
-    """Open, high, low, close equal in 99.5 % of the minutes; in the others the two files do not hold the same prints."""
-    trades = []
-    for ms, *ohlc, volume in lean_rows(market_data, "second", day):
-        prints = zip(ohlc, (int(volume), 0, 0, 0), strict=True)
-        trades += [Trade(int(ms) * 1_000_000 + i, int(px), max(qty, 1)) for i, (px, qty) in enumerate(prints)]
-    ours, official = minutes_of(trades), lean_minutes(market_data, day)
-    unequal = [ms for ms, bar in official.items() if ours.get(ms, ())[:4] != bar[:4]]
-    assert len(unequal) <= 0.005 * len(official), unequal
-    assert len(official) > 380
-
-
-# Minutes whose volume the two files tell differently, in ms of the day, and why.
-OTHER_VOLUME = {
-    34_200_000: "2,500 shares of the first minute are in the ticks only",
-    34_260_000: "the opening print (condition 0x40) of the first day is in the ticks only",
-    49_560_000: "1,500 shares of the first day are in the minutes only",
-    57_540_000: "the closing print (condition 0x80, reported after 16:00) counts here in the minutes file",
-    57_600_000: "and here by its time",
-}
-
-
-@pytest.mark.real_data
-@pytest.mark.row("S022")
-def test_lean_ticks_into_minutes(market_data):
-    """Volume equal in 99 % of the minutes; the others are known one by one."""
-    unequal, total = [], 0
-    for day in (20131007, 20131008):
-        rows = lean_rows(market_data, "tick", day)
-        ours = minutes_of([Trade(int(ms) * 1_000_000, int(px), int(size)) for ms, px, size, *_ in rows])
-        official = lean_minutes(market_data, day)
-        unequal += [ms for ms, bar in official.items() if ours[ms][-1] != bar[-1]]
-        total += len(official)
-    assert len(unequal) <= 0.01 * total
-    assert set(unequal) <= set(OTHER_VOLUME)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyrt._core.book import OrderBook
 from pyrt._core.ledger import Ledger
 from pyrt._core.risk import BOUNDS, RULES, Code, Gate, Level
 from pyrt._core.types import NO_PRICE, Flag, ref_dtype
@@ -29,6 +30,7 @@ FREE = (
         "rate_max": 127,
         "cancel_ratio": 127,
         "max_spread_bps": 200,
+        "slippage_absolute": 0,
         "max_age": 10 * SECOND,
         "max_trade_age": 20 * SECOND,
         "haircut_bps": 1000,
@@ -62,6 +64,7 @@ class Desk:
         for i in instruments:
             self.ledger.define(i, lot=1)
             self.gate.set_bounds(i, WIDE | (bounds or {}))
+            self.gate.session(i, 0, 0)
             self.quote(100 * PX, 100 * PX + 20_000_000, instrument=i)
         self.gate.open(2)
         self.gate.account(buying_power, NOW)
@@ -166,6 +169,7 @@ def test_triggers_have_collars_too(side, type, stop, px, allowed):
     assert desk.send(side, px=px, type=type, stop=stop) == (0 if allowed else Code.PRICE_COLLAR)
 
 
+@pytest.mark.row("S063", "S068")
 def test_slippage_is_signed():
     def make(d, every):
         desk = Desk({"max_slippage_bps": 50 - d})
@@ -176,6 +180,75 @@ def test_slippage_is_signed():
     desk = Desk({"max_slippage_bps": 49})
     desk.quote(99_500_000_000, 100_500_000_000)
     assert desk.send(px=99 * PX) == 0  # it rests: a favourable price is none
+    assert desk.send(px=90 * PX) == 0
+
+
+@pytest.mark.row("S063", "S068")
+@pytest.mark.parametrize(("side", "sign"), [(BUY, 1), (BUY, -1), (SELL, 1), (SELL, -1)])
+def test_the_absolute_rule_holds_a_limit_on_both_sides(side, sign):
+    def make(d, every, absolute=1):
+        desk = Desk({"max_slippage_bps": 50, "slippage_absolute": absolute})
+        desk.hold(10 * QTY)
+        desk.quote(99_990_000_000, 100_010_000_000)
+        return desk.send(side, px=100 * PX + sign * (500_000_000 + d * 10_000_000), every=every)
+
+    edge(make, Code.SLIPPAGE)
+    worse = (side == BUY) == (sign > 0)
+    assert make(1, True, absolute=0) == 0  # the whole order is met at the touch, or rests
+    assert worse or make(100, True, absolute=0) == 0
+
+
+def deep(rules, *, top_only=False):
+    """100.00 x 100.02 with asks 2 @ 100.02, 3 @ 100.50, 5 @ 101.00 and the mirror below."""
+    desk = Desk(rules)
+    book = OrderBook(10_000_000, top_only=top_only)
+    for px, qty in ((100_020, 2), (100_500, 3), (101_000, 5)):
+        book.update(SELL, px * 10**6, qty * QTY)
+        book.update(BUY, (200_020 - px) * 10**6, qty * QTY)
+    desk.refs[7]["bid_qty"] = desk.refs[7]["ask_qty"] = 2 * QTY
+    desk.gate.watch(7, book)
+    return desk
+
+
+@pytest.mark.row("S063")
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_market_order_walks_the_visible_book(side):
+    mid = 100_010_000_000
+    average = (2 * 100_020 + 3 * 100_500) * 10**6 // 5  # 100.308: 29.8 bps
+    assert 29 < (average - mid) * 10_000 / mid < 30
+    for limit, qty, code in ((29, 5, Code.SLIPPAGE), (30, 5, 0), (1, 2, 0), (0, 2, Code.SLIPPAGE), (30, 6, Code.SLIPPAGE)):
+        for every in (True, False):
+            desk = deep({"max_slippage_bps": limit})
+            desk.hold(100 * QTY)
+            assert desk.send(side, qty * QTY, type=MARKET, every=every) == code, (limit, qty)
+    assert desk.gate.failures[0][1:] == (30, 42, "bps")
+
+
+@pytest.mark.row("S063")
+def test_what_lies_beyond_the_book_pays_the_collar_and_an_exit_the_last_level():
+    # Ten are visible at 100.654 on average; each further one counts at 105.0105.
+    at = lambda desk, qty, **more: desk.send(BUY, qty * QTY, type=MARKET, **more)  # noqa: E731
+    assert at(deep({"max_slippage_bps": 65}), 10) == 0
+    assert at(deep({"max_slippage_bps": 103}), 11) == Code.SLIPPAGE
+    assert at(deep({"max_slippage_bps": 104}), 11) == 0
+    exit_ = deep({"max_slippage_bps": 68})
+    exit_.hold(-11 * QTY)
+    assert at(exit_, 11) == 0
+    flat = Desk({"max_slippage_bps": 250})  # without a book the touch of 1 is all there is
+    assert at(flat, 2) == Code.SLIPPAGE
+    assert at(Desk({"max_slippage_bps": 251}), 2) == 0
+    empty = Desk({"max_slippage_bps": 499})
+    empty.quote(NO_PRICE, NO_PRICE, last=100 * PX, last_at=NOW)
+    assert at(empty, 1) == Code.SLIPPAGE
+    empty.refs[7]["quote_ts"] = 0  # a feed of trades alone shows no book
+    assert at(empty, 1) == 0
+
+
+def test_a_marketable_limit_never_pays_more_than_its_limit():
+    desk = deep({"max_slippage_bps": 30})
+    assert desk.send(qty=6 * QTY, px=100_500_000_000) == Code.SLIPPAGE  # 4 rest at 100.50: 33 bps
+    assert desk.send(qty=6 * QTY, px=100_300_000_000) == 0
+    assert desk.send(qty=2 * QTY, px=101 * PX) == 0
 
 
 @pytest.mark.row("S047", "S049", "S053")
@@ -604,10 +677,80 @@ def test_restricted_closed_market_and_bands():
     assert desk.send(px=101 * PX) == 0
     assert desk.send(px=101 * PX + 10_000_000) == Code.LULD
     assert desk.send(SELL, 10, 99 * PX - 10_000_000) & Code.LULD
+    assert desk.send(px=101 * PX + 10_000_000, stop=101 * PX, type=STOP_LIMIT) == Code.LULD
+    desk.gate.session(7, NOW, NOW + 10, pre_open=NOW - 5, post_close=NOW + 15)
+    assert desk.send(px=101 * PX + 10_000_000, now=NOW + 10, extended=True) == 0  # bands hold in the regular session
+    desk.gate.session(7, 0, 0)
     desk.gate.bands(7, 0, 0)
-    desk.gate.set_bounds(7, WIDE | {"restricted": 1})
-    assert desk.send(now=NOW + 20) == Code.RESTRICTED
-    assert desk.send(SELL, 10, 102 * PX) == 0
+    for restricted, exits in ((1, 0), (2, Code.RESTRICTED)):
+        desk.gate.set_bounds(7, WIDE | {"restricted": restricted})
+        assert desk.send(now=NOW + 20) == Code.RESTRICTED
+        assert desk.send(SELL, 10, 102 * PX) == exits
+
+
+@pytest.mark.parametrize(
+    ("at", "plain", "extended", "extended_market"),
+    [
+        (-6, Code.MARKET_CLOSED, Code.MARKET_CLOSED, Code.MARKET_CLOSED),
+        (-5, Code.MARKET_CLOSED, 0, Code.MARKET_CLOSED),
+        (-1, Code.MARKET_CLOSED, 0, Code.MARKET_CLOSED),
+        (0, 0, 0, 0),
+        (9, 0, 0, 0),
+        (10, Code.MARKET_CLOSED, 0, Code.MARKET_CLOSED),
+        (14, Code.MARKET_CLOSED, 0, Code.MARKET_CLOSED),
+        (15, Code.MARKET_CLOSED, Code.MARKET_CLOSED, Code.MARKET_CLOSED),
+    ],
+)
+def test_extended_hours_are_for_limit_orders_that_ask_for_them(at, plain, extended, extended_market):
+    desk = Desk()
+    desk.gate.session(7, NOW, NOW + 10, pre_open=NOW - 5, post_close=NOW + 15)
+    assert desk.send(now=NOW + at) == plain
+    assert desk.send(now=NOW + at, extended=True, px=99 * PX) == extended
+    assert desk.send(now=NOW + at, extended=True, type=MARKET) == extended_market
+
+
+def test_without_hours_the_market_is_closed():
+    desk = Desk()
+    desk.hold(100)
+    desk.gate.no_session(7)
+    assert desk.send() == Code.MARKET_CLOSED
+    assert desk.send(extended=True) == Code.MARKET_CLOSED
+    assert desk.send(SELL, 10, 101 * PX) == Code.MARKET_CLOSED
+
+
+def test_the_own_order_that_stands_in_the_way_is_named():
+    desk = Desk()
+    desk.hold(100 * QTY)
+    assert desk.send(SELL, type=STOP, stop=99 * PX, strategy=4) == 0
+    key = desk.key
+    desk.send(SELL, px=105 * PX, strategy=5)
+    assert desk.send(BUY, px=100 * PX) == Code.SELF_MATCH
+    assert desk.gate.crossed == key
+    assert desk.gate.failures[0][1:] == (0, 100 * PX, "px")
+
+
+def test_a_side_that_is_empty_now_is_valued_at_its_last_mark():
+    desk = Desk()
+    desk.quote(NO_PRICE, NO_PRICE)
+    desk.hold(10 * QTY)
+    desk.gate.mark()
+    assert desk.gate.unmarked == 1
+    desk.quote(101 * PX, 102 * PX)
+    assert (desk.gate.mark(), desk.gate.unmarked) == (10 * USD, 0)
+    desk.quote(NO_PRICE, NO_PRICE)
+    assert (desk.gate.mark(), desk.gate.unmarked) == (10 * USD, 0)
+
+
+def test_what_is_not_valued_makes_no_peak():
+    desk = Desk(instruments=(7, 8))
+    desk.quote(NO_PRICE, NO_PRICE)
+    desk.hold(10 * QTY)
+    desk.gate.begin_day(-50 * USD, -20 * USD)
+    desk.gate.mark()
+    assert (desk.gate.peak_pnl, desk.gate.day_pnl) == (-20 * USD, 50 * USD)
+    desk.quote(99 * PX, 100 * PX)
+    desk.gate.mark()
+    assert (desk.gate.peak_pnl, desk.gate.drawdown) == (-10 * USD, 0)
 
 
 @pytest.mark.parametrize("name", [*RULES, *BOUNDS])

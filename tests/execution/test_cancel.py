@@ -17,6 +17,7 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     TakeSnapshot,
+    Withdraw,
 )
 
 WISH = CancelIntent(strategy=1, source=1)
@@ -49,6 +50,22 @@ def test_a_cancel(working: Bench) -> None:
     assert working.fire("execution.cancel.1") == []
 
 
+def test_an_attempt_that_waits_unsent_is_asked_back(bench: Bench) -> None:
+    bench.approve()
+    bench.on(Stop(reason="test"))
+    assert bench.asked(Withdraw) == [Withdraw(number=1)]
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.NOT_SENT))
+    assert bench.status == "CANCELED_LOCAL"
+
+
+def test_a_cancel_during_the_attempt_follows_the_answer(bench: Bench) -> None:
+    bench.approve()
+    bench.on(WISH)
+    assert (len(bench.asked(Withdraw)), bench.status) == (1, "INTENT")
+    bench.on(accepted())
+    assert bench.asked(Cancel)[0].venue_order_id == "v1"
+
+
 def test_by_venue_id(working: Bench) -> None:
     working.on(CancelIntent(strategy=0, venue_order_id="v1"))
     assert len(working.asked(Cancel)) == 1
@@ -57,13 +74,6 @@ def test_by_venue_id(working: Bench) -> None:
 def test_nothing_to_cancel_is_told(bench: Bench) -> None:
     bench.on(WISH)
     assert bench.codes() == ["NO_SUCH_ORDER"]
-
-
-def test_a_cancel_during_the_attempt_follows_the_answer(bench: Bench) -> None:
-    bench.approve()
-    assert bench.on(WISH) == []
-    bench.on(accepted())
-    assert len(bench.asked(Cancel)) == 1
 
 
 @pytest.mark.parametrize("outcome", [Outcome.NOT_SENT, Outcome.RATE_LIMITED])
@@ -150,8 +160,13 @@ def test_a_kill_of_one_strategy_leaves_the_others(working: Bench) -> None:
     assert working.asked(Submit)
 
 
-def test_reducing_cancels_nothing(working: Bench) -> None:
-    assert working.on(Kill(level="REDUCING", scope="system", reason="drill", who="test")) == []
+def test_reducing_cancels_entries_and_leaves_what_reduces(working: Bench) -> None:
+    working.approve(reduce_only=True)
+    working.on(accepted(2))
+    working.on(Kill(level="REDUCING", scope="system", reason="drill", who="test"))
+    assert [c.number for c in working.asked(Cancel)] == [1]
+    working.on(update("canceled", order(status="canceled")))
+    assert [o.number for o in working.engine.open_orders()] == [2]
 
 
 def test_a_resumed_scope_trades_again(bench: Bench) -> None:

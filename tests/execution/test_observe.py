@@ -125,6 +125,15 @@ def test_a_cancel_that_the_venue_refuses_gives_the_order_back(bench: Bench) -> N
     assert bench.status == "ACCEPTED"
 
 
+def test_a_sighting_older_than_the_newest_moves_nothing(bench: Bench) -> None:
+    working(bench)
+    bench.on(update("order_cancel_rejected", order(updated_at=EPOCH + 5)))
+    bench.on(update("pending_cancel", order(status="pending_cancel", updated_at=EPOCH + 4)))
+    assert bench.status == "ACCEPTED"
+    bench.on(update("pending_cancel", order(status="pending_cancel", updated_at=EPOCH + 6)))
+    assert bench.status == "PENDING_CANCEL"
+
+
 def test_words_nobody_knows_are_counted_and_told_once(bench: Bench) -> None:
     working(bench)
     bench.on(update("teleported", order(status="quantum")))

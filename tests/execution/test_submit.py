@@ -162,7 +162,7 @@ def test_look_ups_back_off(bench: Bench) -> None:
 
 def test_absence_is_proved_only_once_the_attempt_was_answered(bench: Bench) -> None:
     bench.approve(valid_until=EPOCH + 100 * SECOND)
-    bench.t = 20 * SECOND
+    bench.t = 116 * SECOND
     bench.fire("execution.poll")
     assert (bench.status, bench.codes()) == ("UNKNOWN", ["NO_ANSWER"])
     for _ in range(9):
@@ -176,7 +176,7 @@ def test_an_unanswered_repetition_is_never_proved_absent(bench: Bench) -> None:
     bench.on(AMBIGUOUS)
     prove_absent(bench)
     assert bench.asked(Submit)[0].attempt == 2
-    bench.t += 20 * SECOND
+    bench.t += 1020 * SECOND
     bench.fire("execution.poll")
     assert bench.codes() == ["NO_ANSWER"]
     for _ in range(9):
@@ -184,6 +184,38 @@ def test_an_unanswered_repetition_is_never_proved_absent(bench: Bench) -> None:
         bench.on(ABSENT)
         assert not bench.asked(Submit)
     assert bench.status == "UNKNOWN"
+
+
+def test_an_attempt_that_may_still_wait_for_its_budget_is_not_overdue(bench: Bench) -> None:
+    bench.approve(valid_until=EPOCH + 30 * SECOND)
+    for t in (16, 30, 45):  # it may begin until 30, then comes deadline and settle
+        bench.t = t * SECOND
+        bench.fire("execution.poll")
+        assert (bench.status, bench.codes()) == ("INTENT", [])
+    bench.t = 46 * SECOND
+    bench.fire("execution.poll")
+    assert (bench.status, bench.codes()) == ("UNKNOWN", ["NO_ANSWER"])
+
+
+def test_absence_counts_from_the_first_byte_not_from_the_command(bench: Bench) -> None:
+    bench.approve()
+    bench.t = 12 * SECOND
+    bench.on(answer(Outcome.AMBIGUOUS, sent_mono=12 * SECOND))
+    while not bench.asked(Submit):
+        bench.fire("execution.lookup.1")
+        asked = bench.t
+        bench.on(ABSENT)
+    assert asked == (12 + 15) * SECOND
+
+
+def test_what_is_proved_absent_is_repeated_three_times_then_given_up(bench: Bench) -> None:
+    bench.approve(valid_until=EPOCH + 1000 * SECOND)
+    attempts = []
+    while bench.status != "ABANDONED":
+        attempts.append(bench.asked(Submit)[0].attempt)
+        bench.on(answer(Outcome.AMBIGUOUS, attempt=attempts[-1]))
+        prove_absent(bench)
+    assert attempts == [1, 2, 3, 4]
 
 
 def test_a_stream_event_ends_unknown(bench: Bench) -> None:

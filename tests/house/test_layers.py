@@ -22,13 +22,13 @@ MAY_IMPORT = {
     **{name: BASE | {"ports", name} for name in STAGES | SHELL},
     "venues": BASE | {"ports", "venues", "history"},
     "strategies": BASE | {"ports", "indicators", "signals", "strategies"},
-    **{name: BASE | {"ports", "indicators", "strategies"} | STAGES | SHELL | MEETING for name in MEETING},
+    **{name: BASE | {"ports", "indicators", "strategies", "watchdog"} | STAGES | SHELL | MEETING for name in MEETING},
     "research": BASE | {"ports", "indicators", "strategies", "research"} | STAGES | SHELL | MEETING,
     "cli": None,
     "__main__": {"cli", "errors"},
     "__init__": None,
     "signal_bridge": None,
-    "watchdog": BASE | SHELL | {"ports", "watchdog"},
+    "watchdog": BASE | SHELL | {"ports", "execution", "watchdog"},
 }
 PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk"}
 IMPURE_CORE = {"ring", "log"}  # shared memory and the journal appender are for the shell

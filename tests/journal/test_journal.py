@@ -19,7 +19,7 @@ from pyrt.model import Alarmed, Intended, OrderStatus
 from pyrt.ports import Sync
 
 SIZE = 1 << 16
-SOURCE = Path(__file__).parents[2] / "src"
+ROOT = Path(__file__).parents[2]
 
 
 def opened(directory, **options):
@@ -126,7 +126,9 @@ def test_a_journal_that_was_not_closed_is_read_in_full(tmp_path):
 
 
 def environment():
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(SOURCE.parent), os.environ.get("PYTHONPATH", "")])}
+    """For a child: it finds our test modules, and the same pyrt as we do, installed or not."""
+    inherited = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *inherited])}
 
 
 CHILD = """

@@ -1,14 +1,12 @@
-"""Snapshot and deltas: joined by the venue's ids, gaps found, resynchronised; on recorded Binance data."""
+"""Snapshot and deltas: joined by the venue's ids, gaps found, resynchronised (recorded days: tests/real)."""
 
-import gzip
-import json
 import random
 
 import numpy as np
 import pytest
 
 from pyrt._core.book import OrderBook
-from pyrt._core.types import Action, Flag, GapCause, RecordType, delta_dtype, gap_dtype, market_dtype, to_units
+from pyrt._core.types import Action, Flag, GapCause, RecordType, delta_dtype, gap_dtype, market_dtype
 from pyrt.market import Sequencer
 
 
@@ -165,48 +163,3 @@ def test_any_loss_is_noticed_and_mended(seed):
             assert [a.tolist() for a in ours.depth(9_999)] == [a.tolist() for a in truth.depth(9_999)]
     assert checked > 500
     assert s.gaps > 10
-
-
-# ---------------------------------------------------------------------------------------------------- recorded days
-def levels(data, qty_exp):
-    for side, key in ((1, ("b", "bids")), (2, ("a", "asks"))):
-        for px, qty in data.get(key[0]) or data.get(key[1]) or ():
-            yield side, to_units(px), to_units(qty, qty_exp)
-
-
-@pytest.mark.real_data
-@pytest.mark.row("S021")
-@pytest.mark.parametrize(
-    ("name", "tick", "futures", "diffs", "tickers"),
-    [("spot_btcusdt", "0.01", False, 3_449, 564), ("cm_ethusd_perp", "0.01", True, 22_887, 1_345)],
-)
-def test_binance_equals_its_own_best_prices(market_data, name, tick, futures, diffs, tickers):
-    book, s = OrderBook(to_units(tick)), Sequencer(1)
-    best, through, compared = {}, 0, 0
-    (path,) = (market_data / "binance").glob(f"{name}*")
-    lines = [json.loads(line.split(b" ", 1)[1]) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    for message in lines:
-        data = message.get("data", message)
-        if data.get("e") == "bookTicker" or ("B" in data and "A" in data):
-            best[data["u"]] = tuple((to_units(data[p]), to_units(data[q])) for p, q in (("b", "B"), ("a", "A")))
-    for message in lines:
-        data = message.get("data", message)
-        if data.get("e") == "depthUpdate":
-            first = data["pu"] + 1 if futures else data["U"]
-            out = s.on_deltas(event(first, data["u"], list(levels(data, 9)), data["E"]))
-        elif "lastUpdateId" in data:
-            out = s.on_snapshot(snapshot(data["lastUpdateId"], list(levels(data, 9))))
-        else:
-            continue
-        for part in np.split(out, np.flatnonzero(out["flags"] & Flag.LAST) + 1):
-            book.apply(part)
-            assert not book.flags & (Flag.CROSSED | Flag.GAP)
-            through += bool(len(part)) and part["type"][0] == RecordType.DELTA
-            if len(part) and book.update_id in best:
-                compared += 1
-                assert (book.best_bid, book.best_ask) == best[book.update_id]
-    assert s.gaps == 0
-    assert s.live
-    assert book.counters["refused"] == 0
-    assert through == diffs + 1  # and the snapshot
-    assert compared == tickers

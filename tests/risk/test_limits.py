@@ -105,3 +105,19 @@ def test_no_minute_ever_holds_more_than_the_limit(per_minute, idle):
         else:
             now = full_at + interval - interval * burst
     assert sent <= per_minute
+
+
+def test_the_switches_are_checked_and_loosening_them_is_named():
+    base = Limits.profile("paper")
+    with pytest.raises(ConfigError):
+        Limits.of({"slippage_rule": "both"}, base=base)
+    absolute, nothing = (
+        Limits.of({"slippage_rule": "absolute"}, base=base),
+        Limits.of({"close_only": False, "restricted": ["A"]}, base=base),
+    )
+    assert (base.rules()["slippage_absolute"], absolute.rules()["slippage_absolute"]) == (0, 1)
+    assert base.loosens(absolute) == ["slippage_rule"]
+    assert absolute.loosens(base) == []
+    assert Limits.of({"close_only": True}, base=nothing).loosens(nothing) == ["close_only"]
+    assert nothing.loosens(base) == []
+    assert Limits.parse(absolute.canonical()) == absolute

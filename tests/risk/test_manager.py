@@ -207,6 +207,7 @@ def test_refused_is_journaled_and_published_with_every_number():
         "ORDER_NOTIONAL",
         "POSITION_LIMIT",
         "PRICE_COLLAR",
+        "SLIPPAGE",
         "GROSS_EXPOSURE",
         "NET_EXPOSURE",
         "OPEN_ORDER_VALUE",

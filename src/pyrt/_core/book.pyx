@@ -197,7 +197,7 @@ cdef inline int _set_level(book_t* book, int side, int64_t px, int64_t qty) noex
     cdef uint64_t product = <uint64_t>px * s.inverse
     cdef int64_t key = <int64_t>product >> book.shift
     cdef uint64_t low = product & ((<uint64_t>1 << book.shift) - 1)
-    if not likely(low == 0 and <uint64_t>(key + book.reach) <= <uint64_t>(2 * book.reach) and qty >= 0
+    if not likely(low == 0 and <uint64_t>key + <uint64_t>book.reach <= <uint64_t>(2 * book.reach) and qty >= 0
                   and (side == SIDE_BUY or side == SIDE_SELL), True):
         book.refused += 1
         return REFUSED

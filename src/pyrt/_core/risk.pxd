@@ -5,6 +5,7 @@ behind yet waits in `waiting` and counts as if it had been sent.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from pyrt._core.book cimport book_t
 from pyrt._core.ledger cimport Ledger, position_t, reservation_t, terms_t
 from pyrt._core.types cimport i128, ref_t
 
@@ -66,7 +67,7 @@ ctypedef struct order_t:
     int64_t qty, limit_px, stop_px     # 0 = none
     uint32_t instrument
     uint16_t strategy
-    uint8_t side, type, reduce_only
+    uint8_t side, type, reduce_only, extended
 
 ctypedef struct rules_t:               # of the account; -1 = missing
     int64_t max_age                    # of a quote, ns of venue time
@@ -74,7 +75,7 @@ ctypedef struct rules_t:               # of the account; -1 = missing
     int64_t max_spread_bps
     int64_t haircut_bps                # on a last good price that is stale
     int64_t gap_bps                    # beyond a stop price
-    int64_t max_slippage_bps
+    int64_t max_slippage_bps, slippage_absolute    # 1 = the distance counts both ways
     int64_t duplicate_window           # ns
     int64_t repeat_max, repeat_window  # sends, or executions, of a strategy in an instrument and side
     int64_t round_trips                # of a strategy in an instrument within repeat_window
@@ -92,7 +93,7 @@ ctypedef struct bounds_t:              # of an instrument; -1 = missing
     int64_t qty, position_qty, strategy_qty        # qty units
     int64_t collar_bps, passive_bps
     uint32_t complete                  # 0 = no profile, or a limit of it is missing
-    uint32_t restricted                # 0 = free, 1 = close only
+    uint32_t restricted                # 0 = free, 1 = close only, 2 = nothing
 
 ctypedef struct ring_t:                # the last RING times, never falling
     int64_t at[RING]
@@ -106,10 +107,15 @@ ctypedef struct activity_t:            # of a position slot
 ctypedef struct tape_t:                # of an instrument
     ring_t sends, cancels, fills
     int64_t throttle                   # the instant at which the bucket is full again, venue ns
-    int64_t open, close                # session boundaries, venue ns; 0, 0 = always open
-    int64_t lower_px, upper_px         # bands; 0 = none told
+    int64_t pre_open, open, close, post_close      # session boundaries, venue ns; 0, 0 = always open
+    int64_t mark_px                    # of the last mark; 0 = never
+    int64_t lower_px, upper_px         # bands of the regular session; 0 = none told
+    const book_t* book                 # NULL = none: the touch alone is visible
+    bint scheduled                     # the session was told; where it was not, the market is closed
     uint32_t unknown                   # orders whose fate is not proved
     uint32_t level
+    i128 up, down                      # of what it adds to the sums now
+    int64_t px, scale
     i128 gross, net_long, net_short    # what it adds to the sums, money
 
 ctypedef struct sent_t:
@@ -131,6 +137,8 @@ ctypedef struct look_t:                # one order under check
     int64_t ref_px                     # 0 = none
     int64_t worst_px, cross_px
     i128 notional
+    i128 long_, short_                 # both ends of the account's interval at worst_px, money
+    i128 reach                         # the larger of the two
     i128 cost
     i128 up, down                      # q + B and q - S of the account with this order
     i128 own_up, own_down
@@ -160,6 +168,8 @@ cdef class Gate:
     cdef i128 pnl, baseline, peak      # money: at the last mark; where the day began; the day's highest
     cdef i128 gross, net_long, net_short
     cdef readonly int unmarked         # positions that the last mark found no price for
+    cdef readonly uint64_t crossed     # key of the own order that SELF_MATCH met last
+    cdef list books                    # keeps what tapes[].book points to
     cdef bint rules_complete
     cdef bint every                    # all codes, or stop at the first
     cdef uint64_t failed
@@ -175,7 +185,9 @@ cdef class Gate:
     cdef void refer(self, look_t* k) noexcept nogil
     cdef bint price(self, look_t* k) noexcept nogil
     cdef bint collar(self, look_t* k, int64_t px, int64_t ref_px) noexcept nogil
-    cdef bint slipping(self, look_t* k) noexcept nogil
+    cdef bint closed(self, look_t* k) noexcept nogil
+    cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil
+    cdef int64_t expected(self, look_t* k) noexcept nogil
     cdef bint position(self, look_t* k) noexcept nogil
     cdef bint portfolio(self, look_t* k) noexcept nogil
     cdef bint crossing(self, look_t* k) noexcept nogil

@@ -6,6 +6,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from pyrt._core.book cimport OrderBook, book_next, book_open, cursor_t, level_t
 from pyrt._core.ledger cimport (
     FILL_OVERFLOW, FILL_UNRESERVED, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN,
     counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, i128_of, money_add, money_of, px_widen,
@@ -61,18 +62,18 @@ class Level(IntEnum):
     KILLED = LEVEL_KILLED
 
 
-RULES = ("max_age", "max_trade_age", "max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "duplicate_window", "repeat_max",
-         "repeat_window", "round_trips", "account_interval", "account_burst", "strategy_interval", "strategy_burst", "symbol_interval",
-         "symbol_burst", "rate_max", "rate_window", "cancel_ratio", "cancel_window", "open_count",
+RULES = ("max_age", "max_trade_age", "max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "slippage_absolute",
+         "duplicate_window", "repeat_max", "repeat_window", "round_trips", "account_interval", "account_burst", "strategy_interval",
+         "strategy_burst", "symbol_interval", "symbol_burst", "rate_max", "rate_window", "cancel_ratio", "cancel_window", "open_count",
          "open_value", "gross", "net", "daily_loss", "drawdown")
 BOUNDS = ("notional", "position_notional", "qty", "position_qty", "strategy_qty", "collar_bps", "passive_bps")
 UNITS = {Code.ORDER_QTY: "qty", Code.SHORT_NOT_ALLOWED: "qty", Code.REDUCE_ONLY: "qty", Code.POSITION_LIMIT: "qty",
          Code.PRICE_COLLAR: "px", Code.SELF_MATCH: "px", Code.LULD: "px", Code.SLIPPAGE: "bps",
          Code.ORDER_NOTIONAL: "money", Code.GROSS_EXPOSURE: "money", Code.NET_EXPOSURE: "money", Code.OPEN_ORDER_VALUE: "money",
          Code.BUYING_POWER: "money", Code.DAILY_LOSS: "money", Code.DRAWDOWN: "money",
-         Code.DUPLICATE: "ns", Code.STALE_DATA: "ns", Code.MARKET_CLOSED: "ns"}
+         Code.DUPLICATE: "ns", Code.STALE_DATA: "ns", Code.MARKET_CLOSED: "time"}
 Failure = namedtuple("Failure", "code limit observed unit")
-Failure.__doc__ = "One control that said no; its numbers are integers in `unit`: qty, px, money (1e-18), ns, bps or count."
+Failure.__doc__ = "One control that said no; its numbers are integers in `unit`: qty, px, money (1e-18), ns, time (ns UTC), bps or count."
 
 cdef ref_t _NO_REF
 cdef position_t _NO_POSITION
@@ -108,6 +109,11 @@ cdef inline bint bucket_empty(int64_t full_at, int64_t now, int64_t interval, in
     return (full_at if full_at > now else now) + interval * (waiting + 1) - now > interval * (burst - burst / 5)
 
 
+cdef inline int64_t bucket_used(int64_t full_at, int64_t now, int64_t interval, int64_t waiting) noexcept nogil:
+    """Messages that the bucket would hold with one more, rounded up."""
+    return ((full_at - now if full_at > now else 0) + interval - 1) / interval + waiting + 1
+
+
 cdef inline int64_t bucket_take(int64_t full_at, int64_t now, int64_t interval) noexcept nogil:
     return (full_at if full_at > now else now) + interval
 
@@ -139,6 +145,7 @@ cdef class Gate:
     def __cinit__(self, Ledger ledger not None, const ref_t[::1] refs not None):
         self.ledger = ledger
         self.refs = refs
+        self.books = []
         memset(&self.rules, 0xff, sizeof(rules_t))           # -1 everywhere: every limit is missing
         self.buying_power = -1
         self.strategy_throttle = <int64_t*>calloc(1 << 16, sizeof(int64_t))
@@ -169,8 +176,9 @@ cdef class Gate:
             free(bounds)
             free(tapes)
             return False
-        memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
-        memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
+        if self.instruments:
+            memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
+            memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
         free(self.bounds)
         free(self.tapes)
         self.bounds = bounds
@@ -187,7 +195,8 @@ cdef class Gate:
             rows = <activity_t*>calloc(room, sizeof(activity_t))
             if rows == NULL:
                 return NULL
-            memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
+            if self.activities_room:
+                memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
             free(self.activities)
             self.activities = rows
             self.activities_room = room
@@ -245,7 +254,7 @@ cdef class Gate:
         cdef const order_t* o = k.order
         cdef i128 q = k.account.qty, buys = k.account.buys, sells = k.account.sells
         cdef i128 own = k.own.qty, own_buys = k.own.buys, own_sells = k.own.sells
-        if o.qty <= 0 or o.qty % k.terms.lot:
+        if o.qty <= 0 or (k.terms.lot > 1 and o.qty % k.terms.lot):
             self.fail(CODE_ORDER_QTY, k.terms.lot, o.qty)
             return True                                      # no later control can mean anything
         if (o.side != SIDE_BUY and o.side != SIDE_SELL) or not ORDER_MARKET <= o.type <= ORDER_STOP_LIMIT:
@@ -306,10 +315,9 @@ cdef class Gate:
             return True
         if k.tape.unknown and not k.reducing and self.fail(CODE_NOT_RECONCILED, 0, k.tape.unknown):
             return True
-        if k.bounds.restricted and not k.reducing and self.fail(CODE_RESTRICTED, 0, 1):
+        if k.bounds.restricted and (k.bounds.restricted > 1 or not k.reducing) and self.fail(CODE_RESTRICTED, 0, k.bounds.restricted):
             return True
-        if (k.tape.open or k.tape.close) and not k.tape.open <= k.now < k.tape.close and \
-                self.fail(CODE_MARKET_CLOSED, k.tape.open if k.now < k.tape.open else k.tape.close, k.now):
+        if not (k.tape.scheduled and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close)) and self.closed(k):
             return True
         if k.ref.flags & FLAG_HALTED and self.fail(CODE_HALTED, 0, 1):
             return True
@@ -318,6 +326,15 @@ cdef class Gate:
             return True
         return not k.reducing and self.pnl <= self.peak - self.rules.drawdown and \
             self.fail(CODE_DRAWDOWN, -self.rules.drawdown, self.pnl - self.peak)
+
+    cdef bint closed(self, look_t* k) noexcept nogil:
+        cdef int64_t opens = k.tape.open, closes = k.tape.close
+        if k.order.extended and k.order.type == ORDER_LIMIT and k.tape.scheduled:
+            opens = k.tape.pre_open
+            closes = k.tape.post_close
+            if opens <= k.now < closes:
+                return False
+        return self.fail(CODE_MARKET_CLOSED, opens if k.now < opens else closes, k.now)
 
     cdef void refer(self, look_t* k) noexcept nogil:
         # Mid of a quote that is young, two-sided, uncrossed and narrow; else the last trade; else stale, with the last good.
@@ -360,18 +377,18 @@ cdef class Gate:
             k.worst_px = o.limit_px if o.limit_px > ask else ask
             if self.collar(k, o.limit_px, k.ref_px):
                 return True
-            if k.tape.upper_px and (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
-                    self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
-                return True
         elif o.type == ORDER_MARKET:
             k.worst_px = px_widen(ref, k.bounds.collar_bps, True)
         else:
             k.worst_px = o.limit_px if limited else px_widen(o.stop_px, self.rules.gap_bps, True)
             if self.collar(k, o.stop_px, 0) or (limited and self.collar(k, o.limit_px, o.stop_px)):
                 return True
-        if o.type == ORDER_MARKET or (o.type == ORDER_LIMIT and (o.limit_px >= ask if o.side == SIDE_BUY else o.limit_px <= k.ref.bid_px)):
-            if self.slipping(k):
-                return True
+        if limited and k.tape.upper_px and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close) and \
+                (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
+                self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
+            return True
+        if k.fresh and not stopped and self.slipping(k, ask):
+            return True
         if not money_of(k.worst_px, o.qty, k.terms.scale, &k.notional):
             return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)
         return k.notional > k.bounds.notional and self.fail(CODE_ORDER_NOTIONAL, k.bounds.notional, k.notional)
@@ -394,24 +411,67 @@ cdef class Gate:
             return self.fail(CODE_PRICE_COLLAR, px_widen(ref, up, False), px)
         return <i128>px * 10000 < <i128>ref * (10000 - down) and self.fail(CODE_PRICE_COLLAR, px_widen(ref, -down, True), px)
 
-    cdef bint slipping(self, look_t* k) noexcept nogil:
-        # Signed: what a marketable order pays against the reference at the touch; a favourable price never counts.
-        cdef int64_t touch = k.ref.ask_px if k.order.side == SIDE_BUY else k.ref.bid_px
-        cdef i128 worse = touch - k.ref_px if k.order.side == SIDE_BUY else k.ref_px - touch
-        return k.fresh and touch > 0 and worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
-            self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, worse * 10000 / k.ref_px)
+    cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil:
+        # Signed: what an order that trades at once is expected to pay over the reference; a favourable price never counts.
+        # Absolute: the distance of a limit from the reference, on either side.
+        cdef const order_t* o = k.order
+        cdef bint buy = o.side == SIDE_BUY
+        cdef int64_t px = o.limit_px
+        cdef i128 worse
+        if not self.rules.slippage_absolute or o.type == ORDER_MARKET:
+            if o.type == ORDER_LIMIT and not (px >= ask if buy else px <= k.ref.bid_px):
+                return False
+            if k.ref.quote_ts == 0:
+                return False                                 # a feed without quotes shows no book to judge by
+            px = self.expected(k)
+        worse = <i128>px - k.ref_px if buy else <i128>k.ref_px - px
+        if self.rules.slippage_absolute:
+            worse = i128_abs(worse)
+        return worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
+            self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, (worse * 10000 + k.ref_px - 1) / k.ref_px)
+
+    cdef int64_t expected(self, look_t* k) noexcept nogil:
+        """The order's average price over the visible book, rounded against it; what is beyond pays the limit or the collar."""
+        cdef const order_t* o = k.order
+        cdef bint buy = o.side == SIDE_BUY
+        cdef int64_t last = k.ref.ask_px if buy else k.ref.bid_px, left = k.n, take = k.ref.ask_qty if buy else k.ref.bid_qty
+        cdef i128 paid = 0
+        cdef cursor_t cursor
+        cdef level_t level
+        if last > 0 and take >= left:
+            return last
+        if k.tape.book != NULL and k.tape.book.depth and not k.tape.book.gap and not k.tape.book.loading:
+            book_open(k.tape.book, SIDE_SELL if buy else SIDE_BUY, &cursor)
+            while left > 0 and book_next(&cursor, &level):
+                if o.type == ORDER_LIMIT and (level.px > o.limit_px if buy else level.px < o.limit_px):
+                    break
+                last = level.px
+                take = left if level.qty > left else level.qty
+                paid = paid + <i128>last * take
+                left -= take
+        elif last > 0 and take > 0:
+            paid = <i128>last * take
+            left -= take
+        if left > 0:
+            if o.type == ORDER_LIMIT:
+                last = o.limit_px
+            elif last <= 0 or not k.reducing:                # an exit is held to what can be seen
+                last = px_widen(k.ref_px, k.bounds.collar_bps if buy else -k.bounds.collar_bps, buy)
+            paid = paid + <i128>last * left
+        return <int64_t>((paid + (k.n - 1 if buy else 0)) / k.n)
 
     cdef bint position(self, look_t* k) noexcept nogil:
-        cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down)), value = 0
+        cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down))
+        if not (money_of(k.worst_px, k.up, k.terms.scale, &k.long_) and money_of(k.worst_px, k.down, k.terms.scale, &k.short_)):
+            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, worst)
+        k.reach = i128_max(i128_abs(k.long_), i128_abs(k.short_))
         if not k.reducing:
             self.limit_in_money = False
             if worst > k.bounds.position_qty and self.fail(CODE_POSITION_LIMIT, k.bounds.position_qty, worst):
                 return True
-            if not money_of(k.worst_px, worst, k.terms.scale, &value):
-                return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, worst)
-            if value > k.bounds.position_notional:
+            if k.reach > k.bounds.position_notional:
                 self.limit_in_money = not self.failed & CODE_POSITION_LIMIT
-                if self.fail(CODE_POSITION_LIMIT, k.bounds.position_notional, value):
+                if self.fail(CODE_POSITION_LIMIT, k.bounds.position_notional, k.reach):
                     return True
         worst = i128_max(i128_abs(k.own_up), i128_abs(k.own_down))
         if not self.failed & CODE_POSITION_LIMIT:
@@ -436,9 +496,15 @@ cdef class Gate:
         cdef i128 gross = 0, long_ = 0, short_ = 0
         if px <= 0:
             px = 0
-        if not (money_of(px, i128_max(i128_abs(up), i128_abs(down)), scale, &gross) and money_of(px, up, scale, &long_)
-                and money_of(px, down, scale, &short_)):
+        if px == t.px and up == t.up and down == t.down and scale == t.scale:    # nothing changed: nearly always, where orders follow each other
+            return
+        if not (money_of(px, up, scale, &long_) and money_of(px, down, scale, &short_)):
             self.ledger.broken = True
+        gross = i128_max(i128_abs(long_), i128_abs(short_))
+        t.px = px
+        t.scale = scale
+        t.up = up
+        t.down = down
         self.gross = self.gross + gross - t.gross
         self.net_long = self.net_long + long_ - t.net_long
         self.net_short = self.net_short + short_ - t.net_short
@@ -447,22 +513,20 @@ cdef class Gate:
         t.net_short = short_
 
     cdef bint portfolio(self, look_t* k) noexcept nogil:
-        cdef i128 gross = 0, up = 0, down = 0, value = 0, before = 0
+        cdef i128 gross, up, down, value, before = 0
         cdef const position_t* a = k.account
         cdef rules_t* rules = &self.rules
         self.contribute(k.order.instrument)
-        if not (money_of(k.worst_px, i128_max(i128_abs(k.up), i128_abs(k.down)), k.terms.scale, &gross)
-                and money_of(k.worst_px, k.up, k.terms.scale, &up) and money_of(k.worst_px, k.down, k.terms.scale, &down)):
-            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, k.n)
-        gross = self.gross - k.tape.gross + gross
-        up = i128_abs(self.net_long - k.tape.net_long + up)
-        down = i128_abs(self.net_short - k.tape.net_short + down)
+        gross = self.gross - k.tape.gross + k.reach
+        up = i128_abs(self.net_long - k.tape.net_long + k.long_)
+        down = i128_abs(self.net_short - k.tape.net_short + k.short_)
         if not k.reducing and ((gross > rules.gross and self.fail(CODE_GROSS_EXPOSURE, rules.gross, gross)) or
                                (i128_max(up, down) > rules.net and self.fail(CODE_NET_EXPOSURE, rules.net, i128_max(up, down)))):
             return True
+        value = k.notional
         if k.replaced != NULL:
             money_of(k.replaced.px, k.replaced.leaves, k.terms.scale, &before)
-        money_of(k.worst_px, k.n, k.terms.scale, &value)     # fits: up or down above is not smaller in size
+            money_of(k.worst_px, k.n, k.terms.scale, &value)     # fits: up or down above is not smaller in size
         value = self.ledger.order_value + i128_max(value - before, 0)
         if not k.reducing and value > rules.open_value and self.fail(CODE_OPEN_ORDER_VALUE, rules.open_value, value):
             return True
@@ -494,6 +558,7 @@ cdef class Gate:
                 if r.pending and (r.pending_cross < other if buy else r.pending_cross > other):
                     other = r.pending_cross
                 if (k.cross_px >= other if buy else k.cross_px <= other):
+                    self.crossed = r.key
                     return self.fail(CODE_SELF_MATCH, other, k.cross_px)
             slot = r.next
         return False
@@ -542,13 +607,16 @@ cdef class Gate:
         if self.account_throttle == 0:                       # a start assumes that half of the venue's budget is spent
             self.account_throttle = k.mono + rules.account_interval * (rules.account_burst / 2)
         if bucket_empty(self.account_throttle, k.mono, rules.account_interval, rules.account_burst, 0) or all_ == WAITING:
-            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5, self.account_throttle - k.mono):
+            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5,
+                         bucket_used(self.account_throttle, k.mono, rules.account_interval, 0)):
                 return True
         if bucket_empty(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, rules.strategy_burst, strategy) and \
-                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5, self.strategy_throttle[o.strategy] - k.now):
+                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5,
+                          bucket_used(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, strategy)):
             return True
         if bucket_empty(k.tape.throttle, k.now, rules.symbol_interval, rules.symbol_burst, symbol) and \
-                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5, k.tape.throttle - k.now):
+                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5,
+                          bucket_used(k.tape.throttle, k.now, rules.symbol_interval, symbol)):
             return True
         if ring_full(&k.tape.sends, rules.rate_max, symbol, rules.rate_window, k.now) and \
                 self.fail(CODE_ORDER_RATE, rules.rate_max, rules.rate_max + 1):
@@ -648,13 +716,14 @@ cdef class Gate:
         self.sent_count += 1
 
     def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
-              int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, uint64_t replaces=0, bint every=True):
+              int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, bint extended=False, uint64_t replaces=0,
+              bint every=True):
         """Check and reserve an order: 0 = allowed and reserved, else the Code bits that failed (only the first unless `every`).
 
         now: venue ns, mono: monotonic ns. `replaces` is the key of the chain that the order changes; its reservation then grows
         to the larger of both until `settle`. `failures` holds the numbers until the next check.
         """
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only, extended)
         return self.check_order(&order, now, mono, every)
 
     @property
@@ -676,7 +745,7 @@ cdef class Gate:
     def confirm(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
                 int64_t stop_px=0, *, int64_t ref_px, int64_t at, uint64_t replaces=0):
         """An order is a journaled fact: its approval becomes firm, or, in a replay, it is reserved now. Never refuses."""
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, False)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, False, False)
         self.confirm_order(&order, ref_px, at)
         if instrument < self.instruments:
             self.contribute(instrument)
@@ -808,22 +877,38 @@ cdef class Gate:
     def mark(self):
         """Value everything at the refs as they are now; returns the P&L (realised + unrealised - fees) in 1e-18 money."""
         cdef i128 total = self.ledger.realised - self.ledger.fees, one = 0
+        cdef position_t* a
+        cdef ref_t ref
         cdef uint32_t i
         self.unmarked = 0
         for i in range(min(self.instruments, self.ledger.instruments)):
             if self.ledger.terms[i].scale:
                 self.contribute(i)
-                if self.ledger.marked(&self.ledger.accounts[i], &self.refs[i] if i < self.refs.shape[0] else &_NO_REF, &one):
+                a = &self.ledger.accounts[i]
+                ref = self.refs[i] if i < self.refs.shape[0] else _NO_REF
+                if ref.last_px <= 0:
+                    ref.last_px = self.tapes[i].mark_px      # a side that is empty now was not always
+                if self.ledger.marked(a, &ref, &one):
                     total = total + one
+                    self.tapes[i].mark_px = ref.bid_px if a.qty > 0 else ref.ask_px
+                    if self.tapes[i].mark_px <= 0:
+                        self.tapes[i].mark_px = ref.last_px
                 else:
                     self.unmarked += 1
         self.pnl = total
-        self.peak = i128_max(self.peak, total)
+        if self.unmarked == 0:                               # what is not valued makes no peak
+            self.peak = i128_max(self.peak, total)
         return _money(total)
 
-    def begin_day(self, baseline):
-        """The P&L (1e-18 money) from which the day's loss and drawdown count."""
-        self.baseline = self.peak = _units(baseline)
+    def begin_day(self, baseline, peak=None):
+        """The P&L (1e-18 money) from which the day's loss counts, and the highest since, from which the drawdown does."""
+        self.baseline = _units(baseline)
+        self.peak = self.baseline if peak is None else _units(peak)
+
+    @property
+    def peak_pnl(self):
+        """The day's highest P&L at a mark, 1e-18 money."""
+        return _money(self.peak)
 
     @property
     def day_pnl(self):
@@ -835,12 +920,30 @@ cdef class Gate:
         """Below the day's highest P&L, as of the last mark, 1e-18 money, >= 0."""
         return _money(self.peak - self.pnl)
 
-    def session(self, uint32_t instrument, int64_t opens, int64_t closes):
-        """When the instrument trades, venue ns; 0, 0 = always."""
+    def session(self, uint32_t instrument, int64_t opens, int64_t closes, *, pre_open=None, post_close=None):
+        """When the instrument trades, venue ns; 0, 0 = always. Until it is told once, the market is closed.
+
+        pre_open and post_close bound the hours of limit orders that are `extended`.
+        """
         if not self.grow(instrument):
             raise MemoryError
         self.tapes[instrument].open = opens
         self.tapes[instrument].close = closes
+        self.tapes[instrument].pre_open = opens if pre_open is None else pre_open
+        self.tapes[instrument].post_close = closes if post_close is None else post_close
+        self.tapes[instrument].scheduled = True
+
+    def no_session(self, uint32_t instrument):
+        """Nobody knows when the instrument trades: its market is closed."""
+        if instrument < self.instruments:
+            self.tapes[instrument].scheduled = False
+
+    def watch(self, uint32_t instrument, OrderBook book not None):
+        """The live book that SLIPPAGE walks; without it the touch alone is visible."""
+        if not self.grow(instrument):
+            raise MemoryError
+        self.books.append(book)
+        self.tapes[instrument].book = book.book
 
     def bands(self, uint32_t instrument, int64_t lower_px, int64_t upper_px):
         """The limit-up and limit-down prices in force; 0, 0 = none told."""
@@ -863,7 +966,10 @@ cdef class Gate:
         self.rules_complete = MISSING not in values.values()
 
     def set_bounds(self, uint32_t instrument, bounds):
-        """An instrument's limits by name (fields of bounds_t; money in 1e-18); None, or a name left out, is missing and denies."""
+        """An instrument's limits by name (fields of bounds_t; money in 1e-18); None, or a name left out, is missing and denies.
+
+        restricted: 0 = free, 1 = only exits pass, 2 = nothing does.
+        """
         cdef bounds_t* b
         if not self.grow(instrument):
             raise MemoryError
@@ -876,7 +982,7 @@ cdef class Gate:
         b.strategy_qty = values["strategy_qty"]
         b.collar_bps = values["collar_bps"]
         b.passive_bps = values["passive_bps"]
-        b.restricted = bool(bounds.get("restricted", False))
+        b.restricted = bounds.get("restricted", 0)
         b.complete = MISSING not in values.values()
 
     def state(self):

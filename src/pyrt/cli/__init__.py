@@ -6,7 +6,16 @@ from cyclopts import App
 
 # verb -> (module:function, what --help says of it)
 VERBS: dict[str, tuple[str, str]] = {
+    "kill": ("pyrt.cli.kill:kill", "Stop: no further order leaves, what works is cancelled, and the latch stays closed."),
+    "backtest": ("pyrt.cli.backtest:backtest", "Run strategies on recorded data, through the session of live trading."),
+    "download": ("pyrt.cli.download:download", "Fetch historical bars and keep them; a later run asks only for what is missing."),
     "run": ("pyrt.cli.run:run", "Trade: two example strategies on a simulated venue, unless told otherwise."),
+    "status": ("pyrt.cli.status:status", "What a session holds and does, while it runs or after."),
+    "orders": ("pyrt.cli.status:orders", "The orders of a session."),
+    "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
+    "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
+    "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
+    "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
     "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),
 }
 
@@ -18,8 +27,72 @@ def _version() -> str:
         return "unknown"
 
 
-app = App(
-    name="pyrt", help="Strategies in Python, native speed, and orders that are never lost and never doubled.", version=_version
-)
+# What a verb's --help ends with; a verb with verbs of its own says it itself.
+EXAMPLES: dict[str, str] = {
+    "run": """Half a minute of the examples:
+
+    pyrt run --for 30s
+
+A strategy of your own, with a parameter and symbols:
+
+    pyrt run --strategy my.py:Breakout --set Breakout.lookback=30 --symbols AAPL,TSLA
+
+Settings from a file (`pyrt config init` writes one); decide everything, send nothing:
+
+    pyrt run --config pyrt.toml --dry-run
+
+Alpaca's paper account:
+
+    APCA_API_KEY_ID=... APCA_API_SECRET_KEY=... pyrt run --venue alpaca-paper --strategy my.py
+""",
+    "status": """The session that was used last, then another one, for a program:
+
+    pyrt status
+    pyrt status --state ./state --json
+""",
+    "orders": """Those that may still fill, then all of them, for a program:
+
+    pyrt orders
+    pyrt orders --all --json
+""",
+    "flatten": """A simulated account, then Alpaca's paper account without a question:
+
+    pyrt flatten --sim-state ./state
+    pyrt flatten --venue alpaca-paper --yes
+""",
+    "resume": """The only latch that is closed, then one of several:
+
+    pyrt resume --who anna --why "the feed is back, positions checked"
+    pyrt resume --who anna --why "repaired" --scope strategy:SmaCross
+""",
+    "doctor": """This machine, then Alpaca's paper account as seen from it:
+
+    pyrt doctor
+    pyrt doctor --venue alpaca-paper --config pyrt.toml
+""",
+}
+
+_HELP = """Strategies in Python, native speed, and orders that are never lost and never doubled.
+
+Trade half a minute on a simulated venue; nothing else is needed:
+
+    pyrt run --for 30s
+
+A strategy of your own on it, and what it holds afterwards:
+
+    pyrt run --strategy my.py --symbols AAPL,MSFT --sim-state ./state
+    pyrt status --state ./state
+
+Is this machine ready? What can be configured?
+
+    pyrt doctor
+    pyrt config init pyrt.toml
+
+Every verb explains itself: `pyrt run --help`. Completion for your shell: `pyrt --install-completion`.
+"""
+
+app = App(name="pyrt", help=_HELP, version=_version)
+app.register_install_completion_command()
 for _verb, (_target, _help) in VERBS.items():
-    app.command(_target, name=_verb, help=_help)
+    _more = {"help_epilogue": EXAMPLES[_verb]} if _verb in EXAMPLES else {}
+    app.command(_target, name=_verb, help=_help, **_more)

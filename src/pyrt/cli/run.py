@@ -2,26 +2,19 @@
 
 import asyncio
 import logging
-import os
-import secrets
 import sys
-import tomllib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from pyrt.cli.strategies import load_strategies
-from pyrt.config import Secret
+from pyrt.cli.connect import connect, limits_of, plan_of, sizer_of
+from pyrt.cli.strategies import load_configured
+from pyrt.config import load_config
 from pyrt.errors import ConfigError
-from pyrt.execution import Settings
 from pyrt.live import Plan, Runner, Summary
-from pyrt.risk import Limits
-from pyrt.venues.alpaca.keys import LIVE, PAPER, SIM, Keys, check_url, load_keys
-from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES
-from pyrt.venues.alpaca.link import Addresses, AlpacaLink
-from pyrt.venues.sim.child import SimProcess
+from pyrt.live.control_socket import ControlSocket
 
 EXAMPLES = ("pyrt.strategies.sma_cross:SmaCross", "pyrt.strategies.quote_maker:QuoteMaker")
 _DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -29,30 +22,35 @@ _DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 def run(
     *,
-    strategy: Annotated[list[str] | None, Parameter(consume_multiple=False)] = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=False)] = None,
+    config: Annotated[list[Path] | None, Parameter(consume_multiple=False, negative="")] = None,
+    strategy: Annotated[list[str] | None, Parameter(consume_multiple=False, negative="")] = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=False, negative="")] = None,
     symbols: str | None = None,
-    venue: str = SIM,
+    venue: str | None = None,
     for_: Annotated[str | None, Parameter(name="--for")] = None,
+    view: bool | None = None,
     sim_state: Path | None = None,
     sim_url: str | None = None,
-    seed: int = 0,
-    speed: str = "1",
+    seed: int | None = None,
+    speed: str | None = None,
     journal: Path | None = None,
     limits: Path | None = None,
-    durability: str = "sync",
-    dry_run: bool = False,
-    deadline: float = 10.0,
-    settle: float = 5.0,
+    durability: str | None = None,
+    dry_run: bool | None = None,
+    deadline: float | None = None,
+    settle: float | None = None,
+    rate_limit: int | None = None,
+    watchdog: bool | None = None,
+    silence: float | None = None,
+    data_down: float | None = None,
+    segment_size: Annotated[int, Parameter(show=False)] = 64 << 20,
 ) -> None:
     """Trade: by default two example strategies on a simulated venue with a new account, until Ctrl-C.
 
-    pyrt run --for 30s
-    pyrt run --strategy my.py:Breakout --set Breakout.lookback=30 --symbols AAPL,TSLA
-    APCA_API_KEY_ID=... APCA_API_SECRET_KEY=... pyrt run --venue alpaca-paper --strategy my.py
-
     Parameters
     ----------
+    config
+        TOML file with sections, or JSON file of one component; may be repeated, later files win, options win over files.
     strategy
         FILE.py, FILE.py:Class, dotted.name:Class or the name of an entry point; may be repeated.
     set_
@@ -63,6 +61,8 @@ def run(
         sim (the default; keys in the environment never change it) or alpaca-paper. alpaca-live is refused.
     for_
         How long: 30s, 5m, 2h. Without it until Ctrl-C.
+    view
+        Draw the session on the screen; the default where the output is a terminal. Otherwise log lines.
     sim_state
         Directory that keeps the simulated account and our journal; a later run finds both again.
     sim_url
@@ -72,9 +72,9 @@ def run(
     speed
         Simulated seconds a second.
     journal
-        Directory of the journal; by default one per venue and account under the state directory.
+        State directory; by default one per venue and account in the state home.
     limits
-        TOML file of risk limits; without it the profile `paper`.
+        TOML file that names every risk limit; without it the profile `paper` and the section [risk].
     durability
         sync (an order waits for the disk), group:MS or os (survives kill -9, not power loss).
     dry_run
@@ -83,81 +83,92 @@ def run(
         Seconds after which a request without an answer counts as ambiguous.
     settle
         Seconds more until a request that left can no longer land.
+    rate_limit
+        Trading requests a minute, until the venue names its own limit; 0 = no limit. A simulated venue that we start gets the same.
+    watchdog
+        A child process that cancels entries (not exits) when this process dies, hangs, or loses its market data.
+    silence
+        Seconds without a sign of life after which it does.
+    data_down
+        Seconds without the data feed after which it does.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    strategies = load_strategies(strategy or list(EXAMPLES), set_ or [], symbols)
+    start_log()
+    options: dict[str, dict[str, Any]] = {
+        "venue": {"name": venue, "state": text(sim_state), "url": sim_url, "seed": seed, "speed": speed},
+        "market": {"symbols": None if symbols is None else [s for s in symbols.split(",") if s.strip()]},
+        "execution": {
+            "dry_run": dry_run,
+            "deadline_secs": deadline,
+            "settle_secs": settle,
+            "rate_limit_per_minute": rate_limit,
+            "watchdog": watchdog,
+            "silence_secs": silence,
+            "data_down_secs": data_down,
+        },
+        "journal": {"directory": text(journal), "durability": durability},
+    }
+    loaded = load_config(config or (), options)
+    for notice in loaded.notices:
+        logging.getLogger("pyrt").info(notice)
+    duration = None if for_ is None else seconds(for_)
+    strategies = load_configured(loaded, strategy or [], set_ or [], EXAMPLES)
+    bounds = limits_of(loaded, limits)
+    sizer_of(loaded.config)
     with ExitStack() as stack:
-        link, home = _connect(stack, venue, sim_state, sim_url, seed, speed)
-        plan = Plan(
-            link=link,
-            directory=journal or home,
-            strategies=strategies,
-            limits=_limits(limits),
-            settings=Settings(deadline=_ns(deadline), settle=_ns(settle), rate=link.clock.rate),
-            duration=None if for_ is None else _seconds(for_),
-            durability=durability,
-            dry_run=dry_run,
-        )
-        logging.getLogger("pyrt").info("venue %s, account %s, state in %s", link.name, link.account_id, plan.directory)
-        summary = asyncio.run(_session(plan))
+        plan = plan_of(loaded, connect(stack, loaded.config), strategies, bounds)
+        plan.duration = duration
+        plan.segment_size = segment_size
+        try:
+            summary = trade(plan, sys.stdout.isatty() if view is None else view)
+        except KeyboardInterrupt:
+            left = "the watchdog cancels entries" if plan.watchdog else "what works at the venue stays"
+            print(f"pyrt: ended at once; {left}, the next run recovers the rest", file=sys.stderr)
+            raise SystemExit(130) from None
     print("\n".join(summary.lines()))
     if summary.failed:
+        print(f"pyrt: {summary.failed}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def trade(plan: Plan, view: bool = False) -> Summary:
+    """Run a session with its control socket, and with the console view where it is wanted."""
+    logging.getLogger("pyrt").info("venue %s, account %s, state in %s", plan.link.name, plan.link.account_id, plan.directory)
+    control = ControlSocket(plan.directory)
+    plan.companions.append(control)
+    plan.listeners.append(control.watch.hear)
+    if view:
+        from rich.console import Console
+
+        from pyrt.live.view import View
+
+        shown = View(Console())
+        plan.companions.append(shown)
+        plan.listeners.append(shown.watch.hear)
+    return asyncio.run(_session(plan))
 
 
 async def _session(plan: Plan) -> Summary:
     return await Runner(plan).run()
 
 
-def _connect(
-    stack: ExitStack, venue: str, sim_state: Path | None, sim_url: str | None, seed: int, speed: str
-) -> tuple[AlpacaLink, Path]:
-    if venue == SIM and sim_url:
-        link = AlpacaLink(SIM, _loopback(sim_url), load_keys())
-        return link, sim_state or state_home() / f"sim-{link.account_id}"
-    if venue == SIM:
-        home = sim_state or state_home() / f"sim-{secrets.token_hex(4)}"
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        sim = stack.enter_context(SimProcess(state=home / "venue", seed=seed, speed=speed))
-        keys = Keys(Secret(sim.address.key), Secret(sim.address.secret))
-        return AlpacaLink(SIM, _loopback(sim.address.url), keys), home
-    if venue == PAPER:
-        link = AlpacaLink(PAPER, PAPER_ADDRESSES, load_keys())
-        return link, state_home() / f"{PAPER}-{link.account_id}"
-    if venue == LIVE:
-        check_url("https://api.alpaca.markets", LIVE)
-    raise ConfigError(f"no venue {venue!r}", where="--venue", mend=f"use {SIM} or {PAPER}")
+def start_log(level: int = logging.INFO) -> None:
+    """Log lines go to standard error."""
+    logging.getLogger("picows").setLevel(logging.WARNING)  # a line for every connection
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
 
 
-def _loopback(url: str) -> Addresses:
-    stream = "ws" + url.removeprefix("http")
-    return Addresses(trading=url, data=url, stream=stream, updates=stream)
+def text(path: Path | None) -> str | None:
+    """A path as the configuration keeps it."""
+    return None if path is None else str(path)
 
 
-def state_home() -> Path:
-    """Where journals live unless told otherwise: $XDG_STATE_HOME/pyrt, else ~/.local/state/pyrt."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "pyrt"
-
-
-def _limits(file: Path | None) -> Limits:
-    if file is None:
-        return Limits.profile("paper")
+def seconds(duration: str) -> float:
+    """Read 30s, 5m or 2h. Raises ConfigError."""
+    number, unit = duration[:-1], duration[-1:]
     try:
-        return Limits.of(tomllib.loads(file.read_text(encoding="utf-8")))
-    except OSError as e:
-        raise ConfigError(f"cannot be read: {e.strerror}", where=str(file), mend="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"is not TOML: {e}", where=str(file), mend="see the profile `paper` for an example") from None
-
-
-def _seconds(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    try:
-        return float(number) * _DURATIONS[unit]
+        value = float(number) * _DURATIONS[unit]
     except (KeyError, ValueError):
-        raise ConfigError(f"{text!r} is not a duration", where="--for", mend="write 30s, 5m or 2h") from None
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * 1_000_000_000)
+        value = -1.0
+    if not 0.0 <= value < 1e9:
+        raise ConfigError(f"{duration!r} is not a duration", where="--for", mend="write 30s, 5m or 2h")
+    return value

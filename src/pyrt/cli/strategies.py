@@ -3,28 +3,42 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pyrt.errors import ConfigError
+from pyrt.config import COMMAND_LINE, Loaded
+from pyrt.errors import ConfigError, PyrtError
 from pyrt.strategies import Strategy
 
 GROUP = "pyrt.strategies"
 
 
-def load_strategies(names: Sequence[str], settings: Sequence[str] = (), symbols: str | None = None) -> list[Strategy]:
+def load_strategies(
+    names: Sequence[str],
+    settings: Sequence[str] = (),
+    symbols: str | None = None,
+    *,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Strategy]:
     """Make the strategies of FILE.py[:Class], dotted.name:Class or entry points, with `Class.parameter=value` settings.
 
-    Raises ConfigError naming what was not found, or the line of the user's file that failed.
+    `tables` are parameters by class name; settings win over them, `symbols` over both. Raises ConfigError naming what was not
+    found, or the line of the user's file that failed.
     """
-    classes = [load_class(name) for name in names]
+    return build([load_class(name) for name in names], settings, symbols, tables or {})
+
+
+def build(
+    classes: Sequence[type[Strategy]], settings: Sequence[str], symbols: str | None, tables: Mapping[str, Mapping[str, Any]]
+) -> list[Strategy]:
+    """Make strategies of their classes; see load_strategies."""
     known = {c.__name__ for c in classes}
     if len(known) < len(classes):
         raise ConfigError("a strategy is named twice", where="--strategy", mend="subclass it under another name")
-    chosen: dict[str, dict[str, Any]] = {name: {} for name in known}
+    chosen: dict[str, dict[str, Any]] = {name: dict(tables.get(name, {})) for name in known}
     for setting in settings:
         target, _, value = setting.partition("=")
         name, _, parameter = target.rpartition(".")
@@ -37,11 +51,56 @@ def load_strategies(names: Sequence[str], settings: Sequence[str] = (), symbols:
     if symbols:
         for parameters in chosen.values():
             parameters["symbols"] = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
-    made = [c(**chosen[c.__name__]) for c in classes]
+    made = [_make(c, chosen[c.__name__]) for c in classes]
     for strategy in made:
         if not strategy.symbols:
             raise ConfigError(f"{strategy.name} has no symbols", mend="give it a class attribute `symbols`, or use --symbols")
     return made
+
+
+def load_configured(loaded: Loaded, names: Sequence[str], settings: Sequence[str], examples: Sequence[str]) -> list[Strategy]:
+    """The strategies of a configuration and of `names`; of `examples` where neither names one."""
+    config = loaded.config
+    wanted = list(names)
+    tables: dict[str, dict[str, Any]] = {}
+    for name, table in config.strategies.items():
+        source = loaded.sources[f"strategies.{name}"]
+        tables[name] = {key: value for key, value in table.items() if key != "use"}
+        if "use" in table:
+            wanted.append(_place(str(table["use"]), name, source))
+    wanted = wanted or list(examples)
+    classes = [load_class(name) for name in wanted]
+    known = [c.__name__ for c in classes]
+    for name in tables:
+        if name not in known:
+            mend = f'add use = "FILE.py" to it; the strategies are {", ".join(known)}'
+            raise ConfigError(
+                "no strategy of this name", where=f"{loaded.sources[f'strategies.{name}']}: [strategies.{name}]", mend=mend
+            )
+    common = tuple(s.strip().upper() for s in config.market.symbols)
+    by_option = loaded.sources.get("market.symbols") == COMMAND_LINE
+    if common and not by_option:
+        tables = {name: {"symbols": common, **tables.get(name, {})} for name in known}
+    return build(classes, settings, ",".join(common) if by_option else None, tables)
+
+
+def _place(use: str, name: str, source: str) -> str:
+    """What `use` of a strategy's table names: a file is sought beside the configuration, the class is the table's name."""
+    place, _, class_name = use.partition(":")
+    if place.endswith(".py"):
+        place = str(Path(source).parent / place)
+    elif "." not in place:
+        return use
+    return f"{place}:{class_name or name}"
+
+
+def _make(cls: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
+    try:
+        return cls(**parameters)
+    except PyrtError:
+        raise
+    except Exception as e:  # of the user's own __init__
+        raise ConfigError(f"{type(e).__name__}: {e}", where=f"{cls.__name__}()", mend="mend its __init__ and run again") from None
 
 
 def load_class(name: str) -> type[Strategy]:
@@ -51,7 +110,10 @@ def load_class(name: str) -> type[Strategy]:
         return _pick(_from_file(Path(place)), class_name, name)
     for point in entry_points(group=GROUP):
         if point.name == name:
-            return _checked(point.load(), name)
+            try:
+                return _checked(point.load(), name)
+            except Exception as e:
+                raise _failed(e, f"entry point {name}") from None
     if not class_name and "." not in place:
         raise ConfigError(f"no strategy {name!r}", where="--strategy", mend="write FILE.py, FILE.py:Class or dotted.name:Class")
     try:
@@ -60,6 +122,8 @@ def load_class(name: str) -> type[Strategy]:
         if e.name and not place.startswith(e.name):
             raise ConfigError(f"{place} needs the package {e.name!r}", where="--strategy", mend=f"pip install {e.name}") from None
         raise ConfigError(f"no module {place!r}", where="--strategy", mend="check the name, or give a FILE.py") from None
+    except Exception as e:
+        raise _failed(e, place) from None
     return _pick(module, class_name, name)
 
 
@@ -73,10 +137,18 @@ def _from_file(path: Path) -> ModuleType:
     sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
+    except SyntaxError as e:
+        raise ConfigError(f"SyntaxError: {e.msg}", where=f"{e.filename}:{e.lineno}", mend="mend the file and run again") from None
     except Exception as e:
-        line = e.lineno if isinstance(e, SyntaxError) else _line_in(e, path)
-        raise ConfigError(f"{type(e).__name__}: {e}", where=f"{path}:{line}", mend="mend the file and run again") from None
+        raise _failed(e, f"{path}:{_line_in(e, path)}") from None
     return module
+
+
+def _failed(e: Exception, where: str) -> PyrtError:
+    """What a user's module raised while it was imported, in one line."""
+    if isinstance(e, PyrtError):
+        return e
+    return ConfigError(f"{type(e).__name__}: {' '.join(str(e).split())}", where=where, mend="mend the file and run again")
 
 
 def _line_in(e: BaseException, path: Path) -> int:

@@ -12,6 +12,7 @@ from pyrt.model import CancelIntent, Intent, Latched, OrderChanged, OrderStatus
 from pyrt.ports import Cancel, CancelResult, Kill, Lookup, Stop, Sync
 
 STOPPED = "stop"
+ENTRIES = "entries of "
 _CLOSED = ("HALTED", "KILLED")
 
 
@@ -130,10 +131,12 @@ class Canceller:
 
     # -------------------------------------------------------------------------------------------- scopes
     def on_kill(self, kill: Kill, submitter: Submitter, step: Step) -> None:
-        """Close a scope: nothing is sent for it any more, everything working is cancelled and verified gone."""
+        """Close a scope: what the level forbids is not sent any more, and what works of it is cancelled and verified gone."""
         if kill.level in _CLOSED:
             self._blocked.add(kill.scope)
             self._sweep(kill.scope, submitter, step)
+        elif kill.level == "REDUCING":
+            self._sweep(ENTRIES + kill.scope, submitter, step)
 
     def on_stop(self, stop: Stop, submitter: Submitter, step: Step) -> None:
         """Cancel entries; orders that only reduce stay."""
@@ -145,12 +148,15 @@ class Canceller:
         if latched.level not in _CLOSED:
             self._blocked.discard(latched.scope)
             self.sweeps.pop(latched.scope, None)
+            self.sweeps.pop(ENTRIES + latched.scope, None)
 
     def resume_sweeps(self, submitter: Submitter, step: Step) -> None:
         """After a restart: what a latch covers is still to be cancelled."""
         for scope, level in self._orders.latches.items():
             if level in _CLOSED:
                 self._sweep(scope, submitter, step)
+            elif level == "REDUCING":
+                self._sweep(ENTRIES + scope, submitter, step)
 
     def on_snapshot(self, submitter: Submitter, step: Step) -> None:
         """Verify the sweeps. An order counts as left until the venue's word or a proof of absence makes it final."""
@@ -177,6 +183,8 @@ class Canceller:
     def _covers(self, scope: str, order: Order) -> bool:
         if scope == STOPPED:
             return not order.reduce_only
+        if scope.startswith(ENTRIES):
+            return not order.reduce_only and scope.removeprefix(ENTRIES) in _scopes(order)
         return scope in _scopes(order)
 
     def _tell_foreign(self, step: Step) -> None:

@@ -14,7 +14,7 @@ from pyrt.execution.observe import Observer
 from pyrt.execution.orders import Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChanged, OrderStatus, Refused
-from pyrt.ports import Found, Lookup, LookupResult, OrderRequest, Outcome, Replace, Submit, SubmitResult, Sync
+from pyrt.ports import Found, Lookup, LookupResult, OrderRequest, Outcome, Replace, Submit, SubmitResult, Sync, Withdraw
 
 NEVER_LEFT = "MaxRetriesExceeded"
 
@@ -24,6 +24,7 @@ class Attempt(msgspec.Struct):
 
     ours: bool  # this life sent it, so this life may repeat it
     sent: int  # mono of the last attempt's command
+    begins_by: int = 0  # mono after which the shell does not begin it: until then it may wait for the request budget
     prove_after: int = 0  # mono; an absence seen by a look-up begun before it proves nothing
     ordinal: int = 0  # of the last attempt begun, over all lives
     under_way: bool = False  # its answer is still to come
@@ -125,6 +126,7 @@ class Submitter:
             attempt = self.attempts[order.number] = Attempt(ours=True, sent=step.now.mono)
         attempt.sent, attempt.under_way, attempt.overdue = step.now.mono, True, False
         attempt.ordinal = ordinal = order.tries + 1
+        attempt.begins_by = step.now.mono + int((order.valid_until - step.now.venue) / self._settings.rate)
         request, until = request_of(order, self._orders.instruments[order.instrument]), order.valid_until
         if old is None:
             step.do(Submit(request=request, attempt=ordinal, valid_until=until))
@@ -140,7 +142,8 @@ class Submitter:
         seen = result.order
         if attempt is not None and attempt.under_way and result.attempt == attempt.ordinal:
             attempt.under_way = False
-            attempt.prove_after = max(attempt.sent + self._settings.deadline, step.now.mono) + self._settings.settle
+            sent = result.sent_mono or attempt.sent
+            attempt.prove_after = max(sent + self._settings.deadline, step.now.mono) + self._settings.settle
         elif seen is None:
             return  # the order's fate was proved before the answer came
         if result.outcome is Outcome.ACCEPTED and seen is not None and seen.cid == order.cid:
@@ -192,9 +195,15 @@ class Submitter:
             self._send(order, step)
 
     def drop(self, order: Order, reason: str, step: Step) -> bool:
-        """End an order that provably never left; False where an attempt is under way or was ambiguous."""
+        """End an order that provably never left; False where an attempt was ambiguous, or is under way.
+
+        One under way may still wait in the shell: it is asked back, and its NOT_SENT then ends the order.
+        """
         attempt = self.attempts.get(order.number)
-        if order.status is not OrderStatus.INTENT or attempt is None or attempt.under_way:
+        if attempt is not None and attempt.under_way:
+            step.do(Withdraw(number=order.number))
+            return False
+        if order.status is not OrderStatus.INTENT or attempt is None:
             return False
         self._end_unsent(order, reason, step)
         return True
@@ -213,7 +222,7 @@ class Submitter:
         """An attempt whose answer never came counts as ambiguous; without the answer its absence is never proved."""
         limit = step.now.mono - self._settings.deadline - self._settings.settle
         for number, attempt in list(self.attempts.items()):
-            if attempt.under_way and not attempt.overdue and attempt.sent < limit:
+            if attempt.under_way and not attempt.overdue and max(attempt.sent, attempt.begins_by) < limit:
                 attempt.overdue = True
                 order = self._orders.by_number[number]
                 step.alarm("critical", "NO_ANSWER", f"attempt {attempt.ordinal} of {order.cid} was never answered")

@@ -1,6 +1,6 @@
-"""The live driver: shell, timers, runner."""
+"""The live driver: shell, timers, runner, control socket, console view."""
 
-from pyrt.live.runner import Link, Plan, Runner
+from pyrt.live.runner import Companion, Link, Live, Plan, Runner
 from pyrt.live.summary import Summary
 
-__all__ = ["Link", "Plan", "Runner", "Summary"]
+__all__ = ["Companion", "Link", "Live", "Plan", "Runner", "Summary"]

@@ -4,37 +4,42 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
-from pyrt.clock import SECOND, VenueClock
+from pyrt._core.types import bar_dtype
+from pyrt.calendar import Calendar, ExchangeDays
+from pyrt.clock import SECOND, Now, VenueClock
+from pyrt.config import Secret
 from pyrt.desk import money
 from pyrt.errors import PyrtError, VenueError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder
+from pyrt.live.control import Control
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
+from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
 from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
+from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
-from pyrt.strategies.strategy import interval_ns
+from pyrt.watchdog import Watchdog, WatchOrder
 
+SIM = "sim"  # the one venue that may be always open
 log = logging.getLogger("pyrt")
-BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
-DATA_PATIENCE = 15.0  # seconds that a warm-up waits for the data stream
 CLOCK_EVERY = 60.0  # seconds between two measurements of the venue's clock
 TELL_EVERY = 10.0  # seconds between two lines about a recovery that does not end
 
@@ -65,11 +70,25 @@ class Link(Protocol):
 
     def stream(self, sink: Sink) -> Stream: ...
 
-    def broker(self, sink: Sink, clock: Clock, *, deadline: float) -> Broker: ...
+    def broker(self, sink: Sink, clock: Clock, *, deadline: float, blocked: Callable[[], bool]) -> Broker: ...
+
+    def egress(self) -> tuple[str, tuple[Secret, Secret]]: ...
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
 
     def trades(self, instrument: Instrument, start: int, end: int) -> np.ndarray[Any, Any]: ...
+
+
+class Live(NamedTuple):
+    """A session while it runs, as those beside it see it."""
+
+    runner: "Runner"
+    session: Session
+    shell: LiveShell
+    feed: Feed
+
+
+Companion = Callable[[Live], Awaitable[None]]
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -83,9 +102,15 @@ class Plan(msgspec.Struct, kw_only=True):
     sizer: Sizer | None = None
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
+    segment_size: int = 64 << 20  # bytes of a journal segment
     record: bool = True
     dry_run: bool = False
+    watchdog: bool = True
+    silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
+    data_down: float = 10.0  # seconds without the data feed after which it does
+    calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
+    companions: list[Companion] = []  # coroutines on the session's loop, from before recovery until its end
 
 
 class Runner:
@@ -95,16 +120,17 @@ class Runner:
         self.plan = plan
         self.recovered = asyncio.Event()
         self.stopping = asyncio.Event()
-        self.hurried = False  # asked to end at once
+        self.aborting = False  # ended at once: nothing is waited for but the journal
         self.reason = ""
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
+        self._control: Control | None = None
 
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
         plan = self.plan
         with self._signals():
-            journal = Journal.open(plan.directory / "journal", durability=plan.durability)
+            journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
                 return await self._with(journal)
             finally:
@@ -115,6 +141,11 @@ class Runner:
         if not self.stopping.is_set():
             self.reason = reason
             self.stopping.set()
+
+    def kill(self) -> None:
+        """Close the latch of the whole system, as `python -m pyrt kill` does."""
+        if self._control is not None:
+            self._control.on_signal()
 
     async def _with(self, journal: Journal) -> Summary:
         plan, link = self.plan, self.plan.link
@@ -128,22 +159,39 @@ class Runner:
             shell.listeners += [self._hear, *plan.listeners]
             shell.on_failure = self.stop
             session = self._assemble(journal, shell)
-            shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND)
-            stream = link.stream(shell.put)
-            feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
-            feed.want(_wanted(session))
-            tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
-            clock = self._task(self._watch_clock(shell), "clock", shell)
+            page = RiskPage.create(plan.directory)
+            watchdog = self._watchdog(journal) if plan.watchdog else None
+            control = self._control = Control(plan.directory, page, shell, session, watchdog)
+            shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
             try:
-                await self._trade(session, shell)
-                return await self._wind_down(session, shell)
+                return await self._connected(session, shell, control)
             finally:
-                await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
-                for task in (*tasks, clock):
-                    task.cancel()
-                await asyncio.gather(*tasks, clock, return_exceptions=True)
+                control.close()
                 shell.close()
-                await asyncio.to_thread(shell.broker.close)
+                if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
+                    await asyncio.to_thread(shell.broker.close)
+                    page.close()
+                    if watchdog is not None:
+                        await asyncio.to_thread(watchdog.farewell)
+
+    async def _connected(self, session: Session, shell: LiveShell, control: Control) -> Summary:
+        """Run with both streams, and with whatever stands beside the session."""
+        link = self.plan.link
+        stream = link.stream(shell.put)
+        feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
+        feed.want(_wanted(session))
+        live = Live(self, session, shell, feed)
+        tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
+        tasks += [asyncio.create_task(self._watch_clock(shell))]
+        tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
+        try:
+            await self._trade(session, shell, control)
+            return await self._wind_down(session, shell)
+        finally:
+            await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _task(self, work: Coroutine[Any, Any, None], name: str, shell: LiveShell) -> asyncio.Task[None]:
         """Run what should not end before the session does; where it does, the session ends in order."""
@@ -160,19 +208,20 @@ class Runner:
         task.add_done_callback(ended)
         return task
 
-    async def _trade(self, session: Session, shell: LiveShell) -> None:
+    async def _trade(self, session: Session, shell: LiveShell, control: Control) -> None:
         """Recover, warm up, then trade until the end; a failure is left in `shell.failed`."""
         shell.handle(Start(epoch=session.risk.epoch + 1))
+        control.start()
         await self._recover(shell)
         if self.stopping.is_set():
             return
         try:
-            await self._warm_up(session, shell)
+            await warm_up(session, shell, self.plan.link, self.stopping)
         except PyrtError as e:
             shell.fail(f"no history to warm up with: {e}")
         if self.stopping.is_set():
             return
-        shell.call(session.start)
+        shell.call(session.start, self._begin(shell))
         log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
         with suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), self.plan.duration)
@@ -203,7 +252,8 @@ class Runner:
         plan = self.plan
         instruments = Instruments()
         market = MarketData(instruments, grace=BAR_GRACE)
-        risk = RiskManager(instruments, market.refs, limits=plan.limits)
+        hours = Calendar() if plan.calendar or plan.link.name != SIM else None
+        risk = RiskManager(instruments, market.refs, limits=plan.limits, day_of=ExchangeDays(), calendar=hours)
         execution = ExecutionEngine(journal.id, instruments, settings=plan.settings)
         session = Session(
             instruments=instruments,
@@ -227,50 +277,29 @@ class Runner:
         shell.session = session
         return session
 
-    async def _warm_up(self, session: Session, shell: LiveShell) -> None:
-        """Fill each strategy's history with the venue's bars before its on_start, without a hole before the live ones.
+    def _watchdog(self, journal: Journal) -> Watchdog:
+        plan = self.plan
+        url, (key, secret) = plan.link.egress()
+        order = WatchOrder(
+            directory=str(plan.directory.absolute()),
+            journal=journal.id,
+            url=url,
+            key=key.reveal(),
+            secret=secret.reveal(),
+            silent=plan.silence,
+            stale=plan.data_down,
+            landing=(plan.settings.deadline + plan.settings.settle) / SECOND,
+            deadline=plan.settings.deadline / SECOND,
+            give_up=30.0 if plan.link.name == "sim" else 0.0,
+        )
+        return Watchdog(order)
 
-        The bar that was forming when the stream came up is whole too: the venue is asked for the trades of its beginning.
-        """
-        wanted: dict[tuple[int, int], int] = {}  # (instrument, interval) -> bars
-        for strategy in session.strategies.values():
-            for symbol in strategy.symbols if strategy.warmup else ():
-                key = (session.instruments[symbol].id, interval_ns(strategy.interval))
-                wanted[key] = max(wanted.get(key, 0), strategy.warmup)
-        if wanted:
-            await self._data_is_up(shell)
-        rose = shell.rose.get("data", shell.now().venue)
-        cut = {key: rose - rose % key[1] for key in wanted}  # start of the bar that the stream saw only the end of
-        for number in {number for number, _ in wanted}:
-            await self._backfill(session.instruments[number], [s for (n, _), s in cut.items() if n == number], rose, shell)
-        for (number, interval), n in wanted.items():
-            await self._keep(session, (number, interval), n, cut[number, interval])
-        for (number, interval), start in cut.items():
-            if start + interval + BAR_GRACE <= shell.now().venue:  # it is over by now: the venue has it whole, whatever came late
-                await self._keep(session, (number, interval), 1, start + interval)
-        shell.close_bars(shell.now().venue)  # what the backfill amended is told before anything runs
-        shell.trades = None
-
-    async def _backfill(self, instrument: Instrument, starts: list[int], rose: int, shell: LiveShell) -> None:
-        """Give the bars that are still forming their beginning, from the venue's trades."""
-        intervals = shell.session.intervals(instrument.id) if shell.session is not None else []
-        forming = [s for s in starts if any(s + i + BAR_GRACE > shell.now().venue and s % i == 0 for i in intervals)]
-        if forming:
-            shell.backfill(await asyncio.to_thread(self.plan.link.trades, instrument, min(forming), rose))
-
-    async def _keep(self, session: Session, key: tuple[int, int], n: int, before: int) -> None:
-        number, interval = key
-        bars = await asyncio.to_thread(self.plan.link.warm_up, session.instruments[number], interval, n, before)
-        for i in range(len(bars)):
-            session.desk.keep_bar(number, interval, bars[i])
-
-    async def _data_is_up(self, shell: LiveShell) -> None:
-        give_up = time.monotonic() + DATA_PATIENCE
-        while not shell.rose.get("data") and not self.stopping.is_set():
-            if time.monotonic() > give_up:
-                log.warning("the data stream is not up after %.0f s: the first live bar may lack its beginning", DATA_PATIENCE)
-                return
-            await asyncio.sleep(0.02)
+    def _begin(self, shell: LiveShell) -> Now:
+        """The instant from which callbacks run; a recording tells it by an entry of no bars."""
+        now = shell.now()
+        if shell.recorder is not None:
+            shell.recorder.records(np.empty(0, bar_dtype), now)
+        return now
 
     async def _wind_down(self, session: Session, shell: LiveShell) -> Summary:
         """Stop strategies, cancel entries, wait until the venue has proved it, count."""
@@ -278,10 +307,8 @@ class Runner:
         shell.handle(Stop(reason=self.reason))
         give_up = time.monotonic() + STOP_PATIENCE
         execution = session.execution
-        while (execution.sweeping or execution.unresolved) and time.monotonic() < give_up and not (shell.refused or self.hurried):
+        while (execution.sweeping or execution.unresolved) and time.monotonic() < give_up and not shell.refused:
             await asyncio.sleep(0.02)
-        if self.hurried and execution.sweeping:
-            shell.fail("ended at once: what was cancelled is not verified, the next start does it")
         return self._summary(session, shell)
 
     def _summary(self, session: Session, shell: LiveShell) -> Summary:
@@ -310,7 +337,7 @@ class Runner:
 
 
 class _Signals:
-    """Ctrl-C and SIGTERM end the session in order; the second without waiting for proof, the third wherever it stands."""
+    """Ctrl-C and SIGTERM end the session in order; the second one at once. SIGUSR1 is the kill switch."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -320,22 +347,31 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread: a notebook, a test
                 self._loop.add_signal_handler(number, self._hit, number)
+        with suppress(NotImplementedError, ValueError, RuntimeError):
+            self._loop.add_signal_handler(signal.SIGUSR1, self._runner.kill)
 
     def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             with suppress(NotImplementedError, ValueError, RuntimeError):
                 self._loop.remove_signal_handler(number)
 
     def _hit(self, number: int) -> None:
-        if self._runner.hurried:
-            raise KeyboardInterrupt
         if self._runner.stopping.is_set():
-            self._runner.hurried = True
-            return
+            self._runner.aborting = True
+            raise KeyboardInterrupt
         log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
         self._runner.stop(signal.Signals(number).name)
 
 
+async def _beside(companion: Companion, live: Live) -> None:
+    """What only looks on must not end a session: its mistake is logged."""
+    try:
+        await companion(live)
+    except Exception:
+        log.exception("beside the session")
+
+
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
+    symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
     return Subscription(trades=symbols, quotes=symbols, statuses=symbols)

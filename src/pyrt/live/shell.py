@@ -38,6 +38,7 @@ from pyrt.ports import (
     Sync,
     TakeSnapshot,
     VenueSnapshot,
+    Withdraw,
 )
 from pyrt.session import Session
 
@@ -63,6 +64,7 @@ class LiveShell:
         self.broker: Broker | None = None
         self.session: Session | None = None
         self.listeners: list[Callable[[Message], None]] = []
+        self.watchers: list[Callable[[Event], None]] = []  # see each event before the session does
         self.on_failure: Callable[[str], None] = lambda text: None  # called once, when `failed` is set
         self.failed = ""  # why the session cannot go on
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
@@ -77,6 +79,9 @@ class LiveShell:
         self._wake_at = 0  # monotonic ns
         self._venue = 0  # the last instant shown
         self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
+        self.latencies: deque[int] = deque(maxlen=4096)  # ns from an inbox entry to the start of an order that it caused
+        self._begun = 0  # monotonic ns at which the present inbox entry came
+        self._causes: dict[int, int] = {}  # order number -> `_begun` of its cause, until it leaves
         self._held: deque[tuple[int, Submit | Replace]] = deque()
         self._holding = threading.Lock()
         self._appended = 0
@@ -89,6 +94,11 @@ class LiveShell:
         mono = time.monotonic_ns()
         self._venue = venue = max(self._venue, self.clock.at(mono))
         return Now(venue, mono)
+
+    @property
+    def appended(self) -> int:
+        """Seq of the last fact appended."""
+        return self._appended
 
     def venue_clock(self) -> VenueClock:
         """The present map from monotonic to venue time."""
@@ -105,19 +115,22 @@ class LiveShell:
         if self.session is None:
             return
         now = self.now()
+        self._begun = now.mono
         self._look(event, now)
         self.seq += 1
         if self.recorder is not None:
             self.recorder.event(event, now)
+        for watcher in self.watchers:
+            watcher(event)
         try:
             self.session.step(event, now)
         except Exception as e:
             self._broken(e)
         self._schedule()
 
-    def call(self, verb: Callable[[Now], None]) -> None:
+    def call(self, verb: Callable[[Now], None], now: Now | None = None) -> None:
         """Session.start or stop, at this instant."""
-        verb(self.now())
+        verb(now or self.now())
         self._schedule()
 
     def _look(self, event: Event, now: Now) -> None:
@@ -153,6 +166,7 @@ class LiveShell:
         if self.session is None or not len(records):
             return
         now = self.now()
+        self._begun = now.mono
         records["seq"] = np.arange(self.seq + 1, self.seq + 1 + len(records), dtype=np.uint64)
         self.seq += len(records)
         if self.recorder is not None:
@@ -212,6 +226,8 @@ class LiveShell:
             self._hold(command)
         elif isinstance(command, Cancel):
             broker.cancel(command)
+        elif isinstance(command, Withdraw):
+            self._withdraw(command)
         elif isinstance(command, Lookup):
             broker.lookup(command)
         elif isinstance(command, TakeSnapshot):
@@ -257,14 +273,25 @@ class LiveShell:
         if self._unjournaled:
             self._refuse(command, "the journal has failed")
             return
+        self._causes[command.request.number] = self._begun
         with self._holding:
             if self._held or self.journal.durable < self._barrier:
                 self._held.append((self._barrier, command))
                 return
         self._send(command)
 
+    def _withdraw(self, command: Withdraw) -> None:
+        with self._holding:
+            mine = [held for _, held in self._held if held.request.number == command.number]
+            self._held = deque(entry for entry in self._held if entry[1] not in mine)
+        for held in mine:
+            self._refuse(held, "withdrawn")
+        if not mine and self.broker is not None:
+            self.broker.withdraw(command)
+
     def _refuse(self, command: Submit | Replace, text: str) -> None:
         number, attempt = command.request.number, command.attempt
+        self._causes.pop(number, None)
         self.put(SubmitResult(number=number, attempt=attempt, outcome=Outcome.NOT_SENT, text=text))
 
     def _durable(self, seq: int, error: BaseException | None) -> None:
@@ -279,6 +306,8 @@ class LiveShell:
 
     def _send(self, command: Submit | Replace) -> None:
         assert self.broker is not None
+        if begun := self._causes.pop(command.request.number, 0):
+            self.latencies.append(time.monotonic_ns() - begun)
         if isinstance(command, Submit):
             self.broker.submit(command)
         else:

@@ -1,7 +1,7 @@
 """Orders in flight as risk counts them: one reservation for an order and all its replacements."""
 
 from pyrt._core.risk import Gate
-from pyrt.model import ExternalSeen, Intended, OrderChanged, OrderStatus
+from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus
 
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
 REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
@@ -43,6 +43,14 @@ class Chains:
         """The reservation key of the chain that an intent's key belongs to; 0 = none is open."""
         chain = self._by_key.get(key)
         return chain.root if chain else 0
+
+    def name_of(self, root: int) -> str:
+        """An order in words, by its reservation key."""
+        strategy, source = root >> 48, root & (1 << 48) - 1
+        if strategy == EXTERNAL:
+            return next((f"external order {v}" for v, n in self._external.items() if n == root), f"external order {root}")
+        chain = self._by_key.get(root)
+        return f"order {chain.head} of strategy {strategy}" if chain else f"order {source} of strategy {strategy}, approved"
 
     def intended(self, fact: Intended) -> None:
         """An order became a fact: firm from here on."""

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ from pyrt.model import Instrument
 RING = 128  # the longest memory of the window controls in _core.risk
 MS = 1_000_000
 _MONEY = 10**18
+_SWITCHES = 4  # the last fields: no numbers, and never missing
 _ALIASES = {"max_position_size": "max_position_notional", "max_order_size": "max_order_notional"}
 _TIGHTER_IS_MORE = {
     "gap_bps",
@@ -57,7 +58,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_open_orders: int | None
     max_daily_loss: Decimal | None
     max_drawdown: Decimal | None
-    max_slippage_bps: int | None
+    max_slippage_bps: int | None  # of a marketable order, expected over the visible book; see slippage_rule
     gap_bps: int | None  # how far beyond its trigger a stop is valued
     haircut_bps: int | None  # on a stale last good price, for orders that reduce
     max_spread_bps: int | None  # a wider quote is no reference
@@ -74,7 +75,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     symbol_order_rate_window_ms: int | None
     cancels_per_fill: int | None
     cancel_window_ms: int | None
-    restricted: tuple[str, ...] = ()  # symbols that may only be closed
+    slippage_rule: Literal["signed", "absolute"] = "signed"  # absolute: |limit - reference|, which refuses favourable limits too
+    close_only: bool = True  # what is restricted may be closed; False = nothing passes but cancels
+    restricted: tuple[str, ...] = ()  # symbols
     symbols: dict[str, dict[str, Decimal | int | None]] = {}
 
     @classmethod
@@ -97,17 +100,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for symbol, own in dict(given.get("symbols", {})).items():
             for key in own:
                 _known(key, _BY_SYMBOL, f"limits.symbols.{symbol}")
-        merged = msgspec.to_builtins(base) if base is not None else dict.fromkeys(cls.__struct_fields__[:-2])
+        merged = msgspec.to_builtins(base) if base is not None else dict.fromkeys(cls.__struct_fields__[:-_SWITCHES])
         try:
             limits = msgspec.convert(_exact({**merged, **given}), cls)
         except msgspec.ValidationError as e:
-            raise ConfigError(str(e), where="limits", mend="give a number above or equal to 0") from None
+            raise ConfigError(str(e), where="limits", mend="see the profile `paper` for an example") from None
         limits.check()
         return limits
 
     def check(self) -> None:
         """Raise ConfigError for a negative number or a window count beyond what the gate remembers."""
-        for name in self.__struct_fields__[:-2]:
+        for name in self.__struct_fields__[:-_SWITCHES]:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ConfigError(f"{name} is {value}", where="limits", mend="give a number above or equal to 0")
@@ -130,11 +133,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def loosens(self, old: "Limits") -> list[str]:
         """The names of the limits that allow more here than in `old`."""
-        names = [n for n in self.__struct_fields__[:-2] if _looser(n, getattr(self, n), getattr(old, n))]
+        names = [n for n in self.__struct_fields__[:-_SWITCHES] if _looser(n, getattr(self, n), getattr(old, n))]
         for symbol in sorted({*self.symbols, *old.symbols}):
             for n in _BY_SYMBOL:
                 if _looser(n, self._of_symbol(symbol, n), old._of_symbol(symbol, n)):
                     names.append(f"symbols.{symbol}.{n}")
+        if self.slippage_rule == "signed" and old.slippage_rule == "absolute":
+            names.append("slippage_rule")
+        if self.close_only and not old.close_only and self.restricted:
+            names.append("close_only")
         names += [f"restricted.{s}" for s in sorted(set(old.restricted) - set(self.restricted))]
         return names
 
@@ -163,6 +170,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in ("max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "repeat_max"):
             rules[name] = getattr(self, name)
         rules |= {
+            "slippage_absolute": int(self.slippage_rule == "absolute"),
             "round_trips": self.repeat_round_trips,
             "rate_max": self.symbol_order_rate_max,
             "cancel_ratio": self.cancels_per_fill,
@@ -191,7 +199,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "strategy_qty": qty("max_strategy_qty"),
             "collar_bps": self._of_symbol(instrument.symbol, "collar_bps"),
             "passive_bps": self._of_symbol(instrument.symbol, "passive_bps"),
-            "restricted": int(instrument.symbol in self.restricted),
+            "restricted": (1 if self.close_only else 2) if instrument.symbol in self.restricted else 0,
         }
 
 

@@ -7,13 +7,17 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrt._core.book import OrderBook
 from pyrt._core.ledger import Ledger, Pnl, Position
 from pyrt._core.risk import Code, Failure, Gate, Level
-from pyrt._core.types import Clock, format_units
+from pyrt._core.types import NO_PRICE, Clock, Side, format_units
+from pyrt.calendar import Calendar, utc_text
 from pyrt.clock import SECOND, Now
+from pyrt.errors import DataError
 from pyrt.model import (
     AccountSeen,
     Approved,
+    AssetClass,
     BaselineSet,
     Breach,
     CancelIntent,
@@ -40,6 +44,9 @@ from pyrt.risk.limits import Limits
 
 MARK = "risk.mark"
 APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
+MARK_PATIENCE = 30 * SECOND  # after recovery losses wait so long for a price of everything that is held
+PEAK_STEPS = 100  # a peak is journaled when it rose by this part of max_drawdown
+ALWAYS = "always"  # the day of a manager without day_of
 CLOCK_WARNS, CLOCK_DENIES = 50_000_000, 100_000_000  # ns that the venue's clock may be from ours
 REMEMBERED = 65_536  # first answers kept for intents that come twice
 _MONEY = 10**9  # facts tell money in 1e-9, the ledger counts 1e-18
@@ -49,9 +56,9 @@ DayOf = Callable[[int], str]
 class RiskManager:
     """Approves or refuses intents. `on` decides, `apply` takes in facts; the same facts always give the same `state_digest`.
 
-    refs: ref_dtype array, row = instrument id, written by the market stage. day_of: the exchange session (YYYY-MM-DD) that a
-    venue time belongs to; without it there is one endless day. Marks run each `mark_every` ns of venue time while there is
-    anything to mark.
+    refs: ref_dtype array, row = instrument id, written by the market stage. day_of: the exchange date (YYYY-MM-DD) of a venue
+    time; without it there is one endless day. calendar: the hours of everything but crypto; without it all trades always.
+    Marks run each `mark_every` ns of venue time while there is anything to mark.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class RiskManager:
         *,
         limits: Limits | None = None,
         day_of: DayOf | None = None,
+        calendar: Calendar | None = None,
         mark_every: int = SECOND,
     ) -> None:
         self.ledger = Ledger()
@@ -76,6 +84,11 @@ class RiskManager:
         self._defined: dict[int, Instrument] = {}
         self._day_of = day_of
         self._day = ""
+        self._equity = 0  # the day's baseline and its highest, as journaled, 1e-9 money
+        self._peak = 0
+        self._peak_at = 0  # venue ns at which it was
+        self._calendar = calendar
+        self._hours: dict[int, tuple[int, int]] = {}  # instrument -> from when until when its session is known, venue ns
         self._mark_every = mark_every
         self._mark_at = 0  # venue ns of the timer asked for; 0 = none
         self._dirty = False
@@ -85,6 +98,7 @@ class RiskManager:
         self._forgotten: dict[int, int] = {}  # strategy -> highest source whose answer is no longer kept
         self._approval = 0
         self._recovered = False
+        self._recovered_at = 0
         self._unexplained = 0
         self._blocked = False
         self._alarms: list[Command] = []
@@ -128,6 +142,7 @@ class RiskManager:
             return self._refuse(intent, now, (Breach(code="DUPLICATE", limit="once", observed="seen before"),))
         if intent.instrument in self._instruments:
             self._define(self._instruments[intent.instrument])
+            self._schedule(self._instruments[intent.instrument], now.venue)
         if self._clock_off and not intent.reduce_only:
             clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
             return self._refuse(intent, now, (clock,))
@@ -149,6 +164,7 @@ class RiskManager:
             now=now.venue,
             mono=now.mono,
             reduce_only=intent.reduce_only,
+            extended=intent.extended_hours,
             replaces=root,
         )
         if failed:
@@ -193,7 +209,44 @@ class RiskManager:
     def _breach(self, failure: Failure, instrument: int) -> Breach:
         exp = self._defined[instrument].qty_exp if instrument in self._defined else 9
         limit, observed = (text(x, failure.unit, exp) for x in (failure.limit, failure.observed))
+        if failure.code == Code.SELF_MATCH:
+            limit, observed = (any_price(x) for x in (failure.limit, failure.observed))
+            limit = f"{limit}: {self._in_the_way(exp)}"
         return Breach(code=str(failure.code.name), limit=limit, observed=observed)
+
+    def _in_the_way(self, exp: int) -> str:
+        # A protective stop denies entries beyond it (R13): say which order it is, or nobody finds out why.
+        order = self.ledger.reservation(self.gate.crossed)
+        side = "" if order is None else f"{Side(order.side).name.lower()} {text(order.leaves, 'qty', exp)}, "
+        return side + self._chains.name_of(self.gate.crossed)
+
+    def _schedule(self, instrument: Instrument, venue: int) -> None:
+        # The session now or next. A calendar that does not know closes the market.
+        since, until = self._hours.get(instrument.id, (0, 0))
+        if since <= venue < until:
+            return
+        if self._calendar is None or instrument.asset_class == AssetClass.CRYPTO:
+            self._hours[instrument.id] = (0, 1 << 63)
+            self.gate.session(instrument.id, 0, 0)
+            return
+        try:
+            s = self._calendar.session_from(venue)
+        except DataError:
+            self.gate.no_session(instrument.id)
+            return
+        if until:
+            self.gate.bands(instrument.id, 0, 0)  # those of the session before
+        self._hours[instrument.id] = (venue, s.post_close)
+        self.gate.session(instrument.id, s.open, s.close, pre_open=s.pre_open, post_close=s.post_close)
+
+    def watch(self, instrument: int, book: OrderBook) -> None:
+        """Take in the live book of an instrument: what SLIPPAGE walks."""
+        self.gate.watch(instrument, book)
+
+    def on_status(self, instrument: int, lower_px: int, upper_px: int) -> None:
+        """Take in a trading status: its price bands, where it carries any (NO_PRICE = none)."""
+        if lower_px != NO_PRICE and upper_px != NO_PRICE:
+            self.gate.bands(instrument, lower_px, upper_px)
 
     def _watch(self, now: Now, timer: bool) -> list[Command]:
         # An approval waits one life more than execution would accept it, then its reservation goes back.
@@ -203,7 +256,7 @@ class RiskManager:
         commands, self._alarms = self._alarms, []
         if timer:
             self._mark_at = 0
-        day = self._day_of(now.venue) if self._day_of else "always"
+        day = self._day_of(now.venue) if self._day_of else ALWAYS
         if timer or self._dirty or day != self._day or (self._mark_at and now.venue >= self._mark_at):
             commands += self._mark(now, day)
         return commands
@@ -212,9 +265,12 @@ class RiskManager:
         self._dirty = False
         pnl = self.gate.mark()
         commands: list[Command] = []
-        if day != self._day and self._recovered and not self.gate.unmarked:  # what is held overnight must be valued first
+        if not self._recovered or (self.gate.unmarked and now.venue < self._recovered_at + MARK_PATIENCE):
+            return self._arm(now)  # what is held must be valued first
+        if day > self._day or (day != self._day and self._day == ALWAYS):  # a clock that steps back begins no day
             commands.append(Append(fact=BaselineSet(day=day, equity=pnl // _MONEY, ts=now.venue), sync=Sync.SOON))
         else:
+            commands += self._raise_peak(now)
             for code, limit, seen in (
                 ("DAILY_LOSS", self.limits.max_daily_loss, -self.gate.day_pnl),
                 ("DRAWDOWN", self.limits.max_drawdown, self.gate.drawdown),
@@ -222,6 +278,14 @@ class RiskManager:
                 if limit is not None and seen >= int(limit * 10**18):
                     commands += self._close("REDUCING", "account", code, f"{text(seen, 'money')} of {limit}", now)
         return commands + self._arm(now)
+
+    def _raise_peak(self, now: Now) -> list[Command]:
+        # The peak outlives a restart to within a hundredth of the drawdown, and is journaled once a mark at most.
+        peak, most = self.gate.peak_pnl // _MONEY, self.limits.max_drawdown
+        if most is None or peak - self._peak < int(most * 10**9) // PEAK_STEPS or now.venue < self._peak_at + self._mark_every:
+            return []
+        fact = BaselineSet(day=self._day, equity=self._equity, peak=max(peak, self._peak + 1), ts=now.venue)
+        return [Append(fact=fact, sync=Sync.SOON)]
 
     def _arm(self, now: Now) -> list[Command]:
         # Only while something can gain or lose: an idle account needs no timer.
@@ -303,7 +367,10 @@ class RiskManager:
                 self._open()
             case BaselineSet():
                 self._day = fact.day
-                self.gate.begin_day(fact.equity * _MONEY)
+                self._equity = fact.equity
+                self._peak = fact.equity if fact.peak is None else fact.peak
+                self._peak_at = fact.ts
+                self.gate.begin_day(self._equity * _MONEY, self._peak * _MONEY)
                 self._dirty = True
             case Latched():
                 self._latch(fact)
@@ -320,6 +387,7 @@ class RiskManager:
                 self._open()
             case Recovered():
                 self._recovered = True
+                self._recovered_at = fact.ts
                 self._unexplained = fact.unexplained
                 self._dirty = True
                 self._open()
@@ -397,18 +465,25 @@ class RiskManager:
         """Hex digest over everything that the facts determine; approvals in flight and marks are no part of it."""
         latches = sorted((scope, f.level) for scope, f in self.latches.items())
         own = (self.epoch, self.limits_version, self.limits.canonical(), self._day, self._recovered, self._unexplained, latches)
-        state = repr((own, self._blocked)).encode() + self._chains.state() + self.gate.state()
+        state = repr((own, self._equity, self._peak, self._blocked)).encode() + self._chains.state() + self.gate.state()
         return blake2b(state, digest_size=32).hexdigest()
 
 
 def text(value: int, unit: str, qty_exp: int = 9) -> str:
-    """A control's number in whole units: shares, currency, seconds, or as it is."""
+    """A control's number in whole units: shares, currency, seconds, a time UTC, or as it is."""
+    if unit == "time":
+        return utc_text(value) if value > 0 else "no hours known"
     exp = {"qty": qty_exp, "px": 9, "money": 18, "ns": 9}.get(unit, 0)
     if -(1 << 63) <= value < 1 << 63:
         return format_units(value, exp)
     whole, rest = divmod(abs(value), 10**exp)
     decimals = f"{rest:0{exp}d}".rstrip("0") if exp else ""
     return f"{'-' if value < 0 else ''}{whole}{'.' if decimals else ''}{decimals}"
+
+
+def any_price(px: int) -> str:
+    """A price at which an order may trade; that of a market order is any."""
+    return "any price" if px in (0, (1 << 63) - 1) else format_units(px)
 
 
 def _is_scope(scope: str) -> bool:

@@ -32,6 +32,7 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     TakeSnapshot,
+    Withdraw,
 )
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.session import VenueSession
@@ -63,17 +64,6 @@ def submit(number: int = 1, symbol: str = "AAPL", valid_until: int | None = None
 
 def cancel(number: int = 1) -> Cancel:
     return Cancel(number=number, venue_order_id=f"id-{number}", symbol="AAPL")
-
-
-@pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
-
-
-@pytest.fixture
-def server() -> Iterator[RestServer]:
-    with RestServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -268,6 +258,54 @@ def test_a_replace_patches_and_is_classified_like_an_order(make: Make, inbox: In
     assert (result.outcome, result.number, result.attempt) == (Outcome.ACCEPTED, 2, 3)
     assert (server.requests[0].method, server.requests[0].path) == ("PATCH", "/v2/orders/id%2F1")
     assert server.requests[0].json == {"qty": "6", "time_in_force": "gtc", "client_order_id": "p1-new", "limit_price": "188.5"}
+
+
+def test_what_waits_for_the_budget_can_be_withdrawn(make: Make, inbox: Inbox, server: RestServer) -> None:
+    broker = make(budget=2, workers=1)  # the first request takes what a half-spent budget has
+    broker.cancel(cancel(9))
+    inbox.one()
+    broker.submit(submit(1))
+    broker.submit(submit(2))
+    for count, number in enumerate((2, 1), 2):
+        broker.withdraw(Withdraw(number=number))
+        result = inbox.wait(count)[-1]
+        assert (result.number, result.outcome, result.sent_mono) == (number, Outcome.NOT_SENT, 0)
+    assert [r.method for r in server.requests] == ["DELETE"]
+
+
+def test_no_order_leaves_while_the_page_says_blocked_and_cancels_do(make: Make, inbox: Inbox, server: RestServer) -> None:
+    blocked = [True]
+    broker = make(blocked=lambda: blocked[0])
+    broker.submit(submit(1))
+    assert inbox.wait(1)[0].outcome is Outcome.NOT_SENT
+    broker.cancel(cancel(2))
+    inbox.wait(2)
+    blocked[0] = False
+    broker.submit(submit(3))
+    assert inbox.wait(3)[2].outcome is Outcome.ACCEPTED
+    assert [r.method for r in server.requests] == ["DELETE", "POST"]
+
+
+def test_what_has_left_cannot_be_withdrawn(make: Make, inbox: Inbox, server: RestServer) -> None:
+    left = threading.Event()
+    go_on = threading.Event()
+
+    def hold(request: Request, connection: socket.socket) -> bytes:
+        left.set()
+        assert go_on.wait(PATIENCE)
+        return accept(request, connection)
+
+    server.script = hold
+    broker = make()
+    before = time.monotonic_ns()
+    broker.submit(submit(1))
+    assert left.wait(PATIENCE)
+    broker.withdraw(Withdraw(number=1))
+    go_on.set()
+    result = inbox.one()
+    assert result.outcome is Outcome.ACCEPTED
+    assert before < result.sent_mono < time.monotonic_ns()
+    broker.withdraw(Withdraw(number=1))  # it is over: nothing happens
 
 
 # ---------------------------------------------------------------------------------------------------- the deadline

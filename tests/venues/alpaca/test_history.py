@@ -67,6 +67,7 @@ def watch(tmp_path: Path, interval: str, speed: float) -> tuple[Watcher, dict[in
             limits=LOOSE,
             settings=Settings(rate=link.clock.rate),
             record=False,
+            watchdog=False,
             durability="os",
         )
 

@@ -82,17 +82,6 @@ def fill(number: int, at: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def inbox() -> Inbox:
-    return Inbox()
-
-
-@pytest.fixture
-def server() -> Iterator[RestServer]:
-    with RestServer() as running:
-        yield running
-
-
-@pytest.fixture
 def take(inbox: Inbox, server: RestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     monkeypatch.setattr(broker_module, "_PAGE_PAUSES", (0.01, 0.01, 0.01))
     broker = AlpacaBroker(url=server.url, key=KEY, secret=SECRET, sink=inbox, clock=lambda: CLOCK, deadline=PATIENCE, budget=0)

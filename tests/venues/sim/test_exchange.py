@@ -16,7 +16,8 @@ from pyrt.calendar import Calendar
 from pyrt.errors import DataError
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.orders import VenueRefusal, rfc3339
+from pyrt.venues.sim.orders import VenueRefusal
+from pyrt.venues.sim.times import format_time
 
 T = 1_772_463_846_000_000_000  # 2026-03-02T15:04:06Z
 SECOND = 1_000_000_000
@@ -417,8 +418,8 @@ def test_activities_are_paged_without_gap_or_overlap(exchange):
     assert len(whole) == 7
     assert whole[0]["id"].startswith("20260302100406000::")
     assert [a["transaction_time"] for a in exchange.activities(after=T + 1, until=T + 4, direction="asc")] == [
-        rfc3339(T + 2),
-        rfc3339(T + 3),
+        format_time(T + 2),
+        format_time(T + 3),
     ]
     assert exchange.activities(["DIV"]) == []
     assert refusal(exchange.activities, page_token="nobody's").http == 422
@@ -773,5 +774,5 @@ def test_slices_of_the_market_make_no_difference():
     ],
 )
 def test_times_have_the_digits_they_need(ns, text):
-    assert rfc3339(ns) == text
+    assert format_time(ns) == text
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", text)

@@ -148,7 +148,7 @@ def test_forms_of_time(text: str, same: str) -> None:
     "text", ["", "now", "2026-3-2", "2026-02-30", "2026-03-02T25:00:00Z", "1066-10-14", "9999-01-01", "٢٠٢٦-03-02"]
 )
 def test_what_is_no_time(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not an RFC 3339 time|day is out of range|hour must be in"):
+    with pytest.raises(ValueError, match="not an RFC 3339 time"):
         parse_time(text)
 
 

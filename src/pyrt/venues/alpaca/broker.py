@@ -33,6 +33,7 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     TakeSnapshot,
+    Withdraw,
 )
 from pyrt.venues.alpaca import answers, pages, wire
 from pyrt.venues.alpaca.budget import WINDOW, Budget, Purpose
@@ -54,8 +55,8 @@ class AlpacaBroker:
     """The port Broker over Alpaca's REST.
 
     `clock` returns the present map from monotonic to venue time; `deadline` is the total time of one request in seconds, counted
-    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none. Raises ConfigError for a
-    URL that is neither sim on loopback nor Alpaca's paper host.
+    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none; while `blocked` says so, no
+    order's first byte leaves (cancels do). Raises ConfigError for a URL that is neither sim on loopback nor Alpaca's paper host.
     """
 
     def __init__(
@@ -70,11 +71,13 @@ class AlpacaBroker:
         cancel_workers: int = 2,
         deadline: float = 10.0,
         budget: int = 200,
+        blocked: Callable[[], bool] = lambda: False,
     ) -> None:
         keys = Keys(key, secret)
         VenueSession(url, keys).close()  # refuses a bad URL or key here, in the caller's thread
         self._sink = sink
         self._clock = clock
+        self._blocked = blocked
         self._deadline = int(deadline * _NS)
         self._filter = SecretFilter(key, secret)
         self._mask = self._filter.mask
@@ -92,6 +95,8 @@ class AlpacaBroker:
         self._cancels = Lane("alpaca-cancel", connect, threads=cancel_workers)
         self._lookups = Lane("alpaca-lookup", connect)
         self._snapshots = Lane("alpaca-snapshot", connect)
+        self._queued: dict[int, Task] = {}  # number -> its attempt, as long as its result is to come
+        self._queueing = threading.Lock()
 
     @property
     def counters(self) -> dict[str, int]:
@@ -122,6 +127,14 @@ class AlpacaBroker:
         lost = partial(_cancel_lost, command)
         self._cancels.put(Task(partial(self._do_cancel, command), lost, self._sink))
 
+    def withdraw(self, command: Withdraw) -> None:
+        """Answer NOT_SENT for an order whose request has not begun, wherever it waits."""
+        with self._queueing:
+            task = self._queued.get(command.number)
+        if task is not None:
+            task.expire("withdrawn")
+            self._budget.look_again()
+
     def lookup(self, command: Lookup) -> None:
         """GET an order by its cid, once."""
         lost = partial(_lookup_lost, command)
@@ -148,25 +161,34 @@ class AlpacaBroker:
 
     # ------------------------------------------------------------------------------------------------ orders
     def _send_order(self, command: Submit | Replace, method: str, path: str, body: bytes) -> None:
-        task = Task(partial(self._do_order, command, method, path, body), partial(_order_lost, command), self._sink)
+        task = Task(
+            partial(self._do_order, command, method, path, body), partial(_order_lost, command), partial(self._ended, command)
+        )
+        with self._queueing:
+            self._queued[command.request.number] = task
         self._orders[zlib.crc32(command.request.symbol.encode()) % len(self._orders)].put(task)
         until = self._clock().mono_at(command.valid_until)
         self._watch.at(until, partial(task.expire, "past valid_until in the queue"))
 
+    def _ended(self, command: Submit | Replace, event: Event) -> None:
+        assert isinstance(event, SubmitResult)
+        with self._queueing:
+            self._queued.pop(event.number, None)
+        if event.outcome is not Outcome.ACCEPTED:
+            log.warning("%s: %s, HTTP %d: %s", command.request.cid, event.outcome.name, event.http, self._mask(event.text))
+        self._sink(event)
+
     def _do_order(self, command: Submit | Replace, method: str, path: str, body: bytes, task: Task, session: VenueSession) -> Event:
-        attempt = Attempt(lambda: self._venue_now() <= command.valid_until)
+        attempt = Attempt(lambda: self._venue_now() <= command.valid_until and not self._blocked())
         until = self._clock().mono_at(command.valid_until)
         try:
             answer = self._exchange(task, session, attempt, Purpose.ORDER, method, path, body, until=until)
         except (Broken, Ended) as error:
-            return _order_lost(command, attempt.sent, str(error))
+            lost = _order_lost(command, attempt.sent, str(error))
+            return msgspec.structs.replace(lost, sent_mono=attempt.sent_at)
         retry_at = self._met_429(answer) if answer.status == 429 else 0
         result = answers.submitted(command, answer, self._reader(), retry_at)
-        if result.outcome is not Outcome.ACCEPTED:
-            log.warning(
-                "%s %s: %s, HTTP %d: %s", method, command.request.cid, result.outcome.name, result.http, self._mask(result.text)
-            )
-        return self._masked(result)
+        return self._masked(msgspec.structs.replace(result, sent_mono=attempt.sent_at))
 
     # ------------------------------------------------------------------------------------------------ cancels, queries
     def _do_cancel(self, command: Cancel, task: Task, session: VenueSession) -> Event:
@@ -245,7 +267,7 @@ class AlpacaBroker:
         end_at: int = 0,
     ) -> Answer:
         """Wait for the budget until `until`, then send; over at the deadline, or at `end_at`. Raises Broken, Ended."""
-        if not self._budget.acquire(purpose, until):
+        if not self._budget.acquire(purpose, until, lambda: task is None or task.wanted):
             raise Ended("closing" if self._closing.is_set() else "no room in the request budget in time")
         if task is not None and not task.begin():
             raise Ended("expired in the queue")
@@ -302,7 +324,6 @@ class AlpacaBroker:
 
 def _order_lost(command: Submit | Replace, sent: bool, text: str) -> SubmitResult:
     outcome = Outcome.AMBIGUOUS if sent else Outcome.NOT_SENT
-    log.warning("%s: %s: %s", command.request.cid, outcome.name, text)
     return SubmitResult(number=command.request.number, attempt=command.attempt, outcome=outcome, text=text)
 
 

@@ -40,10 +40,13 @@ class Budget:
         """Requests a minute; 0 is none."""
         return self._limit
 
-    def acquire(self, purpose: Purpose, until: int) -> bool:
-        """Wait for room and take it; False when `until` (monotonic ns) or the end of the budget came first."""
+    def acquire(self, purpose: Purpose, until: int, wanted: Callable[[], bool] = lambda: True) -> bool:
+        """Wait for room and take it; False when `until` (monotonic ns) or the end of the budget came first, or it is unwanted.
+
+        After what `wanted` reads has changed, call `look_again`.
+        """
         with self._changed:
-            while not self._closed:
+            while not self._closed and wanted():
                 now = self._mono()
                 at = self._room_at(purpose, now)
                 if at <= now:
@@ -66,6 +69,11 @@ class Budget:
             if remaining is not None:
                 self._others = max(0, limit - remaining - len(self._sent))
                 self._others_until = now + WINDOW
+            self._changed.notify_all()
+
+    def look_again(self) -> None:
+        """Let those who wait find out whether they are still wanted."""
+        with self._changed:
             self._changed.notify_all()
 
     def block(self, until: int) -> None:

@@ -39,6 +39,11 @@ class Task:
         self._state = _State.QUEUED
         self._lock = threading.Lock()
 
+    @property
+    def wanted(self) -> bool:
+        """Whether its result is still to come."""
+        return self._state is not _State.DONE
+
     def begin(self) -> bool:
         """Take it out of the reach of `expire`; False when it is done already."""
         with self._lock:

@@ -48,7 +48,16 @@ class AlpacaLink:
     Raises NotAuthorized, NotConnected or Misbehaved.
     """
 
-    def __init__(self, name: str, addresses: Addresses, keys: Keys, *, data_feed: str = "iex", rate_limit: int = 200) -> None:
+    def __init__(
+        self,
+        name: str,
+        addresses: Addresses,
+        keys: Keys,
+        *,
+        data_feed: str = "iex",
+        rate_limit: int = 200,
+        reconnect_delay: tuple[float, float] = (0.25, 30.0),
+    ) -> None:
         for url in (addresses.trading, addresses.data, addresses.stream, addresses.updates):
             check_url(url, name)
         self.name = name
@@ -56,6 +65,7 @@ class AlpacaLink:
         self._keys = keys
         self._data_feed = data_feed
         self._rate_limit = rate_limit
+        self._reconnect_delay = reconnect_delay
         self.account_id = str(self._get("/v2/account").get("id", ""))
         if not self.account_id:
             raise Misbehaved("the account has no id", where=f"{addresses.trading}/v2/account")
@@ -91,15 +101,20 @@ class AlpacaLink:
         clock: Callable[[], VenueClock],
         **options: Any,
     ) -> AlpacaFeed:
-        """The market-data stream of this account."""
+        """The market-data stream: of stocks, or of crypto where all instruments are. Raises ConfigError for both."""
+        classes = {i.asset_class for i in instruments}
+        if len(classes) > 1:
+            raise ConfigError("shares and crypto in one session", where=self.name, mend="run one session for each")
+        path = "v1beta3/crypto/us" if AssetClass.CRYPTO in classes else f"v2/{self._data_feed}"
         return AlpacaFeed(
-            url=f"{self._at.stream}/v2/{self._data_feed}",
+            url=f"{self._at.stream}/{path}",
             key=self._keys.key.reveal(),
             secret=self._keys.secret.reveal(),
             instruments=instruments,
             sink=sink,
             events=events,
             clock=lambda: clock().at(time.monotonic_ns()),
+            reconnect_delay=self._reconnect_delay,
             **options,
         )
 
@@ -118,6 +133,10 @@ class AlpacaLink:
             budget=self._rate_limit,
             **options,
         )
+
+    def egress(self) -> tuple[str, Keys]:
+        """Where orders go, and the keys for it: for the watchdog, which has a connection of its own."""
+        return self._at.trading, self._keys
 
     def history(self) -> History:
         """The historical data that this account may read."""

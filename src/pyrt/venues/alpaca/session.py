@@ -45,13 +45,14 @@ class Attempt:
     `claim` is asked before the first byte; after `end` it lets nothing out any more. So at the deadline `sent` is the truth.
     """
 
-    __slots__ = ("_lock", "_over", "_valid", "sent")
+    __slots__ = ("_lock", "_over", "_valid", "sent", "sent_at")
 
     def __init__(self, valid: Callable[[], bool] | None = None) -> None:
         self._lock = threading.Lock()
         self._valid = valid
         self._over = False
         self.sent = False
+        self.sent_at = 0  # monotonic ns of the first byte
 
     def claim(self) -> None:
         """Mark the request as sent. Raises Ended when it must not be."""
@@ -60,7 +61,8 @@ class Attempt:
                 raise Ended("the deadline passed before the request was sent")
             if not self.sent and self._valid is not None and not self._valid():
                 raise Ended("no longer valid")
-            self.sent = True
+            if not self.sent:
+                self.sent, self.sent_at = True, time.monotonic_ns()
 
     def end(self) -> bool:
         """End the attempt; True for the first who does."""

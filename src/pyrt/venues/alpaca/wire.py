@@ -67,7 +67,10 @@ def parse_time(text: str) -> int:
     if match[8]:
         offset = int(match[9]) * 3600 + int(match[10]) * 60
         seconds += -offset if match[8] == "+" else offset
-    return seconds * _NS + int((match[7] or "0")[:9].ljust(9, "0"))
+    ns = seconds * _NS + int((match[7] or "0")[:9].ljust(9, "0"))
+    if not -(2**63) <= ns < 2**63:  # the journal and the records hold int64
+        raise Misbehaved(f"not a time that we can hold: {text[:40]!r}")
+    return ns
 
 
 def format_time(ns: int) -> str:
@@ -327,7 +330,7 @@ class Reader:
         """A frame of the trading stream. Raises Misbehaved."""
         frame = self._convert(decode(payload), _Frame)
         if frame.stream == "trade_updates":
-            return self._update(frame.data)
+            return self.update(frame.data)
         streams = frame.data.get("streams")
         return Control(
             stream=frame.stream,
@@ -336,7 +339,8 @@ class Reader:
             streams=tuple(map(str, streams)) if isinstance(streams, list) else (),
         )
 
-    def _update(self, data: dict[str, Any]) -> TradeUpdate:
+    def update(self, data: dict[str, Any]) -> TradeUpdate:
+        """The data of a trade update. Raises Misbehaved."""
         update = self._convert(data, _Update)
         order = self.order(update.order)
         if update.event not in TRADE_EVENTS:

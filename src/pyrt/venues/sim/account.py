@@ -7,7 +7,8 @@ import msgspec
 
 from pyrt._core.types import Side, format_units
 from pyrt.model import Instrument
-from pyrt.venues.sim.orders import Body, average, rfc3339
+from pyrt.venues.sim.orders import Body, average
+from pyrt.venues.sim.times import format_time
 
 ONE = 10**18  # money units of 1.00
 Instruments = dict[int, Instrument]
@@ -168,7 +169,7 @@ def show_account(account: Account, worth: Figures) -> Body:
         "account_blocked": False,
         "trade_suspended_by_user": False,
         "shorting_enabled": worth.multiplier > 1,
-        "created_at": rfc3339(account.created_at),
+        "created_at": format_time(account.created_at),
         "options_approved_level": 0,
         "options_trading_level": 0,
         "crypto_tier": 0,

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from uuid import UUID, uuid5
 
-from pyrt.model import Instrument
+from pyrt._core.types import format_units
+from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.orders import Body, VenueRefusal
 
 NAMESPACE = UUID("7d3b6c1e-2f0a-5a52-9f4e-70797274aa01")
@@ -20,6 +21,24 @@ KNOWN = {
 def show_asset(instrument: Instrument) -> Body:
     """The object of GET /v2/assets/{symbol}."""
     name, exchange = KNOWN.get(instrument.symbol, (instrument.symbol, "NASDAQ"))
+    if instrument.asset_class == AssetClass.CRYPTO:
+        return {
+            "id": str(uuid5(NAMESPACE, instrument.symbol)),
+            "class": "crypto",
+            "exchange": "CRYPTO",
+            "symbol": instrument.symbol,
+            "name": instrument.symbol,
+            "status": "active",
+            "tradable": True,
+            "marginable": False,
+            "shortable": False,
+            "easy_to_borrow": False,
+            "fractionable": True,
+            "min_order_size": format_units(instrument.lot, instrument.qty_exp),
+            "min_trade_increment": format_units(instrument.lot, instrument.qty_exp),
+            "price_increment": format_units(instrument.tick),
+            "attributes": [],
+        }
     return {
         "id": str(uuid5(NAMESPACE, instrument.symbol)),
         "class": "us_equity",

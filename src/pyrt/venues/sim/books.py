@@ -1,6 +1,8 @@
 """What the exchange knows, as its REST shows it; nothing here changes anything."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
@@ -28,6 +30,11 @@ class Books:
         self._account(row.account).cids[row.cid] = row.number
         if row.status not in FINAL:
             self._open.setdefault((row.account, row.instrument), {})[row.number] = row
+
+    @property
+    def has_open_orders(self) -> bool:
+        """Whether the market may meet an order."""
+        return any(self._open.values())
 
     def _working(self, account: str) -> list[Row]:
         """The open orders of an account, oldest first."""
@@ -81,11 +88,12 @@ class Books:
         """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked."""
         owner, wanted = self._account(account).id, frozenset(symbols or ())
         rows = self._working(owner) if status == "open" else self.state.rows
+        rows = rows[bisect_right(rows, after, key=attrgetter("created_at")) :] if after else rows
         found: list[Body] = []
         for row in rows if direction == "asc" else reversed(rows):
             if len(found) >= limit:
                 break
-            if row.account != owner or (after and row.created_at <= after) or (until and row.created_at >= until):
+            if row.account != owner or (until and row.created_at >= until):
                 continue
             if status != "all" and (row.status in FINAL) != (status == "closed"):
                 continue
@@ -139,16 +147,18 @@ class Books:
         """GET /v2/account/activities: FILL rows; `after`, `until` exclusive, ns UTC. Raises VenueRefusal for an unknown token."""
         owner = self._account(account).id
         found: list[Body] = []
-        for fill in self._fills_after(page_token, direction) if types is None or "FILL" in types else ():
+        for fill in self._fills_after(page_token, direction, after) if types is None or "FILL" in types else ():
             if len(found) >= page_size:
                 break
             row = self.state.rows[fill.number - 1]
-            if row.account == owner and not (after and fill.ts <= after) and not (until and fill.ts >= until):
+            if row.account == owner and not (until and fill.ts >= until):
                 found.append(state.show_activity(fill, row, self.assets_.instruments[row.instrument].qty_exp))
         return found
 
-    def _fills_after(self, page_token: str | None, direction: str) -> Iterator[state.Fill]:
+    def _fills_after(self, page_token: str | None, direction: str, after: int) -> Iterator[state.Fill]:
         fills = self.state.fills
+        if after:
+            fills = fills[bisect_right(fills, after, key=attrgetter("ts")) :]
         ahead = iter(fills) if direction == "asc" else reversed(fills)
         if page_token and not any(fill.id == page_token for fill in ahead):
             raise VenueRefusal(422, 40010001, "page_token is invalid")

@@ -1,9 +1,9 @@
-"""The market-data stream of stocks: handshake, subscriptions, fan-out."""
+"""The market-data streams of stocks and of crypto: handshake, subscriptions, fan-out."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,17 +11,38 @@ import numpy.typing as npt
 from aiohttp import WSMsgType, web
 
 from pyrt._core.encode import Encoder
-from pyrt._core.types import RecordType
-from pyrt.model import Instrument
+from pyrt._core.types import Flag, RecordType
+from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.bars import StreamBars
+from pyrt.venues.sim.depth import Depth
 from pyrt.venues.sim.edge import Access
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor, Records
 from pyrt.venues.sim.outbox import CLOSE_SECONDS, Outbox
 from pyrt.venues.sim.truth import Connection, Truth
 
-CHANNELS = ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds")
-FOREIGN = ("orderbooks", "news", "imbalances", "corrections", "cancelErrors")  # of other feeds, or not to be named
+
+class Feed(NamedTuple):
+    """One kind of stream."""
+
+    asset_class: AssetClass
+    channels: tuple[str, ...]
+    foreign: tuple[str, ...]  # channels of other feeds, or not to be named
+    implied: tuple[str, ...]  # that come with trades
+
+
+STOCKS = Feed(
+    AssetClass.US_EQUITY,
+    ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds"),
+    ("orderbooks", "news", "imbalances", "corrections", "cancelErrors"),
+    ("corrections", "cancelErrors"),
+)
+CRYPTO = Feed(
+    AssetClass.CRYPTO,
+    ("trades", "quotes", "bars", "updatedBars", "dailyBars", "orderbooks"),
+    ("statuses", "lulds", "news", "imbalances", "corrections", "cancelErrors"),
+    (),
+)
 AUTH_SECONDS = 10.0
 FRAME_RECORDS = 2000  # a frame stays far below the 1 MiB that many clients accept
 MESSAGE_MAX = 4 << 20
@@ -42,6 +63,7 @@ _BITS = {
     "quotes": 1 << RecordType.QUOTE,
     "statuses": 1 << RecordType.STATUS,
     "lulds": 1 << RecordType.STATUS,
+    "orderbooks": 1 << RecordType.DELTA,
 }
 _BAR_BITS = {"bars": 1, "updatedBars": 2, "dailyBars": 4}
 
@@ -49,10 +71,10 @@ _BAR_BITS = {"bars": 1, "updatedBars": 2, "dailyBars": 4}
 class Subscriptions:
     """The wanted symbols of one client by channel, and the same as a table by instrument id."""
 
-    def __init__(self, ids: dict[str, int]) -> None:
+    def __init__(self, ids: dict[str, int], feed: Feed, rows: int) -> None:
         self._ids = ids
-        self._wanted: dict[str, dict[str, None]] = {channel: {} for channel in CHANNELS}
-        rows = max(ids.values(), default=0) + 1
+        self._feed = feed
+        self._wanted: dict[str, dict[str, None]] = {channel: {} for channel in feed.channels}
         self.table: npt.NDArray[np.uint32] = np.zeros(rows, dtype=np.uint32)  # bits 1 << RecordType
         self.bars: npt.NDArray[np.uint32] = np.zeros(rows, dtype=np.uint32)  # bits of _BAR_BITS
         self.key = b""  # equal keys want the same messages
@@ -60,10 +82,10 @@ class Subscriptions:
     def change(self, action: str, message: dict[str, Any], limit: int) -> int:
         """Apply a message as a whole or not at all; the error code, 0 = done."""
         changes = {name: value for name, value in message.items() if name != "action"}
-        if any(name in FOREIGN for name in changes):
+        if any(name in self._feed.foreign for name in changes):
             return 410
         for name, symbols in changes.items():
-            if name not in CHANNELS or not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
+            if name not in self._feed.channels or not isinstance(symbols, list) or not all(isinstance(s, str) for s in symbols):
                 return 400
         wanted = {channel: dict(symbols) for channel, symbols in self._wanted.items()}
         for name, symbols in changes.items():
@@ -81,7 +103,7 @@ class Subscriptions:
     def listing(self) -> dict[str, Any]:
         """The acknowledgement: every channel, empty ones too."""
         lists = {channel: list(symbols) for channel, symbols in self._wanted.items()}
-        return {"T": "subscription", **lists, "corrections": lists["trades"], "cancelErrors": lists["trades"]}
+        return {"T": "subscription", **lists, **dict.fromkeys(self._feed.implied, lists["trades"])}
 
     def __bool__(self) -> bool:
         return any(self._wanted.values())
@@ -91,7 +113,7 @@ class Subscriptions:
         self.bars[:] = 0
         for bits, table in ((_BITS, self.table), (_BAR_BITS, self.bars)):
             for channel, bit in bits.items():
-                for symbol in self._wanted[channel]:
+                for symbol in self._wanted.get(channel, ()):
                     if symbol == "*":
                         table |= bit
                     elif symbol in self._ids:
@@ -107,7 +129,7 @@ class Session:
         self.codec = codec
         self.entry = entry
         self.authenticated = False
-        self.subscriptions = Subscriptions(hub.ids)
+        self.subscriptions = Subscriptions(hub.ids, hub.feed, hub.rows)
         self.outbox = Outbox(ws, hub.buffer)
         self._ws = ws
         self._request = request
@@ -163,8 +185,11 @@ class Session:
         elif not self.authenticated:
             self.say(_error(401))
         else:
+            before = self.subscriptions.table.copy()
             code = self.subscriptions.change(action, message, self.hub.symbol_limit)
             self.say(_error(code) if code else self.subscriptions.listing())
+            for frame in self.hub.whole_books(self.codec, self.subscriptions.table & ~before):
+                self.send(frame)
             self.hub.interest.set()
 
     def _authenticate(self, allowed: bool) -> None:
@@ -199,18 +224,26 @@ class DataHub:
         faults: Faults,
         truth: Truth,
         *,
+        feed: Feed,
+        interest: asyncio.Event,
         connection_limit: int = 1,
         symbol_limit: int = 0,
         buffer: int = 16 << 20,
         auth_seconds: float = AUTH_SECONDS,
     ) -> None:
         instruments = list(instruments)
+        self.feed = feed
+        self.rows = max((i.id for i in instruments), default=0) + 1  # of a table by instrument
+        self._own = np.zeros(self.rows, dtype=bool)
+        instruments = [i for i in instruments if i.asset_class == feed.asset_class]
         self.ids = {i.symbol: i.id for i in instruments}
+        self._own[list(self.ids.values())] = True
+        self._books = Depth(instruments)
         self.access = access
         self.symbol_limit = symbol_limit  # 0 = none
         self.buffer = buffer
         self.auth_seconds = auth_seconds
-        self.interest = asyncio.Event()  # somebody changed what is wanted
+        self.interest = interest  # set when somebody changed what is wanted
         self.messages = 0  # sent, over all clients
         self._floor = floor
         self._faults = faults
@@ -227,7 +260,7 @@ class DataHub:
         floor.on_market.append(self.publish)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """GET /v2/iex or /v2/sip, upgraded."""
+        """GET /v2/iex, /v2/sip or /v1beta3/crypto/us, upgraded."""
         ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
         await ws.prepare(request)
         entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
@@ -256,6 +289,16 @@ class DataHub:
         for session in self._sessions.copy():
             session.cut(fault)
 
+    def count(self, records: Records) -> None:
+        """Take in trades of the minute in which the venue begins, from before it did."""
+        self.bars.count(records[self._own[records["instrument"]]])
+
+    def whole_books(self, codec: str, fresh: npt.NDArray[np.uint32]) -> list[bytes]:
+        """The books of the instruments whose `fresh` bits have orderbooks, one frame each."""
+        wanted = np.flatnonzero(fresh & _BITS["orderbooks"]).tolist()
+        books = (self._books.whole(number, self._floor.now) for number in wanted if self._own[number])
+        return [self._encoders[codec].encode(book) for book in books]
+
     @property
     def is_wanted(self) -> bool:
         """Somebody listens."""
@@ -268,6 +311,9 @@ class DataHub:
 
     def publish(self, records: Records, now: int) -> None:
         """Send a batch of the market, and the bars that it closed, to whom it concerns."""
+        if not self._own[1:].all():
+            records = records[self._own[records["instrument"]]]
+        self._books.apply(records)
         bars = self.bars.take(records, now)
         if not self._sessions or self._faults.mutes_data(time.monotonic_ns()):
             return
@@ -286,7 +332,7 @@ class DataHub:
             bits = wanted.table[records["instrument"]]
             chosen = records[(bits >> records["type"]) & 1 == 1] if bits.any() else records[:0]
             self.messages += len(chosen)
-            frames += [encoder.encode(chosen[i : i + FRAME_RECORDS]) for i in range(0, len(chosen), FRAME_RECORDS)]
+            frames += [encoder.encode(part) for part in _pieces(chosen)]
         for kind, channel in (("b", "bars"), ("u", "updatedBars"), ("d", "dailyBars")):
             closed = bars.get(kind)
             if closed is not None and len(closed):
@@ -294,6 +340,18 @@ class DataHub:
                 if len(closed):
                     frames.append(encoder.encode_bars(closed, kind))
         return frames
+
+
+def _pieces(records: Records) -> Iterator[Records]:
+    """Of FRAME_RECORDS or a little more: an event of a book stays whole."""
+    parts = (records["type"] == int(RecordType.DELTA)) & (records["flags"] & int(Flag.LAST) == 0)
+    ends = np.flatnonzero(~parts) + 1
+    begin = 0
+    while begin < len(records):
+        at = int(np.searchsorted(ends, begin + FRAME_RECORDS))
+        end = int(ends[at]) if at < len(ends) else len(records)
+        yield records[begin:end]
+        begin = end
 
 
 def _error(code: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ log = logging.getLogger("pyrt.sim")
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENTRY = web.RequestKey("entry", Request)
-STREAMS = frozenset({"/v2/iex", "/v2/sip", "/stream"})
+STREAMS = frozenset({"/v2/iex", "/v2/sip", "/v1beta3/crypto/us", "/stream"})
 BODY_MAX = 1 << 20
 BODY_KEPT = 16_384  # characters of a body that the truth keeps
 WINDOW = 60.0  # seconds of the rate limit

@@ -24,8 +24,9 @@ from pyrt.model import Instrument, OrderType
 from pyrt.venues.sim import orders, rules, state
 from pyrt.venues.sim.account import Account, Position, money
 from pyrt.venues.sim.books import Books
-from pyrt.venues.sim.hours import Hours, Sessions, new_york
-from pyrt.venues.sim.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid, rfc3339
+from pyrt.venues.sim.hours import Hours, Sessions
+from pyrt.venues.sim.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.times import format_time, new_york
 
 Update = tuple[str, Body]
 
@@ -332,7 +333,8 @@ class Exchange(Books):
         self._tell(row, status, at)
 
     def _tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> None:
-        self._updates.append((row.account, {"event": event, "timestamp": rfc3339(at), **(extra or {}), "order": self._show(row)}))
+        update = {"event": event, "timestamp": format_time(at), **(extra or {}), "order": self._show(row)}
+        self._updates.append((row.account, update))
 
     def _refused(self, verb: str, owner: Account, body: Body, refusal: VenueRefusal) -> None:
         request = {"text": ascii(body)} if refusal.http == 400 else body

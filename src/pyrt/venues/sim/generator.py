@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrt._core.types import Flag, RecordType, market_dtype, quote_dtype, trade_dtype
+from pyrt.calendar import NEW_YORK
+from pyrt.clock import SECOND
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
-from pyrt.venues.sim.hours import NEW_YORK
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Records = npt.NDArray[np.void]
 
-SECOND = 1_000_000_000
 BLOCK = 60 * SECOND  # ns that are generated at once
 MINUTES = 1440
 DAY = MINUTES * BLOCK

@@ -1,14 +1,11 @@
 """When the simulated venue trades, and the instants at which something changes by itself."""
 
-from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
+from pyrt.clock import SECOND
 from pyrt.model import TimeInForce
+from pyrt.venues.sim.times import new_york_midnight
 
-NEW_YORK = ZoneInfo("America/New_York")
-SECOND = 1_000_000_000
 NEVER = 2**63 - 1
 
 
@@ -20,17 +17,6 @@ class Sessions(Protocol):
     def next_open(self, ns: int) -> int: ...
 
     def next_close(self, ns: int) -> int: ...
-
-
-@lru_cache(maxsize=64)
-def _midnight(day: str, days: int) -> int:
-    date = datetime.fromisoformat(day).date() + timedelta(days=days)
-    return int(datetime(date.year, date.month, date.day, tzinfo=NEW_YORK).timestamp()) * SECOND
-
-
-def new_york(ns: int) -> datetime:
-    """The wall time of New York, to the second."""
-    return datetime.fromtimestamp(ns // SECOND, NEW_YORK)
 
 
 class Hours:
@@ -58,7 +44,7 @@ class Hours:
 
     def next_edge(self, ns: int) -> int:
         """The first instant after `ns` at which hours change or a New York day begins."""
-        edge = _midnight(new_york(ns).date().isoformat(), 1)
+        edge = new_york_midnight(ns, 1)
         if self.calendar is None:
             return edge
         after_hours = 4 * 3600 * SECOND

@@ -1,20 +1,19 @@
 """Where the simulated venue's market comes from: the port, the generated one, and the argument of --market."""
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.types import Flag, RecordType, bar_dtype, market_dtype, trade_dtype
+from pyrt._core.types import RecordType, bar_dtype, market_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
+from pyrt.venues.sim.bars_of import bars_of, merge_bars
 from pyrt.venues.sim.generator import BLOCK, DAY, LISTINGS, Tape
+from pyrt.venues.sim.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
-Ints = npt.NDArray[np.int64]
-SHARE = 1_000_000_000  # qty units of the generated symbols
 HISTORY_DAYS = 10  # before the start of a generated market
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
 
@@ -44,70 +43,6 @@ class Market(Protocol):
     def history_bars(self, symbol: str, start: int, end: int, interval: int) -> Records:
         """Bars of a symbol that begin in the range: bar_dtype. An interval without a trade that sets a price has none."""
         ...
-
-
-def bars_of(trades: Records, interval: int) -> Records:
-    """Trades in time order (market_dtype) as bars; prints that may not set a price count for volume only.
-
-    interval: ns. Bars begin at multiples of it since 1970.
-    """
-    prints = trades.view(trade_dtype)
-    starts = prints["ts_event"] // interval * interval
-    edges = np.flatnonzero(np.diff(starts, prepend=-1))
-    bars = np.zeros(len(edges), dtype=bar_dtype)
-    if not len(edges):
-        return bars
-    regular = (prints["flags"] & int(Flag.INELIGIBLE)) == 0
-    px, top = prints["px"], np.iinfo(np.int64).max
-    bars["type"], bars["instrument"] = int(RecordType.BAR), prints["instrument"][0]
-    bars["start"], bars["interval"] = starts[edges], interval
-    bars["ts_event"] = bars["ts_recv"] = starts[edges] + interval
-    bars["high_px"] = np.maximum.reduceat(np.where(regular, px, 0), edges)
-    bars["low_px"] = np.minimum.reduceat(np.where(regular, px, top), edges)
-    order = np.arange(len(px))
-    first = np.minimum.reduceat(np.where(regular, order, len(px) - 1), edges)
-    last = np.maximum.reduceat(np.where(regular, order, 0), edges)
-    bars["open_px"], bars["close_px"] = px[first], px[last]
-    bars["volume"] = np.add.reduceat(prints["qty"], edges)
-    bars["trades"] = np.diff(edges, append=len(px))
-    _set_notional(bars, _notionals(px, prints["qty"], edges))
-    return bars[bars["high_px"] > 0]
-
-
-def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:
-    """Exact sums of px * qty from edge to edge; whole shares fit machine words, the rest does not have to."""
-    shares = qty // SHARE
-    if not (qty % SHARE).any() and int(px.max()) * int(shares.sum()) < 2**62:
-        return [total * SHARE for total in np.add.reduceat(px * shares, edges).tolist()]
-    return _sums([p * q for p, q in zip(px.tolist(), qty.tolist(), strict=True)], edges)
-
-
-def _sums(values: list[int], edges: Ints) -> list[int]:
-    return [sum(values[a:b]) for a, b in pairwise([*edges.tolist(), len(values)])]
-
-
-def _set_notional(bars: Records, sums: list[int]) -> None:
-    bars["notional_lo"] = [total & (1 << 64) - 1 for total in sums]
-    bars["notional_hi"] = [total >> 64 for total in sums]
-
-
-def merge_bars(bars: Records, interval: int) -> Records:
-    """Shorter bars in time order as longer ones; `interval` is a multiple of theirs."""
-    starts = bars["start"] // interval * interval
-    edges = np.flatnonzero(np.diff(starts, prepend=-1))
-    merged = bars[edges].copy()
-    if not len(edges):
-        return merged
-    merged["start"], merged["interval"] = starts[edges], interval
-    merged["ts_event"] = merged["ts_recv"] = starts[edges] + interval
-    merged["high_px"] = np.maximum.reduceat(bars["high_px"], edges)
-    merged["low_px"] = np.minimum.reduceat(bars["low_px"], edges)
-    merged["close_px"] = bars["close_px"][np.append(edges[1:], len(bars)) - 1]
-    merged["volume"] = np.add.reduceat(bars["volume"], edges)
-    merged["trades"] = np.add.reduceat(bars["trades"], edges)
-    totals = zip(bars["notional_hi"].tolist(), bars["notional_lo"].tolist(), strict=True)
-    _set_notional(merged, _sums([(hi << 64) + lo for hi, lo in totals], edges))
-    return merged
 
 
 class GeneratedMarket:
@@ -208,15 +143,16 @@ def _open_generated(options: str, seed: int, start: int) -> Market:
     return GeneratedMarket(seed, start, rate=rate, symbols=symbols.split("+") if symbols else ())
 
 
-KINDS: dict[str, Callable[[str, int, int], Market]] = {"generated": _open_generated}
-
-
 def open_market(spec: str, seed: int, start: int = DEFAULT_START) -> Market:
     """The market that `--market KIND[:OPTIONS]` names, ready at `start` (ns UTC). Raises ConfigError.
 
-    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+SPY]
+    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+SPY], or a recorded one as open_history
+    reads it: FORMAT:FILE[?option=value]. Raises DataError for a file that is not what it says.
     """
     kind, _, options = spec.partition(":")
-    if kind not in KINDS:
-        raise ConfigError(f"there is no market {kind!r}", where="--market", mend=f"use one of {', '.join(KINDS)}")
-    return KINDS[kind](options, seed, start)
+    if kind in FORMATS:
+        return Replay(spec, start)
+    if kind != "generated":
+        known = ", ".join(("generated", *FORMATS))
+        raise ConfigError(f"there is no market {kind!r}", where="--market", mend=f"use one of {known}")
+    return _open_generated(options, seed, start)

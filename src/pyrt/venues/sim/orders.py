@@ -1,13 +1,12 @@
 """What an order is at the venue: the request as it may be written, the row that is kept, the object that goes out."""
 
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from pyrt._core.types import Side, format_units, to_units
-from pyrt.model import Instrument, OrderType, TimeInForce
+from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
+from pyrt.venues.sim.times import format_time
 
 FINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 REPLACEABLE = frozenset({"new", "partially_filled"})
@@ -44,20 +43,9 @@ def invalid(message: str, code: int = 42210000, **extra: Any) -> VenueRefusal:
     return VenueRefusal(422, code, message, **extra)
 
 
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def rfc3339(ns: int) -> str:
-    """Ns UTC as text with Z and as many decimals as it needs."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{_second(seconds)}.{rest:09d}".rstrip("0").rstrip(".") + "Z"
-
-
 def time_or_none(ns: int) -> str | None:
-    """Rfc3339, or None for 0."""
-    return rfc3339(ns) if ns else None
+    """RFC 3339 text, or None for 0."""
+    return format_time(ns) if ns else None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +139,7 @@ def read_terms(body: Body, instrument: Instrument, fractionable: bool) -> Terms:
     one = 10**instrument.qty_exp
     if qty % one and not fractionable:
         raise invalid(f"asset {instrument.symbol} is not fractionable")
-    if qty % one and tif is not TimeInForce.DAY:
+    if qty % one and tif is not TimeInForce.DAY and instrument.asset_class != AssetClass.CRYPTO:
         raise invalid("fractional orders must be DAY orders")
     limit_px, stop_px = _prices(body, kind)
     extended = body.get("extended_hours") or False
@@ -254,9 +242,9 @@ def show(row: Row, qty_exp: int) -> Body:
     return {
         "id": row.id,
         "client_order_id": row.cid,
-        "created_at": rfc3339(row.created_at),
-        "updated_at": rfc3339(row.updated_at),
-        "submitted_at": rfc3339(row.created_at),
+        "created_at": format_time(row.created_at),
+        "updated_at": format_time(row.updated_at),
+        "submitted_at": format_time(row.created_at),
         "filled_at": time_or_none(row.filled_at),
         "expired_at": time_or_none(row.expired_at),
         "expires_at": time_or_none(row.expires_at),
@@ -267,7 +255,7 @@ def show(row: Row, qty_exp: int) -> Body:
         "replaces": row.replaces,
         "asset_id": row.asset,
         "symbol": row.symbol,
-        "asset_class": "us_equity",
+        "asset_class": "crypto" if "/" in row.symbol else "us_equity",
         "notional": None,
         "qty": format_units(row.qty, qty_exp),
         "filled_qty": format_units(row.filled, qty_exp),

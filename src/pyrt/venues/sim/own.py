@@ -2,7 +2,7 @@
 
 import ipaddress
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from aiohttp import web
@@ -20,7 +20,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class OwnRest:
     """The handlers of /sim."""
 
-    def __init__(self, floor: Floor, faults: Faults, truth: Truth, data: DataHub, trading: TradingHub) -> None:
+    def __init__(self, floor: Floor, faults: Faults, truth: Truth, data: Sequence[DataHub], trading: TradingHub) -> None:
         self._floor = floor
         self._faults = faults
         self._truth = truth
@@ -61,7 +61,8 @@ class OwnRest:
             raise BadRequest(str(e), 40010000) from None
         self._faults.arm(fault, time.monotonic_ns())
         if isinstance(fault, DropData):
-            self._data.cut("drop_data")
+            for hub in self._data:
+                hub.cut("drop_data")
         elif isinstance(fault, DropStream):
             self._trading.cut("drop_stream")
         return answer(self._faults.report())

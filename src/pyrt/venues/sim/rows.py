@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrt._core.types import NO_PRICE, bar_dtype, quote_dtype, trade_dtype
+from pyrt.calendar import NEW_YORK
 from pyrt.clock import MINUTE, SECOND
-from pyrt.venues.sim.times import NEW_YORK, format_time
+from pyrt.venues.sim.times import format_time, new_york
 
 Records = npt.NDArray[np.void]
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ class Timeframe(msgspec.Struct, frozen=True):
 
     def start_of(self, ns: int) -> int:
         """The beginning, in ns, of the New York day, week or month that holds `ns`."""
-        day = datetime.fromtimestamp(ns // SECOND, NEW_YORK).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        day = new_york(ns).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         if self.unit == "W":
             day = datetime.fromordinal(day.toordinal() - day.weekday()).replace(tzinfo=NEW_YORK)
         elif self.unit == "M":

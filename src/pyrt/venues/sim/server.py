@@ -16,13 +16,14 @@ from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
 from pyrt.venues.sim.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.data_rest import DataRest
-from pyrt.venues.sim.data_stream import DataHub
+from pyrt.venues.sim.data_stream import CRYPTO, STOCKS, DataHub
 from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
 from pyrt.venues.sim.exchange import Exchange
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor
 from pyrt.venues.sim.markets import open_market
 from pyrt.venues.sim.own import OwnRest
+from pyrt.venues.sim.replay import first_instant
 from pyrt.venues.sim.rest import TradingRest
 from pyrt.venues.sim.saved import Saved, StateDirectory
 from pyrt.venues.sim.schedule import Schedule
@@ -31,6 +32,7 @@ from pyrt.venues.sim.truth import Truth
 
 DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
+SETTLE_SECONDS = 0.25  # at full speed, after a change of subscriptions
 PUMP_SECONDS = 0.01  # how often the market is stepped
 SAVE_SECONDS = 1.0  # how soon a change is on disk
 IDLE_SECONDS = 5.0  # how often the clock is on disk when nothing changes
@@ -85,6 +87,7 @@ class Venue:
         self.faults = Faults()
         self.trading: TradingHub | None = None
         self.data: DataHub | None = None
+        self.crypto: DataHub | None = None
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -92,7 +95,7 @@ class Venue:
         config = self.config
         calendar = Calendar() if config.calendar else None
         if saved is None:
-            self._epoch = config.start or time.time_ns()
+            self._epoch = config.start or first_instant(config.market) or time.time_ns()
             self._market, self._seed = config.market, config.seed
             now = self._epoch
         else:
@@ -121,26 +124,35 @@ class Venue:
         access = Access(config.key, config.secret)
         edge = Edge(floor, access, self.faults, self.truth, RateLimit(config.rate_limit), RateLimit(config.data_rate_limit))
         self.trading = TradingHub(floor, access, self.faults, self.truth)
-        self.data = DataHub(
-            floor,
-            self.instruments,
-            access,
-            self.faults,
-            self.truth,
-            connection_limit=config.connection_limit,
-            symbol_limit=config.symbol_limit,
-            buffer=config.buffer,
-            auth_seconds=config.auth_seconds,
-        )
-        self.data.bars.count(self._before)
+        interest = asyncio.Event()
+        hubs = [
+            DataHub(
+                floor,
+                self.instruments,
+                access,
+                self.faults,
+                self.truth,
+                feed=feed,
+                interest=interest,
+                connection_limit=config.connection_limit,
+                symbol_limit=config.symbol_limit,
+                buffer=config.buffer,
+                auth_seconds=config.auth_seconds,
+            )
+            for feed in (STOCKS, CRYPTO)
+        ]
+        for hub in hubs:
+            hub.count(self._before)
+        self.data, self.crypto = hubs
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
         data_rest = DataRest(floor, self._archive)
         app.add_routes(data_rest.routes())
         app.on_cleanup.append(data_rest.close)
-        app.add_routes(OwnRest(floor, self.faults, self.truth, self.data, self.trading).routes())
+        app.add_routes(OwnRest(floor, self.faults, self.truth, hubs, self.trading).routes())
         for path in ("/v2/iex", "/v2/sip"):
             app.router.add_get(path, self.data.serve, allow_head=False)
+        app.router.add_get("/v1beta3/crypto/us", self.crypto.serve, allow_head=False)
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
         return app
 
@@ -172,17 +184,25 @@ class Venue:
 
     async def _pump(self) -> None:
         assert self.data is not None
+        assert self.crypto is not None
+        hubs = (self.data, self.crypto)
         while not self._ended.is_set():
             if self.floor.rate:
                 await asyncio.sleep(PUMP_SECONDS)
                 self.floor.catch_up()
-            elif not self.data.is_wanted or not self.floor.run_ahead():
-                # Time stands still while nobody has subscribed, and when the market has ended.
+                continue
+            if self.data.interest.is_set():
+                # A client asks for one channel after the other: time waits until it has them all.
                 self.data.interest.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.data.interest.wait(), SETTLE_SECONDS)
+                continue
+            if not any(hub.is_wanted for hub in hubs) or not self.floor.run_ahead():
+                # Time stands still while nobody has subscribed, and when the market has ended.
                 await self.data.interest.wait()
-            else:
-                await self.data.drained()
-                await asyncio.sleep(0)
+            for hub in hubs:
+                await hub.drained()
+            await asyncio.sleep(0)
 
     async def _keep(self) -> None:
         pause, saved_at = SAVE_SECONDS, -IDLE_SECONDS
@@ -240,6 +260,8 @@ async def open_venue(config: SimConfig) -> AsyncIterator[tuple[Venue, Listening]
     finally:
         if venue.data is not None and venue.trading is not None:
             venue.data.cut("shutdown")
+            if venue.crypto is not None:
+                venue.crypto.cut("shutdown")
             venue.trading.cut("shutdown")
         await runner.cleanup()
         await venue.stop()

@@ -10,8 +10,8 @@ import msgspec
 from pyrt._core.types import format_units
 from pyrt.errors import DataError
 from pyrt.venues.sim.account import Account, Figures, Instruments, read_money
-from pyrt.venues.sim.hours import new_york
-from pyrt.venues.sim.orders import Body, Row, rfc3339
+from pyrt.venues.sim.orders import Body, Row
+from pyrt.venues.sim.times import format_time, new_york
 
 
 class Fill(msgspec.Struct, kw_only=True):
@@ -103,7 +103,7 @@ def show_activity(fill: Fill, row: Row, exp: int) -> Body:
     return {
         "id": fill.id,
         "activity_type": "FILL",
-        "transaction_time": rfc3339(fill.ts),
+        "transaction_time": format_time(fill.ts),
         "type": fill.type,
         "price": format_units(fill.px),
         "qty": format_units(fill.qty, exp),

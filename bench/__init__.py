@@ -1,0 +1,1 @@
+"""What pyrt costs, measured: `python -m bench` writes RESULTS.md, `make bench` shows the parts under pytest-benchmark."""

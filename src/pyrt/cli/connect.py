@@ -1,0 +1,176 @@
+"""From a configuration to a venue, a state directory and the objects that a session is made of."""
+
+import logging
+import secrets
+import tomllib
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyrt.cli.state import state_home, writable
+from pyrt.clock import SECOND
+from pyrt.config import Config, Loaded, Secret, mask_logs
+from pyrt.errors import ConfigError, JournalBusy
+from pyrt.execution import Settings
+from pyrt.live import Plan
+from pyrt.live.control_socket import ask
+from pyrt.risk import Limits
+from pyrt.signals import Fixed, Notional, Scaled, Sizer
+from pyrt.strategies import Strategy
+from pyrt.venues.alpaca.keys import LIVE, PAPER, SIM, Keys, check_url, load_keys
+from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES
+from pyrt.venues.alpaca.link import Addresses, AlpacaLink
+from pyrt.venues.sim.child import SimProcess
+
+log = logging.getLogger("pyrt")
+LONGEST_DELAY = 30.0  # seconds between two reconnections of the data stream, unless the first wait is longer
+
+
+class Connected(NamedTuple):
+    """A venue that answers, and where the state of our account there is kept."""
+
+    link: AlpacaLink
+    home: Path
+
+
+def connect(stack: ExitStack, config: Config) -> Connected:
+    """Connect to the venue that is named; a simulated one is started, and ends with the stack.
+
+    Raises ConfigError, JournalBusy, NotAuthorized, NotConnected, Misbehaved.
+    """
+    venue = config.venue
+    if venue.name == SIM and venue.url:
+        link = _link(SIM, loopback(venue.url), keys_of(config), config)
+        return Connected(link, _home(config, f"sim-{link.account_id}"))
+    if venue.name == SIM:
+        if venue.alpaca_api_key or venue.alpaca_secret_key:
+            log.info("the keys of the configuration are not used: the simulated venue makes its own")
+        home = _home(config, f"sim-{secrets.token_hex(4)}")
+        _check_free(home)
+        with writable(home):
+            sim = SimProcess(
+                state=Path(venue.state) / "venue" if venue.state else home / "venue",
+                seed=venue.seed,
+                speed=venue.speed,
+                market=venue.market,
+                rate_limit=config.execution.rate_limit_per_minute,
+                calendar=venue.calendar,
+            )
+        stack.enter_context(sim)
+        keys = Keys(Secret(sim.address.key), Secret(sim.address.secret))
+        return Connected(_link(SIM, loopback(sim.address.url), keys, config), home)
+    check_venue(venue.name)
+    link = _link(PAPER, PAPER_ADDRESSES, keys_of(config), config)
+    return Connected(link, _home(config, f"{PAPER}-{link.account_id}"))
+
+
+def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits: Limits) -> Plan:
+    """The session that a configuration describes."""
+    config = loaded.config
+    own = config.execution
+    return Plan(
+        link=venue.link,
+        directory=venue.home,
+        strategies=strategies,
+        limits=limits,
+        settings=settings_of(config, venue.link.clock.rate),
+        sizer=sizer_of(config),
+        durability=config.journal.durability,
+        record=config.journal.record,
+        dry_run=own.dry_run,
+        watchdog=own.watchdog,
+        silence=own.silence_secs,
+        data_down=own.data_down_secs,
+        calendar=config.venue.calendar,
+    )
+
+
+def check_venue(name: str) -> None:
+    """Raise ConfigError for a venue that cannot be traded on, saying why."""
+    if name == LIVE:
+        check_url("https://api.alpaca.markets", LIVE)
+    if name not in (SIM, PAPER):
+        raise ConfigError(f"no venue {name!r}", where="--venue", mend=f"use {SIM} or {PAPER}")
+
+
+def keys_of(config: Config) -> Keys:
+    """The key pair of the configuration's files, else of the environment; log lines are masked from here on."""
+    keys = Keys(config.venue.alpaca_api_key, config.venue.alpaca_secret_key)
+    if not any(keys):
+        keys = load_keys()
+    elif not all(keys):
+        missing = "alpaca_secret_key" if keys.key else "alpaca_api_key"
+        raise ConfigError(f"{missing} is missing", where="[venue]", mend="give both keys, or neither and set the environment")
+    mask_logs(*keys)
+    return keys
+
+
+def loopback(url: str) -> Addresses:
+    """The addresses of a simulated venue."""
+    stream = "ws" + url.removeprefix("http")
+    return Addresses(trading=url, data=url, stream=stream, updates=stream)
+
+
+def limits_of(loaded: Loaded, file: Path | None = None) -> Limits:
+    """The limits of a file, whole; without one those of the profile with [risk] over it."""
+    if file is not None:
+        return Limits.of(_toml(file))
+    values = dict(loaded.config.risk)
+    profile = values.pop("profile", "paper")
+    if not values:
+        return Limits.profile(profile)
+    # Names with an alias are two words for one limit: the one said last holds.
+    return Limits.of(values, base=Limits.profile(profile))
+
+
+def settings_of(config: Config, rate: float) -> Settings:
+    """The engine's times; `rate` is the venue's clock against ours."""
+    own = config.execution
+    return Settings(
+        deadline=int(own.deadline_secs * SECOND), settle=int(own.settle_secs * SECOND), max_tries=own.max_retries, rate=rate
+    )
+
+
+def sizer_of(config: Config) -> Sizer:
+    """What turns a signal into a quantity."""
+    own = config.signals
+    for name, value in (("quantity", own.quantity), ("amount", own.amount)):
+        if not value.is_finite() or value <= Decimal(0):
+            raise ConfigError(f"{name} is {value}", where="[signals]", mend="give a number above 0")
+    sizer: Sizer = Notional(own.amount) if own.sizer == "notional" else Fixed(own.quantity)
+    return Scaled(sizer) if own.scaled else sizer
+
+
+def _link(name: str, addresses: Addresses, keys: Keys, config: Config) -> AlpacaLink:
+    first = config.market.reconnect_delay_secs
+    return AlpacaLink(
+        name,
+        addresses,
+        keys,
+        data_feed=config.market.feed,
+        rate_limit=config.execution.rate_limit_per_minute,
+        reconnect_delay=(first, max(first, LONGEST_DELAY)),
+    )
+
+
+def _home(config: Config, name: str) -> Path:
+    named = config.journal.directory or config.venue.state
+    return Path(named) if named else state_home() / name
+
+
+def _check_free(home: Path) -> None:
+    """Before a second venue is started on the same account."""
+    running = ask(home, verb="status")
+    if running is not None:
+        what = f"process {running['pid']} owns this journal"
+        raise JournalBusy(what, where=str(home), mend="stop that process, or use another directory")
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"cannot be read: {e.strerror}", where=str(file), mend="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"is not TOML: {e}", where=str(file), mend="see the profile `paper` for an example") from None

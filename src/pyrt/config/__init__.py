@@ -1,0 +1,7 @@
+"""Settings: what can be configured, the files it comes from, and the values that are secret."""
+
+from pyrt.config.files import COMMAND_LINE, Loaded, load_config
+from pyrt.config.schema import Config
+from pyrt.config.secret import MASK, Secret, SecretFilter, mask_logs
+
+__all__ = ["COMMAND_LINE", "MASK", "Config", "Loaded", "Secret", "SecretFilter", "load_config", "mask_logs"]

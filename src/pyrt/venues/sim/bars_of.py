@@ -1,0 +1,76 @@
+"""Trades as bars, and shorter bars as longer ones, exactly."""
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from pyrt._core.types import Flag, RecordType, bar_dtype, trade_dtype
+
+Records = npt.NDArray[np.void]
+Ints = npt.NDArray[np.int64]
+SHARE = 1_000_000_000  # qty units
+
+
+def bars_of(trades: Records, interval: int) -> Records:
+    """Trades in time order (market_dtype) as bars; prints that may not set a price count for volume only.
+
+    interval: ns. Bars begin at multiples of it since 1970.
+    """
+    prints = trades.view(trade_dtype)
+    starts = prints["ts_event"] // interval * interval
+    edges = np.flatnonzero(np.diff(starts, prepend=-1))
+    bars = np.zeros(len(edges), dtype=bar_dtype)
+    if not len(edges):
+        return bars
+    regular = (prints["flags"] & int(Flag.INELIGIBLE)) == 0
+    px, top = prints["px"], np.iinfo(np.int64).max
+    bars["type"], bars["instrument"] = int(RecordType.BAR), prints["instrument"][0]
+    bars["start"], bars["interval"] = starts[edges], interval
+    bars["ts_event"] = bars["ts_recv"] = starts[edges] + interval
+    bars["high_px"] = np.maximum.reduceat(np.where(regular, px, 0), edges)
+    bars["low_px"] = np.minimum.reduceat(np.where(regular, px, top), edges)
+    order = np.arange(len(px))
+    first = np.minimum.reduceat(np.where(regular, order, len(px) - 1), edges)
+    last = np.maximum.reduceat(np.where(regular, order, 0), edges)
+    bars["open_px"], bars["close_px"] = px[first], px[last]
+    bars["volume"] = np.add.reduceat(prints["qty"], edges)
+    bars["trades"] = np.diff(edges, append=len(px))
+    _set_notional(bars, _notionals(px, prints["qty"], edges))
+    return bars[bars["high_px"] > 0]
+
+
+def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:
+    """Exact sums of px * qty from edge to edge; whole shares fit machine words, the rest does not have to."""
+    shares = qty // SHARE
+    if not (qty % SHARE).any() and int(px.max()) * int(shares.sum()) < 2**62:
+        return [total * SHARE for total in np.add.reduceat(px * shares, edges).tolist()]
+    return _sums([p * q for p, q in zip(px.tolist(), qty.tolist(), strict=True)], edges)
+
+
+def _sums(values: list[int], edges: Ints) -> list[int]:
+    return [sum(values[a:b]) for a, b in pairwise([*edges.tolist(), len(values)])]
+
+
+def _set_notional(bars: Records, sums: list[int]) -> None:
+    bars["notional_lo"] = [total & (1 << 64) - 1 for total in sums]
+    bars["notional_hi"] = [total >> 64 for total in sums]
+
+
+def merge_bars(bars: Records, interval: int) -> Records:
+    """Shorter bars in time order as longer ones; `interval` is a multiple of theirs."""
+    starts = bars["start"] // interval * interval
+    edges = np.flatnonzero(np.diff(starts, prepend=-1))
+    merged = bars[edges].copy()
+    if not len(edges):
+        return merged
+    merged["start"], merged["interval"] = starts[edges], interval
+    merged["ts_event"] = merged["ts_recv"] = starts[edges] + interval
+    merged["high_px"] = np.maximum.reduceat(bars["high_px"], edges)
+    merged["low_px"] = np.minimum.reduceat(bars["low_px"], edges)
+    merged["close_px"] = bars["close_px"][np.append(edges[1:], len(bars)) - 1]
+    merged["volume"] = np.add.reduceat(bars["volume"], edges)
+    merged["trades"] = np.add.reduceat(bars["trades"], edges)
+    totals = zip(bars["notional_hi"].tolist(), bars["notional_lo"].tolist(), strict=True)
+    _set_notional(merged, _sums([(hi << 64) + lo for hi, lo in totals], edges))
+    return merged

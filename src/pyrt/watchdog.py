@@ -1,0 +1,242 @@
+"""The dead man's switch: a small process with its own connection and keys that cancels entries when the session cannot.
+
+It listens on a pipe from the session. When the pipe closes without a farewell, when the session's heartbeat stops, or when the data
+feed stays down, it reads the journal, cancels one by one what this journal sent and does not only reduce, and looks until nothing
+of it is left, twice, and no request that had left can land any more. Orders of others and protective exits are left alone.
+"""
+
+import logging
+import os
+import resource
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from pyrt.config import Secret
+from pyrt.errors import Misbehaved, PyrtError
+from pyrt.execution.cid import parse_cid
+from pyrt.journal.inspect import show
+from pyrt.model import Intended
+from pyrt.monitor import RiskPage
+from pyrt.ports import VenueOrder
+from pyrt.venues.alpaca import pages, wire
+from pyrt.venues.alpaca.answers import retry_after
+from pyrt.venues.alpaca.keys import Keys
+from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
+
+log = logging.getLogger("pyrt.watchdog")
+LOG = "watchdog.log"
+FAREWELL = b"done\n"
+LOOK = 0.2  # s between two looks at the session
+GAP = 1.0  # s between two looks at the venue
+_LARGEST = 65_536
+
+
+class WatchOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the watchdog is told, as one line on its pipe. Times in s; `give_up`: without the venue, 0 = never."""
+
+    directory: str
+    journal: str
+    url: str
+    key: str
+    secret: str
+    silent: float = 5.0
+    stale: float = 10.0
+    landing: float = 12.0  # after the session's end, until no request of its own can land any more
+    deadline: float = 10.0
+    give_up: float = 0.0
+
+
+class Watchdog:
+    """Starts the child; `farewell` ends it in peace, and our death, however it comes, sets it off."""
+
+    def __init__(self, order: WatchOrder) -> None:
+        self._order = order
+        self._start()
+
+    def _start(self) -> None:
+        order = self._order
+        fd = os.open(Path(order.directory) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pyrt.watchdog"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=fd,
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C in the terminal is for the session alone
+            )
+        finally:
+            os.close(fd)
+        assert self._process.stdin is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+
+    @property
+    def ended(self) -> int | None:
+        """The status with which it ended; None while it watches."""
+        return self._process.poll()
+
+    def restart(self) -> None:
+        """Start another one in place of one that ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._start()
+
+    def farewell(self, patience: float = 10.0) -> None:
+        """Tell it that the session ended in order, and wait for its end."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(FAREWELL)
+            self._process.stdin.close()
+        except OSError:
+            log.warning("the watchdog had ended before")
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Sweep:
+    """One round of cancelling: from the moment it begins, everything this journal had intended by then."""
+
+    def __init__(self, order: WatchOrder) -> None:
+        self._order = order
+        self._session = VenueSession(order.url, Keys(Secret(order.key), Secret(order.secret)))
+        self._reader = wire.Reader()
+
+    def run(self) -> bool:
+        """Cancel and verify; False where the venue was not reached before `give_up`."""
+        protective, last = self._intents()
+        begun = heard = time.monotonic()
+        clear = 0
+        while clear < 2 or time.monotonic() < begun + self._order.landing:
+            try:
+                left = [o for o in self._open() if self._is_entry(o, protective, last)]
+                for entry in left:
+                    self._cancel(entry)
+                heard = time.monotonic()
+                clear = 0 if left else clear + 1
+            except (Broken, Ended, Misbehaved) as e:
+                clear = 0
+                log.warning("the venue was not reached: %s", e)
+                if self._order.give_up and time.monotonic() > heard + self._order.give_up:
+                    log.error("gave up after %.0f s without the venue", self._order.give_up)
+                    return False
+            time.sleep(GAP)
+        log.info("no entry of journal %s is left at the venue: verified twice", self._order.journal)
+        return True
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._session.close()
+
+    def _intents(self) -> tuple[set[int], int | None]:
+        """Numbers that only reduce, and the last number; (none, None) where the journal cannot be read: then all are entries."""
+        protective, last = set(), 0
+        try:
+            for _, _, fact in show(Path(self._order.directory) / "journal"):
+                if isinstance(fact, Intended):
+                    last = max(last, fact.number)
+                    if fact.intent.reduce_only:
+                        protective.add(fact.number)
+        except (PyrtError, OSError) as e:
+            log.error("ALARM: the journal cannot be read (%s): every order with its mark is cancelled, exits too", e)
+            return set(), None
+        return protective, last
+
+    def _is_entry(self, order: VenueOrder, protective: set[int], last: int | None) -> bool:
+        parsed = parse_cid(order.cid)
+        if parsed is None or parsed[0] != self._order.journal:
+            return False
+        return last is None or (parsed[1] not in protective and parsed[1] <= last)
+
+    def _open(self) -> tuple[VenueOrder, ...]:
+        return pages.read_orders(self._get, self._reader, status="open", since=0)
+
+    def _cancel(self, order: VenueOrder) -> None:
+        answer = self._ask("DELETE", f"/v2/orders/{quote(order.id, safe='')}")
+        log.info("cancelled %s (%s %s %s): HTTP %d", order.cid, order.side.name, order.qty, order.symbol, answer.status)
+
+    def _get(self, path: str) -> object:
+        answer = self._ask("GET", path)
+        if answer.status != 200:
+            raise Misbehaved(f"{path.partition('?')[0]}: HTTP {answer.status}")
+        return wire.decode(answer.body)
+
+    def _ask(self, method: str, path: str) -> Answer:
+        """One request; a 429 is waited out."""
+        while True:
+            attempt = Attempt()
+            timer = threading.Timer(self._order.deadline, _end, (self._session, attempt))
+            timer.start()
+            try:
+                answer = self._session.exchange(attempt, method, path, None, self._order.deadline)
+            finally:
+                timer.cancel()
+            if answer.status != 429:
+                return answer
+            time.sleep(max(0.25, retry_after(answer.headers, lambda: (time.time(),))))
+
+
+def _end(session: VenueSession, attempt: Attempt) -> None:
+    attempt.end()
+    session.shut(attempt)
+
+
+def watch(order: WatchOrder, pipe: int) -> None:
+    """Look at pipe and page until the session ends; sweep once for each trouble that begins."""
+    page = RiskPage.find(Path(order.directory))
+    troubled = ""
+    while True:
+        said = _listen(pipe)
+        if said is not None:
+            if said != FAREWELL:
+                _sweep(order, "the session ended without a word")
+            return
+        trouble = ""
+        if page is not None and page.silence > order.silent:
+            trouble = f"no sign of life for {order.silent:g} s"
+        elif page is not None and page.data_down > order.stale:
+            trouble = f"no market data for {order.stale:g} s"
+        if trouble and not troubled:
+            _sweep(order, trouble)
+        troubled = trouble
+
+
+def _listen(pipe: int) -> bytes | None:
+    """What came on the pipe within a look: None for nothing, b"" for its end."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        return os.read(pipe, len(FAREWELL)) if selector.select(LOOK) else None
+
+
+def _sweep(order: WatchOrder, why: str) -> None:
+    log.warning("%s: cancelling what journal %s has working", why, order.journal)
+    sweep = Sweep(order)
+    try:
+        sweep.run()
+    finally:
+        sweep.close()
+
+
+def main() -> None:
+    """Read the order from stdin, then watch."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the keys are in this memory
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _LARGEST and (byte := os.read(0, 1)):
+        line += byte
+    if not line.endswith(b"\n"):
+        return  # the session died before it said what to watch: it had sent nothing
+    watch(msgspec.json.decode(line, type=WatchOrder), 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""status, orders, resume, flatten, doctor, config: against a session that runs, and against one that has ended."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from tests.cli.processes import call, environment, pyrt, running, running_sim
+
+from pyrt.journal import Journal
+from pyrt.journal.inspect import show
+from pyrt.model import Latched
+from pyrt.ports import Sync
+from pyrt.venues.sim.server import DEMO_KEY, DEMO_SECRET
+
+HOLDER = """
+import pyrt
+
+
+class Holder(pyrt.Strategy):
+    symbols = ("AAPL", "MSFT")
+    interval = "1s"
+
+    def on_start(self):
+        if not self.position("AAPL"):
+            self.buy("AAPL", 7)
+        self.buy("MSFT", 3, limit="330.00", tif="gtc", reduce_only=False)
+
+    def on_stop(self):
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(scope="module")
+def sim() -> Iterator[str]:
+    with running_sim() as url:
+        yield url
+
+
+def latch(state: Path, scope: str = "system") -> None:
+    with Journal.open(state / "journal") as journal:
+        fact = Latched(level="HALTED", scope=scope, code="KILLED", reason="a drill", who="test", ts=1)
+        journal.append(fact, Sync.BEFORE_ACT, 1)
+        journal.sync()
+
+
+def latches(state: Path) -> list[Latched]:
+    return [fact for _, _, fact in show(state / "journal") if isinstance(fact, Latched)]
+
+
+def test_status_of_a_session_that_runs_and_of_one_that_ended(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with running(tmp_path, "--sim-state", str(state), "--seed", "3") as process:
+        seen = json.loads(call(tmp_path, "status", "--state", str(state), "--json").stdout)
+        assert seen["process"] == process.pid
+        assert seen["figures"]["state"] == "trading"
+        assert {m["symbol"] for m in seen["figures"]["markets"]} == {"AAPL", "MSFT", "SPY"}
+        text = call(tmp_path, "status", "--state", str(state)).stdout
+        assert f"process {process.pid}, trading on sim" in text
+        assert stat.S_IMODE((state / "control.sock").stat().st_mode) == 0o600
+    assert not (state / "control.sock").exists()
+    ended = json.loads(call(tmp_path, "status", "--state", str(state), "--json").stdout)
+    assert ended["process"] is None
+    assert ended["journal"] == seen["journal"]
+    assert ended["facts"] >= seen["facts"]
+    assert "run        none" in call(tmp_path, "status", "--state", str(state)).stdout
+
+
+def test_a_latch_opens_through_the_running_session(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert pyrt(tmp_path, "run", "--sim-state", str(state), "--for", "2s").returncode == 0
+    latch(state)
+    latch(state, "strategy:1")
+    with running(tmp_path, "--sim-state", str(state)):
+        text = call(tmp_path, "status", "--state", str(state)).stdout
+        assert "system is HALTED since test said KILLED: a drill" in text
+        both = call(tmp_path, "resume", "--who", "anna", "--why", "done", "--state", str(state))
+        assert both.returncode == 1
+        assert "name one of system, strategy:SmaCross" in both.stderr
+        for scope in ("strategy:SmaCross", "system"):
+            done = call(tmp_path, "resume", "--who", "anna", "--why", "done", "--scope", scope, "--state", str(state))
+            assert done.returncode == 0, done.stderr
+            assert done.stdout == f"{scope} is open again (by the running session)\n"
+        assert "latch      none" in call(tmp_path, "status", "--state", str(state)).stdout
+    assert [(f.level, f.who) for f in latches(state)][-2:] == [("ACTIVE", "anna"), ("ACTIVE", "anna")]
+
+
+def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path, sim: str) -> None:
+    state = tmp_path / "state"
+    assert pyrt(tmp_path, "run", "--sim-url", sim, "--journal", str(state), "--for", "1s", keys=True).returncode == 0
+    latch(state)
+    done = call(tmp_path, "resume", "--who", "anna", "--why", "checked", "--state", str(state))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "system is open again (in the journal)\n"
+    last = latches(state)[-1]
+    assert (last.level, last.scope, last.who, last.reason) == ("ACTIVE", "system", "anna", "checked")
+    times = [ts for _, ts, fact in show(state / "journal") if ts]
+    assert times[-1] == times[-2]  # recovery begins where the venue's facts end, not at our clock
+    again = call(tmp_path, "resume", "--who", "anna", "--why", "checked", "--state", str(state))
+    assert again.returncode == 1
+    assert "nothing is latched" in again.stderr
+
+
+def account(url: str, path: str) -> list[dict[str, str]]:
+    headers = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}
+    found: list[dict[str, str]] = requests.get(url + path, headers=headers, timeout=30).json()
+    return found
+
+
+def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    (tmp_path / "holder.py").write_text(HOLDER)
+    with running_sim() as url:
+        headers = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}
+        at = ("--sim-url", url, "--journal", state, "--deadline", "2", "--settle", "1")
+        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "5s", *at, keys=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert [p["symbol"] for p in account(url, "/v2/positions")] == ["AAPL"]
+        assert len(account(url, "/v2/orders?status=open")) == 1
+        mine = call(tmp_path, "orders", "--state", state)
+        assert re.search(r"Holder +BUY 3 MSFT limit 330 +0", mine.stdout), mine.stdout
+        # An order that somebody else left there, too.
+        foreign = {"symbol": "SPY", "qty": "1", "side": "buy", "type": "limit", "limit_price": "100", "time_in_force": "gtc"}
+        assert requests.post(url + "/v2/orders", headers=headers, json=foreign, timeout=30).status_code == 200
+        done = pyrt(tmp_path, "flatten", "--yes", "--sim-url", url, "--journal", state, keys=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "positions: flat" in done.stdout
+        assert account(url, "/v2/positions") == []
+        assert account(url, "/v2/orders?status=open") == []
+        assert "position   flat" in call(tmp_path, "status", "--state", state).stdout
+        told = [json.loads(line) for line in call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()]
+        closing = [o for o in told if o["side"] == "SELL"]
+        assert [(o["symbol"], o["quantity"], o["status"], o["strategy"]) for o in closing] == [("AAPL", "7", "FILLED", "Holder")]
+
+
+def test_doctor_says_what_is_there(tmp_path: Path, sim: str) -> None:
+    done = call(tmp_path, "doctor", "--sim-url", sim, keys=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for found in (r"ok   core +compiled", r"ok   keys +present, from the environment", r"ok   ports +127\.0\.0\.1:\d+ answers"):
+        assert re.search(found, done.stdout), done.stdout
+    assert re.search(r"disk .*sync p50 [\d,]+ us, p99 [\d,]+ us", done.stdout)
+    assert re.search(r"ok   clock +[+-][\d,.]+ ms against ours", done.stdout)
+    for section in ("venue", "market", "signals", "risk", "execution", "journal", "strategies"):
+        assert re.search(rf"ok   \[{section}\]", done.stdout)
+    assert DEMO_SECRET not in done.stdout + done.stderr
+
+
+def test_doctor_says_what_must_be_mended(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("[risk]\nmax_daily_loss = 0\n[signals]\nquantity = 0\n[venue]\nname = 'nyse'\n")
+    done = call(tmp_path, "doctor", "--config", str(tmp_path / "a.toml"), "--journal", "/dev/null/x")
+    assert done.returncode == 1
+    bad = {line.split()[1] for line in done.stdout.splitlines() if line.startswith("BAD")}
+    assert {"[venue]", "[risk]", "[signals]", "disk"} <= bad
+    assert "Traceback" not in done.stderr
+
+
+def test_config_init_show_check(tmp_path: Path) -> None:
+    file = tmp_path / "pyrt.toml"
+    assert call(tmp_path, "config", "init", str(file)).returncode == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert call(tmp_path, "config", "check", str(file)).returncode == 0
+    twice = call(tmp_path, "config", "init", str(file))
+    assert twice.returncode == 1
+    assert "exists already" in twice.stderr
+    secret = "canary-of-config-show"
+    file.write_text(f"[venue]\nalpaca_api_key = 'PK1'\nalpaca_secret_key = '{secret}'\n[execution]\nmax_retries = 7\n")
+    shown = call(tmp_path, "config", "show", str(file))
+    assert shown.returncode == 0
+    assert f"max_retries = 7  # {file}" in shown.stdout
+    assert 'alpaca_secret_key = "***"' in shown.stdout
+    assert secret not in shown.stdout + shown.stderr
+
+
+@pytest.mark.row("S033")
+def test_a_configured_run_trades_what_the_files_say(tmp_path: Path, sim: str) -> None:
+    (tmp_path / "market.json").write_text('{"symbols": ["TSLA"], "reconnect_delay_secs": 5, "zmq_pub_address": "tcp://*:5555"}')
+    (tmp_path / "desk").mkdir()
+    (tmp_path / "desk" / "mine.py").write_text(
+        HOLDER.replace('"AAPL"', "self.symbols[0]").replace('(self.symbols[0], "MSFT")', "('SPY',)")
+    )
+    (tmp_path / "desk" / "pyrt.toml").write_text("[strategies.Holder]\nuse = 'mine.py'\n[risk]\nmax_order_size = 100\n")
+    files = ("--config", str(tmp_path / "market.json"), "--config", str(tmp_path / "desk" / "pyrt.toml"))
+    state = str(tmp_path / "state")
+    done = pyrt(tmp_path, "run", *files, "--sim-url", sim, "--journal", state, "--for", "3s", keys=True)
+    assert "zmq_pub_address is not used in one process" in done.stderr
+    refused = [fact for _, _, fact in show(tmp_path / "state" / "journal") if type(fact).__name__ == "Refused"]
+    assert [b.code for b in refused[0].breaches] == ["ORDER_NOTIONAL"]
+    assert refused[0].breaches[0].limit == "100"
+
+
+def test_help_teaches_with_examples(tmp_path: Path) -> None:
+    for verb in ("run", "status", "orders", "flatten", "resume", "doctor", "config"):
+        done = call(tmp_path, verb, "--help")
+        assert done.returncode == 0
+        assert f"pyrt {verb}" in done.stdout.partition("Usage")[2].partition("\n")[2]
+    assert "pyrt run --for 30s" in call(tmp_path, "--help").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_verbs(shell: str) -> None:
+    script = f"from pyrt.cli import app; print(app.generate_completion(shell={shell!r}))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    for verb in ("run", "flatten", "doctor"):
+        assert verb in done.stdout
+
+
+def test_what_reads_our_output_may_go_away(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    argv = [sys.executable, "-m", "pyrt", "config", "show"]
+    with os.fdopen(write, "wb") as out:
+        done = subprocess.run(argv, stdout=out, stderr=subprocess.PIPE, text=True, env=environment(tmp_path), check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,223 @@
+"""A whole session with its journal on disk and the simulated exchange in the same process; time passes when a test says so."""
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import numpy as np
+
+from pyrt._core.types import NO_PRICE, RecordType, market_dtype, quote_dtype, status_dtype
+from pyrt.calendar import Calendar, ExchangeDays
+from pyrt.clock import SECOND, Now
+from pyrt.execution import ExecutionEngine
+from pyrt.journal import Journal
+from pyrt.live.timers import Timers
+from pyrt.market import MarketData
+from pyrt.model import Defined, Fact, Instrument, Instruments, Message, Refused
+from pyrt.ports import (
+    Alarm,
+    Append,
+    Cancel,
+    CancelResult,
+    Command,
+    Event,
+    Outcome,
+    Replace,
+    SetTimer,
+    Start,
+    StreamState,
+    Submit,
+    SubmitResult,
+    Sync,
+    TakeSnapshot,
+)
+from pyrt.risk import Limits, RiskManager
+from pyrt.session import Session
+from pyrt.strategies import Strategy
+from pyrt.venues.alpaca import pages, wire
+from pyrt.venues.sim.exchange import Exchange
+from pyrt.venues.sim.orders import VenueRefusal
+
+PX = QTY = 10**9
+MONDAY = 1_772_463_846 * SECOND  # 2026-03-02T15:04:06Z, in the session
+SYMBOLS = ("AAPL", "MSFT")
+
+
+class Hand(Strategy):
+    """Does nothing by itself: the test trades through it."""
+
+    symbols = SYMBOLS
+
+
+class OtherHand(Hand):
+    """A second strategy in the same session."""
+
+
+class World:
+    """Session, journal and exchange; itself the session's shell."""
+
+    def __init__(
+        self, directory: Path, limits: dict[str, Any] | None = None, *, cash: str = "1000000", at: int = MONDAY, hours: bool = False
+    ) -> None:
+        self.now = Now(at, 10**12)
+        self.requests: list[Submit | Replace] = []  # what left for the venue
+        self.ambiguous = 0  # so many submits arrive and their answers do not
+        calendar = Calendar() if hours else None
+        self._directory = directory
+        self._journal = Journal.open(directory, segment_size=1 << 18)
+        self._reader = wire.Reader()
+        self._timers = Timers()
+        self._inbox: deque[Event] = deque()
+        listed = [Instrument(id=i, symbol=s) for i, s in enumerate(SYMBOLS, 1)]
+        self.exchange = Exchange(listed, cash=cash, start=at, always_open=not hours, calendar=calendar)
+        instruments = Instruments()
+        market = MarketData(instruments, grace=0)
+        self.hand, self.other = Hand(), OtherHand()
+        self.session = Session(
+            instruments=instruments,
+            market=market,
+            risk=RiskManager(
+                instruments,
+                market.refs,
+                limits=Limits.of(limits or {}, base=Limits.profile("paper")),
+                day_of=ExchangeDays(),
+                calendar=calendar,
+            ),
+            execution=ExecutionEngine(self._journal.id, instruments),
+            shell=self,
+            strategies=[self.hand, self.other],
+        )
+        self.session.now = self.now
+        self.session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in listed])
+        self.session.prepare(self.now)
+        self.tell(Start(epoch=1))
+        self.tell(StreamState(stream="trading", up=True))
+        self.tell(StreamState(stream="data", up=True))
+        for symbol in SYMBOLS:
+            self.quote(symbol, "100.00", "100.02")
+        self.session.start(self.now)
+        self.later(5)  # half of the venue's budget counts as spent at a start
+
+    # ------------------------------------------------------------------------------------------------ time and market
+    def later(self, seconds: float) -> None:
+        """Let time pass: timers fire, and nothing is quoted."""
+        end = Now(self.now.venue + int(seconds * SECOND), self.now.mono + int(seconds * SECOND))
+        while self.now != end:
+            step = min(SECOND, end.venue - self.now.venue)
+            self.now = Now(self.now.venue + step, self.now.mono + step)
+            self.exchange.advance(self.now.venue)
+            while (fired := self._timers.pop(self.now)) is not None:
+                self.tell(fired)
+            self._pump()
+
+    def quote(self, symbol: str, bid: str, ask: str, size: int = 1000) -> None:
+        """The market's best bid and offer from now on."""
+        record = np.zeros(1, quote_dtype)
+        px = [int(float(p) * 100) * PX // 100 for p in (bid, ask)]
+        record["type"], record["instrument"], record["ts_event"] = RecordType.QUOTE, SYMBOLS.index(symbol) + 1, self.now.venue
+        record["bid_px"], record["ask_px"], record["bid_qty"], record["ask_qty"] = *px, size * QTY, size * QTY
+        self._market(record)
+
+    def status(self, symbol: str, *, state: int = 0, lower: int = NO_PRICE, upper: int = NO_PRICE) -> None:
+        """A trading status, or price bands in px units."""
+        record = np.zeros(1, status_dtype)
+        record["type"], record["instrument"], record["ts_event"] = RecordType.STATUS, SYMBOLS.index(symbol) + 1, self.now.venue
+        record["state"], record["lower_px"], record["upper_px"] = state, lower, upper
+        self._market(record)
+
+    def _market(self, record: np.ndarray[Any, Any]) -> None:
+        records = record.view(market_dtype)
+        self.exchange.on_market(records)
+        self.session.on_market(records, self.now)
+        self._pump()
+
+    # ------------------------------------------------------------------------------------------------ shell
+    def append(self, fact: Fact, sync: Sync, now: Now) -> None:
+        self._journal.append(fact, sync, now.venue)
+
+    def perform(self, command: Command) -> None:
+        if isinstance(command, Submit | Replace):
+            self._journal.sync()  # no order before its intent is on disk
+            self.requests.append(command)
+            self._inbox.append(self._submit(command))
+        elif isinstance(command, Cancel):
+            self.exchange.cancel(command.venue_order_id, self.now.venue)
+            self._inbox.append(CancelResult(number=command.number, venue_order_id=command.venue_order_id, accepted=True))
+        elif isinstance(command, TakeSnapshot):
+            self._inbox.append(pages.snapshot(command, self._get, self._reader, self.now.venue))
+
+    def set_timer(self, command: SetTimer) -> None:
+        self._timers.set(command)
+
+    def tell(self, message: Message) -> None:
+        """As a shell: a message for others. As the test: an event for the session."""
+        if isinstance(message, Event):
+            if self.session._busy:
+                return
+            self.session.step(message, self.now)
+            self._pump()
+
+    def alarm(self, alarm: Alarm) -> None:
+        pass
+
+    def _pump(self) -> None:
+        while True:
+            for _, data in self.exchange.take_updates():
+                self._inbox.append(self._reader._update(data))
+            if not self._inbox:
+                return
+            self.session.step(self._inbox.popleft(), self.now)
+
+    def _submit(self, command: Submit | Replace) -> SubmitResult:
+        who = {"number": command.request.number, "attempt": command.attempt}
+        try:
+            if isinstance(command, Submit):
+                shown = self.exchange.submit(msgspec.json.decode(wire.order_body(command.request)), self.now.venue)
+            else:
+                body = msgspec.json.decode(wire.replace_body(command.request))
+                shown = self.exchange.replace(command.venue_order_id, body, self.now.venue)
+        except VenueRefusal as no:
+            return SubmitResult(outcome=Outcome.REJECTED, http=no.http, code=no.code, text=no.message, **who)
+        if self.ambiguous:
+            self.ambiguous -= 1
+            self.exchange.take_updates()
+            return SubmitResult(outcome=Outcome.AMBIGUOUS, text="no answer", **who)
+        return SubmitResult(outcome=Outcome.ACCEPTED, order=self._reader.order(shown), http=200, **who)
+
+    def _get(self, target: str) -> Any:
+        url = urlsplit(target)
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        if url.path == "/v2/account":
+            return self.exchange.account()
+        if url.path == "/v2/positions":
+            return self.exchange.positions()
+        if url.path == "/v2/orders":
+            return self.exchange.orders(status=query["status"], limit=500, direction="asc")
+        return self.exchange.activities(["FILL"], direction="asc", page_size=100, page_token=query.get("page_token"))
+
+    # ------------------------------------------------------------------------------------------------ what a test asks
+    def do(self, *calls: Any) -> list[Any]:
+        """Strategy code: every call in one callback, then everything that follows from it."""
+        orders: list[Any] = []
+        self.session.now = self.now
+        self.session.post(lambda: orders.extend(call() for call in calls))  # type: ignore[arg-type]
+        self.session._drain()
+        self._pump()
+        return orders
+
+    def at_venue(self) -> list[dict[str, Any]]:
+        """Every order that the exchange ever saw."""
+        return list(self.exchange.orders(status="all", limit=500, direction="asc"))
+
+    def close(self) -> list[Fact]:
+        """End, and read the journal from disk as a new process would."""
+        self._journal.close()
+        with Journal.open(self._directory, segment_size=1 << 18) as journal:
+            return [fact for _, fact in journal.facts()]
+
+
+def refusals(facts: list[Fact]) -> list[dict[str, tuple[str, str]]]:
+    """The breaches of each refusal in a journal: code -> (limit, observed)."""
+    return [{b.code: (b.limit, b.observed) for b in f.breaches} for f in facts if isinstance(f, Refused)]

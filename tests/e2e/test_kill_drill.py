@@ -1,0 +1,46 @@
+"""kill -9 at random moments: after a restart venue and journal agree, and no intent became two orders."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.e2e.drill import drill
+from tests.e2e.processes import Run, Venue
+
+KILLS = int(os.environ.get("PYRT_KILLS", "200"))
+
+
+def check(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int, *more: str) -> None:
+    report = drill(venue, start, home, kills, seed, *more)
+    print(report)
+    assert not report.faults, "\n".join([str(report), *report.faults[:20], report.log[-3000:]])
+    assert report.orders >= 2 * kills, report
+    assert report.fills > 0, report
+
+
+@pytest.mark.row("S122")
+def test_five_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path) -> None:
+    check(venue, start, tmp_path / "home", 5, 1, "--no-watchdog")
+
+
+@pytest.mark.row("S122")
+def test_five_kills_while_every_third_order_is_accepted_and_answered_504(
+    venue: Venue, start: Callable[..., Run], tmp_path: Path
+) -> None:
+    venue.fault("gateway_timeout", every=3)
+    check(venue, start, tmp_path / "home", 5, 2, "--watchdog")
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("weather", ["calm", "504", "storm"])
+def test_many_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path, weather: str) -> None:
+    kills, seed = {"calm": (KILLS // 2, 11), "504": (KILLS // 2, 12), "storm": (KILLS // 4, 13)}[weather]
+    if weather != "calm":
+        venue.fault("gateway_timeout", every=3)
+    if weather == "storm":
+        venue.fault("delay_accept", every=5, seconds=1.5)  # it lands when its deadline has passed
+        venue.fault("drop_updates", probability=0.3, seed=seed)
+        venue.fault("duplicate_updates", probability=0.3, seed=seed)
+    check(venue, start, tmp_path / "home", kills, seed, "--watchdog" if weather == "calm" else "--no-watchdog")

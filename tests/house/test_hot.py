@@ -1,0 +1,133 @@
+"""Hot functions are `noexcept nogil`, so that Cython itself refuses Python in them, and allocate only where they grow."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+CORE = Path(__file__).parents[2] / "src" / "pyrt" / "_core"
+MODULES = sorted(path.stem for path in CORE.glob("*.pyx"))
+
+# What the path of a market record or an order runs through: these must be there, and hot.
+PATH = {
+    "bars": {"bars_trade", "bars_cancel", "bars_gap", "bars_close"},
+    "book": {"book_apply", "book_set", "book_flags", "book_walk"},
+    "ledger": {"put", "find", "fill_order", "settle_slot", "drop"},
+    "pipeline": {"pipeline_record", "pipeline_close"},
+    "risk": {"check_order", "reserve", "confirm_order"},
+}
+# C functions that may touch Python: they make or read Python objects at the edge, or run once at start.
+COLD = {
+    "bars": {"bars_counters", "forming_rows", "set_sessions", "start_bars", "take_rows"},
+    "book": {"of", "levels"},
+    "conditions": {"fill_rules"},
+    "encode": {"refuse"},
+    "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
+    "ledger": {"_money", "_position", "_units"},
+    "log": {"_look_beyond", "_walk"},
+    "match": {"_pit", "_waiting"},
+    "messages": {"enter", "grow"},
+    "pipeline": {"_idle", "_slot"},
+    "risk": {"_money", "_times", "_units"},
+    "types": {"_strip", "i128_to_object"},
+    "wire": {"_enter_keys"},
+}
+# Hot functions that may allocate, each of them only to grow what it was given.
+GROW = {
+    "bars": {"_publish", "bars_init"},
+    "book": {"book_grow"},
+    "encode": {"room"},
+    "far": {"far_grow"},
+    "ledger": {"_grown", "position_slot", "put"},
+    "match": {"room"},
+    "messages": {"bar", "new_level", "put"},
+    "pipeline": {"_reserve"},
+    "risk": {"activity", "grow"},
+}
+
+
+class Function(NamedTuple):
+    name: str
+    header: str
+    body: str
+
+    @property
+    def hot(self) -> bool:
+        return "noexcept" in self.header and "nogil" in self.header
+
+
+def functions(text: str) -> Iterator[Function]:
+    """The C functions that a .pyx defines."""
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        begun = re.match(r"(\s*)cdef (?!class|struct|enum|extern|union|packed)[^=]*?(\w+)\(", lines[at])
+        if not begun:
+            at += 1
+            continue
+        header = lines[at]
+        while header.count("(") > header.count(")"):
+            at += 1
+            header += " " + lines[at].strip()
+        at += 1
+        code = header.split("#")[0].rstrip()
+        if not code.endswith(":") and not re.search(r"\)[^()]*:\s", code):
+            continue
+        body = []
+        while at < len(lines) and (not lines[at].strip() or re.match(begun[1] + r"\s+\S", lines[at])):
+            body.append(lines[at].split("#")[0])
+            at += 1
+        yield Function(begun[2], code, "\n".join(body))
+
+
+def of(module: str) -> list[Function]:
+    return list(functions((CORE / f"{module}.pyx").read_text(encoding="utf-8")))
+
+
+@pytest.mark.row("S098")
+@pytest.mark.parametrize("module", MODULES)
+def test_c_functions_are_hot_or_named_here(module: str) -> None:
+    cold = {f.name for f in of(module) if not f.hot}
+    assert cold == COLD.get(module, set())
+
+
+@pytest.mark.row("S098")
+@pytest.mark.parametrize("module", PATH)
+def test_the_path_is_hot(module: str) -> None:
+    hot = {f.name for f in of(module) if f.hot}
+    assert hot >= PATH[module]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_hot_functions_never_take_the_gil(module: str) -> None:
+    assert [f.name for f in of(module) if f.hot and re.search(r"\bwith gil\b", f.body)] == []
+
+
+@pytest.mark.row("S098")
+@pytest.mark.parametrize("module", MODULES)
+def test_hot_functions_allocate_only_to_grow(module: str) -> None:
+    allocating = {f.name for f in of(module) if f.hot and re.search(r"\b(malloc|calloc|realloc)\(", f.body)}
+    assert allocating == GROW.get(module, set())
+
+
+def test_the_rules_can_fail() -> None:
+    text = """
+cdef int64_t* slow(int a,
+                   int b) except NULL:   # why
+    return malloc(8)
+
+cdef class Book:
+    cdef inline void quick(self) noexcept nogil:
+        with gil:
+            pass
+        x = malloc(1)
+
+    cdef int declared(self) noexcept nogil
+"""
+    slow, quick = functions(text)
+    assert (slow.name, slow.hot) == ("slow", False)
+    assert (quick.name, quick.hot) == ("quick", True)
+    assert "with gil" in quick.body
+    assert "malloc" in quick.body

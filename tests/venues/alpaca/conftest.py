@@ -1,0 +1,17 @@
+"""What the tests of the adapter share: a venue's REST side that does as it is told, and an inbox that can be waited for."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.venues.alpaca.rest_server import Inbox, RestServer
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def server() -> Iterator[RestServer]:
+    with RestServer() as running:
+        yield running
