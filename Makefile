@@ -40,7 +40,7 @@ stubs:
 # sdist -> wheel, as a packager would; on Linux the wheel is repaired to its manylinux tag.
 dist:
 	rm -rf dist
-	$(PYTHON) -m build -q
+	$(PYTHON) -m build -q $(BUILD_ARGS)
 	@if [ "$$(uname)" = Linux ]; then $(PYTHON) -m auditwheel -q repair -w dist/repaired dist/*.whl 2>/dev/null || $(PYTHON) -m auditwheel repair -w dist/repaired dist/*.whl; fi
 	@ls -l dist dist/repaired
 

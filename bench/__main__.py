@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [--out FILE]`: run everything, write one table with the machine and the day beside it."""
+"""`python -m bench [--quick] [--sustain S] [--out FILE]`: run everything, write one table with machine and day beside it."""
 
 import argparse
 import os
@@ -65,7 +65,7 @@ def parts(rounds: int) -> Iterator[str]:
     yield from table(("part", "ns", "plain Python, ns", "ratio"), rows)
 
 
-def whole(quick: bool) -> tuple[list[str], dict[str, str]]:
+def whole(quick: bool, sustain: float) -> tuple[list[str], dict[str, str]]:
     seconds = 2.0 if quick else 10.0
     text: list[str] = []
     note: dict[str, str] = {}
@@ -89,7 +89,7 @@ def whole(quick: bool) -> tuple[list[str], dict[str, str]]:
     note["tick"] = "; ".join(f"{name} p50 {p50} us, p99 {p99} us" for name, p50, p99, *_ in (rows[0], rows[2], rows[3]))
     progress("journal")
 
-    sustained = stream.measure(seconds if quick else 60.0)
+    sustained = stream.measure(sustain)
     rate, core = sustained.received / sustained.seconds, sustained.received / sustained.cpu
     lost = sustained.sent - sustained.received
     progress("sustained")
@@ -144,12 +144,13 @@ def progress(what: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the samples")
+    parser.add_argument("--sustain", type=float, default=60.0, metavar="S", help="seconds of the sustained stream")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("RESULTS.md"))
     options = parser.parse_args()
     lines = ["# Benchmarks", "", "Written by `python -m bench`; README.md says what is measured and how.", *machine()]
     note = {"book": book_update()}
     middle = ["## Parts", "", "ns of CPU an operation, the best of the rounds.", "", *parts(5 if options.quick else 20)]
-    text, more = whole(options.quick)
+    text, more = whole(options.quick, options.sustain)
     bytes_, note["memory"] = sizes()
     note |= more
     lines += ["## Beside the promises", "", *promises(note), *middle, "## The whole path", "", *text]

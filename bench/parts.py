@@ -162,6 +162,7 @@ def desk(instrument: int = 1) -> RiskManager:
     risk = RiskManager(instruments, stage.refs, limits=Limits.of(wide, base=Limits.profile("paper")))
     risk.ledger.define(instrument)
     risk._define(instruments[instrument])
+    risk.gate.session(instrument, 0, 2**62)
     risk.gate.open(2)
     risk.gate.account(10**30, T0)
     return risk

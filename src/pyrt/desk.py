@@ -290,6 +290,7 @@ class _Bars:
         self._keep = keep
         self._rows = np.zeros(2 * keep, bar_dtype)
         self._starts = self._rows["start"]
+        self._raw = self._rows.view(f"V{bar_dtype.itemsize}")  # copied as one piece, not field by field
         self._end = 0
         self._newest = -1
 
@@ -300,23 +301,24 @@ class _Bars:
             return
         at = int(np.searchsorted(self._starts[: self._end], start))
         if self._starts[at] == start:
-            self._rows[at] = bar
+            self._raw[at] = bar.tobytes()
         elif at or self._end < self._keep:  # older than all of a full window: nobody would see it
             self._insert(bar, at)
 
     def _append(self, bar: np.void, start: int) -> None:
-        if self._end == len(self._rows):
-            self._rows[: self._keep] = self._rows[-self._keep :]
+        if self._end == len(self._raw):
+            self._raw[: self._keep] = self._raw[-self._keep :]
             self._end = self._keep
-        self._rows[self._end] = bar
+        self._raw[self._end] = bar.tobytes()
         self._end += 1
         self._newest = start
 
     def _insert(self, bar: np.void, at: int) -> None:
         last = self._rows[self._end - 1].copy()
-        self._rows[at + 1 : self._end] = self._rows[at : self._end - 1].copy()
-        self._rows[at] = bar
+        self._raw[at + 1 : self._end] = self._raw[at : self._end - 1].copy()
+        self._raw[at] = bar.tobytes()
         self._append(last, int(last["start"]))
 
     def last(self, n: int) -> np.ndarray[Any, Any]:
-        return self._rows[max(0, self._end - max(0, min(n, self._keep))) : self._end].copy()
+        rows = self._raw[max(0, self._end - max(0, min(n, self._keep))) : self._end]
+        return np.frombuffer(bytearray(rows.tobytes()), bar_dtype)

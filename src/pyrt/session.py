@@ -231,7 +231,7 @@ class Session:
         timed: the time of that callback is the record's own, on both clocks, because a file drives.
         """
         pipeline = self.market.pipeline
-        at = pipeline.run(records.data, at)
+        at = pipeline.run(records, at)  # type: ignore[arg-type]  # before 3.12 nothing says that an array is a buffer
         due = pipeline.due
         if timed and at:
             ts = int(records["ts_event"][at - 1])

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,14 @@ import pytest
 import requests
 from tests.cli.processes import call, environment, pyrt, running, running_sim
 
+from pyrt.cli import app
+from pyrt.cli.connect import link_of, loopback
+from pyrt.config import Secret, load_config
 from pyrt.journal import Journal
 from pyrt.journal.inspect import show
-from pyrt.model import Latched
+from pyrt.model import Instruments, Latched
 from pyrt.ports import Sync
+from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server import DEMO_KEY, DEMO_SECRET
 
 HOLDER = """
@@ -29,9 +34,15 @@ class Holder(pyrt.Strategy):
     interval = "1s"
 
     def on_start(self):
-        if not self.position("AAPL"):
-            self.buy("AAPL", 7)
-        self.buy("MSFT", 3, limit="330.00", tif="gtc", reduce_only=False)
+        self.asked = set()
+
+    def on_quote(self, quote):
+        if quote.symbol not in self.asked:
+            self.asked.add(quote.symbol)
+            if quote.symbol == "MSFT":
+                self.buy("MSFT", 3, limit="330.00", tif="gtc")
+            else:
+                self.buy(quote.symbol, 7)
 
     def on_stop(self):
         import os, signal
@@ -76,7 +87,6 @@ def test_status_of_a_session_that_runs_and_of_one_that_ended(tmp_path: Path) -> 
 
 def test_a_latch_opens_through_the_running_session(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    assert pyrt(tmp_path, "run", "--sim-state", str(state), "--for", "2s").returncode == 0
     latch(state)
     latch(state, "strategy:1")
     with running(tmp_path, "--sim-state", str(state)):
@@ -93,9 +103,8 @@ def test_a_latch_opens_through_the_running_session(tmp_path: Path) -> None:
     assert [(f.level, f.who) for f in latches(state)][-2:] == [("ACTIVE", "anna"), ("ACTIVE", "anna")]
 
 
-def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path, sim: str) -> None:
+def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    assert pyrt(tmp_path, "run", "--sim-url", sim, "--journal", str(state), "--for", "1s", keys=True).returncode == 0
     latch(state)
     done = call(tmp_path, "resume", "--who", "anna", "--why", "checked", "--state", str(state))
     assert done.returncode == 0, done.stderr
@@ -120,10 +129,14 @@ def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -
     (tmp_path / "holder.py").write_text(HOLDER)
     with running_sim() as url:
         headers = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}
+        bought = {"symbol": "TSLA", "qty": "2", "side": "buy", "type": "market", "time_in_force": "day"}
+        assert requests.post(url + "/v2/orders", headers=headers, json=bought, timeout=30).status_code == 200
+        while not account(url, "/v2/positions"):
+            time.sleep(0.05)
         at = ("--sim-url", url, "--journal", state, "--deadline", "2", "--settle", "1")
-        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "5s", *at, keys=True)
+        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "6s", *at, keys=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert [p["symbol"] for p in account(url, "/v2/positions")] == ["AAPL"]
+        assert sorted(p["symbol"] for p in account(url, "/v2/positions")) == ["AAPL", "TSLA"]
         assert len(account(url, "/v2/orders?status=open")) == 1
         mine = call(tmp_path, "orders", "--state", state)
         assert re.search(r"Holder +BUY 3 MSFT limit 330 +0", mine.stdout), mine.stdout
@@ -138,7 +151,10 @@ def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -
         assert "position   flat" in call(tmp_path, "status", "--state", state).stdout
         told = [json.loads(line) for line in call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()]
         closing = [o for o in told if o["side"] == "SELL"]
-        assert [(o["symbol"], o["quantity"], o["status"], o["strategy"]) for o in closing] == [("AAPL", "7", "FILLED", "Holder")]
+        assert sorted((o["symbol"], o["quantity"], o["status"], o["strategy"]) for o in closing) == [
+            ("AAPL", "7", "FILLED", "Holder"),
+            ("TSLA", "2", "FILLED", "external"),  # held before this journal began
+        ]
 
 
 def test_doctor_says_what_is_there(tmp_path: Path, sim: str) -> None:
@@ -183,9 +199,7 @@ def test_config_init_show_check(tmp_path: Path) -> None:
 def test_a_configured_run_trades_what_the_files_say(tmp_path: Path, sim: str) -> None:
     (tmp_path / "market.json").write_text('{"symbols": ["TSLA"], "reconnect_delay_secs": 5, "zmq_pub_address": "tcp://*:5555"}')
     (tmp_path / "desk").mkdir()
-    (tmp_path / "desk" / "mine.py").write_text(
-        HOLDER.replace('"AAPL"', "self.symbols[0]").replace('(self.symbols[0], "MSFT")', "('SPY',)")
-    )
+    (tmp_path / "desk" / "mine.py").write_text(HOLDER.replace("signal.SIGKILL", "0"))
     (tmp_path / "desk" / "pyrt.toml").write_text("[strategies.Holder]\nuse = 'mine.py'\n[risk]\nmax_order_size = 100\n")
     files = ("--config", str(tmp_path / "market.json"), "--config", str(tmp_path / "desk" / "pyrt.toml"))
     state = str(tmp_path / "state")
@@ -204,12 +218,11 @@ def test_help_teaches_with_examples(tmp_path: Path) -> None:
     assert "pyrt run --for 30s" in call(tmp_path, "--help").stdout
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_knows_the_verbs(shell: str) -> None:
-    script = f"from pyrt.cli import app; print(app.generate_completion(shell={shell!r}))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    for verb in ("run", "flatten", "doctor"):
-        assert verb in done.stdout
+def test_completion_knows_the_verbs() -> None:
+    for shell in ("bash", "zsh", "fish"):
+        script = app.generate_completion(shell=shell)
+        for verb in ("run", "flatten", "doctor"):
+            assert verb in script
 
 
 def test_what_reads_our_output_may_go_away(tmp_path: Path) -> None:
@@ -219,3 +232,37 @@ def test_what_reads_our_output_may_go_away(tmp_path: Path) -> None:
     with os.fdopen(write, "wb") as out:
         done = subprocess.run(argv, stdout=out, stderr=subprocess.PIPE, text=True, env=environment(tmp_path), check=False)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.row("S031")
+def test_keys_from_a_file_are_used_and_kept_nowhere(tmp_path: Path) -> None:
+    key, secret = "PKCANARY12345", "canary-secret-that-no-file-may-hold"
+    (tmp_path / "keys.json").write_text(json.dumps({"alpaca_api_key": key, "alpaca_secret_key": secret}))
+    (tmp_path / "keys.json").chmod(0o600)
+    state = tmp_path / "state"
+    with running_sim("--key", key, "--secret", secret) as url:
+        options = ("--config", str(tmp_path / "keys.json"), "--sim-url", url)
+        done = pyrt(tmp_path, "run", *options, "--journal", str(state), "--for", "3s")
+        assert done.returncode == 0, done.stderr
+        doctor = call(tmp_path, "doctor", *options)
+        assert doctor.returncode == 0, doctor.stdout
+    for said in (done.stdout, done.stderr, doctor.stdout, doctor.stderr):
+        assert secret not in said
+    written = [path for path in state.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".journal" for path in written)
+    for path in written:
+        assert secret.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.row("S034", "S069")
+def test_reconnect_delay_and_rate_limit_reach_the_adapter(sim: str) -> None:
+    options = {"market": {"reconnect_delay_secs": 45}, "execution": {"rate_limit_per_minute": 77}}
+    config = load_config((), options).config
+    link = link_of("sim", loopback(sim), Keys(Secret(DEMO_KEY), Secret(DEMO_SECRET)), config)
+    feed = link.feed(Instruments(), sink=lambda records, bars: None, events=lambda event: None, clock=lambda: link.clock)
+    assert (feed._backoff.first, feed._backoff.cap) == (45.0, 45.0)
+    broker = link.broker(lambda event: None, lambda: link.clock)
+    try:
+        assert broker.budget.limit == 77
+    finally:
+        broker.close()

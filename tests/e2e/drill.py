@@ -14,7 +14,7 @@ from tests.e2e.processes import Run, Venue
 from pyrt.execution import cid, parse_cid
 from pyrt.journal.inspect import show, verify
 from pyrt.journal.segments import survey
-from pyrt.model import Defined, Filled, Instruments, Intended, OrderChanged, OrderStatus, PositionAdjusted
+from pyrt.model import Defined, Filled, Instruments, Intended, OrderChanged, OrderStatus, PositionAdjusted, Refused
 
 ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL, OrderStatus.REJECTED)
 
@@ -130,6 +130,12 @@ def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed:
     compare(venue, home / "journal", report)
     report.seconds = time.monotonic() - begun
     return report
+
+
+def refused_by_the_latch(home: Path) -> int:
+    """Intents of a state directory that a closed latch denied."""
+    facts = [fact for _, _, fact in show(home / "journal") if isinstance(fact, Refused)]
+    return sum(any(breach.code == "KILLED" for breach in fact.breaches) for fact in facts)
 
 
 def wait_until_known(journal: Path, patience: float = 60.0) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.drill import LIMITS, STRATEGY
+from tests.e2e.drill import LIMITS, STRATEGY, refused_by_the_latch
 from tests.e2e.processes import Run, Venue, environment, wait_for
 
 from pyrt.journal.inspect import show
@@ -67,9 +67,9 @@ def test_the_command_kills_and_the_latch_survives_a_crash(venue: Venue, start: S
     assert (latch.level, latch.scope, latch.who, latch.reason) == ("KILLED", "system", "jane", "a drill")
     run.kill()
 
-    sent = posts(venue)
+    sent, refused = posts(venue), refused_by_the_latch(home)
     again = start(*busy).until("trading:")
-    time.sleep(1.5)
+    wait_for(lambda: refused_by_the_latch(home) > refused, "an intent that is refused")
     summary = again.end(signal.SIGINT)
     assert posts(venue) == sent
     assert again.process.returncode == 0, again.log
@@ -126,7 +126,7 @@ def test_a_kill_before_the_start_holds(venue: Venue, start: Start, busy: list[st
     assert done.returncode == 3
     assert "the next one starts HALTED" in done.stderr
     run = start(*busy).until("trading:")
-    time.sleep(1)
+    wait_for(lambda: refused_by_the_latch(home), "an intent that is refused")
     summary = run.end(signal.SIGINT)
     assert posts(venue) == 0
     assert "KILLED" in summary

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import requests
+from tests.e2e.drill import refused_by_the_latch
 from tests.e2e.processes import HEADERS, Run, Venue, wait_for
 
 from pyrt.monitor import RiskPage
@@ -119,6 +120,7 @@ def test_a_kill_of_a_session_that_hangs_waits_for_the_next_one(
     again = start(*resting).until("trading:")
     wait_for(lambda: not (home / "KILL").exists(), "the request to be taken")
     wait_for(lambda: not venue.open_orders(), "the exit to be cancelled too")
+    wait_for(lambda: refused_by_the_latch(home), "an intent that is refused")
     summary = again.end(signal.SIGINT)
     assert "KILLED" in summary
     assert len(venue.truth()["orders"]) == sent

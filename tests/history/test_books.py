@@ -1,6 +1,7 @@
 """Readers of books on made-up files whose truth is known."""
 
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -67,9 +68,22 @@ def test_lobster_top_trades_and_halts(tmp_path):
     assert book.best_bid == (truth[-1][2][0] if truth[-1][2] else None)
 
 
-def test_a_row_that_its_message_does_not_explain_is_counted_and_followed(tmp_path):
-    import zipfile
+def test_lobster_files_that_name_participants(tmp_path):
+    path, _ = synthetic.lobster(tmp_path, random.Random(5), 2, rows=50)
+    before = np.concatenate(list(open_history(f"lobster:{path}?view=book").chunks()))
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name).decode() for name in archive.namelist()}
+    for name, text in files.items():
+        if "_message_" in name:
+            (tmp_path / name).write_text(text.replace("\n", ",null\r\n"))
+        else:
+            (tmp_path / name).write_text(text)
+    (message,) = tmp_path.glob("*_message_*")
+    after = np.concatenate(list(open_history(f"lobster:{message}?view=book").chunks()))
+    assert after.tobytes() == before.tobytes()
 
+
+def test_a_row_that_its_message_does_not_explain_is_counted_and_followed(tmp_path):
     path, truth = synthetic.lobster(tmp_path, random.Random(1), 3, rows=50)
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name).decode().splitlines() for name in archive.namelist()}
@@ -98,8 +112,6 @@ def test_a_row_that_its_message_does_not_explain_is_counted_and_followed(tmp_pat
     ],
 )
 def test_a_damaged_file_names_the_place(tmp_path, change, what):
-    import zipfile
-
     path, _ = synthetic.lobster(tmp_path, random.Random(1), 3, rows=40)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()

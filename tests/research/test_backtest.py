@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.research.conftest import START, make_bars, walk
 
-from pyrt import Bar, Order, Strategy
+from pyrt import Bar, Order, Strategy, Trade
 from pyrt._core.types import RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.clock import MINUTE, SECOND
 from pyrt.errors import ConfigError, DataError
@@ -252,3 +252,22 @@ def test_progress_is_told_to_a_function(walked: Any) -> None:
     backtest(Watcher(), {"AAPL": walked}, progress=lambda done, rows: told.append((done, rows)))
     assert told[-1][1] == len(walked)
     assert told[-1][0] >= 4 * len(walked)
+
+
+def test_a_bar_closes_before_the_next_one_s_first_print() -> None:
+    class Listens(Watcher):
+        def on_start(self) -> None:
+            super().on_start()
+            self.last = 0
+            self.known: list[tuple[int, int]] = []
+
+        def on_trade(self, trade: Trade) -> None:
+            self.last = trade.price_px
+
+        def on_bar(self, bar: Bar) -> None:
+            self.known.append((self.last, bar.close_px))
+
+    strategy = Listens()
+    run(strategy, [(100, 101, 99, 100.5, 4000), (103, 104, 102, 103.5, 4000), (105, 106, 104, 105.5, 4000)])
+    assert len(strategy.known) == 3
+    assert all(last == close for last, close in strategy.known)

@@ -1,8 +1,9 @@
 """Bars that close by the clock, take late trades, and give back what was taken back."""
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memmove, memset
 
 import numpy as np
 
@@ -455,15 +456,13 @@ cdef void bars_free(bars_t* bars) noexcept nogil:
 
 # ---------------------------------------------------------------------------------------------------- Python
 cdef object take_rows(bars_out_t* out):
-    cdef unsigned char[::1] raw
     if out.failed:
         raise MemoryError("no memory for more bars: some were lost")
-    rows = np.empty(out.n, _bar_dtype)
-    if out.n > 0:
-        raw = rows.view(np.uint8)
-        memcpy(&raw[0], out.rows, out.n * sizeof(bar_t))
-        out.n = 0
-    return rows
+    if out.n == 0:
+        return np.empty(0, _bar_dtype)
+    raw = PyByteArray_FromStringAndSize(<char*>out.rows, out.n * sizeof(bar_t))
+    out.n = 0
+    return np.frombuffer(raw, _bar_dtype)
 
 
 cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1:

@@ -41,7 +41,7 @@ def connect(stack: ExitStack, config: Config) -> Connected:
     """
     venue = config.venue
     if venue.name == SIM and venue.url:
-        link = _link(SIM, loopback(venue.url), keys_of(config), config)
+        link = link_of(SIM, loopback(venue.url), keys_of(config), config)
         return Connected(link, _home(config, f"sim-{link.account_id}"))
     if venue.name == SIM:
         if venue.alpaca_api_key or venue.alpaca_secret_key:
@@ -59,9 +59,9 @@ def connect(stack: ExitStack, config: Config) -> Connected:
             )
         stack.enter_context(sim)
         keys = Keys(Secret(sim.address.key), Secret(sim.address.secret))
-        return Connected(_link(SIM, loopback(sim.address.url), keys, config), home)
+        return Connected(link_of(SIM, loopback(sim.address.url), keys, config), home)
     check_venue(venue.name)
-    link = _link(PAPER, PAPER_ADDRESSES, keys_of(config), config)
+    link = link_of(PAPER, PAPER_ADDRESSES, keys_of(config), config)
     return Connected(link, _home(config, f"{PAPER}-{link.account_id}"))
 
 
@@ -142,7 +142,8 @@ def sizer_of(config: Config) -> Sizer:
     return Scaled(sizer) if own.scaled else sizer
 
 
-def _link(name: str, addresses: Addresses, keys: Keys, config: Config) -> AlpacaLink:
+def link_of(name: str, addresses: Addresses, keys: Keys, config: Config) -> AlpacaLink:
+    """Connect to an account. Raises NotAuthorized, NotConnected, Misbehaved; ConfigError for an address that gets no keys."""
     first = config.market.reconnect_delay_secs
     return AlpacaLink(
         name,

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 
-from pyrt.cli.connect import check_venue, keys_of, limits_of, loopback, sizer_of
+from pyrt.cli.connect import check_venue, keys_of, limits_of, link_of, loopback, sizer_of
 from pyrt.cli.run import EXAMPLES, text
 from pyrt.cli.state import state_home
 from pyrt.cli.strategies import load_configured
@@ -200,6 +200,8 @@ def _venue(loaded: Loaded) -> Iterator[Finding]:
     for url in dict.fromkeys((addresses.trading, addresses.data, addresses.stream)):
         yield _reach(url)
     keys = keys_of(loaded.config)
+    link = link_of(venue.name, addresses, keys, loaded.config)
+    yield GOOD, "account", f"{link.account_id}: the venue takes the keys"
     measured = measure_clock(addresses.trading, key=keys.key, secret=keys.secret)
     offset = measured.clock.at(time.monotonic_ns()) - time.time_ns()
     told = (

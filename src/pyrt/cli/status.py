@@ -1,6 +1,7 @@
 """`pyrt status`, `pyrt orders`: what a session holds and does. The journal is read, never written or locked."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,7 +109,7 @@ def _lines(seen: dict[str, Any], past: Past, running: dict[str, Any] | None) -> 
     else:
         f = running["figures"]
         counts = "  ".join(f"{name} {f['counts'].get(name, 0):,}" for name in ("messages", "bars", "intents", "orders", "fills"))
-        doing = f"{f['state']} on {f['venue']} for {f['seconds']:,.0f} s; unrealised {f['unrealised']}"
+        doing = f"{f['state']} on {f['venue']} for {f['seconds']:,.0f} s; unrealised {Decimal(f['unrealised']):,.2f}"
         lines.append(f"run        process {running['pid']}, {doing}")
         lines.append(f"           {counts}")
     lines.append(f"P&L        realised {seen['realised']:,.2f}   fees {seen['fees']:,.2f}")

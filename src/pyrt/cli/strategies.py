@@ -155,7 +155,7 @@ def _line_in(e: BaseException, path: Path) -> int:
     """The last line of the user's file on the way to what it raised."""
     line, tb = 1, e.__traceback__
     while tb is not None:
-        if Path(tb.tb_frame.f_code.co_filename) == path:
+        if Path(tb.tb_frame.f_code.co_filename).absolute() == path.absolute():
             line = tb.tb_lineno
         tb = tb.tb_next
     return line

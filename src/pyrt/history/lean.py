@@ -57,9 +57,8 @@ class Lean:
         by_date = " " in cells[0]
         if not by_date and not self._day:
             raise DataError("no date in its name", where=str(path), mend="name it YYYYMMDD_trade.zip, as Lean does")
-        parents = {part.lower() for part in (*path.parts, *re.split("[_.]", member))}
         is_tick = len(cells) == 8 or not (by_date or self._is_quote or cells[3].isdigit())
-        self.interval = DAY if "daily" in parents else HOUR if by_date else 0 if is_tick else _interval(path)
+        self.interval = (DAY if cells[0].endswith(" 00:00") else HOUR) if by_date else 0 if is_tick else _interval(path)
         self.kind = "bars" if self.interval and not self._is_quote else "market"
         told = match[2] if match[2] not in ("trade", "quote") else path.parent.name
         name = symbol or (told if self._day else path.stem).upper()

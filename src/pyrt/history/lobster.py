@@ -30,7 +30,7 @@ from pyrt._core.types import (
 )  # fmt: skip
 from pyrt.errors import DataError
 from pyrt.history.source import Records
-from pyrt.history.text import line_blocks, new_york_ns, table
+from pyrt.history.text import buffered, line_blocks, new_york_ns, table
 from pyrt.model import AssetClass, Instrument
 
 PX = 100_000  # px units of a ten-thousandth
@@ -71,6 +71,8 @@ class Lobster:
             where = f"{self.path} {self._message}"
             book_where = where.replace("_message_", "_orderbook_")
             for block in line_blocks(messages):
+                if block.partition(b"\n")[0].count(b",") == 6:  # later files name the participant in a seventh column
+                    block = b"".join(text.rpartition(b",")[0] + b"\n" for text in block.splitlines())
                 message = table(block, 6, float, where, line)
                 rows = next(line_blocks(books), b"")
                 book = table(rows, 4 * self.levels, int, book_where, line)
@@ -88,7 +90,7 @@ class Lobster:
         try:
             if self.path.suffix == ".zip":
                 archive = zipfile.ZipFile(self.path)
-                return [archive.open(name) for name in names]
+                return [buffered(archive.open(name)) for name in names]
             return [(self.path.parent / name).open("rb") for name in names]
         except (OSError, KeyError, zipfile.BadZipFile) as e:
             raise DataError(

@@ -26,16 +26,21 @@ def open_lines(path: Path) -> IO[bytes]:
     """A file to read bytes from: gz is unpacked, of a zip the only member. Raises DataError."""
     try:
         if path.suffix == ".gz":
-            return io.BufferedReader(gzip.open(path))
+            return buffered(gzip.open(path))
         if path.suffix == ".zip":
             archive = zipfile.ZipFile(path)
             names = archive.namelist()
             if len(names) != 1:
                 raise DataError(f"holds {len(names)} files", where=str(path), mend="one was expected")
-            return archive.open(names[0])
+            return buffered(archive.open(names[0]))
         return path.open("rb")
     except (OSError, zipfile.BadZipFile) as e:
         raise DataError(f"cannot be read: {e}", where=str(path), mend="check the path and the file") from None
+
+
+def buffered(stream: Any) -> IO[bytes]:
+    """An unpacking stream whose lines are found in C."""
+    return io.BufferedReader(stream, 1 << 20)
 
 
 def line_blocks(stream: IO[bytes], lines: int = LINES) -> Iterator[bytes]:

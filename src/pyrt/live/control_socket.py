@@ -90,8 +90,8 @@ def ask(directory: Path, **request: str) -> dict[str, Any] | None:
         with _address(directory) as address, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE)
             connection.connect(address)
-            connection.sendall(msgspec.json.encode(request) + b"\n")
             with contextlib.suppress(ConnectionResetError, BrokenPipeError), connection.makefile("rb") as answer:
+                connection.sendall(msgspec.json.encode(request) + b"\n")
                 line = answer.readline()
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         return None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -28,7 +28,7 @@ from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
-from pyrt.model import Defined, Instrument, Instruments, Message, Recovered
+from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered
 from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
@@ -66,7 +66,15 @@ class Link(Protocol):
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
 
-    def feed(self, instruments: Instruments, *, sink: Callable[[Records, Records], None], events: Sink, clock: Clock) -> Feed: ...
+    def feed(
+        self,
+        instruments: Instruments,
+        *,
+        sink: Callable[[Records, Records], None],
+        events: Sink,
+        clock: Clock,
+        symbols: Collection[str],
+    ) -> Feed: ...
 
     def stream(self, sink: Sink) -> Stream: ...
 
@@ -178,8 +186,11 @@ class Runner:
         """Run with both streams, and with whatever stands beside the session."""
         link = self.plan.link
         stream = link.stream(shell.put)
-        feed = link.feed(session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock)
-        feed.want(_wanted(session))
+        wanted = _wanted(session)
+        feed = link.feed(
+            session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock, symbols=wanted.trades
+        )
+        feed.want(wanted)
         live = Live(self, session, shell, feed)
         tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
         tasks += [asyncio.create_task(self._watch_clock(shell))]
@@ -374,4 +385,5 @@ async def _beside(companion: Companion, live: Live) -> None:
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
     symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
-    return Subscription(trades=symbols, quotes=symbols, statuses=symbols)
+    pairs = frozenset(s for s in symbols if session.instruments[s].asset_class == AssetClass.CRYPTO)  # these have depth
+    return Subscription(trades=symbols, quotes=symbols, books=pairs, statuses=symbols - pairs)

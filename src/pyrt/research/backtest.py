@@ -4,16 +4,15 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pyrt._core.types import Clock
 from pyrt.calendar import ExchangeDays
 from pyrt.clock import MINUTE, SECOND, Now
-from pyrt.errors import ConfigError, DataError, PyrtError
+from pyrt.errors import ConfigError, DataError
 from pyrt.execution import ExecutionEngine, Settings
-from pyrt.live.timers import Timers
 from pyrt.market import MarketData
-from pyrt.model import Defined, Fact, Instrument, Instruments, Message
-from pyrt.ports import Alarm, Append, Command, SetTimer, Start, Stop, StreamState, Sync
+from pyrt.model import Defined, Instrument, Instruments
+from pyrt.ports import Append, Sync
 from pyrt.research.data import Source, load
+from pyrt.research.driver import Driver
 from pyrt.research.latency import Latency, LatencyModel
 from pyrt.research.progress import shown
 from pyrt.research.result import Result
@@ -28,8 +27,6 @@ from pyrt.venues.sim.exchange import Exchange
 
 LEAD = 10 * MINUTE  # before the first record: time to recover, at a slow venue too
 JOURNAL_ID = "backtest"
-STOP_PATIENCE = MINUTE  # of the data's time, for cancels at the end
-POLLS = ("execution.poll", "execution.reconcile")
 SETTINGS = Settings(reconcile_every=SECOND, poll_every=SECOND, snapshot_gap=SECOND // 100)
 
 
@@ -40,105 +37,6 @@ def backtest_limits(cash: str) -> Limits:
     sizes = ("max_order_qty", "max_position_qty", "max_strategy_qty")
     values: dict[str, Any] = {name: str(4 * money) for name in amounts} | dict.fromkeys(sizes, str(100 * money))
     return Limits.of({**values, "max_daily_loss": str(money), "max_drawdown": str(money)}, base=Limits.profile("paper"))
-
-
-class Driver:
-    """The shell of a backtest: time is that of the data, facts stay in memory, requests go to the exchange beside it.
-
-    While nothing happens to orders the engine's polls and reconciliations of the venue wait: they would tell it nothing.
-    """
-
-    def __init__(self, venue: BacktestVenue, tape: Tape) -> None:
-        self.venue = venue
-        self.tape = tape
-        self.facts: list[Fact] = []
-        self.alarms: list[Alarm] = []
-        self.session: Session
-        self.changed = False  # a request or a timer was set since this was last set to False
-        self._timers = Timers()
-        self._polls: dict[str, SetTimer] = {}
-
-    # ------------------------------------------------------------------------------------------------ Shell
-    def append(self, fact: Fact, sync: Sync, now: Now) -> None:
-        self.facts.append(fact)
-
-    def perform(self, command: Command) -> None:
-        self.changed = True
-        self.venue.perform(command, self.session.now)
-
-    def set_timer(self, command: SetTimer) -> None:
-        self.changed = True
-        if command.key in POLLS:
-            self._polls[command.key] = command
-        else:
-            self._timers.set(command)
-
-    def tell(self, message: Message) -> None:
-        pass  # nobody listens but the session itself
-
-    def alarm(self, alarm: Alarm) -> None:
-        if alarm.severity != "info" or alarm.code == "STRATEGY":  # what strategies log, and what a human should know
-            self.alarms.append(alarm)
-
-    # ------------------------------------------------------------------------------------------------ time
-    def run(self, session: Session, tick: Callable[[int], None]) -> None:
-        """Recover, play the data to its end, stop. At one instant: the exchange, then market, answers, timers."""
-        self.session = session
-        begin = session.now
-        session.step(Start(epoch=1), begin)
-        for stream in ("trading", "data"):
-            session.step(StreamState(stream=stream, up=True), begin)
-        while not session.execution.recovered:
-            if not self._play(NEVER, self.tape.begun):
-                raise PyrtError("recovery at the simulated venue did not end", mend="; ".join(a.text for a in self.alarms))
-        session.start(Now(self.tape.begun, self.tape.begun))
-        while (market := self.tape.next_time) != NEVER:
-            self._play(market, NEVER)
-            tick(self.tape.total)
-        session.stop(session.now)
-        session.step(Stop(reason="the data has ended"), session.now)
-        give_up = session.now.venue + STOP_PATIENCE
-        while (session.execution.sweeping or not self.venue.idle) and self._play(NEVER, give_up):
-            pass
-
-    def _play(self, market: int, end: int) -> bool:
-        """Handle what is due next, the market's next record included; False where nothing is before `end`."""
-        session = self.session
-        self._wake_polls(session.now.mono)
-        answer, timer = self.venue.next_answer, self._next_timer()
-        due = min(market, answer, timer)
-        if self.venue.next_event <= min(due, end):
-            self.venue.run(self.venue.next_event)
-        elif due > end or due == NEVER:
-            return False
-        elif market <= due:
-            self._market(session, min(answer, timer))
-        elif answer <= timer:
-            now, event = self.venue.take()
-            session.step(event, now)
-        elif (fired := self._timers.pop(Now(timer, timer))) is not None:
-            session.step(fired, Now(timer, timer))
-        return True
-
-    def _market(self, session: Session, others: int) -> None:
-        tape, begin = self.tape, self.tape.at
-        end = tape.until(min(others, self.venue.next_event))
-        records = tape.records[:end]
-        self.changed = False
-        while tape.at < end and not self.changed:
-            tape.at = session.advance(records, tape.at, timed=True)
-        session.counts["messages"] += tape.at - begin
-
-    def _next_timer(self) -> int:
-        dues = (self._timers.next(Clock.VENUE), self._timers.next(Clock.MONO))
-        return min((at for at in dues if at is not None), default=NEVER)
-
-    def _wake_polls(self, mono: int) -> None:
-        if self.venue.active and self._polls:
-            self.venue.active = False
-            for command in self._polls.values():
-                self._timers.set(SetTimer(key=command.key, at=max(command.at, mono + SECOND // 10), clock=command.clock))
-            self._polls.clear()
 
 
 def backtest(

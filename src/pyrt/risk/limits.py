@@ -214,7 +214,7 @@ def bucket(per_minute: int | None) -> tuple[int | None, int | None]:
 def _known(key: str, names: tuple[str, ...], where: str) -> None:
     if key in names:
         return
-    near = difflib.get_close_matches(key, names, 1, 0.0)[0]
+    near = difflib.get_close_matches(key, (*names, *_ALIASES), 1, 0.0)[0]
     raise ConfigError(f"unknown limit {key!r}", where=where, mend=f"did you mean {near!r}?")
 
 

@@ -14,6 +14,9 @@ from pyrt._core.book import OrderBook
 from pyrt._core.types import Flag, RecordType, trade_dtype
 from pyrt.clock import MINUTE
 from pyrt.errors import ConfigError, DataError
+from pyrt.model import AssetClass, Instruments
+from pyrt.venues.alpaca.keys import Keys, Secret
+from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 from pyrt.venues.sim.markets import open_market
 from pyrt.venues.sim.replay import first_instant
 from pyrt.venues.sim.server import simulated_venue
@@ -169,3 +172,24 @@ def test_orders_meet_the_recorded_market(tmp_path):
         (fill,) = venue.truth()["fills"]
         assert 90 < float(fill["price"]) < 110
         assert venue.clock()["now_ns"] >= first_instant(f"lobster:{path}")
+
+
+def test_a_link_takes_the_stream_that_has_its_symbols(tmp_path):
+    path, _ = synthetic.lobster(tmp_path, random.Random(4), 2)
+    with simulated_venue(market=f"lobster:{path}", speed=1.0) as venue:
+        stream = venue.url.replace("http", "ws")
+        addresses = Addresses(trading=venue.url, data=venue.url, stream=stream, updates=stream)
+        link = AlpacaLink("sim", addresses, Keys(Secret(venue.key), Secret(venue.secret)))
+        instruments = Instruments()
+        for instrument in link.instruments(["SYN", "SYN/USD"], 1):
+            instruments.add(instrument)
+        pair = instruments["SYN/USD"]
+        assert (pair.asset_class, pair.tick) == (AssetClass.CRYPTO, 100_000)
+
+        def feed(*symbols):
+            return link.feed(instruments, sink=print, events=print, clock=lambda: link.clock, symbols=symbols)._url
+
+        assert feed("SYN") == f"{stream}/v2/iex"
+        assert feed("SYN/USD") == f"{stream}/v1beta3/crypto/us"
+        with pytest.raises(ConfigError, match="shares and crypto"):
+            feed("SYN", "SYN/USD")

@@ -1,7 +1,7 @@
 """One Alpaca account as the runner needs it: who we are there, its instruments, and the adapters to it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -99,10 +99,14 @@ class AlpacaLink:
         sink: Callable[[Records, Records], None],
         events: Sink,
         clock: Callable[[], VenueClock],
+        symbols: Collection[str] | None = None,
         **options: Any,
     ) -> AlpacaFeed:
-        """The market-data stream: of stocks, or of crypto where all instruments are. Raises ConfigError for both."""
-        classes = {i.asset_class for i in instruments}
+        """The market-data stream of this account that has `symbols` (default: all instruments), of stocks or of crypto.
+
+        Raises ConfigError for both in one session.
+        """
+        classes = {i.asset_class for i in instruments if symbols is None or i.symbol in symbols}
         if len(classes) > 1:
             raise ConfigError("shares and crypto in one session", where=self.name, mend="run one session for each")
         path = "v1beta3/crypto/us" if AssetClass.CRYPTO in classes else f"v2/{self._data_feed}"

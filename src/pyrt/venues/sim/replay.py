@@ -131,41 +131,47 @@ class _Joined:
 
     def __init__(self) -> None:
         self._live: dict[int, int] = {}  # instrument: last id
-        self._waiting: dict[int, list[Records]] = {}
+        self._waiting: dict[int, list[tuple[Records, int, int]]] = {}
 
     def take(self, records: Records) -> Records:
+        """What may be told of a chunk, in its order."""
         deltas = records["type"] == int(RecordType.DELTA)
-        if not deltas.any():
+        view = records.view(delta_dtype)
+        known = np.isin(records["instrument"][deltas], list(self._live))
+        if known.all() and not view["update_id"][deltas].any():
             return records
         ends = np.flatnonzero(~deltas | (records["flags"] & int(Flag.LAST) != 0)) + 1
         out: list[Records] = []
-        for event in np.split(records, ends):
-            if not len(event):
-                continue
-            if event["type"][0] != int(RecordType.DELTA):
-                out.append(event)
-            else:
-                out += self._event(event)
-        return np.concatenate(out) if out else records[:0]
+        begin = first = 0  # what is told from `begin` on goes out in one piece
+        ids, spans, owners = (view[name][ends - 1].tolist() for name in ("update_id", "span", "instrument"))
+        clears = (view["action"] == int(Action.CLEAR)) & deltas
+        for end, is_delta, own, update_id, span in zip(ends.tolist(), deltas[ends - 1].tolist(), owners, ids, spans, strict=True):
+            if is_delta:
+                whole = bool(clears[first])
+                if whole or not self._follows(own, update_id, span):
+                    out.append(records[begin:first])
+                    begin = first if whole else end
+                if whole:
+                    self._live[own] = update_id
+                    out.append(records[begin:end])
+                    out += [held for held, last, reach in self._waiting.pop(own, []) if self._follows(own, last, reach)]
+                    begin = end
+                elif begin == end and own not in self._live and update_id:
+                    self._waiting.setdefault(own, []).append((records[first:end], update_id, span))
+            first = end
+        return np.concatenate([*out, records[begin:first]])
 
-    def _event(self, event: Records) -> list[Records]:
-        last = event.view(delta_dtype)[-1]
-        own, update_id = int(last["instrument"]), int(last["update_id"])
-        if event.view(delta_dtype)["action"][0] == int(Action.CLEAR):
-            self._live[own] = update_id
-            waited = self._waiting.pop(own, [])
-            return [event, *(part for held in waited for part in self._event(held))]
-        if own not in self._live:
-            if update_id:
-                self._waiting.setdefault(own, []).append(event)
-            return []
-        if update_id and update_id <= self._live[own]:
-            return []
-        if last["span"] and update_id - int(last["span"]) > self._live[own] + 1:
-            del self._live[own]
-            return self._event(event)
+    def _follows(self, own: int, update_id: int, span: int) -> bool:
+        before = self._live.get(own)
+        if before is None or not update_id:
+            return before is not None
+        if update_id <= before:
+            return False
+        if span and update_id - span > before + 1:
+            del self._live[own]  # something is missing
+            return False
         self._live[own] = update_id
-        return [event]
+        return True
 
 
 def _prints(bars: Records) -> Records:

@@ -1,0 +1,48 @@
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+class Code(IntFlag):
+    ORDER_QTY = 1
+    ORDER_NOTIONAL = 2
+    PRICE_COLLAR = 4
+    SLIPPAGE = 8
+    POSITION_LIMIT = 16
+    GROSS_EXPOSURE = 32
+    NET_EXPOSURE = 64
+    OPEN_ORDER_VALUE = 128
+    OPEN_ORDER_COUNT = 256
+    BUYING_POWER = 512
+    PARENT_EXCEEDED = 1024
+    REPEAT_EXEC = 2048
+    DUPLICATE = 4096
+    SELF_MATCH = 8192
+    SHORT_NOT_ALLOWED = 16384
+    RESTRICTED = 32768
+    MARKET_CLOSED = 65536
+    HALTED = 131072
+    LULD = 262144
+    STALE_DATA = 524288
+    THROTTLE = 1048576
+    ORDER_RATE = 2097152
+    CANCEL_RATIO = 4194304
+    DAILY_LOSS = 8388608
+    DRAWDOWN = 16777216
+    KILLED = 33554432
+    NOT_RECONCILED = 67108864
+    REDUCE_ONLY = 134217728
+    LIMIT_MISSING = 268435456
+    ARITHMETIC_OVERFLOW = 536870912
+
+class Level(IntEnum):
+    ACTIVE = 0
+    REDUCING = 1
+    HALTED = 2
+    KILLED = 3
+
+UNITS: dict[Code, str]
+
+class Failure(NamedTuple):
+    code: Code
+    limit: int
+    observed: int
+    unit: str

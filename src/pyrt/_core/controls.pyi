@@ -1,0 +1,38 @@
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+from pyrt._core.codes import UNITS as UNITS
+from pyrt._core.codes import Failure
+from pyrt._core.ledger import Ledger
+
+@disjoint_base
+class Controls:
+    ledger: Ledger
+    unmarked: int
+    crossed: int
+    @property
+    def failures(self) -> list[Failure]: ...
+    @property
+    def ref_px(self) -> int: ...
+    def __new__(cls, ledger: Ledger, refs: NDArray[np.void]) -> Self: ...
+    def check(
+        self,
+        key: int,
+        strategy: int,
+        instrument: int,
+        side: int,
+        kind: int,
+        qty: int,
+        limit_px: int = 0,
+        stop_px: int = 0,
+        *,
+        now: int,
+        mono: int,
+        reduce_only: bool = False,
+        extended: bool = False,
+        replaces: int = 0,
+        every: bool = True,
+    ) -> int: ...

@@ -1,0 +1,600 @@
+"""Every pre-trade control and the reservation in one step."""
+cimport cython
+from libc.stdint cimport INT64_MAX, INT64_MIN
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from pyrt._core.book cimport book_next, book_open, cursor_t, level_t
+from pyrt._core.codes cimport (
+    CODES, CODE_ARITHMETIC_OVERFLOW, CODE_BUYING_POWER, CODE_CANCEL_RATIO, CODE_DAILY_LOSS, CODE_DRAWDOWN, CODE_DUPLICATE,
+    CODE_GROSS_EXPOSURE, CODE_HALTED, CODE_KILLED, CODE_LIMIT_MISSING, CODE_LULD, CODE_MARKET_CLOSED, CODE_NET_EXPOSURE,
+    CODE_NOT_RECONCILED, CODE_OPEN_ORDER_COUNT, CODE_OPEN_ORDER_VALUE, CODE_ORDER_NOTIONAL, CODE_ORDER_QTY, CODE_ORDER_RATE,
+    CODE_PARENT_EXCEEDED, CODE_POSITION_LIMIT, CODE_PRICE_COLLAR, CODE_REDUCE_ONLY, CODE_REPEAT_EXEC, CODE_RESTRICTED,
+    CODE_SELF_MATCH, CODE_SHORT_NOT_ALLOWED, CODE_SLIPPAGE, CODE_STALE_DATA, CODE_THROTTLE, LEVEL_ACTIVE, LEVEL_HALTED,
+    LEVEL_REDUCING,
+)
+from pyrt._core.ledger cimport counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, money_of, px_widen
+from pyrt._core.types cimport FLAG_CROSSED, FLAG_GAP, FLAG_HALTED, SIDE_BUY, SIDE_SELL, i128_to_object
+from pyrt._core.windows cimport bucket_empty, bucket_take, bucket_used, ring_back, ring_count, ring_full
+
+from pyrt._core.codes import UNITS, Code, Failure
+
+
+cdef extern from *:
+    int __builtin_ctzll(unsigned long long x) nogil
+
+
+cdef ref_t _NO_REF
+cdef position_t _NO_POSITION
+memset(&_NO_REF, 0, sizeof(ref_t))
+memset(&_NO_POSITION, 0, sizeof(position_t))
+
+
+cdef inline bint same(const order_t* a, const order_t* b) noexcept nogil:
+    return a.strategy == b.strategy and a.instrument == b.instrument and a.side == b.side and a.type == b.type and \
+        a.qty == b.qty and a.limit_px == b.limit_px and a.stop_px == b.stop_px and a.replaces == b.replaces
+
+
+cdef class Controls:
+    """Checks an order against every control and reserves it in the same step; Gate says what the controls know.
+
+    `refs` is a ref_dtype array (row = instrument id) that the market stage writes; times are ns given by the caller.
+    """
+
+    def __cinit__(self, Ledger ledger not None, const ref_t[::1] refs not None):
+        self.ledger = ledger
+        self.refs = refs
+        self.books = []
+        memset(&self.rules, 0xff, sizeof(rules_t))           # -1 everywhere: every limit is missing
+        self.buying_power = -1
+        self.strategy_throttle = <int64_t*>calloc(1 << 16, sizeof(int64_t))
+        self.strategy_level = <uint8_t*>calloc(1 << 16, 1)
+        self.sent = <sent_t*>calloc(SENT, sizeof(sent_t))
+        if not (self.strategy_throttle and self.strategy_level and self.sent) or not self.grow(63) or self.activity(63) == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.bounds)
+        free(self.tapes)
+        free(self.activities)
+        free(self.strategy_throttle)
+        free(self.strategy_level)
+        free(self.sent)
+
+    cdef bint grow(self, uint32_t instrument) noexcept nogil:
+        cdef uint32_t room = self.instruments if self.instruments else 64
+        cdef bounds_t* bounds
+        cdef tape_t* tapes
+        if instrument < self.instruments:
+            return True
+        while room <= instrument:
+            room *= 2
+        bounds = <bounds_t*>calloc(room, sizeof(bounds_t))
+        tapes = <tape_t*>calloc(room, sizeof(tape_t))
+        if bounds == NULL or tapes == NULL:
+            free(bounds)
+            free(tapes)
+            return False
+        memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
+        memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
+        free(self.bounds)
+        free(self.tapes)
+        self.bounds = bounds
+        self.tapes = tapes
+        self.instruments = room
+        return True
+
+    cdef activity_t* activity(self, uint32_t position) noexcept nogil:
+        cdef uint32_t room = self.activities_room if self.activities_room else 64
+        cdef activity_t* rows
+        if position >= self.activities_room:
+            while room <= position:
+                room *= 2
+            rows = <activity_t*>calloc(room, sizeof(activity_t))
+            if rows == NULL:
+                return NULL
+            memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
+            free(self.activities)
+            self.activities = rows
+            self.activities_room = room
+        return &self.activities[position]
+
+    cdef bint fail(self, uint64_t code, i128 limit, i128 observed) noexcept nogil:
+        cdef int bit = __builtin_ctzll(code)
+        if not self.failed & code:
+            self.limits[bit] = limit
+            self.observed[bit] = observed
+        self.failed |= code
+        return not self.every
+
+    cdef uint64_t check_order(self, const order_t* order, int64_t now, int64_t mono, bint every) noexcept nogil:
+        cdef look_t* k = &self.look
+        cdef uint32_t slot
+        cdef uint32_t i = order.instrument
+        self.failed = 0
+        self.every = every
+        if self.ledger.broken:
+            self.fail(CODE_ARITHMETIC_OVERFLOW, 0, 0)
+            return self.failed
+        if i >= self.instruments or i >= self.ledger.instruments or self.ledger.terms[i].scale == 0 or not self.rules_complete \
+                or not self.bounds[i].complete:
+            self.fail(CODE_LIMIT_MISSING, 0, i)
+            return self.failed
+        k.order = order
+        k.now = now
+        k.mono = mono
+        k.terms = self.ledger.terms[i]
+        k.account = &self.ledger.accounts[i]
+        slot = self.ledger.position_slot(order.strategy, i, False)
+        k.own = &self.ledger.positions[slot] if slot else &_NO_POSITION
+        k.activity = &self.activities[slot] if 0 < slot < self.activities_room else NULL
+        k.bounds = &self.bounds[i]
+        k.tape = &self.tapes[i]
+        k.ref = &self.refs[i] if i < self.refs.shape[0] else &_NO_REF
+        slot = self.ledger.find(order.replaces) if order.replaces else 0
+        k.replaced = &self.ledger.reservations[slot] if slot else NULL
+        k.n = order.qty
+        if order.replaces and (k.replaced == NULL or k.replaced.pending or k.replaced.account != i or k.replaced.side != order.side
+                               or k.replaced.strategy != order.strategy or k.replaced.leaves == 0):
+            self.fail(CODE_PARENT_EXCEEDED, 0, 0)
+            return self.failed
+        if self.size(k) or self.gates(k):
+            return self.failed
+        self.refer(k)
+        if self.price(k) or self.position(k) or self.portfolio(k) or self.crossing(k) or self.repeated(k) or self.rate(k):
+            return self.failed
+        if self.failed == 0 and not self.reserve(k):
+            self.fail(CODE_ARITHMETIC_OVERFLOW, 0, 0)
+        return self.failed
+
+    @cython.final
+    cdef bint size(self, look_t* k) noexcept nogil:
+        cdef const order_t* o = k.order
+        cdef i128 q = k.account.qty, buys = k.account.buys, sells = k.account.sells
+        cdef i128 own = k.own.qty, own_buys = k.own.buys, own_sells = k.own.sells
+        if o.qty <= 0 or (k.terms.lot > 1 and o.qty % k.terms.lot):
+            self.fail(CODE_ORDER_QTY, k.terms.lot, o.qty)
+            return True                                      # no later control can mean anything
+        if (o.side != SIDE_BUY and o.side != SIDE_SELL) or not ORDER_MARKET <= o.type <= ORDER_STOP_LIMIT:
+            self.fail(CODE_ORDER_QTY, 0, o.type)
+            return True
+        if o.qty > k.bounds.qty and self.fail(CODE_ORDER_QTY, k.bounds.qty, o.qty):
+            return True
+        if k.replaced != NULL:
+            if o.qty <= k.replaced.filled:
+                self.fail(CODE_ORDER_QTY, k.replaced.filled, o.qty)
+                return True
+            k.n = o.qty - k.replaced.filled
+            if k.n < k.replaced.leaves:
+                k.n = k.replaced.leaves
+            if o.side == SIDE_BUY:
+                buys = buys - counted(k.replaced)
+                own_buys = own_buys - counted(k.replaced)
+            else:
+                sells = sells - counted(k.replaced)
+                own_sells = own_sells - counted(k.replaced)
+        if o.side == SIDE_BUY:
+            k.reducing = q < 0 and k.n <= -q - buys
+            k.own_reducing = own < 0 and k.n <= -own - own_buys
+            buys = buys + k.n
+            own_buys = own_buys + k.n
+        else:
+            k.reducing = q > 0 and k.n <= q - sells
+            k.own_reducing = own > 0 and k.n <= own - own_sells
+            sells = sells + k.n
+            own_sells = own_sells + k.n
+            if q - sells < 0 and self.fail(CODE_SHORT_NOT_ALLOWED, q - sells + k.n, k.n):
+                return True
+        k.up = q + buys
+        k.down = q - sells
+        k.own_up = own + own_buys
+        k.own_down = own - own_sells
+        if not (fits_i64(k.up) and fits_i64(k.down) and fits_i64(k.own_up) and fits_i64(k.own_down)):
+            self.fail(CODE_ARITHMETIC_OVERFLOW, INT64_MAX, i128_max(i128_abs(k.up), i128_abs(k.down)))
+            return True
+        if o.reduce_only and not k.own_reducing:
+            if self.fail(CODE_REDUCE_ONLY, i128_max(i128_abs(own) - (own_sells if own > 0 else own_buys) + k.n, 0), k.n):
+                return True
+        if k.replaced != NULL and o.qty - k.replaced.filled <= k.replaced.leaves and o.limit_px > 0 and \
+                (o.limit_px <= k.replaced.cross_px if o.side == SIDE_BUY else o.limit_px >= k.replaced.cross_px):
+            k.reducing = k.own_reducing = True               # fewer at no more eager a price enlarges nothing
+        return False
+
+    @cython.final
+    cdef bint gates(self, look_t* k) noexcept nogil:
+        cdef int level = self.system_level if self.system_level > self.account_level else self.account_level
+        if <int>k.tape.level > level:
+            level = k.tape.level
+        if (level >= LEVEL_HALTED or (level == LEVEL_REDUCING and not k.reducing)) and self.fail(CODE_KILLED, LEVEL_ACTIVE, level):
+            return True
+        level = self.strategy_level[k.order.strategy]
+        if (level >= LEVEL_HALTED or (level == LEVEL_REDUCING and not k.own_reducing)) and self.fail(CODE_KILLED, LEVEL_ACTIVE, level):
+            return True
+        if (self.gate_open == 0 or (self.gate_open == 1 and not k.reducing)) and self.fail(CODE_NOT_RECONCILED, 2, self.gate_open):
+            return True
+        if k.tape.unknown and not k.reducing and self.fail(CODE_NOT_RECONCILED, 0, k.tape.unknown):
+            return True
+        if k.bounds.restricted and (k.bounds.restricted > 1 or not k.reducing) and self.fail(CODE_RESTRICTED, 0, k.bounds.restricted):
+            return True
+        if not (k.tape.scheduled and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close)) and self.closed(k):
+            return True
+        if k.ref.flags & FLAG_HALTED and self.fail(CODE_HALTED, 0, 1):
+            return True
+        if not k.reducing and self.pnl - self.baseline <= -self.rules.daily_loss and \
+                self.fail(CODE_DAILY_LOSS, -self.rules.daily_loss, self.pnl - self.baseline):
+            return True
+        return not k.reducing and self.pnl <= self.peak - self.rules.drawdown and \
+            self.fail(CODE_DRAWDOWN, -self.rules.drawdown, self.pnl - self.peak)
+
+    cdef bint closed(self, look_t* k) noexcept nogil:
+        cdef int64_t opens = k.tape.open, closes = k.tape.close
+        if k.order.extended and k.order.type == ORDER_LIMIT and k.tape.scheduled:
+            opens = k.tape.pre_open
+            closes = k.tape.post_close
+            if opens <= k.now < closes:
+                return False
+        return self.fail(CODE_MARKET_CLOSED, opens if k.now < opens else closes, k.now)
+
+    @cython.final
+    cdef void refer(self, look_t* k) noexcept nogil:
+        # Mid of a quote that is young, two-sided, uncrossed and narrow; else the last trade; else stale, with the last good.
+        cdef const ref_t* ref = k.ref
+        cdef bint usable = not ref.flags & (FLAG_GAP | FLAG_CROSSED)
+        cdef bint quoted = ref.bid_px > 0 and ref.ask_px > ref.bid_px
+        cdef int64_t mid = ref.bid_px + (ref.ask_px - ref.bid_px) / 2 if quoted else 0
+        k.fresh = True
+        if quoted and usable and ref.quote_ts > 0 and k.now - ref.quote_ts <= self.rules.max_age and \
+                <i128>(ref.ask_px - ref.bid_px) * 10000 <= <i128>mid * self.rules.max_spread_bps:
+            k.ref_px = mid
+        elif not ref.flags & FLAG_GAP and ref.last_px > 0 and ref.last_ts > 0 and k.now - ref.last_ts <= self.rules.max_trade_age:
+            k.ref_px = ref.last_px
+        else:
+            k.fresh = False
+            k.ref_px = ref.last_px if ref.last_px > 0 else mid
+
+    @cython.final
+    cdef bint price(self, look_t* k) noexcept nogil:
+        cdef const order_t* o = k.order
+        cdef bint limited = o.type == ORDER_LIMIT or o.type == ORDER_STOP_LIMIT
+        cdef bint stopped = o.type == ORDER_STOP or o.type == ORDER_STOP_LIMIT
+        cdef int64_t ask = k.ref.ask_px if k.fresh and k.ref.ask_px > 0 else k.ref_px
+        cdef int64_t ref = k.ref_px
+        k.worst_px = 0
+        k.notional = 0
+        k.cost = 0
+        k.cross_px = o.limit_px if limited else INT64_MAX if o.side == SIDE_BUY else 0
+        if not k.fresh:
+            if (not k.reducing or ref <= 0) and self.fail(CODE_STALE_DATA, self.rules.max_age, k.now - k.ref.quote_ts):
+                return True
+            ref = px_widen(ref, self.rules.haircut_bps, True)
+            ask = ref
+        if limited and (o.limit_px <= 0 or o.limit_px % (k.terms.tick if o.limit_px >= 1_000_000_000 else k.terms.sub_tick)):
+            return self.fail(CODE_PRICE_COLLAR, 0, o.limit_px)
+        if stopped and (o.stop_px <= 0 or o.stop_px % (k.terms.tick if o.stop_px >= 1_000_000_000 else k.terms.sub_tick)):
+            return self.fail(CODE_PRICE_COLLAR, 0, o.stop_px)
+        if k.ref_px <= 0:
+            return False                                     # denied as stale above; there is nothing to compare with
+        if o.type == ORDER_LIMIT:
+            k.worst_px = o.limit_px if o.limit_px > ask else ask
+            if self.collar(k, o.limit_px, k.ref_px):
+                return True
+        elif o.type == ORDER_MARKET:
+            k.worst_px = px_widen(ref, k.bounds.collar_bps, True)
+        else:
+            k.worst_px = o.limit_px if limited else px_widen(o.stop_px, self.rules.gap_bps, True)
+            if self.collar(k, o.stop_px, 0) or (limited and self.collar(k, o.limit_px, o.stop_px)):
+                return True
+        if limited and k.tape.upper_px and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close) and \
+                (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
+                self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
+            return True
+        if k.fresh and not stopped and self.slipping(k, ask):
+            return True
+        if not money_of(k.worst_px, o.qty, k.terms.scale, &k.notional):
+            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)
+        return k.notional > k.bounds.notional and self.fail(CODE_ORDER_NOTIONAL, k.bounds.notional, k.notional)
+
+    @cython.final
+    cdef bint collar(self, look_t* k, int64_t px, int64_t ref) noexcept nogil:
+        # ref 0: px is a trigger, held to the wide side both ways, and not where it would fire at once.
+        cdef bint buy = k.order.side == SIDE_BUY
+        cdef int64_t up = k.bounds.collar_bps if buy else k.bounds.passive_bps
+        cdef int64_t down = k.bounds.passive_bps if buy else k.bounds.collar_bps
+        cdef int64_t touch
+        if ref == 0:
+            ref = k.ref_px
+            up = down = k.bounds.passive_bps
+            touch = k.ref.ask_px if buy else k.ref.bid_px
+            if touch <= 0 or not k.fresh:
+                touch = ref
+            if (px <= touch if buy else px >= touch) and self.fail(CODE_PRICE_COLLAR, touch, px):
+                return True
+        if <i128>px * 10000 > <i128>ref * (10000 + up):
+            return self.fail(CODE_PRICE_COLLAR, px_widen(ref, up, False), px)
+        return <i128>px * 10000 < <i128>ref * (10000 - down) and self.fail(CODE_PRICE_COLLAR, px_widen(ref, -down, True), px)
+
+    @cython.final
+    cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil:
+        # Signed: what an order that trades at once is expected to pay over the reference; a favourable price never counts.
+        # Absolute: the distance of a limit from the reference, on either side.
+        cdef const order_t* o = k.order
+        cdef bint buy = o.side == SIDE_BUY
+        cdef int64_t px = o.limit_px
+        cdef i128 worse
+        if not self.rules.slippage_absolute or o.type == ORDER_MARKET:
+            if o.type == ORDER_LIMIT and not (px >= ask if buy else px <= k.ref.bid_px):
+                return False
+            if k.ref.quote_ts == 0:
+                return False                                 # a feed without quotes shows no book to judge by
+            px = self.expected(k)
+        worse = <i128>px - k.ref_px if buy else <i128>k.ref_px - px
+        if self.rules.slippage_absolute:
+            worse = i128_abs(worse)
+        return worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
+            self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, (worse * 10000 + k.ref_px - 1) / k.ref_px)
+
+    cdef int64_t expected(self, look_t* k) noexcept nogil:
+        """The order's average price over the visible book, rounded against it; what is beyond pays the limit or the collar."""
+        cdef const order_t* o = k.order
+        cdef bint buy = o.side == SIDE_BUY
+        cdef int64_t last = k.ref.ask_px if buy else k.ref.bid_px, left = k.n, take = k.ref.ask_qty if buy else k.ref.bid_qty
+        cdef i128 paid = 0
+        cdef cursor_t cursor
+        cdef level_t level
+        if last > 0 and take >= left:
+            return last
+        if k.tape.book != NULL and k.tape.book.depth and not k.tape.book.gap and not k.tape.book.loading:
+            book_open(k.tape.book, SIDE_SELL if buy else SIDE_BUY, &cursor)
+            while left > 0 and book_next(&cursor, &level):
+                if o.type == ORDER_LIMIT and (level.px > o.limit_px if buy else level.px < o.limit_px):
+                    break
+                last = level.px
+                take = left if level.qty > left else level.qty
+                paid = paid + <i128>last * take
+                left -= take
+        elif last > 0 and take > 0:
+            paid = <i128>last * take
+            left -= take
+        if left > 0:
+            if o.type == ORDER_LIMIT:
+                last = o.limit_px
+            elif last <= 0 or not k.reducing:                # an exit is held to what can be seen
+                last = px_widen(k.ref_px, k.bounds.collar_bps if buy else -k.bounds.collar_bps, buy)
+            paid = paid + <i128>last * left
+        return <int64_t>((paid + (k.n - 1 if buy else 0)) / k.n)
+
+    @cython.final
+    cdef bint position(self, look_t* k) noexcept nogil:
+        cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down))
+        if not (money_of(k.worst_px, k.up, k.terms.scale, &k.long_) and money_of(k.worst_px, k.down, k.terms.scale, &k.short_)):
+            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, worst)
+        k.reach = i128_max(i128_abs(k.long_), i128_abs(k.short_))
+        if not k.reducing:
+            self.limit_in_money = False
+            if worst > k.bounds.position_qty and self.fail(CODE_POSITION_LIMIT, k.bounds.position_qty, worst):
+                return True
+            if k.reach > k.bounds.position_notional:
+                self.limit_in_money = not self.failed & CODE_POSITION_LIMIT
+                if self.fail(CODE_POSITION_LIMIT, k.bounds.position_notional, k.reach):
+                    return True
+        worst = i128_max(i128_abs(k.own_up), i128_abs(k.own_down))
+        if not self.failed & CODE_POSITION_LIMIT:
+            self.limit_in_money = False
+        return not k.own_reducing and worst > k.bounds.strategy_qty and self.fail(CODE_POSITION_LIMIT, k.bounds.strategy_qty, worst)
+
+    @cython.final
+    cdef i128 cost_of(self, const order_t* o, int64_t n, int64_t px, i128 q, i128 buys, i128 sells) noexcept nogil:
+        """Buying power that n of an order needs: what covers a short or sells a long needs none."""
+        cdef i128 free = -q - buys if o.side == SIDE_BUY else q - sells, value = 0
+        if not money_of(px, n - i128_min(n, i128_max(free, 0)), self.ledger.terms[o.instrument].scale, &value):
+            self.ledger.broken = True
+        return value
+
+    @cython.final
+    cdef void contribute(self, uint32_t i) noexcept nogil:
+        """Refresh what an instrument adds to the worst-case sums, at its last known price."""
+        cdef tape_t* t = &self.tapes[i]
+        cdef const position_t* a = &self.ledger.accounts[i] if i < self.ledger.instruments else &_NO_POSITION
+        cdef const ref_t* ref = &self.refs[i] if i < self.refs.shape[0] else &_NO_REF
+        cdef int64_t px = ref.ask_px if ref.ask_px > 0 else ref.last_px if ref.last_px > 0 else ref.bid_px
+        cdef int64_t scale = self.ledger.terms[i].scale if i < self.ledger.instruments else 0
+        cdef i128 up = a.qty + a.buys, down = a.qty - a.sells
+        cdef i128 gross = 0, long_ = 0, short_ = 0
+        if px <= 0:
+            px = 0
+        if px == t.px and up == t.up and down == t.down and scale == t.scale:    # nothing changed: nearly always, where orders follow each other
+            return
+        if not (money_of(px, up, scale, &long_) and money_of(px, down, scale, &short_)):
+            self.ledger.broken = True
+        gross = i128_max(i128_abs(long_), i128_abs(short_))
+        t.px = px
+        t.scale = scale
+        t.up = up
+        t.down = down
+        self.gross = self.gross + gross - t.gross
+        self.net_long = self.net_long + long_ - t.net_long
+        self.net_short = self.net_short + short_ - t.net_short
+        t.gross = gross
+        t.net_long = long_
+        t.net_short = short_
+
+    @cython.final
+    cdef bint portfolio(self, look_t* k) noexcept nogil:
+        cdef i128 gross, up, down, value, before = 0
+        cdef const position_t* a = k.account
+        cdef rules_t* rules = &self.rules
+        self.contribute(k.order.instrument)
+        gross = self.gross - k.tape.gross + k.reach
+        up = i128_abs(self.net_long - k.tape.net_long + k.long_)
+        down = i128_abs(self.net_short - k.tape.net_short + k.short_)
+        if not k.reducing and ((gross > rules.gross and self.fail(CODE_GROSS_EXPOSURE, rules.gross, gross)) or
+                               (i128_max(up, down) > rules.net and self.fail(CODE_NET_EXPOSURE, rules.net, i128_max(up, down)))):
+            return True
+        value = k.notional
+        if k.replaced != NULL:
+            money_of(k.replaced.px, k.replaced.leaves, k.terms.scale, &before)
+            money_of(k.worst_px, k.n, k.terms.scale, &value)     # fits: up or down above is not smaller in size
+        value = self.ledger.order_value + i128_max(value - before, 0)
+        if not k.reducing and value > rules.open_value and self.fail(CODE_OPEN_ORDER_VALUE, rules.open_value, value):
+            return True
+        if k.replaced == NULL and self.ledger.order_count >= rules.open_count and \
+                self.fail(CODE_OPEN_ORDER_COUNT, rules.open_count, self.ledger.order_count + 1):
+            return True
+        value = a.buys if k.order.side == SIDE_BUY else a.sells
+        if k.replaced != NULL:
+            value = value - counted(k.replaced)
+        k.cost = self.cost_of(k.order, k.n, k.worst_px, a.qty, value, value)
+        before = k.replaced.cost if k.replaced != NULL else 0
+        value = self.ledger.held + self.ledger.spent + k.cost - before
+        if k.cost > before and value > self.buying_power:
+            return self.fail(CODE_BUYING_POWER, i128_max(self.buying_power, 0), value)
+        return False
+
+    @cython.final
+    cdef bint crossing(self, look_t* k) noexcept nogil:
+        cdef bint buy = k.order.side == SIDE_BUY
+        cdef uint32_t slot
+        cdef const reservation_t* r
+        cdef int64_t other
+        if (k.account.sells if buy else k.account.buys) == 0:
+            return False
+        slot = self.ledger.first[k.order.instrument]
+        while slot:
+            r = &self.ledger.reservations[slot]
+            if r.side != k.order.side and counted(r) > 0:
+                other = r.cross_px
+                if r.pending and (r.pending_cross < other if buy else r.pending_cross > other):
+                    other = r.pending_cross
+                if (k.cross_px >= other if buy else k.cross_px <= other):
+                    self.crossed = r.key
+                    return self.fail(CODE_SELF_MATCH, other, k.cross_px)
+            slot = r.next
+        return False
+
+    @cython.final
+    cdef bint repeated(self, look_t* k) noexcept nogil:
+        cdef const order_t* o = k.order
+        cdef const order_t* w
+        cdef rules_t* rules = &self.rules
+        cdef int side = 0 if o.side == SIDE_BUY else 1
+        cdef int64_t waiting = 0
+        cdef uint64_t i = self.sent_count, last = self.sent_count - SENT if self.sent_count > SENT else 0
+        cdef uint32_t j
+        for j in range(self.waiting_count):
+            w = &self.waiting[j].order
+            if w.strategy == o.strategy and w.instrument == o.instrument and w.side == o.side:
+                waiting += 1
+                if w.key == o.key or (same(w, o) and k.now - self.waiting[j].at < rules.duplicate_window):
+                    if self.fail(CODE_DUPLICATE, rules.duplicate_window, k.now - self.waiting[j].at):
+                        return True
+        while i > last:
+            i -= 1
+            if k.now - self.sent[i % SENT].at >= rules.duplicate_window:
+                break
+            if same(&self.sent[i % SENT].order, o) and \
+                    self.fail(CODE_DUPLICATE, rules.duplicate_window, k.now - self.sent[i % SENT].at):
+                return True
+        if k.replaced == NULL and self.ledger.find(o.key) and self.fail(CODE_DUPLICATE, 0, 0):
+            return True
+        if k.activity == NULL:
+            return waiting >= rules.repeat_max and self.fail(CODE_REPEAT_EXEC, rules.repeat_max, waiting + 1)
+        if (ring_full(&k.activity.sends[side], rules.repeat_max, waiting, rules.repeat_window, k.now) or
+                ring_full(&k.activity.execs[side], rules.repeat_max, 0, rules.repeat_window, k.now)) and \
+                self.fail(CODE_REPEAT_EXEC, rules.repeat_max, rules.repeat_max + 1):
+            return True
+        return not k.own_reducing and ring_full(&k.activity.trips, rules.round_trips, 0, rules.repeat_window, k.now) and \
+            self.fail(CODE_REPEAT_EXEC, rules.round_trips, rules.round_trips + 1)
+
+    @cython.final
+    cdef bint rate(self, look_t* k) noexcept nogil:
+        cdef const order_t* o = k.order
+        cdef rules_t* rules = &self.rules
+        cdef int64_t all_ = self.waiting_count, strategy = 0, symbol = 0, cancels, fills
+        cdef uint32_t j
+        for j in range(self.waiting_count):
+            strategy += self.waiting[j].order.strategy == o.strategy
+            symbol += self.waiting[j].order.instrument == o.instrument
+        if self.account_throttle == 0:                       # a start assumes that half of the venue's budget is spent
+            self.account_throttle = k.mono + rules.account_interval * (rules.account_burst / 2)
+        if bucket_empty(self.account_throttle, k.mono, rules.account_interval, rules.account_burst, 0) or all_ == WAITING:
+            if self.fail(CODE_THROTTLE, rules.account_burst - rules.account_burst / 5,
+                         bucket_used(self.account_throttle, k.mono, rules.account_interval, 0)):
+                return True
+        if bucket_empty(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, rules.strategy_burst, strategy) and \
+                self.fail(CODE_THROTTLE, rules.strategy_burst - rules.strategy_burst / 5,
+                          bucket_used(self.strategy_throttle[o.strategy], k.now, rules.strategy_interval, strategy)):
+            return True
+        if bucket_empty(k.tape.throttle, k.now, rules.symbol_interval, rules.symbol_burst, symbol) and \
+                self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5,
+                          bucket_used(k.tape.throttle, k.now, rules.symbol_interval, symbol)):
+            return True
+        if ring_full(&k.tape.sends, rules.rate_max, symbol, rules.rate_window, k.now) and \
+                self.fail(CODE_ORDER_RATE, rules.rate_max, rules.rate_max + 1):
+            return True
+        if not k.reducing and ring_back(&k.tape.cancels, rules.cancel_ratio + 1) > k.now - rules.cancel_window:
+            cancels = ring_count(&k.tape.cancels, rules.cancel_window, k.now)
+            fills = ring_count(&k.tape.fills, rules.cancel_window, k.now)
+            if cancels > rules.cancel_ratio * (fills if fills > 1 else 1):
+                return self.fail(CODE_CANCEL_RATIO, rules.cancel_ratio * (fills if fills > 1 else 1), cancels)
+        return False
+
+    @cython.final
+    cdef bint reserve(self, look_t* k) noexcept nogil:
+        cdef const order_t* o = k.order
+        cdef uint32_t slot
+        cdef reservation_t* r
+        if k.replaced != NULL:
+            slot = self.ledger.find(o.replaces)
+            r = &self.ledger.reservations[slot]
+            r.pending_cross = k.cross_px
+            self.ledger.price(slot, r.px, k.worst_px)
+            self.ledger.hold(slot, r.cost, i128_max(k.cost - r.cost, 0))
+            self.ledger.shift(slot, r.leaves, o.qty - r.filled)
+        else:
+            slot = self.ledger.put(o.key, o.strategy, o.instrument, o.side, o.qty, k.worst_px, k.cross_px)
+            if slot == 0:
+                return False
+            self.ledger.hold(slot, k.cost, 0)
+        self.waiting[self.waiting_count].order = o[0]
+        self.waiting[self.waiting_count].at = k.now
+        self.waiting_count += 1
+        self.account_throttle = bucket_take(self.account_throttle, k.mono, self.rules.account_interval)
+        return True
+
+    cdef bint forget(self, uint64_t key) noexcept nogil:
+        cdef uint32_t j
+        for j in range(self.waiting_count):
+            if self.waiting[j].order.key == key:
+                self.waiting_count -= 1
+                self.waiting[j] = self.waiting[self.waiting_count]
+                return True
+        return False
+
+    def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
+              int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, bint extended=False, uint64_t replaces=0,
+              bint every=True):
+        """Check and reserve an order: 0 = allowed and reserved, else the Code bits that failed (only the first unless `every`).
+
+        now: venue ns, mono: monotonic ns. `replaces` is the key of the chain that the order changes; its reservation then grows
+        to the larger of both until `settle`. `failures` holds the numbers until the next check.
+        """
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only, extended)
+        return self.check_order(&order, now, mono, every)
+
+    @property
+    def failures(self):
+        """What the last check denied for, in the order of Code's bits."""
+        out = []
+        for i in range(CODES):
+            if self.failed >> i & 1:
+                code = Code(1 << i)
+                limit = i128_to_object(i128_lo(self.limits[i]), i128_hi(self.limits[i]))
+                observed = i128_to_object(i128_lo(self.observed[i]), i128_hi(self.observed[i]))
+                unit = "money" if code == Code.POSITION_LIMIT and self.limit_in_money else UNITS.get(code, "count")
+                out.append(Failure(code, limit, observed, unit))
+        return out
+
+    @property
+    def ref_px(self):
+        """The reference price that the last check saw; 0 = none."""
+        return self.look.ref_px
