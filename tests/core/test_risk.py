@@ -1,5 +1,6 @@
 """The gate: every control at limit-1, limit and limit+1; atomicity; worst case against every subset of fills; ends of 64 bits."""
 
+from ast import literal_eval
 from itertools import combinations
 
 import numpy as np
@@ -851,6 +852,23 @@ def test_ends_of_64_bits_deny_and_never_wrap(side, type, qty, px, stop, bid, ask
         r = desk.ledger.reservation(desk.key)
         assert r.leaves == qty
         assert desk.ledger.open_value == r.px * qty * 10**9 < 1 << 127
+
+
+def test_a_replace_is_state_once_it_is_a_fact_and_until_its_answer():
+    desk = Desk()
+    key = desk.firm(qty=60)
+    before = desk.ledger.state()
+    assert desk.send(qty=100, replaces=key) == 0
+    assert desk.ledger.state() == before  # only approved: a replay knows nothing of it
+    desk.gate.confirm(desk.key, 3, 7, BUY, LIMIT, 100, 100 * PX, 0, ref_px=100 * PX, at=NOW, replaces=key)
+    (order,) = literal_eval(desk.ledger.state().decode())[1]
+    assert order[-4:] == (100, 100 * PX, 100 * PX, 40 * 100 * PX)
+    desk.gate.fill(key, 3, 7, BUY, 100 * PX, 10, 0, NOW)  # a tenth of what may come, so a tenth of what is held
+    assert desk.ledger.reservation(key).cost == 60 * 100 * PX * 9 // 10
+    desk.gate.settle(key, True)
+    (order,) = literal_eval(desk.ledger.state().decode())[1]
+    assert order[4] == 90
+    assert len(order) == 11
 
 
 def test_state_holds_what_the_windows_remember():

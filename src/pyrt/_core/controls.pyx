@@ -75,8 +75,9 @@ cdef class Controls:
             free(bounds)
             free(tapes)
             return False
-        memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
-        memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
+        if self.instruments:
+            memcpy(bounds, self.bounds, self.instruments * sizeof(bounds_t))
+            memcpy(tapes, self.tapes, self.instruments * sizeof(tape_t))
         free(self.bounds)
         free(self.tapes)
         self.bounds = bounds
@@ -93,7 +94,8 @@ cdef class Controls:
             rows = <activity_t*>calloc(room, sizeof(activity_t))
             if rows == NULL:
                 return NULL
-            memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
+            if self.activities_room:
+                memcpy(rows, self.activities, self.activities_room * sizeof(activity_t))
             free(self.activities)
             self.activities = rows
             self.activities_room = room
