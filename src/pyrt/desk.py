@@ -1,6 +1,7 @@
 """The session's side of a strategy's verbs: orders and positions as strategies see them, bar history, signals to intents."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SIGNAL_LIFE = 1_000_000_000  # ns of venue time; an older opinion is not acted upon
 INTENT_LIFE = 30_000_000_000
 KEPT_BARS = 1000
+KEPT_ORDERS = 4096  # done ones that are still known by their number
 
 Call = tuple[int, tuple[Callable[..., None], *tuple[Any, ...]]]
 
@@ -45,7 +47,8 @@ class TradingDesk:
         self._session = session
         self._sizer = sizer
         self._orders: dict[tuple[int, int], Order] = {}  # (strategy, source)
-        self._by_number: dict[int, Order] = {}
+        self._by_number: dict[int, Order] = {}  # open ones and the last done ones
+        self._gone: deque[int] = deque()  # numbers of done orders, oldest first
         self._open: dict[int, dict[int, Order]] = {}  # strategy -> source -> order that may still fill
         self._sources: dict[int, int] = {}  # the last source of each strategy
         self._bars: dict[tuple[int, int], _Bars] = {}
@@ -64,13 +67,7 @@ class TradingDesk:
 
     def send(self, strategy: int, make: dict[str, Any], instrument: Instrument) -> Order:
         intent = Intent(strategy=strategy, source=self._next(strategy), instrument=instrument.id, **make)
-        order = self._track(intent, instrument)
-        if self._session.running:
-            self._session.post(intent)
-        else:
-            order.breaches = ("NOT_RUNNING",)
-            self._done(order)
-        return order
+        return self._post(intent, instrument, intent)
 
     def replace(self, strategy: int, order: Order, make: dict[str, Any]) -> Order:
         old = order.intent
@@ -86,9 +83,18 @@ class TradingDesk:
             valid_until=self.now + INTENT_LIFE,
             **make,
         )
-        new = self._track(intent, self._session.instruments[old.instrument])
-        self._session.post(ReplaceIntent(replaces=old.source, intent=intent))
-        return new
+        event = ReplaceIntent(replaces=old.source, intent=intent)
+        return self._post(intent, self._session.instruments[old.instrument], event)
+
+    def _post(self, intent: Intent, instrument: Instrument, event: Intent | ReplaceIntent) -> Order:
+        order = Order(intent, instrument)
+        if self._session.running:
+            self._track(order)
+            self._session.post(event)
+        else:
+            order.breaches = ("NOT_RUNNING",)
+            self._session.refusals["NOT_RUNNING"] += 1
+        return order
 
     def cancel(self, strategy: int, order: Order) -> None:
         self._session.post(CancelIntent(strategy=strategy, source=order.intent.source))
@@ -106,15 +112,16 @@ class TradingDesk:
             valid_until=self.now + SIGNAL_LIFE,
         )
         self._session.signal(signal)
-        held = self.position(strategy, instrument).quantity
+        held = self._session.risk.position(strategy, instrument.id).qty
         side = Side.BUY if action == "buy" or (action == "close" and held < 0) else Side.SELL
         if action == "close":
-            qty = abs(int(held.scaleb(instrument.qty_exp)))
+            qty = abs(held)
         else:
             ref = self._session.market.refs[instrument.id]
             px = int(ref["ask_px" if side == Side.BUY else "bid_px"])
             qty = self._sizer.size(signal, instrument, int(ref["last_px"]) if px == NO_PRICE else px)
-        if qty == 0:
+        if qty <= 0:
+            self._session.counts["unsized"] += 1
             return None
         make = {
             "side": side,
@@ -128,7 +135,7 @@ class TradingDesk:
 
     def position(self, strategy: int, instrument: Instrument) -> Position:
         held = self._session.risk.position(strategy, instrument.id)
-        return Position(instrument.symbol, instrument.quantity(held.qty), money(held.cost), money(held.realised))
+        return Position(instrument, held.qty, held.cost, held.realised)
 
     def open_orders(self, strategy: int, instrument: Instrument | None) -> list[Order]:
         orders = self._open.get(strategy, {}).values()
@@ -139,7 +146,14 @@ class TradingDesk:
 
     def bars(self, instrument: Instrument, interval: int, n: int) -> np.ndarray[Any, Any]:
         kept = self._bars.get((instrument.id, interval))
-        return kept.last(n) if kept is not None else np.empty(0, bar_dtype)
+        if kept is not None:
+            return kept.last(n)
+        made = self._session.intervals(instrument.id)
+        if interval not in made:
+            names = ", ".join(interval_text(i) for i in made) or "none"
+            what = f"this session makes no {interval_text(interval)} bars; of this symbol it makes: {names}"
+            raise OrderError(what, where=instrument.symbol, mend="set `interval` of a strategy that trades it")
+        return np.empty(0, bar_dtype)
 
     def set_timer(self, strategy: int, name: str, at: int) -> None:
         self._session.request([SetTimer(key=f"strategy.{strategy}.{name}", at=at, clock=Clock.VENUE)])
@@ -149,64 +163,83 @@ class TradingDesk:
         self._session.shell.alarm(Alarm(severity="info", code="STRATEGY", text=f"{name}: {text}"))
 
     # ------------------------------------------------------------------------------------------------ what happened
-    def apply(self, fact: Fact) -> Iterator[Call]:
-        """Bring the orders up to date with a fact; gives the callbacks that it calls for, in order."""
-        if isinstance(fact, Intended):
-            key = (fact.intent.strategy, fact.intent.source)
-            self._sources[key[0]] = max(self._sources.get(key[0], 0), key[1])
-            order = self._orders.get(key)
-            if order is None:
-                order = self._track(fact.intent, self._session.instruments[fact.intent.instrument])
-            order.number = fact.number
-            order.status = OrderStatus.INTENT
-            self._by_number[fact.number] = order
-            return iter(())
-        if isinstance(fact, Refused):
-            known = self._sources.get(fact.intent.strategy, 0)
-            self._sources[fact.intent.strategy] = max(known, fact.intent.source)
-            return iter(())
+    def apply(self, fact: Fact) -> Call | None:
+        """Bring the orders up to date with a fact; gives the callback that it calls for."""
         if isinstance(fact, OrderChanged):
             return self._changed(fact)
         if isinstance(fact, Filled):
             return self._filled(fact)
-        return iter(())
+        if isinstance(fact, Intended):
+            self._intended(fact)
+        elif isinstance(fact, Refused):
+            self._seen(fact.intent)
+        return None
 
-    def refused(self, event: Refused) -> Iterator[Call]:
+    def refused(self, event: Refused) -> Call | None:
         """An intent that risk or execution denied."""
         order = self._orders.get((event.intent.strategy, event.intent.source))
         if order is None or order.breaches:
-            return
+            return None
         order.breaches = tuple(b.code for b in event.breaches)
         self._done(order)
         strategy = self._session.strategies.get(event.intent.strategy)
-        if strategy is not None:
-            yield event.intent.strategy, (strategy.on_order, order)
+        return None if strategy is None else (event.intent.strategy, (strategy.on_order, order))
 
-    def _changed(self, fact: OrderChanged) -> Iterator[Call]:
-        order = self._by_number.get(fact.number)
+    def _intended(self, fact: Intended) -> None:
+        self._seen(fact.intent)
+        order = self._orders.get((fact.intent.strategy, fact.intent.source))
+        if order is None:  # of an earlier life
+            order = Order(fact.intent, self._session.instruments[fact.intent.instrument])
+            self._track(order)
+        order.number = fact.number
+        order.status = OrderStatus.INTENT
+        self._by_number[fact.number] = order
+
+    def _changed(self, fact: OrderChanged) -> Call | None:
+        order = self._by_number.get(fact.number) or self._recall(fact.number)
         if order is None:
-            return iter(())
+            return None
+        was_done = order.is_done
         order.status = fact.status
         order.reason = fact.reason
         if fact.status.is_final:
-            self._done(order)
+            if not was_done or fact.number not in self._by_number:
+                self._done(order)
+        elif was_done:  # thought absent, and it appeared
+            self._by_number[fact.number] = order
+            self._track(order)
         strategy = self._session.strategies.get(order.intent.strategy)
-        return iter(()) if strategy is None else iter([(order.intent.strategy, (strategy.on_order, order))])
+        return None if strategy is None else (order.intent.strategy, (strategy.on_order, order))
 
-    def _filled(self, fact: Filled) -> Iterator[Call]:
+    def _filled(self, fact: Filled) -> Call | None:
         order = self._by_number.get(fact.number)
         if order is None:
-            return iter(())
+            order = self._recall(fact.number, fact.qty)
+        if order is None:
+            return None
         order._book(fact)
         strategy = self._session.strategies.get(order.intent.strategy)
-        return iter(()) if strategy is None else iter([(order.intent.strategy, (strategy.on_fill, order, fact))])
+        return None if strategy is None else (order.intent.strategy, (strategy.on_fill, order, fact))
+
+    def _recall(self, number: int, less: int = 0) -> Order | None:
+        """An order that was done so long ago that only the engine remembers it; what its fills cost is not known any more."""
+        known = self._session.execution.orders.get(number)
+        if known is None or known.intent is None:
+            return None
+        order = Order(known.intent, self._session.instruments[known.instrument])
+        order.number, order.status = number, known.status
+        order._filled_qty, order._cost = known.filled - less, None
+        return order
 
     def keep_bar(self, instrument: int, interval: int, bar: np.void) -> None:
         """Remember a closed bar; an amendment takes the place of the bar that it amends."""
-        key = (instrument, interval)
-        if key not in self._bars:
-            self._bars[key] = _Bars(KEPT_BARS)
-        self._bars[key].add(bar)
+        kept = self._bars.get((instrument, interval))
+        if kept is None:
+            kept = self._bars[instrument, interval] = _Bars(KEPT_BARS)
+        kept.add(bar)
+
+    def _seen(self, intent: Intent) -> None:
+        self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), intent.source)
 
     def last_source(self, strategy: int) -> int:
         """The last source that a strategy's intent used; 0 where none did."""
@@ -216,21 +249,38 @@ class TradingDesk:
         self._sources[strategy] = self._sources.get(strategy, 0) + 1
         return self._sources[strategy]
 
-    def _track(self, intent: Intent, instrument: Instrument) -> Order:
-        order = Order(intent, instrument)
-        self._orders[intent.strategy, intent.source] = order
-        self._open.setdefault(intent.strategy, {})[intent.source] = order
-        return order
+    def _track(self, order: Order) -> None:
+        strategy, source = order.intent.strategy, order.intent.source
+        self._orders[strategy, source] = order
+        self._open.setdefault(strategy, {})[source] = order
 
     def _done(self, order: Order) -> None:
-        """Forget a done order, but for late fills: those find it by its number."""
-        self._open.get(order.intent.strategy, {}).pop(order.intent.source, None)
-        self._orders.pop((order.intent.strategy, order.intent.source), None)
+        """No longer open; for a while its number still finds it."""
+        strategy, source = order.intent.strategy, order.intent.source
+        self._open.get(strategy, {}).pop(source, None)
+        self._orders.pop((strategy, source), None)
+        if not order.number:
+            return
+        self._by_number[order.number] = order
+        self._gone.append(order.number)
+        while len(self._gone) > KEPT_ORDERS:
+            oldest = self._by_number.get(self._gone[0])
+            if oldest is not None and oldest.is_done:
+                del self._by_number[self._gone[0]]
+            self._gone.popleft()
 
 
 def money(units: int) -> Decimal:
     """Money in 1e-18 units as a Decimal, exactly."""
     return Decimal(units).scaleb(-18)
+
+
+def interval_text(interval: int) -> str:
+    """An interval in ns as one writes it: "1s", "5m"."""
+    for unit, ns in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        if interval % (ns * 1_000_000_000) == 0:
+            return f"{interval // (ns * 1_000_000_000)}{unit}"
+    return f"{interval} ns"
 
 
 class _Bars:
@@ -242,28 +292,33 @@ class _Bars:
         self._starts = self._rows["start"]
         self._raw = self._rows.view(f"V{bar_dtype.itemsize}")  # copied as one piece, not field by field
         self._end = 0
-        self._last = -1  # start of the newest bar
+        self._newest = -1
 
     def add(self, bar: np.void) -> None:
-        raw, end = self._raw, self._end
         start = int(bar["start"])
-        at = end
-        if start <= self._last:
-            while at > 0 and self._starts[at - 1] >= start:
-                at -= 1
-            if at < end and self._starts[at] == start:
-                raw[at] = bar.tobytes()
-                return
-        if end == len(raw):
-            raw[: self._keep] = raw[end - self._keep : end]
-            at -= end - self._keep
-            end = self._keep
-        if at < end:
-            raw[at + 1 : end + 1] = raw[at:end].copy()
-        raw[at] = bar.tobytes()
-        self._end = end + 1
-        self._last = max(start, self._last)
+        if start > self._newest:
+            self._append(bar, start)
+            return
+        at = int(np.searchsorted(self._starts[: self._end], start))
+        if self._starts[at] == start:
+            self._raw[at] = bar.tobytes()
+        elif at or self._end < self._keep:  # older than all of a full window: nobody would see it
+            self._insert(bar, at)
+
+    def _append(self, bar: np.void, start: int) -> None:
+        if self._end == len(self._raw):
+            self._raw[: self._keep] = self._raw[-self._keep :]
+            self._end = self._keep
+        self._raw[self._end] = bar.tobytes()
+        self._end += 1
+        self._newest = start
+
+    def _insert(self, bar: np.void, at: int) -> None:
+        last = self._rows[self._end - 1].copy()
+        self._raw[at + 1 : self._end] = self._raw[at : self._end - 1].copy()
+        self._raw[at] = bar.tobytes()
+        self._append(last, int(last["start"]))
 
     def last(self, n: int) -> np.ndarray[Any, Any]:
-        rows = self._raw[max(0, self._end - min(n, self._keep)) : self._end]
+        rows = self._raw[max(0, self._end - max(0, min(n, self._keep))) : self._end]
         return np.frombuffer(bytearray(rows.tobytes()), bar_dtype)

@@ -7,15 +7,15 @@ The session owns no clock, socket, file or thread: the Shell does, and feeds wha
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from pyrt._core.events import bar_at, event_at
+from pyrt._core.events import bar_at, event_at, header_at
 from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now
-from pyrt.desk import TradingDesk
+from pyrt.desk import Call, TradingDesk
+from pyrt.errors import ConfigError
 from pyrt.execution import ExecutionEngine
 from pyrt.market import MarketData
 from pyrt.model import (
@@ -37,6 +37,7 @@ from pyrt.model import (
 from pyrt.ports import (
     Alarm,
     Append,
+    ClockMeasured,
     Command,
     Event,
     Kill,
@@ -106,24 +107,31 @@ class Session:
         self.running = False  # callbacks are delivered, intents accepted
         self._waiting = list(strategies)
         self._names: dict[str, int] = {}
-        self._queue: deque[Event | Callable[[], None]] = deque()
+        self._told: deque[Event] = deque()  # what components said to one another: before anything else
+        self._calls: deque[Call] = deque()  # callbacks that facts call for: before the next event
+        self._queue: deque[Event] = deque()
         self._busy = False
+        self._started = False
         self._dry_run = dry_run
-        self._wants: dict[int, dict[str, list[int]]] = {}  # instrument -> callback -> strategies
-        self._bar_wants: dict[tuple[int, int], list[int]] = {}  # (instrument, interval) -> strategies
+        self._wants: dict[int, dict[str, list[tuple[int, Callable[..., None]]]]] = {}  # instrument -> callback -> strategies
+        self._bar_wants: dict[tuple[int, int], list[tuple[int, Callable[..., None] | None]]] = {}  # (instrument, interval)
         self._units: dict[int, tuple[str, float]] = {}
         self.desk = TradingDesk(self, sizer or Fixed(1))
-        self._routes: dict[type, tuple[Callable[[Any, Now], list[Command]], ...]] = {
-            Intent: (risk.on,),
-            ReplaceIntent: (risk.on,),
+        self._routes: dict[type, tuple[Callable[[Any, Now], Iterable[Command]], ...]] = {
+            Intent: (self._intent,),
+            ReplaceIntent: (self._intent,),
             CancelIntent: (risk.on, execution.on),
-            Approved: (execution.on,),
+            Approved: (self._approved if dry_run else execution.on,),
+            Refused: (self._refused,),
+            TimerFired: (self._timer,),
             Kill: (risk.on, execution.on),
             Resume: (risk.on,),
             Start: (risk.on, execution.on),
             Stop: (risk.on, execution.on),
             StreamState: (risk.on, execution.on),
+            ClockMeasured: (risk.on,),
         }
+        self._otherwise = (execution.on,)
 
     @property
     def names(self) -> dict[int, str]:
@@ -136,12 +144,16 @@ class Session:
         n = 0
         for n, fact in enumerate(facts, 1):  # noqa: B007
             self._apply(fact)
+        self.counts.clear()  # they tell of this life
         return n
 
     def prepare(self, now: Now) -> None:
         """Give every strategy its id and connect instruments to the market stage and to the callbacks that want them."""
         self.now = now
         for strategy in self._waiting:
+            if any(strategy.name == other.name for other in self.strategies.values()):
+                what = f"two strategies are named {strategy.name}"
+                raise ConfigError(what, mend="their orders could not be told apart: subclass one under another name")
             number = self._names.get(strategy.name)
             if number is None:
                 number = max(self._names.values(), default=0) + 1
@@ -164,29 +176,37 @@ class Session:
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
 
     def _connect(self, number: int, strategy: Strategy) -> None:
-        for symbol in strategy.symbols:
-            instrument = self.instruments[symbol]
+        on_bar = strategy.on_bar if type(strategy).on_bar is not Strategy.on_bar else None
+        for symbol in dict.fromkeys(strategy.symbols):
+            instrument = self.instruments.get(symbol)
+            if instrument is None:
+                raise ConfigError(f"{strategy.name} trades {symbol!r}, which is not defined", mend="define the instrument first")
             wants = self._wants.setdefault(instrument.id, {})
             for callback in _WAKE:
                 if getattr(type(strategy), callback) is not getattr(Strategy, callback):
-                    wants.setdefault(callback, []).append(number)
-            self._bar_wants.setdefault((instrument.id, interval_ns(strategy.interval)), []).append(number)
+                    wants.setdefault(callback, []).append((number, getattr(strategy, callback)))
+            self._bar_wants.setdefault((instrument.id, interval_ns(strategy.interval)), []).append((number, on_bar))
+
+    def intervals(self, instrument: int) -> list[int]:
+        """The bar intervals, in ns, that this session makes of an instrument."""
+        return sorted(interval for who, interval in self._bar_wants if who == instrument)
 
     def start(self, now: Now) -> None:
         """Recovery is over: call every on_start, then deliver callbacks and accept intents."""
         self.now = now
-        self.running = True
+        self.running = self._started = True
         for number, strategy in self.strategies.items():
             self._call(number, strategy.on_start)
         self._drain()
 
     def stop(self, now: Now) -> None:
-        """Call every on_stop; from here on no callback runs and no intent is accepted."""
+        """Call every on_stop where there was an on_start; from here on no callback runs and no intent is accepted."""
         self.now = now
-        for number, strategy in self.strategies.items():
-            self.running = False
-            self._call(number, strategy.on_stop)
         self.running = False
+        for number, strategy in self.strategies.items():
+            if self._started:
+                self._call(number, strategy.on_stop)
+        self._started = False
         self._drain()
 
     # ------------------------------------------------------------------------------------------------ the loop
@@ -201,8 +221,8 @@ class Session:
         self.now = now
         self.counts["messages"] += len(records)
         records = self.market.sequence(records)
-        at = 0
-        while at < len(records):
+        at, end = 0, len(records)
+        while at < end:
             at = self.advance(records, at)
 
     def advance(self, records: np.ndarray[Any, Any], at: int = 0, *, timed: bool = False) -> int:
@@ -216,11 +236,12 @@ class Session:
         if timed and at:
             ts = int(records["ts_event"][at - 1])
             self.now = Now(ts, ts)
-        if due & DUE_BARS:
-            self._bars(pipeline.take_bars())
-        if due & DUE_RECORD:
-            self._record(records, at - 1)
-        if self._queue:
+        if due:
+            if due & DUE_BARS:
+                self._bars(pipeline.take_bars())
+            if due & DUE_RECORD:
+                self._record(records, at - 1)
+        if self._queue or self._told:
             self._drain()
         return at
 
@@ -228,58 +249,57 @@ class Session:
         if self._busy:  # a callback that sends: the outer loop takes what it queued
             return
         self._busy = True
+        told, calls, queue = self._told, self._calls, self._queue
         try:
-            while self._queue:
-                entry = self._queue.popleft()
-                if callable(entry):
-                    entry()
+            while True:
+                if told:
+                    self._dispatch(told.popleft())
+                elif calls:
+                    number, (callback, *arguments) = calls.popleft()
+                    self._call(number, callback, *arguments)
+                elif queue:
+                    self._dispatch(queue.popleft())
                 else:
-                    self._dispatch(entry)
+                    return
         finally:
             self._busy = False
 
     def _dispatch(self, event: Event) -> None:
-        if isinstance(event, Refused):
-            self._refused(event)
-            return
-        if isinstance(event, TimerFired):
-            self._timer(event)
-            return
-        if isinstance(event, Intent | ReplaceIntent):
-            self.counts["intents"] += 1
-        if isinstance(event, Approved) and self._dry_run:
-            self._perform([Publish(message=_dry(event, self.now))])
-            return
-        for stage in self._routes.get(type(event), (self.execution.on,)):
+        for stage in self._routes.get(type(event), self._otherwise):
             self._perform(stage(event, self.now))
 
-    def _timer(self, event: TimerFired) -> None:
-        owner, _, rest = event.key.partition(".")
-        if owner == "strategy":
-            number, _, name = rest.partition(".")
-            if self.running and int(number) in self.strategies:
-                self._call(int(number), self.strategies[int(number)].on_timer, name)
-        else:
-            stage = self.risk if owner == "risk" else self.execution
-            self._perform(stage.on(event, self.now))
+    def _intent(self, event: Intent | ReplaceIntent, now: Now) -> list[Command]:
+        self.counts["intents"] += 1
+        return self.risk.on(event, now)
 
-    def _perform(self, commands: list[Command]) -> None:
-        told: list[Event] = []
+    def _approved(self, event: Approved, now: Now) -> list[Command]:
+        return [Publish(message=_dry(event, now))]
+
+    def _timer(self, event: TimerFired, now: Now) -> list[Command]:
+        owner, _, rest = event.key.partition(".")
+        if owner != "strategy":
+            return self.risk.on(event, now) if owner == "risk" else self.execution.on(event, now)
+        number, _, name = rest.partition(".")
+        strategy = self.strategies.get(int(number))
+        if self.running and strategy is not None:
+            self._call(int(number), strategy.on_timer, name)
+        return []
+
+    def _perform(self, commands: Iterable[Command]) -> None:
+        shell = self.shell
         for command in commands:
             if isinstance(command, Append):
-                self.shell.append(command.fact, command.sync, self.now)
+                shell.append(command.fact, command.sync, self.now)
                 self._apply(command.fact)
             elif isinstance(command, Publish):
-                self.shell.tell(command.message)
-                told.append(command.message)  # type: ignore[arg-type]  # what components publish are events
+                shell.tell(command.message)
+                self._told.append(command.message)  # type: ignore[arg-type]  # what components publish are events
             elif isinstance(command, SetTimer):
-                self.shell.set_timer(command)
+                shell.set_timer(command)
             elif isinstance(command, Alarm):
-                self.shell.alarm(command)
+                shell.alarm(command)
             else:
-                self.shell.perform(command)
-        # An intent goes through all stages before the next entry: a cancel posted behind it finds its order.
-        self._queue.extendleft(reversed(told))
+                shell.perform(command)
 
     def post(self, event: Event) -> None:
         """Queue an event from within a callback; it is handled when the callback has returned."""
@@ -291,63 +311,64 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------ facts
     def _apply(self, fact: Fact) -> None:
-        if isinstance(fact, Defined):
-            self.instruments.add(fact.instrument)
-        elif isinstance(fact, StrategyNamed):
-            self._names[fact.name] = fact.strategy
-        elif isinstance(fact, Intended):
+        if isinstance(fact, Intended):
             self.counts["orders"] += 1
         elif isinstance(fact, Filled):
             self.counts["fills"] += 1
+        elif isinstance(fact, Defined):
+            self.instruments.add(fact.instrument)
+        elif isinstance(fact, StrategyNamed):
+            self._names[fact.name] = fact.strategy
         self.execution.apply(fact)
         self.risk.apply(fact)
-        for number, call in self.desk.apply(fact):
-            if self.running:
-                self._queue.append(partial(self._call, number, *call))
+        call = self.desk.apply(fact)
+        if call is not None and self.running:
+            self._calls.append(call)
 
-    def _refused(self, event: Refused) -> None:
+    def _refused(self, event: Refused, now: Now) -> list[Command]:
         for breach in event.breaches:
             self.refusals[breach.code] += 1
-        for number, call in self.desk.refused(event):
-            if self.running:
-                self._call(number, *call)
+        call = self.desk.refused(event)
+        if call is not None and self.running:
+            self._calls.append(call)
+        return []
 
     # ------------------------------------------------------------------------------------------------ callbacks
     def _bars(self, bars: np.ndarray[Any, Any]) -> None:
         self.counts["bars"] += len(bars)
-        raw = bars.view(np.uint8)
-        owners = zip(bars["instrument"].tolist(), bars["interval"].tolist(), strict=True)
-        for i, (instrument, interval) in enumerate(owners):
-            self.desk.keep_bar(instrument, interval, bars[i])
-            wanted = self._bar_wants.get((instrument, interval))
-            if not wanted or not self.running:
+        owners, intervals = bars["instrument"].tolist(), bars["interval"].tolist()
+        for i, key in enumerate(zip(owners, intervals, strict=True)):
+            wanted = self._bar_wants.get(key)
+            if not wanted:
                 continue
-            bar = bar_at(raw, i, *self._units[instrument])
-            for number in wanted:
-                if type(self.strategies[number]).on_bar is not Strategy.on_bar:
-                    self._call(number, self.strategies[number].on_bar, bar)
-            if self._queue:
-                self._drain()
+            self.desk.keep_bar(*key, bars[i])
+            if not self.running:
+                continue
+            bar = None
+            for number, on_bar in wanted:
+                if on_bar is not None:
+                    bar = bar or bar_at(bars, i, *self._units[key[0]])
+                    self._call(number, on_bar, bar)
+            self._drain()
 
     def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
-        record = records[index]
-        instrument = int(record["instrument"])
-        kind = int(record["type"])
-        if kind == RecordType.STATUS:
+        kind, instrument, flags = header_at(records, index)
+        if kind == _STATUS:
             status = records.view(status_dtype)[index]
             self.risk.on_status(instrument, int(status["lower_px"]), int(status["upper_px"]))
         wants = self._wants.get(instrument)
         if not wants or not self.running:
             return
-        symbol, unit = self._units[instrument]
-        if kind in (RecordType.TRADE, RecordType.QUOTE):
-            event = event_at(records.view(np.uint8), index, symbol, unit)
-            callback = "on_trade" if kind == RecordType.TRADE else "on_quote"
-            for number in wants.get(callback, ()):
-                self._call(number, getattr(self.strategies[number], callback), event)
-        if kind == RecordType.QUOTE or (kind == RecordType.DELTA and int(record["flags"]) & Flag.LAST):
-            for number in wants.get("on_book", ()):
-                self._call(number, self.strategies[number].on_book, symbol, self.market.book(instrument))
+        wanted = wants.get(_CALLBACKS.get(kind, ""))
+        if wanted:
+            event = event_at(records, index, *self._units[instrument])
+            for number, callback in wanted:
+                self._call(number, callback, event)
+        wanted = wants.get("on_book")
+        if wanted and (kind == _QUOTE or (kind == _DELTA and flags & _LAST)):
+            symbol, _ = self._units[instrument]
+            for number, callback in wanted:
+                self._call(number, callback, symbol, self.market.book(instrument))
 
     def _call(self, number: int, callback: Callable[..., None], *arguments: Any) -> None:
         """Run user code. What it raises halts this strategy alone: its entries are cancelled, exits stay."""
@@ -355,14 +376,22 @@ class Session:
             return
         try:
             callback(*arguments)
-        except Exception as e:
-            self.halted.add(number)
-            strategy = self.strategies[number]
-            what = f"{type(e).__name__}: {' '.join(str(e).split())} ({_line(e)})"
-            text = f"{strategy.name}.{callback.__name__} raised {what}; the strategy is halted"
-            self.shell.alarm(Alarm(severity="critical", code="STRATEGY_FAILED", text=text))
-            reason = f"{callback.__name__} raised {type(e).__name__}"
-            self._queue.append(Kill(level="HALTED", scope=f"strategy:{number}", reason=reason, who="session"))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as e:  # sys.exit() too: a strategy does not end the session
+            self._halt(number, getattr(callback, "__name__", "callback"), e)
+
+    def _halt(self, number: int, callback: str, e: BaseException) -> None:
+        self.halted.add(number)
+        name, error = self.strategies[number].name, type(e).__name__
+        text = f"{name}.{callback} raised {error}: {_words(e)} ({_line(e)}); the strategy is halted"
+        self.shell.alarm(Alarm(severity="critical", code="STRATEGY_FAILED", text=text))
+        # The latch comes before what the callback sent: from here on it can only reduce.
+        reason = f"{callback} raised {error}"
+        self._told.append(Kill(level="REDUCING", scope=f"strategy:{number}", reason=reason, who="session"))
+        for order in self.desk.open_orders(number, None):
+            if order.number and not order.intent.reduce_only:
+                self.post(CancelIntent(strategy=number, source=order.intent.source))
 
     def signal(self, signal: Signal) -> None:
         """Count and publish an opinion."""
@@ -378,9 +407,22 @@ _WAKE = {
 }
 
 
+_CALLBACKS = {int(RecordType.TRADE): "on_trade", int(RecordType.QUOTE): "on_quote"}
+_STATUS = int(RecordType.STATUS)
+_QUOTE, _DELTA, _LAST = int(RecordType.QUOTE), int(RecordType.DELTA), int(Flag.LAST)
+
+
 def _dry(approved: Approved, now: Now) -> Refused:
     breach = Breach(code="DRY_RUN", limit="no orders", observed="approved")
     return Refused(intent=approved.intent, breaches=(breach,), ts=now.venue)
+
+
+def _words(e: BaseException) -> str:
+    """What user code raised, on one line; its own __str__ may raise."""
+    try:
+        return " ".join(str(e).split())[:500]
+    except Exception:
+        return "an error without words"
 
 
 def _line(e: BaseException) -> str:

@@ -1,5 +1,5 @@
 """What a strategy's callback receives: one final, immutable copy of a record, safe to keep."""
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t
 
 from pyrt._core.types cimport bar_t, quote_t, trade_t
 

@@ -6,10 +6,12 @@ end in `_px` or `_qty` are the exact integers of the record. Passing such a floa
 cimport cython
 from libc.math cimport NAN, pow
 from libc.string cimport memcpy
+from cpython.buffer cimport PyBuffer_Release
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from pyrt._core.buffers cimport open_records
 from pyrt._core.types cimport (
-    NO_PX, TYPE_BAR, TYPE_QUOTE, TYPE_TRADE, i128_to_object, market_t,
+    NO_PX, TYPE_BAR, TYPE_QUOTE, TYPE_TRADE, header_t, i128_to_object, market_t,
 )
 from pyrt._core.types import Flag, Side, to_units
 
@@ -23,9 +25,11 @@ cdef str _letters(unsigned int packed):
     return text.rstrip(b"\0").decode("ascii", "replace")
 
 
-cdef _copy(const unsigned char[::1] data, void* into, size_t size, str name):
+cdef _copy(const unsigned char[::1] data, void* into, size_t size, uint16_t kind, str name):
     if <size_t>data.shape[0] != size:
         raise ValueError(f"a {name} record has {size} bytes, not {data.shape[0]}")
+    if (<const header_t*>&data[0]).type != kind:
+        raise ValueError(f"this is no {name} record")
     memcpy(into, &data[0], size)
 
 
@@ -47,7 +51,7 @@ cdef class Trade:
     def from_bytes(data, symbol, qty_exp=9):
         """Take in a 64-byte trade record."""
         cdef Trade t = Trade.__new__(Trade)
-        _copy(data, &t.r, sizeof(trade_t), "trade")
+        _copy(data, &t.r, sizeof(trade_t), TYPE_TRADE, "trade")
         t.symbol = symbol
         t.unit = pow(10.0, <int>qty_exp)
         return t
@@ -134,7 +138,7 @@ cdef class Quote:
     def from_bytes(data, symbol, qty_exp=9):
         """Take in a 64-byte quote record."""
         cdef Quote q = Quote.__new__(Quote)
-        _copy(data, &q.r, sizeof(quote_t), "quote")
+        _copy(data, &q.r, sizeof(quote_t), TYPE_QUOTE, "quote")
         q.symbol = symbol
         q.unit = pow(10.0, <int>qty_exp)
         return q
@@ -213,7 +217,7 @@ cdef class Quote:
 cdef class Bar:
     """Open, high, low, close and volume of an interval [start, end)."""
 
-    def __init__(self, symbol, *, start, interval, open, high, low, close, volume, trades=0, qty_exp=9, flags=0):
+    def __init__(self, symbol, *, start, interval, open, high, low, close, volume, trades=0, vwap=None, qty_exp=9, flags=0):
         self.symbol = symbol
         self.unit = pow(10.0, <int>qty_exp)
         self.r.type = TYPE_BAR
@@ -227,12 +231,15 @@ cdef class Bar:
         self.r.close_px = to_units(close)
         self.r.volume = to_units(volume, qty_exp)
         self.r.trades = trades
+        notional = to_units(close if vwap is None else vwap) * int(self.r.volume)
+        self.r.notional_lo = notional & 0xFFFFFFFFFFFFFFFF
+        self.r.notional_hi = notional >> 64
 
     @staticmethod
     def from_bytes(data, symbol, qty_exp=9):
         """Take in a 128-byte bar record."""
         cdef Bar b = Bar.__new__(Bar)
-        _copy(data, &b.r, sizeof(bar_t), "bar")
+        _copy(data, &b.r, sizeof(bar_t), TYPE_BAR, "bar")
         b.symbol = symbol
         b.unit = pow(10.0, <int>qty_exp)
         return b
@@ -359,21 +366,45 @@ cdef Bar make_bar(const bar_t* r, str symbol, double unit):
     return b
 
 
-def event_at(const unsigned char[::1] records, Py_ssize_t index, str symbol, double unit):
-    """The Trade or Quote of the market record at `index` (records: the bytes of a market_dtype array); None for other types."""
+def event_at(records, Py_ssize_t index, str symbol, double unit):
+    """The Trade or Quote of the market record at `index` (records: a market_dtype array or its bytes); None for other types."""
+    cdef Py_buffer view
     cdef const market_t* r
-    if index < 0 or (index + 1) * <Py_ssize_t>sizeof(market_t) > records.shape[0]:
-        raise IndexError(f"record {index} is outside the array")
-    r = <const market_t*>&records[index * sizeof(market_t)]
-    if r.header.type == TYPE_TRADE:
-        return make_trade(&r.trade, symbol, unit)
-    if r.header.type == TYPE_QUOTE:
-        return make_quote(&r.quote, symbol, unit)
-    return None
+    cdef Py_ssize_t n = open_records(records, &view, sizeof(market_t))
+    try:
+        if not 0 <= index < n:
+            raise IndexError(f"record {index} is outside the array")
+        r = <const market_t*>view.buf + index
+        if r.header.type == TYPE_TRADE:
+            return make_trade(&r.trade, symbol, unit)
+        if r.header.type == TYPE_QUOTE:
+            return make_quote(&r.quote, symbol, unit)
+        return None
+    finally:
+        PyBuffer_Release(&view)
 
 
-def bar_at(const unsigned char[::1] bars, Py_ssize_t index, str symbol, double unit):
-    """The Bar at `index` (bars: the bytes of a bar_dtype array)."""
-    if index < 0 or (index + 1) * <Py_ssize_t>sizeof(bar_t) > bars.shape[0]:
-        raise IndexError(f"bar {index} is outside the array")
-    return make_bar(<const bar_t*>&bars[index * sizeof(bar_t)], symbol, unit)
+def header_at(records, Py_ssize_t index):
+    """(type, instrument, flags) of the market record at `index`."""
+    cdef Py_buffer view
+    cdef const market_t* r
+    cdef Py_ssize_t n = open_records(records, &view, sizeof(market_t))
+    try:
+        if not 0 <= index < n:
+            raise IndexError(f"record {index} is outside the array")
+        r = <const market_t*>view.buf + index
+        return r.header.type, r.header.instrument, r.header.flags
+    finally:
+        PyBuffer_Release(&view)
+
+
+def bar_at(bars, Py_ssize_t index, str symbol, double unit):
+    """The Bar at `index` (bars: a bar_dtype array or its bytes)."""
+    cdef Py_buffer view
+    cdef Py_ssize_t n = open_records(bars, &view, sizeof(bar_t))
+    try:
+        if not 0 <= index < n:
+            raise IndexError(f"bar {index} is outside the array")
+        return make_bar(<const bar_t*>view.buf + index, symbol, unit)
+    finally:
+        PyBuffer_Release(&view)

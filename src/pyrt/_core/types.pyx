@@ -193,6 +193,12 @@ def to_units(value, int exp=9):
     """
     cdef bytes text
     cdef int64_t out = 0
+    if type(value) is int and -9_000_000_000 < value < 9_000_000_000 and 0 <= exp <= 9:    # what most callers give
+        out = value
+        while exp > 0:
+            out = out * 10
+            exp -= 1
+        return out
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal, np.integer, np.floating)):
         raise TypeError(f"a number is int, float, str or Decimal, not {type(value).__name__}")
     if isinstance(value, np.generic):
@@ -215,7 +221,19 @@ def from_units(int64_t units, int exp=9):
 
 def format_units(int64_t units, int exp=9):
     """Write an integer of 10^-exp as decimal text without exponent or trailing zeros: the form that venues read."""
-    return format(_strip(Decimal(units).scaleb(-exp)), "f")
+    cdef uint64_t whole, rest, scale = 1
+    cdef str text
+    cdef int i
+    if not 0 <= exp <= 18:
+        return format(_strip(Decimal(units).scaleb(-exp)), "f")
+    for i in range(exp):
+        scale = scale * 10
+    whole = <uint64_t>units if units >= 0 else 0 - <uint64_t>units
+    rest = whole % scale
+    text = str(whole // scale)
+    if rest:
+        text = text + "." + str(rest).rjust(exp, "0").rstrip("0")
+    return text if units >= 0 else "-" + text
 
 
 cdef _strip(value):

@@ -53,6 +53,8 @@ class Canceller:
         """The scope that is closed for an order or an intent; "" where none is."""
         if self.stopped and not wanted.reduce_only:
             return STOPPED
+        if not self._blocked and not self._orders.latches:
+            return ""
         return next((scope for scope in _scopes(wanted) if self.halted(scope)), "")
 
     # -------------------------------------------------------------------------------------------- single orders

@@ -1,6 +1,7 @@
 """The client_order_id: a function of the journal and of the intent's place in it, the same in every retry, process and life."""
 
 import re
+from functools import lru_cache
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nobody misreads one
 _VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
@@ -11,10 +12,20 @@ _SHAPE = re.compile(r"p1-([0-9A-Za-z]{8})-([0-9a-z]{1,13})-([0-9a-z]{2})")
 
 def cid(journal_id: str, number: int) -> str:
     """`p1-<journal id>-<number in base 32>-<check>`, at most 48 characters. Raises ValueError for a foreign id or number."""
-    if not re.fullmatch(r"[0-9A-Za-z]{8}", journal_id) or not 0 < number < 1 << 64:
+    prefix, remainder = _prefix(journal_id)
+    if not prefix or not 0 < number < 1 << 64:
         raise ValueError(f"no cid for journal {journal_id!r} and number {number}")
-    body = f"p1-{journal_id}-{_base32(number)}"
-    return f"{body}-{_check(body)}"
+    digits = _base32(number)
+    return f"{prefix}{digits}-{_check(remainder, digits)}"
+
+
+@lru_cache(maxsize=64)
+def _prefix(journal_id: str) -> tuple[str, int]:
+    """What all cids of a journal begin with, and its remainder; "" for what is no journal's id."""
+    if not re.fullmatch(r"[0-9A-Za-z]{8}", journal_id):
+        return "", 0
+    prefix = f"p1-{journal_id}-"
+    return prefix, _remainder(0, prefix)
 
 
 def parse_cid(text: str) -> tuple[str, int] | None:
@@ -41,9 +52,12 @@ def _base32(number: int) -> str:
     return digits
 
 
-def _check(body: str) -> str:
-    remainder = 0
-    for character in body:
+def _remainder(remainder: int, text: str) -> int:
+    for character in text:
         remainder = (remainder * _WEIGHT + ord(character)) % _PRIME
-    high, low = divmod(remainder * _WEIGHT % _PRIME, 32)
+    return remainder
+
+
+def _check(remainder: int, digits: str) -> str:
+    high, low = divmod(_remainder(remainder, digits) * _WEIGHT % _PRIME, 32)
     return ALPHABET[high] + ALPHABET[low]

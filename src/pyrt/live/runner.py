@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +18,7 @@ from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, Now, VenueClock
 from pyrt.config import Secret
 from pyrt.desk import money
+from pyrt.errors import PyrtError, VenueError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
@@ -25,22 +26,22 @@ from pyrt.journal.recorder import Recorder
 from pyrt.live.control import Control
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
+from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
 from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered
 from pyrt.monitor import RiskPage
-from pyrt.ports import Append, Broker, Feed, Sink, Start, Stop, Subscription, Sync
+from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
-from pyrt.strategies.strategy import interval_ns
 from pyrt.watchdog import Watchdog, WatchOrder
 
 SIM = "sim"  # the one venue that may be always open
 log = logging.getLogger("pyrt")
-BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
-
+CLOCK_EVERY = 60.0  # seconds between two measurements of the venue's clock
+TELL_EVERY = 10.0  # seconds between two lines about a recovery that does not end
 
 Records = np.ndarray[Any, Any]
 Clock = Callable[[], VenueClock]
@@ -61,6 +62,8 @@ class Link(Protocol):
     account_id: str
     clock: VenueClock
 
+    def measure(self) -> ClockMeasured: ...
+
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
 
     def feed(
@@ -80,6 +83,8 @@ class Link(Protocol):
     def egress(self) -> tuple[str, tuple[Secret, Secret]]: ...
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
+
+    def trades(self, instrument: Instrument, start: int, end: int) -> np.ndarray[Any, Any]: ...
 
 
 class Live(NamedTuple):
@@ -152,50 +157,107 @@ class Runner:
 
     async def _with(self, journal: Journal) -> Summary:
         plan, link = self.plan, self.plan.link
-        recorder = Recorder(plan.directory / "recording") if plan.record else None
-        projection = ProjectionFeed(journal, plan.directory / "state.sqlite")
-        shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
-        shell.listeners += [self._hear, *plan.listeners]
-        session = self._assemble(journal, shell)
-        page = RiskPage.create(plan.directory)
-        watchdog = self._watchdog(journal) if plan.watchdog else None
-        control = self._control = Control(plan.directory, page, shell, session, watchdog)
-        shell.on_failure = self.stop
-        shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
+        with ExitStack() as stack:
+            recorder = Recorder(plan.directory / "recording") if plan.record else None
+            if recorder is not None:
+                stack.callback(recorder.close)
+            projection = ProjectionFeed(journal, plan.directory / "state.sqlite")
+            stack.callback(projection.close)
+            shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
+            shell.listeners += [self._hear, *plan.listeners]
+            shell.on_failure = self.stop
+            session = self._assemble(journal, shell)
+            page = RiskPage.create(plan.directory)
+            watchdog = self._watchdog(journal) if plan.watchdog else None
+            control = self._control = Control(plan.directory, page, shell, session, watchdog)
+            shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
+            try:
+                return await self._connected(session, shell, control)
+            finally:
+                control.close()
+                shell.close()
+                if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
+                    await asyncio.to_thread(shell.broker.close)
+                    page.close()
+                    if watchdog is not None:
+                        await asyncio.to_thread(watchdog.farewell)
+
+    async def _connected(self, session: Session, shell: LiveShell, control: Control) -> Summary:
+        """Run with both streams, and with whatever stands beside the session."""
+        link = self.plan.link
         stream = link.stream(shell.put)
         wanted = _wanted(session)
         feed = link.feed(
             session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock, symbols=wanted.trades
         )
         feed.want(wanted)
-        tasks = [asyncio.create_task(stream.run()), asyncio.create_task(feed.run())]
         live = Live(self, session, shell, feed)
-        beside = [asyncio.create_task(_beside(companion, live)) for companion in plan.companions]
+        tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
+        tasks += [asyncio.create_task(self._watch_clock(shell))]
+        tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
         try:
-            shell.handle(Start(epoch=session.risk.epoch + 1))
-            control.start()
-            await self._until(self.recovered, tasks)
-            if not self.stopping.is_set():
-                await self._warm_up(session, recorder)
-                session.start(self._begin(shell, recorder))
-                log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
-                await self._until(self.stopping, tasks, plan.duration)
+            await self._trade(session, shell, control)
             return await self._wind_down(session, shell)
         finally:
             await asyncio.gather(stream.close(), feed.close(), return_exceptions=True)
-            for task in (*tasks, *beside):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, *beside, return_exceptions=True)
-            control.close()
-            shell.close()
-            if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
-                await asyncio.to_thread(shell.broker.close)
-                page.close()
-                if watchdog is not None:
-                    await asyncio.to_thread(watchdog.farewell)
-            if recorder is not None:
-                recorder.close()
-            projection.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _task(self, work: Coroutine[Any, Any, None], name: str, shell: LiveShell) -> asyncio.Task[None]:
+        """Run what should not end before the session does; where it does, the session ends in order."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or shell.session is None or self.stopping.is_set():
+                return
+            error = task.exception()
+            if error is not None and not isinstance(error, PyrtError):
+                log.error("the %s failed", name, exc_info=error)
+            shell.fail(f"the {name} ended" + (f": {error}" if error is not None else ""))
+
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(ended)
+        return task
+
+    async def _trade(self, session: Session, shell: LiveShell, control: Control) -> None:
+        """Recover, warm up, then trade until the end; a failure is left in `shell.failed`."""
+        shell.handle(Start(epoch=session.risk.epoch + 1))
+        control.start()
+        await self._recover(shell)
+        if self.stopping.is_set():
+            return
+        try:
+            await warm_up(session, shell, self.plan.link, self.stopping)
+        except PyrtError as e:
+            shell.fail(f"no history to warm up with: {e}")
+        if self.stopping.is_set():
+            return
+        shell.call(session.start, self._begin(shell))
+        log.info("trading: %s", ", ".join(s.name for s in session.strategies.values()))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), self.plan.duration)
+        self.stop("the time is over")
+
+    async def _recover(self, shell: LiveShell) -> None:
+        """Wait for the end of recovery or a stop, and say why where it takes long."""
+        begun = time.monotonic()
+        waits = [asyncio.create_task(e.wait()) for e in (self.recovered, self.stopping)]
+        try:
+            while not (await asyncio.wait(waits, timeout=TELL_EVERY, return_when=asyncio.FIRST_COMPLETED))[0]:
+                streams = [f"the {s.stream} stream is down ({s.text})" for s in shell.states.values() if not s.up]
+                why = "; ".join([*streams, *([f"a query failed ({shell.query})"] if shell.query else [])])
+                log.warning("recovering for %.0f s: %s; it goes on until Ctrl-C", time.monotonic() - begun, why or "no answer yet")
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _watch_clock(self, shell: LiveShell) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_EVERY)
+            try:
+                shell.put(await asyncio.to_thread(self.plan.link.measure))
+            except VenueError as e:
+                log.warning("the venue's clock was not measured: %s", e)
 
     def _assemble(self, journal: Journal, shell: LiveShell) -> Session:
         plan = self.plan
@@ -243,49 +305,20 @@ class Runner:
         )
         return Watchdog(order)
 
-    def _begin(self, shell: LiveShell, recorder: Recorder | None) -> Now:
+    def _begin(self, shell: LiveShell) -> Now:
         """The instant from which callbacks run; a recording tells it by an entry of no bars."""
         now = shell.now()
-        if recorder is not None:
-            recorder.records(np.empty(0, bar_dtype), now)
+        if shell.recorder is not None:
+            shell.recorder.records(np.empty(0, bar_dtype), now)
         return now
-
-    async def _warm_up(self, session: Session, recorder: Recorder | None) -> None:
-        """Fill each strategy's history with the venue's bars before its on_start."""
-        for strategy in session.strategies.values():
-            if not strategy.warmup:
-                continue
-            for symbol in strategy.symbols:
-                instrument = session.instruments[symbol]
-                interval = interval_ns(strategy.interval)
-                args = (instrument, interval, strategy.warmup, session.now.venue)
-                bars = await asyncio.to_thread(self.plan.link.warm_up, *args)
-                bars["instrument"] = instrument.id
-                if recorder is not None and len(bars):
-                    recorder.records(bars, session.now)
-                for i in range(len(bars)):
-                    session.desk.keep_bar(instrument.id, interval, bars[i])
-
-    async def _until(self, event: asyncio.Event, tasks: list[asyncio.Task[None]], seconds: float | None = None) -> None:
-        """Wait for an event, the end of the session's time, a stop, or the end of a stream that should never end."""
-        waits = [asyncio.create_task(e.wait()) for e in {event, self.stopping}]
-        try:
-            done, _ = await asyncio.wait([*waits, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            for task in done & set(tasks):
-                if (error := task.exception()) is not None:
-                    raise error
-            if not done:
-                self.stop("the time is over")
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _wind_down(self, session: Session, shell: LiveShell) -> Summary:
         """Stop strategies, cancel entries, wait until the venue has proved it, count."""
-        session.stop(shell.now())
+        shell.call(session.stop)
         shell.handle(Stop(reason=self.reason))
         give_up = time.monotonic() + STOP_PATIENCE
-        while (session.execution.sweeping or session.execution.unresolved) and time.monotonic() < give_up:
+        execution = session.execution
+        while (execution.sweeping or execution.unresolved) and time.monotonic() < give_up and not shell.refused:
             await asyncio.sleep(0.02)
         return self._summary(session, shell)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
+from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype, trade_dtype
 from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalError
 from pyrt.journal import Journal
@@ -29,12 +29,15 @@ from pyrt.ports import (
     Kill,
     Lookup,
     Outcome,
+    QueryFailed,
     Replace,
     SetTimer,
+    StreamState,
     Submit,
     SubmitResult,
     Sync,
     TakeSnapshot,
+    VenueSnapshot,
     Withdraw,
 )
 from pyrt.session import Session
@@ -64,23 +67,33 @@ class LiveShell:
         self.watchers: list[Callable[[Event], None]] = []  # see each event before the session does
         self.on_failure: Callable[[str], None] = lambda text: None  # called once, when `failed` is set
         self.failed = ""  # why the session cannot go on
+        self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
+        self.states: dict[str, StreamState] = {}  # what each stream said last
+        self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
+        self.trades: set[tuple[int, int, int]] | None = set()  # (instrument, trade id, ts) seen, until the warm-up is over
+        self.query = ""  # why the last query of the venue failed; "" = it did not
         self.seq = 0
         self._loop = asyncio.get_running_loop()
         self._timers = Timers()
         self._wake: asyncio.TimerHandle | None = None
+        self._wake_at = 0  # monotonic ns
+        self._venue = 0  # the last instant shown
+        self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
         self.latencies: deque[int] = deque(maxlen=4096)  # ns from an inbox entry to the start of an order that it caused
         self._begun = 0  # monotonic ns at which the present inbox entry came
         self._causes: dict[int, int] = {}  # order number -> `_begun` of its cause, until it leaves
         self._held: deque[tuple[int, Submit | Replace]] = deque()
         self._holding = threading.Lock()
         self._appended = 0
+        self._barrier = 0  # the last fact that must be durable before an order leaves
         self._next_close = 0
         journal.on_durable(self._durable)
 
     def now(self) -> Now:
-        """This instant on both clocks."""
+        """This instant on both clocks. Venue time never goes back: a clock that was ahead waits until it is not."""
         mono = time.monotonic_ns()
-        return Now(self.clock.at(mono), mono)
+        self._venue = venue = max(self._venue, self.clock.at(mono))
+        return Now(venue, mono)
 
     @property
     def appended(self) -> int:
@@ -103,15 +116,46 @@ class LiveShell:
             return
         now = self.now()
         self._begun = now.mono
-        if isinstance(event, ClockMeasured):
-            self.clock = event.clock
+        self._look(event, now)
         self.seq += 1
         if self.recorder is not None:
             self.recorder.event(event, now)
         for watcher in self.watchers:
             watcher(event)
-        self.session.step(event, now)
+        try:
+            self.session.step(event, now)
+        except Exception as e:
+            self._broken(e)
         self._schedule()
+
+    def call(self, verb: Callable[[Now], None], now: Now | None = None) -> None:
+        """Session.start or stop, at this instant."""
+        verb(now or self.now())
+        self._schedule()
+
+    def _look(self, event: Event, now: Now) -> None:
+        """What the shell itself takes from an event on its way in."""
+        if isinstance(event, ClockMeasured):
+            if abs(event.clock.at(now.mono) - now.venue) > event.uncertainty:  # else it proves nothing
+                self.clock = event.clock
+        elif isinstance(event, StreamState):
+            before = self.states.get(event.stream)
+            self.states[event.stream] = event
+            if event.up and (before is None or not before.up):
+                self.rose[event.stream] = now.venue
+            if event.final:
+                self.fail(f"the {event.stream} stream is refused: {event.text}")
+            elif event.up and event.text:
+                log.warning("%s stream: %s", event.stream, event.text)
+            elif event.up and before is not None and not before.up:
+                log.info("the %s stream is back", event.stream)
+        elif isinstance(event, QueryFailed):
+            self.query = event.text
+            if event.final:
+                self.refused = True
+                self.fail(f"the venue refuses our queries: {event.text}")
+        elif isinstance(event, VenueSnapshot):
+            self.query = ""
 
     def handle_feed(self, records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
         """Sink of the data feed. The venue's own bars are not asked for: ours come from the trades."""
@@ -127,26 +171,52 @@ class LiveShell:
         self.seq += len(records)
         if self.recorder is not None:
             self.recorder.records(records, now)
-        self.session.on_market(records, now)
+        if self.trades is not None:
+            self._note_trades(records)
+        try:
+            self.session.on_market(records, now)
+        except Exception as e:
+            self._broken(e)
         self._schedule()
+
+    def close_bars(self, at: int) -> None:
+        """A TIMER record into the inbox: bars that end at or before `at`, grace included, are published."""
+        record = np.zeros(1, timer_dtype)
+        record["type"] = RecordType.TIMER
+        record["ts_event"] = record["ts_recv"] = record["at"] = at
+        record["clock"] = Clock.VENUE
+        self.handle_market(record.view(market_dtype))
+
+    def backfill(self, trades: np.ndarray[Any, Any]) -> None:
+        """Trades from before the stream came up into the inbox, without those that the stream told too."""
+        told = self.trades or set()
+        keys = zip(trades["instrument"].tolist(), trades["trade_id"].tolist(), trades["ts_event"].tolist(), strict=True)
+        fresh = trades[[key not in told for key in keys]] if len(trades) else trades
+        self.handle_market(fresh.view(market_dtype))
+
+    def _note_trades(self, records: np.ndarray[Any, Any]) -> None:
+        assert self.trades is not None
+        trades = records[records["type"] == RecordType.TRADE].view(trade_dtype)
+        columns = (trades[name].tolist() for name in ("instrument", "trade_id", "ts_event"))
+        self.trades.update(zip(*columns, strict=True))
 
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
-        self._journal(fact, sync, now.venue)
-        for listener in self.listeners:
-            listener(fact)
+        if self._journal(fact, sync, now.venue) and sync is Sync.BEFORE_ACT:
+            self._barrier = self._appended
+        self.tell(fact)
 
-    def _journal(self, fact: Fact, sync: Sync, ts: int) -> None:
-        """A journal that has failed takes nothing more: what happens then is only known here, and at the venue."""
-        if self.failed:
-            return
+    def _journal(self, fact: Fact, sync: Sync, ts: int) -> bool:
+        if self._unjournaled:
+            return False
         try:
             self._appended = self.journal.append(fact, sync, ts)
         except JournalError as e:
             self._fail(e)
-            return
+            return False
         if self.projection is not None:
             self.projection.offer(self._appended, fact)
+        return True
 
     def perform(self, command: Command) -> None:
         broker = self.broker
@@ -170,26 +240,43 @@ class LiveShell:
 
     def tell(self, message: Message) -> None:
         for listener in self.listeners:
-            listener(message)
+            try:
+                listener(message)
+            except Exception:  # who only listens must not end a session
+                log.exception("a listener failed at %s", type(message).__name__)
 
     def alarm(self, alarm: Alarm) -> None:
-        log.log(_LEVELS[alarm.severity], "%s: %s", alarm.code, alarm.text)
+        log.log(_LEVELS.get(alarm.severity, logging.ERROR), "%s: %s", alarm.code, alarm.text)
         now = self.now().venue
         fact = Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now)
         if alarm.severity != "info":
             self._journal(fact, Sync.SOON, now)
-        for listener in self.listeners:
-            listener(fact)
+        self.tell(fact)
+
+    # ------------------------------------------------------------------------------------------------ failure
+    def fail(self, text: str) -> None:
+        """The session cannot go on: it ends in order, with this as its reason. The first reason stays."""
+        if self.failed:
+            return
+        self.failed = text
+        log.error("%s; the session ends", text)
+        self.on_failure(text)
+
+    def _broken(self, e: Exception) -> None:
+        """A fault of ours. What the components hold may be half done, so nothing new is begun; the next start recovers."""
+        if not self.failed:
+            log.error("a fault inside pyrt", exc_info=e)
+        self.fail(f"a fault inside pyrt: {type(e).__name__}: {e}")
 
     # ------------------------------------------------------------------------------------------------ durability
     def _hold(self, command: Submit | Replace) -> None:
-        if self.failed:
+        if self._unjournaled:
             self._refuse(command, "the journal has failed")
             return
         self._causes[command.request.number] = self._begun
         with self._holding:
-            if self._held or self.journal.durable < self._appended:
-                self._held.append((self._appended, command))
+            if self._held or self.journal.durable < self._barrier:
+                self._held.append((self._barrier, command))
                 return
         self._send(command)
 
@@ -228,45 +315,43 @@ class LiveShell:
 
     def _fail(self, error: BaseException) -> None:
         """No order leaves any more: what was not durable is not sent, what works is cancelled."""
-        if self.failed:
+        if self._unjournaled:
             return
-        self.failed = str(error)
+        self._unjournaled = True
         with self._holding:
             held, self._held = self._held, deque()
         for _, command in held:
             self._refuse(command, "the journal has failed")
-        log.error("JOURNAL: %s; no further order is sent, what works is cancelled", error)
-        self.put(Kill(level="HALTED", scope="system", reason=self.failed, who="journal"))
-        self.on_failure(self.failed)
+        self.put(Kill(level="HALTED", scope="system", reason=str(error), who="journal"))
+        self.fail(str(error))
 
     # ------------------------------------------------------------------------------------------------ timers
     def _schedule(self) -> None:
         """Ask the loop to wake for the timer that is due first."""
-        assert self.session is not None
+        if self.session is None:
+            return
         close = self.session.market.pipeline.next_close
         if close != self._next_close:
             self._next_close = close
             self._timers.set(SetTimer(key=BARS_TIMER, at=close, clock=Clock.VENUE))
         venue, mono = self._timers.next(Clock.VENUE), self._timers.next(Clock.MONO)
-        due = [at for at in (None if venue is None else self.clock.mono_at(venue), mono) if at is not None]
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        if due:
-            self._wake = self._loop.call_at(min(due) / 1e9, self._fire)
+        at = 0 if mono is None else mono
+        if venue is not None and ((due := self.clock.mono_at(venue)) < at or not at):
+            at = max(due, 1)
+        if at != self._wake_at:
+            if self._wake is not None:
+                self._wake.cancel()
+            self._wake_at = at
+            self._wake = self._loop.call_at(at / 1e9, self._fire) if at else None
 
     def _fire(self) -> None:
-        self._wake = None
+        self._wake, self._wake_at = None, 0
         fired = 0
         while fired < 1000 and (timer := self._timers.pop(self.now())) is not None:
             fired += 1
             if timer.key == BARS_TIMER:
                 self._next_close = 0
-                record = np.zeros(1, timer_dtype)
-                record["type"] = RecordType.TIMER
-                record["ts_event"] = record["ts_recv"] = record["at"] = timer.at
-                record["clock"] = Clock.VENUE
-                self.handle_market(record.view(market_dtype))
+                self.close_bars(timer.at)
             else:
                 self.handle(timer)
         self._schedule()

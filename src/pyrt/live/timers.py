@@ -23,7 +23,11 @@ class Timers:
             return
         entry = next(self._entries)
         self._current[command.key] = entry
-        heapq.heappush(self._heaps[command.clock], (command.at, entry, command.key))
+        heap = self._heaps[command.clock]
+        heapq.heappush(heap, (command.at, entry, command.key))
+        if len(heap) > 2 * len(self._current) + 64:  # mostly entries of keys that moved: they would pile up until their time
+            heap[:] = [e for e in heap if self._current.get(e[2]) == e[1]]
+            heapq.heapify(heap)
 
     def next(self, clock: Clock) -> int | None:
         """When the next timer of a clock is due, ns of that clock."""

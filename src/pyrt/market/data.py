@@ -87,8 +87,10 @@ class MarketData:
 
     def sequence(self, records: Records) -> Records:
         """Market records in the order of the wire -> those to run, in their order, with GAP records where something is missing."""
+        if not self._sequencers:
+            return records
         deltas = records["type"] == RecordType.DELTA
-        if not self._sequencers or not deltas.any():
+        if not deltas.any():
             return records
         out = []
         owner = np.where(deltas, records["instrument"], 0)

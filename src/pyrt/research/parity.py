@@ -21,7 +21,7 @@ from pyrt.errors import DataError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.execution.cid import cid
 from pyrt.journal.recorder import Entry, read_recording
-from pyrt.live.runner import BAR_GRACE
+from pyrt.live.warm_up import BAR_GRACE
 from pyrt.market import MarketData
 from pyrt.model import Alarmed, Defined, Fact, Filled, Instruments, Intended, Message, OrderChanged, Refused, StrategyNamed
 from pyrt.ports import (

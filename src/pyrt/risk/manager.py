@@ -38,7 +38,7 @@ from pyrt.model import (
     Refused,
     ReplaceIntent,
 )
-from pyrt.ports import Alarm, Append, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
+from pyrt.ports import Alarm, Append, ClockMeasured, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
 from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
 
@@ -47,6 +47,7 @@ APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
 MARK_PATIENCE = 30 * SECOND  # after recovery losses wait so long for a price of everything that is held
 PEAK_STEPS = 100  # a peak is journaled when it rose by this part of max_drawdown
 ALWAYS = "always"  # the day of a manager without day_of
+CLOCK_WARNS, CLOCK_DENIES = 50_000_000, 100_000_000  # ns that the venue's clock may be from ours
 REMEMBERED = 65_536  # first answers kept for intents that come twice
 _MONEY = 10**9  # facts tell money in 1e-9, the ledger counts 1e-18
 DayOf = Callable[[int], str]
@@ -101,6 +102,7 @@ class RiskManager:
         self._unexplained = 0
         self._blocked = False
         self._alarms: list[Command] = []
+        self._clock_off = 0  # ns; above 0 nothing but reductions is approved
         self._use(self.limits)
 
     # ------------------------------------------------------------------------------------------------ decisions
@@ -119,7 +121,18 @@ class RiskManager:
             commands += self._resume(event, now)
         elif isinstance(event, Start):
             commands += self._start(event, now)
+        elif isinstance(event, ClockMeasured):
+            commands += self._clock(event, now)
         return commands
+
+    def _clock(self, event: ClockMeasured, now: Now) -> list[Command]:
+        # R17: how far the clock that decided until now was off, proved beyond the doubt of the measurement.
+        off = max(abs(event.clock.at(now.mono) - now.venue) - event.uncertainty, 0)
+        self._clock_off = off if off > CLOCK_DENIES else 0
+        if off <= CLOCK_WARNS:
+            return []
+        words = "no entry is approved until the next measurement" if self._clock_off else "it is set anew"
+        return [Alarm(severity="warning", code="CLOCK_OFFSET", text=f"our clock was {off / SECOND:.3f} s off the venue's; {words}")]
 
     def _decide(self, intent: Intent, now: Now, replaces: int) -> list[Command]:
         first = self._answers.get(intent.key)
@@ -130,6 +143,9 @@ class RiskManager:
         if intent.instrument in self._instruments:
             self._define(self._instruments[intent.instrument])
             self._schedule(self._instruments[intent.instrument], now.venue)
+        if self._clock_off and not intent.reduce_only:
+            clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
+            return self._refuse(intent, now, (clock,))
         root = 0
         if replaces:
             old = intent.strategy << 48 | replaces

@@ -1,8 +1,10 @@
 """Sizers: how much an opinion is worth."""
 
+from decimal import Decimal
 from typing import Protocol
 
 from pyrt._core.types import to_units
+from pyrt.errors import ConfigError
 from pyrt.model import Instrument, Number, Signal
 
 
@@ -25,10 +27,12 @@ class Fixed:
 
 
 class Notional:
-    """As many lots as an amount of money buys at the reference price."""
+    """As many lots as an amount of money buys at the reference price, never more. Raises ConfigError for no amount."""
 
     def __init__(self, amount: Number) -> None:
         self.amount = to_units(amount)
+        if self.amount <= 0:
+            raise ConfigError(f"an amount of {amount}", where="Notional", mend="give an amount above 0")
 
     def size(self, signal: Signal, instrument: Instrument, ref_px: int) -> int:
         if ref_px <= 0:
@@ -44,6 +48,7 @@ class Scaled:
         self.sizer = sizer
 
     def size(self, signal: Signal, instrument: Instrument, ref_px: int) -> int:
-        # Confidence is an opinion, not money: it is cut to millionths before it meets an exact quantity.
-        qty = self.sizer.size(signal, instrument, ref_px) * int(signal.confidence * 1_000_000) // 1_000_000
+        # Through repr, as everywhere: 0.57 of 100 is 57 and not 56.
+        part, whole = Decimal(repr(float(signal.confidence))).as_integer_ratio()
+        qty = self.sizer.size(signal, instrument, ref_px) * part // whole
         return qty - qty % instrument.lot

@@ -12,8 +12,8 @@ class QuoteMaker(Strategy):
     patience = 3.0  # seconds of venue time that an order may rest
 
     def on_start(self) -> None:
-        self.resting: dict[str, Order] = {}
-        self.since: dict[str, int] = {}
+        self.resting: dict[str, Order] = {order.symbol: order for order in self.open_orders()}  # of an earlier life
+        self.since: dict[str, int] = dict.fromkeys(self.resting, self.now)
 
     def on_quote(self, quote: Quote) -> None:
         order = self.resting.get(quote.symbol)

@@ -1,13 +1,13 @@
 """Strategy: what a user writes. Callbacks come in, verbs go out; the Desk behind it is the session, live or in a backtest."""
 
-from decimal import Decimal
-from typing import Any, ClassVar, Literal, Protocol
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any, ClassVar, Literal, Protocol, overload
 
 import numpy as np
 
 from pyrt._core.book import OrderBook
 from pyrt._core.events import Bar, Quote, Trade
-from pyrt._core.types import Side, to_units
+from pyrt._core.types import Side
 from pyrt.errors import ConfigError, OrderError
 from pyrt.model import Filled, Instrument, Intent, Number, OrderStatus, OrderType, TimeInForce
 
@@ -17,10 +17,11 @@ _INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def interval_ns(text: str | int) -> int:
     """Read an interval such as "1s", "5m", "1h", "1d" as ns; an int is ns already. Raises ConfigError."""
-    if isinstance(text, int):
+    if isinstance(text, int) and text > 0:
         return text
+    text = str(text)
     number, unit = text[:-1], text[-1:]
-    if unit not in _INTERVALS or not number.isdigit() or int(number) == 0:
+    if unit not in _INTERVALS or not (number.isascii() and number.isdigit()) or int(number) == 0:
         raise ConfigError(f"{text!r} is not an interval", mend='write "1s", "30s", "1m", "5m", "1h" or "1d"')
     return int(number) * _INTERVALS[unit] * 1_000_000_000
 
@@ -37,7 +38,7 @@ class Order:
         self._intent = intent
         self._instrument = instrument
         self._filled_qty = 0
-        self._cost = 0
+        self._cost: int | None = 0  # None: not known
         self.number = 0  # the journal's number; 0 until risk approved it
         self.status: OrderStatus | None = None  # None: not yet decided
         self.reason = ""
@@ -78,8 +79,8 @@ class Order:
 
     @property
     def average(self) -> Decimal | None:
-        """Average price of the fills."""
-        if not self._filled_qty:
+        """Average price of the fills; None before the first, and for an order so old that its fills are forgotten."""
+        if not self._filled_qty or self._cost is None:
             return None
         return Decimal(self._cost) / Decimal(self._filled_qty) / 1_000_000_000
 
@@ -95,7 +96,8 @@ class Order:
 
     def _book(self, fill: Filled) -> None:
         self._filled_qty += fill.qty
-        self._cost += fill.qty * fill.px
+        if self._cost is not None:
+            self._cost += fill.qty * fill.px
 
     def __repr__(self) -> str:
         price = f" limit {self.limit}" if self.limit is not None else ""
@@ -108,23 +110,40 @@ class Position:
     """A strategy's own shares of one instrument; falsy when flat.
 
     `quantity` is signed; `cost` is what the open shares cost; `realised` is the profit of what was closed; all Decimal.
+    `quantity_qty` is the quantity as an exact integer in qty units.
     """
 
-    __slots__ = ("symbol", "quantity", "cost", "realised")
+    __slots__ = ("_instrument", "quantity_qty", "_cost", "_realised")
 
-    def __init__(self, symbol: str, quantity: Decimal, cost: Decimal, realised: Decimal) -> None:
-        self.symbol = symbol
-        self.quantity = quantity
-        self.cost = cost
-        self.realised = realised
+    def __init__(self, instrument: Instrument, qty: int, cost: int, realised: int) -> None:
+        self._instrument = instrument
+        self.quantity_qty = qty
+        self._cost = cost  # money in 1e-18 units
+        self._realised = realised
+
+    @property
+    def symbol(self) -> str:
+        return self._instrument.symbol
+
+    @property
+    def quantity(self) -> Decimal:
+        return self._instrument.quantity(self.quantity_qty)
+
+    @property
+    def cost(self) -> Decimal:
+        return Decimal(self._cost).scaleb(-18)
+
+    @property
+    def realised(self) -> Decimal:
+        return Decimal(self._realised).scaleb(-18)
 
     @property
     def average(self) -> Decimal | None:
         """Average entry price of the open shares."""
-        return self.cost / self.quantity if self.quantity else None
+        return self.cost / self.quantity / self._instrument.multiplier if self.quantity_qty else None
 
     def __bool__(self) -> bool:
-        return bool(self.quantity)
+        return bool(self.quantity_qty)
 
     def __repr__(self) -> str:
         return f"<Position {self.quantity} {self.symbol} cost {self.cost} realised {self.realised}>"
@@ -188,12 +207,14 @@ class Strategy:
     _id: int = 0
 
     def __init__(self, **parameters: Any) -> None:
+        known = self.parameters()
         for name, value in parameters.items():
-            if name.startswith("_") or not hasattr(type(self), name) or callable(getattr(type(self), name)):
-                known = ", ".join(sorted(self.parameters()))
+            if name not in known:
                 what = f"{type(self).__name__} has no parameter {name!r}"
-                raise ConfigError(what, mend=f"its parameters are: {known}")
-            setattr(self, name, _like(getattr(type(self), name), value, name))
+                raise ConfigError(what, mend=f"its parameters are: {', '.join(sorted(known))}")
+            setattr(self, name, like(known[name], value, f"{type(self).__name__}.{name}"))
+        if isinstance(self.symbols, str):  # symbols = "AAPL" is as good as ("AAPL",)
+            setattr(self, "symbols", like((), self.symbols, "symbols"))  # noqa: B010 -- a class variable for the type checker
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:
@@ -201,11 +222,9 @@ class Strategy:
         found: dict[str, Any] = {}
         for klass in reversed(cls.__mro__[:-1]):
             for name, value in vars(klass).items():
-                if (
-                    not name.startswith("_")
-                    and not callable(value)
-                    and not isinstance(value, (property, classmethod, staticmethod))
-                ):
+                if name.startswith("_") or callable(value) or isinstance(value, (property, classmethod, staticmethod)):
+                    found.pop(name, None)
+                else:
                     found[name] = value
         return found
 
@@ -285,19 +304,40 @@ class Strategy:
         return self._order(Side.SELL, symbol, quantity, limit, stop, tif, reduce_only, extended_hours, valid_for, round)
 
     def cancel(self, order: Order) -> None:
-        """Ask the venue to cancel; on_order tells whether it did. A done order is left alone."""
+        """Ask the venue to cancel; on_order tells whether it did. A done order is left alone.
+
+        Raises OrderError for an order of another strategy.
+        """
+        self._own(order)
         if not order.is_done:
             self._desk.cancel(self._id, order)
 
     def replace(
-        self, order: Order, *, quantity: Number | None = None, limit: Number | None = None, stop: Number | None = None
+        self,
+        order: Order,
+        *,
+        quantity: Number | None = None,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        round: Rounding | None = None,
     ) -> Order:
-        """Ask for other terms; returns the order that stands in. `quantity` is the new total, what is filled included."""
+        """Ask for other terms; returns the order that stands in. `quantity` is the new total, what is filled included.
+
+        Raises OrderError for an order that is done, is not this strategy's, or has no such price.
+        """
+        self._own(order)
+        if order.is_done:
+            raise OrderError(f"{order!r} is done", where=order.symbol, mend="send a new order")
+        old = order.intent
+        for name, wanted, has in (("limit", limit, old.limit_px), ("stop", stop, old.stop_px)):
+            if wanted is not None and not has:
+                what = f"a {old.type.name} order has no {name} price to change"
+                raise OrderError(what, where=order.symbol, mend="cancel it and send another")
         instrument = self._desk.instrument(order.symbol)
         make = {
-            "qty": order.intent.qty if quantity is None else instrument.qty(quantity),
-            "limit_px": order.intent.limit_px if limit is None else instrument.px(limit),
-            "stop_px": order.intent.stop_px if stop is None else instrument.px(stop),
+            "qty": old.qty if quantity is None else instrument.qty(quantity),
+            "limit_px": old.limit_px if limit is None else _px(instrument, limit, round),
+            "stop_px": old.stop_px if stop is None else _px(instrument, stop, round),
         }
         return self._desk.replace(self._id, order, make)
 
@@ -326,16 +366,37 @@ class Strategy:
         return self._desk.book(self._desk.instrument(symbol))
 
     def bars(self, symbol: str, n: int = 1000, *, interval: str | int | None = None) -> np.ndarray[Any, Any]:
-        """The last n closed bars, oldest first, as a copy with the fields of bar_dtype (open_px ... in 1e-9 units)."""
+        """The last n closed bars, oldest first, as a copy with the fields of bar_dtype (open_px ... in 1e-9 units).
+
+        At most 1000 are kept. Raises OrderError for an interval that no strategy of this session asked for.
+        """
         return self._desk.bars(self._desk.instrument(symbol), interval_ns(interval or self.interval), n)
 
-    def history(self, symbol: str, n: int) -> np.ndarray[Any, Any]:
-        """The last n closed bars of this strategy's interval; fewer while the warm-up lasts."""
-        return self.bars(symbol, n)
+    @overload
+    def history(self, symbol: str, n: int) -> np.ndarray[Any, Any]: ...
+
+    @overload
+    def history(self, symbol: int) -> np.ndarray[Any, Any]: ...
+
+    def history(self, symbol: str | int, n: int = 0) -> np.ndarray[Any, Any]:
+        """The last n closed bars of this strategy's interval; fewer while the warm-up lasts.
+
+        history("AAPL", 20), or history(20) where the strategy has one symbol. Raises OrderError where it has more.
+        """
+        if isinstance(symbol, str):
+            return self.bars(symbol, n)
+        if len(self.symbols) != 1:
+            what = f"history({symbol}) of which symbol? {self.name} has {len(self.symbols)}"
+            raise OrderError(what, mend=f"write history(symbol, {symbol})")
+        return self.bars(self.symbols[0], symbol)
 
     def set_timer(self, name: str, seconds: float) -> None:
-        """Call on_timer(name) after so many seconds of venue time; the same name again moves it."""
-        self._desk.set_timer(self._id, name, self.now + int(seconds * 1_000_000_000))
+        """Call on_timer(name) once, after so many seconds of venue time; the same name again moves it."""
+        self._desk.set_timer(self._id, name, max(self.now + int(seconds * 1_000_000_000), 1))
+
+    def clear_timer(self, name: str) -> None:
+        """Forget a timer; one that is not set is no mistake."""
+        self._desk.set_timer(self._id, name, 0)
 
     def log(self, text: str) -> None:
         """Write a line to the session's log."""
@@ -355,13 +416,13 @@ class Strategy:
         rounding: Rounding | None,
     ) -> Order:
         instrument = self._desk.instrument(symbol)
-        if tif.upper() not in TimeInForce.__members__:
-            known = ", ".join(t.name.lower() for t in TimeInForce)
-            raise OrderError(f"time in force {tif!r} is not known", where=symbol, mend=f"use one of {known}")
+        in_force = _TIFS.get(tif) or _TIFS.get(str(tif).lower())
+        if in_force is None:
+            raise OrderError(f"time in force {tif!r} is not known", where=symbol, mend=f"use one of {', '.join(_TIFS)}")
         make = {
             "side": side,
             "type": _TYPES[limit is not None, stop is not None],
-            "tif": TimeInForce[tif.upper()],
+            "tif": in_force,
             "qty": instrument.qty(quantity),
             "limit_px": _px(instrument, limit, rounding),
             "stop_px": _px(instrument, stop, rounding),
@@ -370,6 +431,11 @@ class Strategy:
             "valid_until": self.now + int(valid_for * 1_000_000_000),
         }
         return self._desk.send(self._id, make, instrument)
+
+    def _own(self, order: Order) -> None:
+        # By (strategy, source): the number of another strategy's order would name one of ours.
+        if order.intent.strategy != self._id:
+            raise OrderError(f"{order!r} is another strategy's", where=order.symbol, mend="let its own strategy change it")
 
 
 _TYPES = {
@@ -380,29 +446,47 @@ _TYPES = {
 }
 
 
+_TIFS = {tif.name.lower(): tif for tif in TimeInForce}
+_ROUNDING = {"down": ROUND_FLOOR, "up": ROUND_CEILING, "nearest": ROUND_HALF_UP}
+
+
 def _px(instrument: Instrument, price: Number | None, rounding: Rounding | None) -> int:
     if price is None:
         return 0
     if rounding is None:
         return instrument.px(price)
-    px = to_units(price if not isinstance(price, float) else f"{price:.9f}")
-    tick = instrument.tick_at(px)
-    below = px - px % tick
-    if rounding == "up" or (rounding == "nearest" and 2 * (px - below) >= tick):
-        below += tick if px % tick else 0
-    return instrument.px(instrument.price(below))
+    way = _ROUNDING.get(rounding)
+    if way is None:
+        raise OrderError(f"round={rounding!r} is no direction", where=instrument.symbol, mend="use 'down', 'up' or 'nearest'")
+    try:
+        # A float that was computed carries noise in its last digits: that must not push it over to the next tick.
+        exact = Decimal(f"{price:.9f}" if isinstance(price, float) else str(price).strip())
+        px = exact.scaleb(9)
+        tick = instrument.tick_at(int(px))
+        ticks = int((px / tick).to_integral_value(way))
+    except (InvalidOperation, OverflowError, ValueError):
+        raise OrderError(f"price {price!r} is not a number", where=instrument.symbol, mend="give a number above 0") from None
+    return instrument.px(instrument.price(ticks * tick))
 
 
-def _like(default: Any, value: Any, name: str) -> Any:
-    """Read an override (often text from a command line) as the type of the default."""
-    if default is None or isinstance(value, type(default)):
+def like(default: Any, value: Any, name: str) -> Any:
+    """Read an override (often text from a command line) as the type of the default. Raises ConfigError."""
+    if default is None or (isinstance(value, type(default)) and not isinstance(value, tuple | list)):
         return value
     try:
         if isinstance(default, bool):
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(value).lower()]
-        if isinstance(default, tuple):
-            return tuple(v.strip() for v in value.split(",")) if isinstance(value, str) else tuple(value)
+            return _BOOLEANS[str(value).lower()]
+        if isinstance(default, tuple | list):
+            parts = [v.strip() for v in value.split(",") if v.strip()] if isinstance(value, str) else list(value)
+            return type(default)(like(default[0], v, name) if default else v for v in parts)
+        if isinstance(default, int) and not isinstance(value, str) and int(value) != value:
+            raise ValueError("it would lose its fraction")
+        if isinstance(default, Decimal):
+            return Decimal(str(value))
         return type(default)(value)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         kind = type(default).__name__
         raise ConfigError(f"{value!r} is not a {kind}", where=f"parameter {name}", mend=f"its default is {default!r}") from None
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}

@@ -9,11 +9,11 @@ import numpy as np
 import requests
 
 from pyrt._core.bars import BarAggregator
-from pyrt._core.types import bar_dtype, market_dtype, to_units
-from pyrt.clock import MINUTE, VenueClock
+from pyrt._core.types import bar_dtype, market_dtype, to_units, trade_dtype
+from pyrt.clock import DAY, MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
-from pyrt.ports import Sink
+from pyrt.ports import ClockMeasured, Sink
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
@@ -69,7 +69,11 @@ class AlpacaLink:
         self.account_id = str(self._get("/v2/account").get("id", ""))
         if not self.account_id:
             raise Misbehaved("the account has no id", where=f"{addresses.trading}/v2/account")
-        self.clock: VenueClock = measure_clock(addresses.trading, key=keys.key, secret=keys.secret).clock
+        self.clock: VenueClock = self.measure().clock
+
+    def measure(self) -> ClockMeasured:
+        """The venue's clock as it stands now; blocks. Raises VenueError."""
+        return measure_clock(self._at.trading, key=self._keys.key, secret=self._keys.secret, samples=2)
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]:
         """Definitions of symbols, with ids from `first_id` up. Raises ConfigError for one that the venue does not trade."""
@@ -148,17 +152,29 @@ class AlpacaLink:
         end = before - before % interval
         try:
             if interval % MINUTE == 0:
-                pages = list(
-                    client.bars(
-                        instrument, interval, end - 30 * n * interval - 5 * 86_400 * 10**9, end - interval, limit=n, newest=True
-                    )
-                )
-                return np.concatenate(pages)[::-1] if pages else np.empty(0, bar_dtype)
-            bars = BarAggregator((interval,))
+                return self._last_bars(client, instrument, interval, n, end)
+            bars = BarAggregator((interval,), instrument=instrument.id)
             for page in client.trades(instrument, end - n * interval, end - 1):
                 bars.apply(page.view(market_dtype).data)
             bars.close(end)
             return bars.take()
+        finally:
+            client.close()
+
+    def _last_bars(self, client: History, instrument: Instrument, interval: int, n: int, end: int) -> Records:
+        bars = np.empty(0, bar_dtype)
+        for span in (2 * n * interval, 30 * n * interval + 5 * DAY):  # the second reaches over nights, weekends and holidays
+            pages = client.bars(instrument, interval, end - span, end - interval, limit=n, newest=True)
+            bars = np.concatenate([bars[:0], *pages])[::-1]
+            if len(bars) >= n:
+                break
+        return bars
+
+    def trades(self, instrument: Instrument, start: int, end: int) -> Records:
+        """The trades (trade_dtype) in [start, end] ns, oldest first, flagged BACKFILLED. Blocks."""
+        client = self.history()
+        try:
+            return np.concatenate([np.empty(0, trade_dtype), *client.trades(instrument, start, end)])
         finally:
             client.close()
 

@@ -53,7 +53,8 @@ class SimProcess:
                 self._process = subprocess.Popen(argv, pass_fds=(read,), stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         finally:
             os.close(read)
-        os.write(self._control, b"{}\n")
+        with contextlib.suppress(BrokenPipeError):  # it has ended already: what it said is the error
+            os.write(self._control, b"{}\n")
         self.address = self._listening()
 
     def _listening(self) -> Address:
@@ -83,8 +84,9 @@ class SimProcess:
 
     def close(self) -> None:
         """Let the venue save and end; kill it where it does not."""
-        with contextlib.suppress(OSError):
+        if self._control >= 0:  # once: the number may be somebody else's by now
             os.close(self._control)
+            self._control = -1
         try:
             self._process.wait(timeout=15)
         except subprocess.TimeoutExpired:
