@@ -12,7 +12,6 @@ from tests.reference.book import ReferenceBook
 
 from bench import material
 from bench.material import CENT, QTY, SECOND, SUB_TICK, T0, TICK
-from bench.rig import wide_limits
 from pyrt._core.bars import BarAggregator
 from pyrt._core.book import OrderBook
 from pyrt._core.pipeline import Pipeline
@@ -20,7 +19,7 @@ from pyrt._core.types import Side, delta_dtype, trade_dtype
 from pyrt.execution import cid
 from pyrt.model import Instrument, Instruments, OrderType, TimeInForce
 from pyrt.ports import OrderRequest
-from pyrt.risk import RiskManager
+from pyrt.risk import Limits, RiskManager
 from pyrt.venues.alpaca.wire import order_body
 
 Run = Callable[[], object]
@@ -146,7 +145,21 @@ def desk(instrument: int = 1) -> RiskManager:
     stage = Pipeline(grace=0)
     stage.add(instrument, SUB_TICK)
     stage.run(material.quotes(1).view(np.uint8), 0)
-    risk = RiskManager(instruments, stage.refs, limits=wide_limits())
+    wide = {
+        "max_position_qty": "1e7",
+        "max_strategy_qty": "1e7",
+        "max_open_orders": 10**6,
+        "account_orders_per_minute": 10**6,
+        "strategy_orders_per_minute": 10**6,
+        "symbol_orders_per_minute": 10**6,
+        "repeat_window_ms": 1,
+        "symbol_order_rate_window_ms": 1,
+        "cancel_window_ms": 1,
+        "duplicate_window_ms": 1,
+        "max_quote_age_ms": 10**9,
+    }
+    wide |= dict.fromkeys(("max_position_notional", "max_gross_exposure", "max_net_exposure", "max_open_order_value"), "1e9")
+    risk = RiskManager(instruments, stage.refs, limits=Limits.of(wide, base=Limits.profile("paper")))
     risk.ledger.define(instrument)
     risk._define(instruments[instrument])
     risk.gate.session(instrument, 0, 2**62)
