@@ -13,7 +13,7 @@ build:
 test: build
 	PYTHONPATH=src $(PYTHON) -m pytest $(PYTEST_ARGS) tests
 
-# Longer than CI's budget: millions of random operations, two hundred kills.
+# Longer than CI's budget: millions of random operations, hundreds of kills and power cuts. PYRT_SEEDS and PYRT_KILLS size the longest.
 nightly: build
 	PYTHONPATH=src PYRT_HYPOTHESIS=nightly $(PYTHON) -m pytest $(PYTEST_ARGS) -m nightly tests --timeout 3600
 

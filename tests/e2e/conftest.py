@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.drill import LIMITS, STRATEGY
 from tests.e2e.processes import Run, Venue
 
 
@@ -13,6 +14,14 @@ def venue() -> Iterator[Venue]:
     venue = Venue("--seed", "5")
     yield venue
     venue.close()
+
+
+@pytest.fixture
+def busy(tmp_path: Path) -> list[str]:
+    """Options of a session that sends orders without end."""
+    (tmp_path / "busy.py").write_text(STRATEGY)
+    (tmp_path / "limits.toml").write_text(LIMITS)
+    return ["--strategy", str(tmp_path / "busy.py"), "--limits", str(tmp_path / "limits.toml")]
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """kill -9 at random moments: after a restart venue and journal agree, and no intent became two orders."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.drill import drill
 from tests.e2e.processes import Run, Venue
+from tests.sizes import size
 
-KILLS = int(os.environ.get("PYRT_KILLS", "200"))
+KILLS = size("KILLS", 200)
 
 
 def check(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int, *more: str) -> None:

@@ -11,21 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.drill import LIMITS, STRATEGY, Report, compare
+from tests.e2e.drill import Report, compare
 from tests.e2e.processes import Run, Venue, wait_for
 
 from pyrt.journal.inspect import show
 from pyrt.model import Intended
 
 Start = Callable[..., Run]
-
-
-@pytest.fixture
-def busy(tmp_path: Path) -> list[str]:
-    """Options of a session that sends orders without end."""
-    (tmp_path / "busy.py").write_text(STRATEGY)
-    (tmp_path / "limits.toml").write_text(LIMITS)
-    return ["--strategy", str(tmp_path / "busy.py"), "--limits", str(tmp_path / "limits.toml")]
 
 
 def trading(run: Run, venue: Venue) -> Run:

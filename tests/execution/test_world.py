@@ -21,7 +21,7 @@ def test_a_venue_that_lies_is_survived(block: int) -> None:
         World(seed, hostile=True).run()
 
 
-@pytest.mark.parametrize("seed", [176, 573, 590, 765, 1412, 1973, 14266, 27471, 63972])
+@pytest.mark.parametrize("seed", [176, 573, 590, 765, 1412, 1973, 14266, 27471, 43366, 51235, 51561, 52110, 58031, 63972])
 @pytest.mark.parametrize("hostile", [False, True])
 def test_seeds_that_once_failed(seed: int, hostile: bool) -> None:
     World(seed, hostile=hostile).run()

@@ -75,6 +75,9 @@ class Observer:
         cum = _units(seen.filled_qty, exp)
         is_fill = update.event in FILLS and update.price != "" and update.qty != ""
         px, qty = (to_units(update.price, PX_SCALE), to_units(update.qty, exp)) if is_fill else (0, 0)
+        if is_fill and cum > qty and self._orders.find(seen.cid, seen.id) is None and not self._is_young(seen):
+            self._ask(step)  # an execution before this one may be ours to count: only the list of fills tells
+            return
         order = self.resolve(seen, step, before=cum - qty if is_fill else None)
         fresh = not order.venue_order_id
         if is_fill:
@@ -295,10 +298,14 @@ class Observer:
 
     def _base(self, seen: VenueOrder, before: int | None) -> int:
         """How much of a foreign order this journal does not count: the opening position holds what was filled until then."""
-        floor = self._orders.opened_at or self.opening
-        if floor and seen.created_at >= floor:
+        if self._is_young(seen):
             return 0
         return _units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None else before
+
+    def _is_young(self, seen: VenueOrder) -> bool:
+        """Whether the order was made after this journal began to count."""
+        floor = self._orders.opened_at or self.opening
+        return floor > 0 and seen.created_at >= floor
 
     def adopt_fill(self, fill: VenueFill, step: Step) -> Order:
         """The external order of an execution whose order the venue no longer lists: all that is known is what was filled."""

@@ -18,6 +18,7 @@ from pyrt.ports import Lookup, QueryFailed, Sync, TakeSnapshot, VenueFill, Venue
 _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
 _CASH_TOLERANCE = 1000  # 1e-6 in 1e-9 units
+_MOST_OPENINGS = 60  # snapshots that a new journal waits for one in which nothing moved
 _ROUNDS = 5  # snapshots after which recovery ends with what is unexplained
 
 
@@ -147,11 +148,19 @@ class Reconciler:
         return calm or self._rounds >= _ROUNDS
 
     def _quiet(self, snapshot: VenueSnapshot) -> bool:
-        """Positions and orders were read one after the other: a new journal starts from them only when nothing moved."""
+        """Positions and orders were read one after the other: a new journal starts from them only when nothing moved.
+
+        Two snapshots that show the same prove it; where others trade all the time, a snapshot in which no fill is younger than its
+        beginning (fills are read last). Where even that never comes, the journal starts at last, and the break latches.
+        """
         shown = (snapshot.positions, tuple((order.id, order.filled_qty) for order in snapshot.orders))
         before, self._opening = self._opening, shown
         self._rounds += 1
-        return shown == ((), ()) or shown == before or self._rounds >= _ROUNDS
+        still = all(fill.ts < snapshot.begun for fill in snapshot.fills)
+        quiet = shown in (((), ()), before) or (self._rounds >= _ROUNDS and still) or self._rounds >= _MOST_OPENINGS
+        if quiet:
+            self._rounds = 0  # what follows is recovery's own count
+        return quiet
 
     def _account(self, snapshot: VenueSnapshot, step: Step) -> None:
         shown = snapshot.account

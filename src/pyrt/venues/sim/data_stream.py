@@ -18,7 +18,8 @@ from pyrt.venues.sim.depth import Depth
 from pyrt.venues.sim.edge import Access
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor, Records
-from pyrt.venues.sim.outbox import CLOSE_SECONDS, Outbox
+from pyrt.venues.sim.hub import Hub
+from pyrt.venues.sim.outbox import Outbox
 from pyrt.venues.sim.truth import Connection, Truth
 
 
@@ -45,7 +46,6 @@ CRYPTO = Feed(
 )
 AUTH_SECONDS = 10.0
 FRAME_RECORDS = 2000  # a frame stays far below the 1 MiB that many clients accept
-MESSAGE_MAX = 4 << 20
 
 ERRORS = {
     400: "invalid syntax",
@@ -213,8 +213,10 @@ class Session:
         return msgspec.msgpack.encode([message]) if self.codec == "msgpack" else msgspec.json.encode([message])
 
 
-class DataHub:
+class DataHub(Hub[Session]):
     """All data sockets, and what the market says to each of them."""
+
+    message_max = 4 << 20
 
     def __init__(
         self,
@@ -245,11 +247,9 @@ class DataHub:
         self.auth_seconds = auth_seconds
         self.interest = interest  # set when somebody changed what is wanted
         self.messages = 0  # sent, over all clients
-        self._floor = floor
+        super().__init__(floor, truth)
         self._faults = faults
-        self._truth = truth
         self._connection_limit = connection_limit
-        self._sessions: list[Session] = []
         self.bars = StreamBars(instruments)
         self._encoders: dict[str, Encoder] = {}
         for codec in ("msgpack", "json"):
@@ -261,16 +261,8 @@ class DataHub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /v2/iex, /v2/sip or /v1beta3/crypto/us, upgraded."""
-        ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
-        await ws.prepare(request)
-        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
-        try:
-            await Session(self, ws, request, codec, entry).run()
-        finally:
-            entry.closed_ns, entry.closed_mono_ns = self._floor.reading().now_ns, time.monotonic_ns()
-            entry.code = ws.close_code or 0
-        return ws
+        return await self._converse(request, lambda ws, entry: Session(self, ws, request, codec, entry))
 
     def admit(self, session: Session) -> bool:
         """Give a session one of the account's slots, if one is free."""
@@ -278,16 +270,6 @@ class DataHub:
             return False
         self._sessions.append(session)
         return True
-
-    def leave(self, session: Session) -> None:
-        """Free the slot."""
-        if session in self._sessions:
-            self._sessions.remove(session)
-
-    def cut(self, fault: str) -> None:
-        """End all data connections without a close frame."""
-        for session in self._sessions.copy():
-            session.cut(fault)
 
     def count(self, records: Records) -> None:
         """Take in trades of the minute in which the venue begins, from before it did."""

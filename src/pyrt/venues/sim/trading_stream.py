@@ -1,7 +1,6 @@
 """The trading stream: authorization, listening, trade_updates to every connection of the account."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ from aiohttp import WSMsgType, web
 from pyrt.venues.sim.edge import Access
 from pyrt.venues.sim.faults import Faults
 from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.outbox import CLOSE_SECONDS, Outbox
+from pyrt.venues.sim.hub import Hub
+from pyrt.venues.sim.outbox import Outbox
 from pyrt.venues.sim.truth import Connection, Truth
 
 STREAMS = ("trade_updates",)
-MESSAGE_MAX = 1 << 20
 
 
 class Session:
@@ -87,40 +86,24 @@ class Session:
         self.send(encode(stream, data, self.msgpack))
 
 
-class TradingHub:
+class TradingHub(Hub[Session]):
     """All trading-stream sockets."""
 
     def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth) -> None:
+        super().__init__(floor, truth)
         self.access = access
-        self._floor = floor
         self._faults = faults
-        self._truth = truth
-        self._sessions: list[Session] = []
         floor.on_updates.append(self.publish)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """GET /stream, upgraded."""
-        ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=MESSAGE_MAX)
-        await ws.prepare(request)
-        entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
-        session = Session(self, ws, request, entry)
-        self._sessions.append(session)
-        try:
-            await session.run()
-        finally:
-            entry.closed_ns, entry.closed_mono_ns = self._floor.reading().now_ns, time.monotonic_ns()
-            entry.code = ws.close_code or 0
-        return ws
 
-    def leave(self, session: Session) -> None:
-        """Forget a session."""
-        if session in self._sessions:
-            self._sessions.remove(session)
+        def join(ws: web.WebSocketResponse, entry: Connection) -> Session:
+            session = Session(self, ws, request, entry)
+            self._sessions.append(session)
+            return session
 
-    def cut(self, fault: str) -> None:
-        """End all connections without a close frame."""
-        for session in self._sessions.copy():
-            session.cut(fault)
+        return await self._converse(request, join)
 
     def publish(self, updates: Sequence[tuple[Any, dict[str, Any]]]) -> None:
         """Send trade updates, in their order, to every session that listens."""
