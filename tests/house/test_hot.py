@@ -16,7 +16,8 @@ PATH = {
     "book": {"book_apply", "book_set", "book_flags", "book_walk"},
     "ledger": {"put", "find", "fill_order", "settle_slot", "drop"},
     "pipeline": {"pipeline_record", "pipeline_close"},
-    "risk": {"check_order", "reserve", "confirm_order"},
+    "controls": {"check_order", "reserve"},
+    "risk": {"confirm_order"},
 }
 # C functions that may touch Python: they make or read Python objects at the edge, or run once at start.
 COLD = {
@@ -44,7 +45,7 @@ GROW = {
     "match": {"room"},
     "messages": {"bar", "new_level", "put"},
     "pipeline": {"_reserve"},
-    "risk": {"activity", "grow"},
+    "controls": {"activity", "grow"},
 }
 
 
