@@ -202,7 +202,7 @@ class World:
         """Strategy code: every call in one callback, then everything that follows from it."""
         orders: list[Any] = []
         self.session.now = self.now
-        self.session.post(lambda: orders.extend(call() for call in calls))  # type: ignore[arg-type]
+        self.session._calls.append((1, (lambda: orders.extend(call() for call in calls),)))
         self.session._drain()
         self._pump()
         return orders

@@ -184,12 +184,16 @@ def test_two_intents_of_one_callback_that_fit_alone_but_not_together(tmp_path: P
 def test_a_loss_latches_and_exits_still_go_out(tmp_path: Path) -> None:
     world = World(tmp_path, {"max_daily_loss": 50})
     HELD(world)
+    buy(1, 85.5)(world)
+    quote("100.00", "100.02")(world)
+    assert [o["status"] for o in world.exchange.orders("open")] == ["new"]  # an entry that rests
     quote("90.03", "90.05")(world)
     later(2)(world)
     assert not world.session.risk.latches  # 49.95
     quote("90.02", "90.04")(world)
     later(2)(world)
     assert world.session.risk.latches["account"].reason == "50 of 50"
+    assert world.exchange.orders("open") == []  # a latch that only stopped new entries would leave it working
     sell(5, None)(world)
     assert world.exchange.positions() == []
     world.close()

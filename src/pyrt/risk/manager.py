@@ -43,6 +43,7 @@ from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
 
 MARK = "risk.mark"
+OWN = "risk"  # who closes the latches that no one asked for
 APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
 MARK_PATIENCE = 30 * SECOND  # after recovery losses wait so long for a price of everything that is held
 PEAK_STEPS = 100  # a peak is journaled when it rose by this part of max_drawdown
@@ -295,12 +296,15 @@ class RiskManager:
         return [SetTimer(key=MARK, at=self._mark_at, clock=Clock.VENUE)]
 
     # ------------------------------------------------------------------------------------------------ latches, limits, start
-    def _close(self, level: str, scope: str, code: str, reason: str, now: Now, who: str = "risk") -> list[Command]:
+    def _close(self, level: str, scope: str, code: str, reason: str, now: Now, who: str = OWN) -> list[Command]:
         if self.gate.level(scope) >= Level[level]:
             return []
         fact = Latched(level=level, scope=scope, code=code, reason=reason, who=who, ts=now.venue)
         alarm = Alarm(severity="critical", code=code, text=f"{scope} is {level}: {reason}")
-        return [Append(fact=fact, sync=Sync.SOON), alarm]
+        closed: list[Command] = [Append(fact=fact, sync=Sync.SOON), alarm]
+        if who == OWN:  # execution hears of other latches by the Kill that asked for them: it cancels what the level forbids
+            closed.append(Publish(message=Kill(level=level, scope=scope, reason=reason, who=OWN)))
+        return closed
 
     def _kill(self, event: Kill, now: Now) -> list[Command]:
         if event.level not in ("REDUCING", "HALTED", "KILLED") or not _is_scope(event.scope):
