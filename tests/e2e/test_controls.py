@@ -47,7 +47,8 @@ def later(seconds: float) -> Act:
 
 def replace_a_done_order(w: World) -> None:
     (order,) = w.do(lambda: w.hand.buy("AAPL", 1))
-    w.do(lambda: w.hand.replace(order, limit=99))
+    # Strategy.replace raises for it; a desk that asks anyway (the order ended meanwhile) meets the gate.
+    w.do(lambda: w.session.desk.replace(1, order, {"qty": order.intent.qty, "limit_px": 99 * PX, "stop_px": 0}))
 
 
 def cancel_twice(w: World) -> None:
