@@ -22,6 +22,7 @@ BENCHMARKS = {
     "S128": "signals from a Python strategy",
 }
 PARTLY = {
+    "S002": "from downloaded data to a report, and to orders; no optimiser, training or ONNX yet",
     "S018": "shown on the simulated venue; never run against Alpaca itself",
     "S019": "guides with tested examples, options and links; no generated component diagrams",
     "S045": "measured in one process; several processes do not exist yet",
