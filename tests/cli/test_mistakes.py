@@ -201,7 +201,7 @@ def test_a_journal_that_is_damaged(tmp_path: Path, sim: str) -> None:
     with Journal.open(state / "journal") as journal:
         for n in range(1, 50):
             journal.append(StrategyNamed(strategy=n, name=f"strategy {n}"), Sync.SOON, n)
-    segment = next((state / "journal").glob("*.journal"))
+    segment = min((state / "journal").glob("*.journal"))
     content = bytearray(segment.read_bytes())
     content[4096 + 200] ^= 0xFF
     segment.write_bytes(content)

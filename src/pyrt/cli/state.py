@@ -48,7 +48,7 @@ def writable(directory: Path) -> Iterator[None]:
 def find_state(directory: Path | None) -> Path:
     """The state directory that was named, or the one used last. Raises ConfigError where there is none."""
     if directory is not None:
-        if not any((directory / "journal").glob("*.journal")):
+        if not list((directory / "journal").glob("*.journal")):
             raise ConfigError("no journal in it", where=str(directory), mend="name the directory that `pyrt run` called its state")
         return directory
     used = [(path.stat().st_mtime, path) for path in state_home().glob("*/journal/*.journal")]

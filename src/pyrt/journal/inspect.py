@@ -29,7 +29,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 def verify(directory: Path | str) -> Verdict:
     """Check every checksum, every chain hash, the order, and that every fact decodes."""
     directory = Path(directory)
-    if not any(directory.glob("*.journal")):
+    if not list(directory.glob("*.journal")):
         return Verdict(exit=UNREADABLE, text=f"{directory}: there is no journal here")
     for n in range(TRIES):
         try:
