@@ -8,7 +8,7 @@ from pyrt import desk as desk_module
 from pyrt._core.types import Side, bar_dtype
 from pyrt.desk import _Bars, interval_text
 from pyrt.errors import OrderError
-from pyrt.model import Filled, OrderStatus, Signal
+from pyrt.model import Filled, OrderStatus, Signal, money
 from pyrt.ports import Submit
 from pyrt.signals import Notional
 from pyrt.strategies import Order, Strategy
@@ -214,3 +214,7 @@ def test_orders_of_another_strategy_are_left_alone() -> None:
     assert a.open_orders() == [mine]
     assert b.open_orders("AAPL") == [theirs]
     assert b.open_orders("MSFT") == []
+
+
+def test_money_is_exact_at_any_size() -> None:
+    assert str(money((1 << 127) - 1)) == "170141183460469231731.687303715884105727"

@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -268,11 +267,6 @@ class TradingDesk:
             if oldest is not None and oldest.is_done:
                 del self._by_number[self._gone[0]]
             self._gone.popleft()
-
-
-def money(units: int) -> Decimal:
-    """Money in 1e-18 units as a Decimal, exactly."""
-    return Decimal(units).scaleb(-18)
 
 
 def interval_text(interval: int) -> str:

@@ -5,7 +5,7 @@ times are ns UTC of the venue's clock unless the name ends in `_mono`.
 """
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import IntEnum
 
 import msgspec
@@ -132,6 +132,14 @@ def _units(value: Number, exp: int, name: str) -> int:
         return to_units(value, exp)
     except (TypeError, ValueError) as e:
         raise OrderError(f"{name}: {e}", mend="pass an int, a str, a Decimal or a float") from None
+
+
+_WIDE = Context(prec=60)  # a 128-bit number has up to 39 digits; the default of 28 would round
+
+
+def money(units: int) -> Decimal:
+    """Money in 1e-18 units as a Decimal, exactly."""
+    return _WIDE.scaleb(Decimal(units), -18)
 
 
 class Instruments:

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pyrt.cli.state import Past, find_state, read_past
-from pyrt.desk import money
 from pyrt.live.control_socket import ask
 from pyrt.live.figures import held, scope_name, working
-from pyrt.model import EXTERNAL, OrderStatus
+from pyrt.model import EXTERNAL, OrderStatus, money
 
 
 def status(*, state: Path | None = None, json: Annotated[bool, Parameter(negative="")] = False) -> None:

@@ -7,10 +7,9 @@ from decimal import Decimal
 import msgspec
 
 from pyrt._core.types import NO_PRICE, Flag, from_units
-from pyrt.desk import money
 from pyrt.execution.orders import Order
 from pyrt.live.runner import Live
-from pyrt.model import EXTERNAL, Alarmed, Instruments, Message, Signal
+from pyrt.model import EXTERNAL, Alarmed, Instruments, Message, Signal, money
 from pyrt.session import Session
 from pyrt.strategies.strategy import interval_ns
 

@@ -17,7 +17,6 @@ from pyrt._core.types import bar_dtype
 from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, Now, VenueClock
 from pyrt.config import Secret
-from pyrt.desk import money
 from pyrt.errors import PyrtError, VenueError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
@@ -28,7 +27,7 @@ from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
-from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered
+from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered, money
 from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.risk import Limits, RiskManager

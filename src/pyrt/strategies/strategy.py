@@ -9,7 +9,7 @@ from pyrt._core.book import OrderBook
 from pyrt._core.events import Bar, Quote, Trade
 from pyrt._core.types import Side
 from pyrt.errors import ConfigError, OrderError
-from pyrt.model import Filled, Instrument, Intent, Number, OrderStatus, OrderType, TimeInForce
+from pyrt.model import Filled, Instrument, Intent, Number, OrderStatus, OrderType, TimeInForce, money
 
 Rounding = Literal["down", "up", "nearest"]
 _INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -131,11 +131,11 @@ class Position:
 
     @property
     def cost(self) -> Decimal:
-        return Decimal(self._cost).scaleb(-18)
+        return money(self._cost)
 
     @property
     def realised(self) -> Decimal:
-        return Decimal(self._realised).scaleb(-18)
+        return money(self._realised)
 
     @property
     def average(self) -> Decimal | None:
