@@ -156,19 +156,23 @@ def test_the_crypto_stream(tmp_path):
 
 def test_orders_meet_the_recorded_market(tmp_path):
     path, _ = synthetic.lobster(tmp_path, random.Random(4), 1, halts=False)
-
-    async def body(ws, hear):
-        await ws.send_json({"action": "subscribe", "quotes": ["SYN"]})
-        quote = await hear("q")
-        while not quote["ap"]:
-            quote = await hear("q")
-
     with simulated_venue(market=f"lobster:{path}", speed=0.0) as venue:
-        story(venue, "/v2/iex", body)
         keys = {"APCA-API-KEY-ID": venue.key, "APCA-API-SECRET-KEY": venue.secret}
         order = {"symbol": "SYN", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
-        answer = requests.post(venue.url + "/v2/orders", json=order, headers=keys, timeout=30)
-        assert answer.status_code == 200, answer.text
+
+        def post():
+            return requests.post(venue.url + "/v2/orders", json=order, headers=keys, timeout=30)
+
+        async def body(ws, hear):
+            await ws.send_json({"action": "subscribe", "quotes": ["SYN"]})
+            while not (await hear("q"))["ap"]:
+                pass
+            answer = await asyncio.to_thread(post)
+            assert answer.status_code == 200, answer.text
+            while not (await asyncio.to_thread(venue.truth))["fills"]:  # the offer may have gone meanwhile: the next one fills it
+                await hear("q")
+
+        story(venue, "/v2/iex", body)
         (fill,) = venue.truth()["fills"]
         assert 90 < float(fill["price"]) < 110
         assert venue.clock()["now_ns"] >= first_instant(f"lobster:{path}")
