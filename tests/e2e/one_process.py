@@ -37,8 +37,8 @@ from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca import pages, wire
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.orders import VenueRefusal
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.orders import VenueRefusal
 
 PX = QTY = 10**9
 MONDAY = 1_772_463_846 * SECOND  # 2026-03-02T15:04:06Z, in the session

@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from pyrt.errors import ConfigError
-from pyrt.venues.sim.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
+from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
 from pyrt.venues.sim.times import parse_time
 
 

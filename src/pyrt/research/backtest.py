@@ -23,7 +23,7 @@ from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import interval_ns
-from pyrt.venues.sim.exchange import Exchange
+from pyrt.venues.sim.exchange.exchange import Exchange
 
 LEAD = 10 * MINUTE  # before the first record: time to recover, at a slow venue too
 JOURNAL_ID = "backtest"

@@ -50,7 +50,7 @@ from pyrt.research.venue import BacktestVenue
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
-from pyrt.venues.sim.exchange import Exchange
+from pyrt.venues.sim.exchange.exchange import Exchange
 
 ANSWERS = (SubmitResult, CancelResult, LookupResult, VenueSnapshot, QueryFailed, TradeUpdate)
 

@@ -8,7 +8,7 @@ import numpy as np
 from pyrt._core.types import RecordType, bar_dtype
 from pyrt.model import Instrument
 from pyrt.research.tape import Chunk
-from pyrt.venues.sim.bars_of import bars_of, merge_bars
+from pyrt.venues.sim.market.bars_of import bars_of, merge_bars
 
 Records = np.ndarray[Any, Any]
 

@@ -27,8 +27,8 @@ from pyrt.research.latency import LatencyModel
 from pyrt.research.tape import NEVER, Tape
 from pyrt.venues.alpaca import pages, wire
 from pyrt.venues.alpaca.answers import DUPLICATE_CODE
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.orders import VenueRefusal
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.orders import VenueRefusal
 
 
 class BacktestVenue:

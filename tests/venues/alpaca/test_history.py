@@ -19,7 +19,7 @@ from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.history import timeframe
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
-from pyrt.venues.sim.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 MINUTE = 60 * SECOND
 

@@ -4,7 +4,7 @@ import pytest
 
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim.account import ONE, Account, Position, figures
+from pyrt.venues.sim.exchange.account import ONE, Account, Position, figures
 
 SHARE = DOLLAR = 1_000_000_000
 INSTRUMENT = Instrument(id=1, symbol="AAPL")

@@ -15,8 +15,8 @@ from pyrt._core.types import NO_PRICE, Flag, RecordType, market_dtype, quote_dty
 from pyrt.calendar import Calendar
 from pyrt.errors import DataError
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.orders import VenueRefusal
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.times import format_time
 
 T = 1_772_463_846_000_000_000  # 2026-03-02T15:04:06Z

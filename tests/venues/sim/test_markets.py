@@ -9,8 +9,8 @@ from pyrt._core.bars import BarAggregator
 from pyrt._core.types import Flag, RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.markets import DEFAULT_START, bars_of, merge_bars, open_market
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.market.market import DEFAULT_START, bars_of, merge_bars, open_market
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pyrt._core.types import RecordType, bar_dtype, market_dtype, trade_dtype
 from pyrt.clock import DAY, MINUTE
 from pyrt.model import Instrument
-from pyrt.venues.sim.archive import Archive, Ask
-from pyrt.venues.sim.rows import Timeframe, parse_timeframe, parse_token
+from pyrt.venues.sim.market.archive import Archive, Ask
+from pyrt.venues.sim.market.rows import Timeframe, parse_timeframe, parse_token
 from pyrt.venues.sim.times import format_new_york, format_time, new_york_midnight, parse_time
 
 Records = npt.NDArray[np.void]

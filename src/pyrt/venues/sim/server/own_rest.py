@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from aiohttp import web
 
-from pyrt.venues.sim.data_stream import DataHub
-from pyrt.venues.sim.edge import BadRequest, answer, problem
-from pyrt.venues.sim.faults import AnyFault, DropData, DropStream, Faults
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.trading_stream import TradingHub
-from pyrt.venues.sim.truth import Truth
+from pyrt.venues.sim.server.data_stream import DataHub
+from pyrt.venues.sim.server.edge import BadRequest, answer, problem
+from pyrt.venues.sim.server.faults import AnyFault, DropData, DropStream, Faults
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.trading_stream import TradingHub
+from pyrt.venues.sim.server.truth import Truth
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

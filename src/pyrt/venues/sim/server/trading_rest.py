@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 
 from pyrt.clock import DAY
-from pyrt.venues.sim.edge import ENTRY, BadRequest, answer, read_object
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.faults import Faults
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.schedule import Schedule
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.server.edge import ENTRY, BadRequest, answer, read_object
+from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.schedule import Schedule
 from pyrt.venues.sim.times import parse_time
 
 _GROUPS = {"take_profit", "stop_loss"}

@@ -8,7 +8,7 @@ from pyrt._core.bars import BarAggregator
 from pyrt._core.types import RecordType, bar_dtype
 from pyrt.clock import MINUTE
 from pyrt.model import Instrument
-from pyrt.venues.sim.floor import Records
+from pyrt.venues.sim.server.floor import Records
 from pyrt.venues.sim.times import new_york_midnight
 
 _NONE: Records = np.zeros(0, dtype=bar_dtype)

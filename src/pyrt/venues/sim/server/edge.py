@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from pyrt.venues.sim.faults import Faults
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.orders import VenueRefusal
-from pyrt.venues.sim.truth import Request, Truth
+from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.truth import Request, Truth
 
 log = logging.getLogger("pyrt.sim")
 

@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 
 from pyrt._core.types import format_units
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.orders import Body, VenueRefusal
+from pyrt.venues.sim.exchange.orders import Body, VenueRefusal
 
 NAMESPACE = UUID("7d3b6c1e-2f0a-5a52-9f4e-70797274aa01")
 KNOWN = {

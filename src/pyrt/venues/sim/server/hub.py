@@ -6,9 +6,9 @@ from typing import Generic, Protocol, TypeVar
 
 from aiohttp import web
 
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.outbox import CLOSE_SECONDS
-from pyrt.venues.sim.truth import Connection, Truth
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.outbox import CLOSE_SECONDS
+from pyrt.venues.sim.server.truth import Connection, Truth
 
 
 class Conversation(Protocol):

@@ -7,7 +7,7 @@ import msgspec
 
 from pyrt._core.types import Side, format_units
 from pyrt.model import Instrument
-from pyrt.venues.sim.orders import Body, average
+from pyrt.venues.sim.exchange.orders import Body, average
 from pyrt.venues.sim.times import format_time
 
 ONE = 10**18  # money units of 1.00

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from pyrt._core.types import RecordType, bar_dtype, market_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
-from pyrt.venues.sim.bars_of import bars_of, merge_bars
-from pyrt.venues.sim.generator import BLOCK, DAY, LISTINGS, Tape
-from pyrt.venues.sim.replay import FORMATS, Replay
+from pyrt.venues.sim.market.bars_of import bars_of, merge_bars
+from pyrt.venues.sim.market.generator import BLOCK, DAY, LISTINGS, Tape
+from pyrt.venues.sim.market.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
 HISTORY_DAYS = 10  # before the start of a generated market

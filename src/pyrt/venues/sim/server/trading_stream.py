@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from pyrt.venues.sim.edge import Access
-from pyrt.venues.sim.faults import Faults
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.hub import Hub
-from pyrt.venues.sim.outbox import Outbox
-from pyrt.venues.sim.truth import Connection, Truth
+from pyrt.venues.sim.server.edge import Access
+from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.hub import Hub
+from pyrt.venues.sim.server.outbox import Outbox
+from pyrt.venues.sim.server.truth import Connection, Truth
 
 STREAMS = ("trade_updates",)
 

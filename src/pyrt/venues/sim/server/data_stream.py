@@ -13,14 +13,14 @@ from aiohttp import WSMsgType, web
 from pyrt._core.encode import Encoder
 from pyrt._core.types import Flag, RecordType
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.bars import StreamBars
-from pyrt.venues.sim.depth import Depth
-from pyrt.venues.sim.edge import Access
-from pyrt.venues.sim.faults import Faults
-from pyrt.venues.sim.floor import Floor, Records
-from pyrt.venues.sim.hub import Hub
-from pyrt.venues.sim.outbox import Outbox
-from pyrt.venues.sim.truth import Connection, Truth
+from pyrt.venues.sim.market.depth import Depth
+from pyrt.venues.sim.market.stream_bars import StreamBars
+from pyrt.venues.sim.server.edge import Access
+from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.floor import Floor, Records
+from pyrt.venues.sim.server.hub import Hub
+from pyrt.venues.sim.server.outbox import Outbox
+from pyrt.venues.sim.server.truth import Connection, Truth
 
 
 class Feed(NamedTuple):

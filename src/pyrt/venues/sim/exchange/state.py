@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import blake2b
+from heapq import heappush
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,8 @@ import msgspec
 
 from pyrt._core.types import format_units
 from pyrt.errors import DataError
-from pyrt.venues.sim.account import Account, Figures, Instruments, read_money
-from pyrt.venues.sim.orders import Body, Row
+from pyrt.venues.sim.exchange.account import Account, Figures, Instruments, read_money
+from pyrt.venues.sim.exchange.orders import Body, Row
 from pyrt.venues.sim.times import format_time, new_york
 
 
@@ -28,6 +29,15 @@ class Fill(msgspec.Struct, kw_only=True):
     type: str  # "partial_fill", "fill"
 
 
+class Due(msgspec.Struct, order=True):
+    """Something that happens by itself at an instant; of one instant, in the order in which they were put down."""
+
+    at: int  # ns UTC
+    seq: int
+    kind: str  # a key of Exchange._happens
+    what: dict[str, Any]
+
+
 class State(msgspec.Struct, kw_only=True):
     """Orders, fills, accounts and what was refused, since the venue began."""
 
@@ -41,12 +51,19 @@ class State(msgspec.Struct, kw_only=True):
     refused: list[dict[str, Any]] = msgspec.field(default_factory=list)
     closes: dict[int, int] = msgspec.field(default_factory=dict)  # px units at the end of the last day
     marks: dict[int, int] = msgspec.field(default_factory=dict)  # px units when it was saved
+    agenda: list[Due] = msgspec.field(default_factory=list)  # a heap
+    put_down: int = 0  # how many things ever came onto the agenda
 
     def new_id(self) -> str:
         """A UUID that depends on the seed and on how many there were."""
         self.ids += 1
         digest = blake2b(f"{self.seed}:{self.ids}".encode(), digest_size=16).digest()
         return str(UUID(bytes=digest, version=4))
+
+    def put(self, at: int, kind: str, **what: Any) -> None:
+        """Put something on the agenda."""
+        self.put_down += 1
+        heappush(self.agenda, Due(at, self.put_down, kind, what))
 
     def open_account(self, cash: str, multiplier: int) -> str:
         """A new account; multiplier 1, 2 or 4."""

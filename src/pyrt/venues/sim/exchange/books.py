@@ -7,10 +7,10 @@ from operator import attrgetter
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim import orders, rules, state
-from pyrt.venues.sim.account import Account, Figures, Position, figures, money, show_account, show_position
-from pyrt.venues.sim.assets import Assets
-from pyrt.venues.sim.orders import FINAL, Body, Row, VenueRefusal
+from pyrt.venues.sim.exchange import orders, rules, state
+from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position
+from pyrt.venues.sim.exchange.assets import Assets
+from pyrt.venues.sim.exchange.orders import FINAL, Body, Row, VenueRefusal
 
 
 class Books:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrt.clock import MINUTE, SECOND, VenueClock
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.markets import Market
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.market.market import Market
 
 Records = npt.NDArray[np.void]
 OnMarket = Callable[[Records, int], None]

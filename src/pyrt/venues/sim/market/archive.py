@@ -9,8 +9,8 @@ import numpy as np
 from pyrt._core.types import market_dtype
 from pyrt.clock import DAY, MINUTE
 from pyrt.model import Instrument
-from pyrt.venues.sim.markets import Market
-from pyrt.venues.sim.rows import HOUR, ROWS, Records, Row, Timeframe, Token, group_bars
+from pyrt.venues.sim.market.market import Market
+from pyrt.venues.sim.market.rows import HOUR, ROWS, Records, Row, Timeframe, Token, group_bars
 from pyrt.venues.sim.times import new_york_midnight
 
 SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled

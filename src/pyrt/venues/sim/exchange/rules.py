@@ -5,8 +5,8 @@ from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 from pyrt._core.types import Side, format_units
 from pyrt.model import Instrument, OrderType
-from pyrt.venues.sim.account import ONE, Figures, money, money_text
-from pyrt.venues.sim.orders import Row, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.account import ONE, Figures, money, money_text
+from pyrt.venues.sim.exchange.orders import Row, Terms, VenueRefusal, invalid
 
 FIFTY = 50_000_000_000  # px units
 SHORT_EQUITY = 2_000 * ONE

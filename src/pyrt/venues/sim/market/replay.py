@@ -13,7 +13,7 @@ from pyrt.errors import ConfigError
 from pyrt.history import Source, open_history
 from pyrt.history.source import Records
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.bars_of import bars_of
+from pyrt.venues.sim.market.bars_of import bars_of
 
 FORMATS = ("lobster", "binance", "kraken", "bitstamp", "lean", "csv")
 SHARE = 1_000_000_000

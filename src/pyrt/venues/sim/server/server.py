@@ -14,21 +14,21 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
-from pyrt.venues.sim.archive import Archive, last_seen, this_minute
-from pyrt.venues.sim.data_rest import DataRest
-from pyrt.venues.sim.data_stream import CRYPTO, STOCKS, DataHub
-from pyrt.venues.sim.edge import BODY_MAX, Access, Edge, RateLimit
-from pyrt.venues.sim.exchange import Exchange
-from pyrt.venues.sim.faults import Faults
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.markets import open_market
-from pyrt.venues.sim.own import OwnRest
-from pyrt.venues.sim.replay import first_instant
-from pyrt.venues.sim.rest import TradingRest
-from pyrt.venues.sim.saved import Saved, StateDirectory
-from pyrt.venues.sim.schedule import Schedule
-from pyrt.venues.sim.trading_stream import TradingHub
-from pyrt.venues.sim.truth import Truth
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
+from pyrt.venues.sim.market.market import open_market
+from pyrt.venues.sim.market.replay import first_instant
+from pyrt.venues.sim.server.data_rest import DataRest
+from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
+from pyrt.venues.sim.server.edge import BODY_MAX, Access, Edge, RateLimit
+from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.own_rest import OwnRest
+from pyrt.venues.sim.server.saved import Saved, StateDirectory
+from pyrt.venues.sim.server.schedule import Schedule
+from pyrt.venues.sim.server.trading_rest import TradingRest
+from pyrt.venues.sim.server.trading_stream import TradingHub
+from pyrt.venues.sim.server.truth import Truth
 
 DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105

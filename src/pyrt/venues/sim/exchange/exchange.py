@@ -11,8 +11,9 @@ where Alpaca's documents are silent:
 * Buying power is multiplier * equity - gross market value - reserved, never shown below 0.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from heapq import heappop
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,11 @@ from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
 from pyrt.errors import DataError
 from pyrt.model import Instrument, OrderType
-from pyrt.venues.sim import orders, rules, state
-from pyrt.venues.sim.account import Account, Position, money
-from pyrt.venues.sim.books import Books
-from pyrt.venues.sim.hours import Hours, Sessions
-from pyrt.venues.sim.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange import orders, rules, state
+from pyrt.venues.sim.exchange.account import Account, Position, money
+from pyrt.venues.sim.exchange.books import Books
+from pyrt.venues.sim.exchange.hours import Hours, Sessions
+from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
 from pyrt.venues.sim.times import format_time, new_york
 
 Update = tuple[str, Body]
@@ -36,6 +37,8 @@ class Exchange(Books):
 
     Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
     """
+
+    _happens: ClassVar[dict[str, Callable[..., None]]] = {}  # what may stand on the agenda (Due.kind): called with Due.what
 
     def __init__(
         self,
@@ -69,23 +72,33 @@ class Exchange(Books):
             self.advance(int(times[0]))
         begin = 0
         while begin < len(records):
-            end = int(np.searchsorted(times, self._edge)) if times[-1] >= self._edge else len(records)
+            due = self._next_due()
+            end = int(np.searchsorted(times, due)) if times[-1] >= due else len(records)
             if end > begin:
                 if self.matcher.market(records[begin:end]):
                     self._settle()
                 self.state.now = max(self.state.now, int(times[end - 1]))
             if end < len(records):
-                self.advance(self._edge)
+                self.advance(due)
             begin = end
 
     def advance(self, now: int) -> None:
-        """Let time pass: day orders end, hours change, days begin. Time never goes back."""
+        """Let time pass: day orders end, hours change, days begin, the agenda is done. Time never goes back."""
         if not self.state.now:
             self._begin(now)
-        while self._edge <= now:
-            self._cross(self._edge)
-            self._edge = self.hours.next_edge(self._edge)
+        while (due := self._next_due()) <= now:
+            if self._edge == due:
+                self._cross(due)
+                self._edge = self.hours.next_edge(due)
+            else:
+                self.state.now = max(self.state.now, due)
+                item = heappop(self.state.agenda)
+                self._happens[item.kind](self, **item.what)
         self.state.now = max(self.state.now, now)
+
+    def _next_due(self) -> int:
+        agenda = self.state.agenda
+        return min(self._edge, agenda[0].at) if agenda else self._edge
 
     def _begin(self, now: int) -> None:
         self._edge = self.hours.next_edge(now)

@@ -7,10 +7,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import web
 
-from pyrt.venues.sim.archive import Archive, Ask
-from pyrt.venues.sim.edge import BadRequest, answer, problem
-from pyrt.venues.sim.floor import Floor
-from pyrt.venues.sim.rows import parse_timeframe, parse_token
+from pyrt.venues.sim.market.archive import Archive, Ask
+from pyrt.venues.sim.market.rows import parse_timeframe, parse_token
+from pyrt.venues.sim.server.edge import BadRequest, answer, problem
+from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.times import new_york_midnight, parse_time
 
 KINDS = "bars|trades|quotes"

@@ -1,0 +1,1 @@
+"""Where prices come from: generated or recorded markets, their history, and the bars made of them."""
