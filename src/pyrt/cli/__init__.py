@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "orders": ("pyrt.cli.status:orders", "The orders of a session."),
     "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
+    "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
     "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
     "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
     "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),

@@ -19,6 +19,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     exit: int
     text: str
+    journal: str = ""
     facts: int = 0
     segments: int = 0
     last_seq: int = 0
@@ -51,7 +52,16 @@ def _verify(directory: Path) -> Verdict:
         text += "; the last write was cut short and is not part of it"
     elif not last.closed:
         text += "; not closed"
-    return Verdict(exit=WHOLE, text=text, facts=facts, segments=len(ends), last_seq=ends[-1], torn=last.torn, closed=last.closed)
+    return Verdict(
+        exit=WHOLE,
+        text=text,
+        journal=last.header.journal,
+        facts=facts,
+        segments=len(ends),
+        last_seq=ends[-1],
+        torn=last.torn,
+        closed=last.closed,
+    )
 
 
 def show(directory: Path | str, after: int = 0) -> Iterator[tuple[int, int, Fact]]:
@@ -70,4 +80,9 @@ def show(directory: Path | str, after: int = 0) -> Iterator[tuple[int, int, Fact
 def export(directory: Path | str, after: int = 0) -> Iterator[bytes]:
     """The facts as JSON, one a line: {"seq", "ts", "fact"}."""
     for seq, ts, fact in show(directory, after):
-        yield msgspec.json.encode({"seq": seq, "ts": ts, "fact": fact}) + b"\n"
+        yield line(seq, ts, fact)
+
+
+def line(seq: int, ts: int, fact: Fact) -> bytes:
+    """One fact as `export` writes it."""
+    return msgspec.json.encode({"seq": seq, "ts": ts, "fact": fact}) + b"\n"

@@ -8,6 +8,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -297,6 +298,16 @@ def _policy(durability: str) -> tuple[int, bool, bool]:
     if name == "group" and ms.isascii() and ms.isdigit() and 0 < int(ms) <= 1000:
         return int(ms) * 1_000_000, False, True
     raise ConfigError(f"durability {durability!r}", mend="use 'sync', 'group:<ms>' with 1 to 1000 ms, or 'os'")
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Own a journal without opening it: nobody else can while the block runs. Raises JournalBusy, JournalError."""
+    fd = _lock(directory)
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 def _lock(directory: Path) -> int:

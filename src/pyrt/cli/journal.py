@@ -1,0 +1,163 @@
+"""`pyrt journal`: is it whole, what does it say, and its tables built again. Facts are read, never written."""
+
+import sys
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, get_args
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import Progress
+
+from pyrt.cli.state import find_state
+from pyrt.errors import ConfigError
+from pyrt.journal import inspect
+from pyrt.journal.journal import held
+from pyrt.journal.projection import Projection
+from pyrt.model import Fact
+
+_EXAMPLES = """Is the journal of the last session whole? (exit status 0 whole, 1 damaged, 2 not readable)
+
+    pyrt journal verify
+
+Its last twenty facts, then every fill, for a program:
+
+    pyrt journal show --last 20
+    pyrt journal export --kind Filled > fills.jsonl
+
+The tables of state.sqlite anew, from the facts:
+
+    pyrt journal rebuild
+"""
+BATCH = 5_000  # facts between two looks at the progress
+app = App(name="journal", help="Look at a session's journal: verify, show, export, rebuild its tables.", help_epilogue=_EXAMPLES)
+
+
+@app.command
+def verify(directory: Path | None = None) -> None:
+    """Check every checksum, the chain over all records, their order, and that each fact decodes.
+
+    Exit status 0: whole (a last write that was cut short is no part of it). 1: damaged. 2: no journal, or not one of this program.
+
+    Parameters
+    ----------
+    directory
+        A session's state, or a copy of its journal; by default the session used last.
+    """
+    verdict = inspect.verify(_journal(directory))
+    print(verdict.text, file=sys.stderr if verdict.exit else sys.stdout)
+    if verdict.exit:
+        raise SystemExit(verdict.exit)
+
+
+@app.command
+def show(
+    directory: Path | None = None,
+    *,
+    after: int = 0,
+    last: int | None = None,
+    kind: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+) -> None:
+    """Show facts: their place, the venue's time, what they are and what they say.
+
+    Parameters
+    ----------
+    directory
+        A session's state, or a copy of its journal; by default the session used last.
+    after
+        Only facts above this place.
+    last
+        Only so many, the latest.
+    kind
+        Only facts of these kinds, e.g. Intended Filled Latched.
+    """
+    if last is not None and last < 1:
+        raise ConfigError(f"{last} is out of range", where="--last", mend="give a number above 0")
+    facts = _facts(_journal(directory), after, kind)
+    for seq, ts, fact in deque(facts, last) if last else facts:
+        print(f"{seq:>8} {_time(ts)} {type(fact).__name__:<17} {_text(fact)}")
+
+
+@app.command
+def export(
+    directory: Path | None = None,
+    *,
+    after: int = 0,
+    kind: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
+) -> None:
+    """Write facts to the standard output as JSON, one a line: {"seq", "ts", "fact"}; all numbers are the model's integers.
+
+    Parameters
+    ----------
+    directory
+        A session's state, or a copy of its journal; by default the session used last.
+    after
+        Only facts above this place.
+    kind
+        Only facts of these kinds, e.g. Intended Filled Latched.
+    """
+    for seq, ts, fact in _facts(_journal(directory), after, kind):
+        sys.stdout.buffer.write(inspect.line(seq, ts, fact))
+    sys.stdout.buffer.flush()
+
+
+@app.command
+def rebuild(directory: Path | None = None) -> None:
+    """Build state.sqlite anew from the facts; the old one is replaced when the new one is complete.
+
+    Parameters
+    ----------
+    directory
+        A session's state; by default the session used last. It must not be running: a run keeps its tables itself.
+    """
+    state = find_state(directory)
+    journal = state / "journal"
+    with held(journal):
+        verdict = inspect.verify(journal)
+        if verdict.exit:
+            print(verdict.text, file=sys.stderr)
+            raise SystemExit(verdict.exit)
+        unfinished, target = state / "state.sqlite.new", state / "state.sqlite"
+        unfinished.unlink(missing_ok=True)
+        projection = Projection(unfinished, verdict.journal)
+        try:
+            facts = ((seq, fact) for seq, _, fact in inspect.show(journal))
+            console = Console(stderr=True)
+            with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+                task = progress.add_task("state.sqlite", total=verdict.facts)
+                while batch := list(islice(facts, BATCH)):
+                    projection.apply(batch)
+                    progress.advance(task, len(batch))
+        finally:
+            projection.close()
+        for suffix in ("-wal", "-shm"):  # what the old file left unmerged must not meet the new one
+            target.with_name(target.name + suffix).unlink(missing_ok=True)
+        unfinished.replace(target)
+    print(f"{target}: {verdict.facts} facts, up to record {verdict.last_seq}")
+
+
+def _journal(directory: Path | None) -> Path:
+    """The journal in a state directory, or the directory itself where it is a journal."""
+    if directory is not None and not (directory / "journal").is_dir():
+        return directory
+    return find_state(directory) / "journal"
+
+
+def _facts(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, int, Fact]]:
+    names = {kind.__name__ for kind in get_args(Fact)}
+    if unknown := sorted(set(kinds) - names):
+        raise ConfigError(f"there is no kind {unknown[0]}", where="--kind", mend=f"use {', '.join(sorted(names))}")
+    return (row for row in inspect.show(directory, after) if not kinds or type(row[2]).__name__ in kinds)
+
+
+def _time(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] if ns else " " * 23
+
+
+def _text(fact: Fact) -> str:
+    said = msgspec.to_builtins(fact)
+    return " ".join(f"{key}={value}" for key, value in said.items() if key != "kind" and value not in (0, "", None, [], False))
