@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
+    "replay": ("pyrt.cli.replay:replay", "Feed a recorded session to fresh components and compare everything it did."),
     "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
     "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
     "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),
@@ -65,6 +66,11 @@ Alpaca's paper account:
 
     pyrt resume --who anna --why "the feed is back, positions checked"
     pyrt resume --who anna --why "repaired" --scope strategy:SmaCross
+""",
+    "replay": """The session used last, then every recorded run of another one:
+
+    pyrt replay
+    pyrt replay ./state --all
 """,
     "doctor": """This machine, then Alpaca's paper account as seen from it:
 

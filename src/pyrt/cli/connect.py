@@ -8,6 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from pyrt.cli.state import state_home, writable
 from pyrt.clock import SECOND
 from pyrt.config import Config, Loaded, Secret, mask_logs
@@ -76,6 +78,7 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
         limits=limits,
         settings=settings_of(config, venue.link.clock.rate),
         sizer=sizer_of(config),
+        signals=msgspec.to_builtins(config.signals),
         durability=config.journal.durability,
         record=config.journal.record,
         dry_run=own.dry_run,

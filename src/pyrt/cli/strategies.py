@@ -51,7 +51,7 @@ def build(
     if symbols:
         for parameters in chosen.values():
             parameters["symbols"] = tuple(s.strip().upper() for s in symbols.split(",") if s.strip())
-    made = [_make(c, chosen[c.__name__]) for c in classes]
+    made = [make(c, chosen[c.__name__]) for c in classes]
     for strategy in made:
         if not strategy.symbols:
             raise ConfigError(f"{strategy.name} has no symbols", mend="give it a class attribute `symbols`, or use --symbols")
@@ -94,7 +94,8 @@ def _place(use: str, name: str, source: str) -> str:
     return f"{place}:{class_name or name}"
 
 
-def _make(cls: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
+def make(cls: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
+    """A strategy with its parameters. Raises ConfigError for what its own __init__ raises."""
     try:
         return cls(**parameters)
     except PyrtError:

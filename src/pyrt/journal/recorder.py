@@ -1,4 +1,4 @@
-"""The inbox as it was received: every entry in order, with both clocks, so that a session can be played again.
+"""The inbox as it was received, and the commands that left: all in order, with both clocks, so that a session can be played again.
 
 NNNNNNNN.inbox = a header (magic, version, run), then entries: u32 len, u32 crc32c over everything but itself, u64 number,
 i64 venue, i64 mono, u16 kind, 6 bytes zero; payload. Entries are numbered from 1 within a run, dropped ones too, so a reader
@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Self, cast
@@ -25,9 +25,9 @@ from pyrt._core.log import crc32c_of
 from pyrt._core.types import bar_dtype, market_dtype
 from pyrt.clock import Now
 from pyrt.errors import DataError
-from pyrt.ports import Event
+from pyrt.ports import Command, Event
 
-VERSION = 1
+VERSION = 2
 PAUSE = 0.02  # s: entries gather so long before they are written together
 FILES = 64  # the limit is kept by removing the oldest of about so many files
 
@@ -36,11 +36,18 @@ _FILE = struct.Struct("<8sI16s4x")
 _ENTRY = struct.Struct("<IIQqqH6x")
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(Event).decode
 
 log = logging.getLogger(__name__)
 
 Records = NDArray[np.void]
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How a strategy was made."""
+
+    use: str  # FILE.py:Class or dotted.name:Class
+    parameters: dict[str, Any]
+    source: str  # BLAKE2b-128 of the file that holds the class, hexadecimal
 
 
 class Kind(IntEnum):
@@ -50,9 +57,25 @@ class Kind(IntEnum):
     BARS = 2  # bar_dtype records
     EVENT = 3  # msgpack
     CLOSED = 4  # the recorder was closed; its number says how many entries there were
+    RUN = 5  # msgpack of Run: what the session was made of; before its first input
+    COMMAND = 6  # msgpack of what the session asked of the venue: an output, to compare with
 
 
 _DTYPES = {Kind.MARKET: market_dtype, Kind.BARS: bar_dtype}
+_OUTPUTS = frozenset({Kind.RUN, Kind.COMMAND})
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recorded session was made of, in plain values; no secret is among them."""
+
+    journal: str
+    seq: int  # facts up to here were there before its first input
+    hours: bool  # it kept the hours of the exchange
+    dry_run: bool
+    limits: dict[str, Any]
+    settings: dict[str, Any]  # of the execution engine
+    signals: dict[str, Any] | None  # the section [signals]; None = the sizer was given as an object
+    strategies: list[Recipe] | None  # None = they were given as objects
 
 
 class Recorder:
@@ -86,6 +109,14 @@ class Recorder:
     def event(self, event: Event, now: Now) -> None:
         """Record any other entry of the inbox."""
         self._put(now, Kind.EVENT, _pack(event))
+
+    def begin(self, run: Run, now: Now) -> None:
+        """Record what the session is made of."""
+        self._put(now, Kind.RUN, _pack(run))
+
+    def command(self, command: Command, now: Now) -> None:
+        """Record what the session asks of the venue."""
+        self._put(now, Kind.COMMAND, _pack(command))
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -176,17 +207,30 @@ def _files(directory: Path) -> list[Path]:
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One entry of the inbox: `body` is an Event, or an array of market_dtype or bar_dtype records."""
+    """One entry: `body` is an Event, an array of market_dtype or bar_dtype records, a Run or a Command."""
 
     run: str
     number: int
     now: Now
+    kind: Kind
     body: Any
+
+    @property
+    def is_input(self) -> bool:
+        """Whether the session took it in; else it is what the session was or did."""
+        return self.kind not in _OUTPUTS
 
     @property
     def is_records(self) -> bool:
         """Whether `body` is an array of records."""
         return isinstance(self.body, np.ndarray)
+
+
+_DECODERS: dict[Kind, Callable[[bytes], Any]] = {
+    Kind.EVENT: msgspec.msgpack.Decoder(Event).decode,
+    Kind.RUN: msgspec.msgpack.Decoder(Run).decode,
+    Kind.COMMAND: msgspec.msgpack.Decoder(Command).decode,
+}
 
 
 class Recording:
@@ -222,7 +266,8 @@ class Recording:
                 last, closed = number, kind == Kind.CLOSED
                 if not closed:
                     self.entries += 1
-                    yield Entry(run, number, now, _body(kind, payload, path))
+                    body = _body(kind, payload, path)
+                    yield Entry(run, number, now, Kind(kind), body)
         self.unclosed += not closed
 
     def _file(self, data: bytes) -> Iterator[tuple[int, Now, int, bytes]]:
@@ -257,9 +302,10 @@ def _body(kind: int, payload: bytes, path: Path) -> object:
     dtype = _DTYPES.get(cast(Kind, kind))
     if dtype is not None:
         return np.frombuffer(payload, dtype)
-    if kind != Kind.EVENT:
+    decode = _DECODERS.get(cast(Kind, kind))
+    if decode is None:
         raise DataError(f"an entry of unknown kind {kind}", where=str(path), mend="read it with the program that wrote it")
-    return _unpack(payload)
+    return decode(payload)
 
 
 def read_recording(directory: Path | str) -> Recording:

@@ -21,8 +21,9 @@ from pyrt.errors import PyrtError, VenueError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
-from pyrt.journal.recorder import Recorder
+from pyrt.journal.recorder import Recorder, Run
 from pyrt.live.control import Control
+from pyrt.live.recipe import run_of
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.live.warm_up import BAR_GRACE, warm_up
@@ -107,6 +108,7 @@ class Plan(msgspec.Struct, kw_only=True):
     limits: Limits
     settings: Settings = Settings()
     sizer: Sizer | None = None
+    signals: dict[str, Any] | None = None  # the section that the sizer was made of, for the recording
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
     segment_size: int = 64 << 20  # bytes of a journal segment
@@ -283,9 +285,25 @@ class Runner:
         if missing:
             new = plan.link.instruments(missing, instruments.next_id())
             session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
-        session.prepare(shell.now())
+        now = shell.now()
+        session.prepare(now)
         shell.session = session
+        if shell.recorder is not None:
+            shell.recorder.begin(self._made_of(journal, hours is not None), now)
         return session
+
+    def _made_of(self, journal: Journal, hours: bool) -> Run:
+        plan = self.plan
+        return run_of(
+            journal=journal.id,
+            seq=journal.seq,
+            strategies=plan.strategies,
+            limits=plan.limits,
+            settings=plan.settings,
+            signals=plan.signals,
+            hours=hours,
+            dry_run=plan.dry_run,
+        )
 
     def _watchdog(self, journal: Journal) -> Watchdog:
         plan = self.plan
@@ -313,8 +331,9 @@ class Runner:
 
     async def _wind_down(self, session: Session, shell: LiveShell) -> Summary:
         """Stop strategies, cancel entries, wait until the venue has proved it, count."""
-        shell.call(session.stop)
-        shell.handle(Stop(reason=self.reason))
+        now = shell.now()  # one instant for both: a recording has one entry for them
+        shell.call(session.stop, now)
+        shell.handle(Stop(reason=self.reason), now)
         give_up = time.monotonic() + STOP_PATIENCE
         execution = session.execution
         while (execution.sweeping or execution.unresolved) and time.monotonic() < give_up and not shell.refused:

@@ -110,11 +110,11 @@ class LiveShell:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody is left to hear it, recovery will ask again
             self._loop.call_soon_threadsafe(self.handle, event)
 
-    def handle(self, event: Event) -> None:
-        """One event through the session; loop thread only."""
+    def handle(self, event: Event, now: Now | None = None) -> None:
+        """One event through the session, at this instant unless told; loop thread only."""
         if self.session is None:
             return
-        now = self.now()
+        now = now or self.now()
         self._begun = now.mono
         self._look(event, now)
         self.seq += 1
@@ -234,6 +234,8 @@ class LiveShell:
             broker.snapshot(command)
         else:
             raise TypeError(f"the shell cannot perform {type(command).__name__}")
+        if self.recorder is not None and self.session is not None:
+            self.recorder.command(command, self.session.now)
 
     def set_timer(self, command: SetTimer) -> None:
         self._timers.set(command)
@@ -247,7 +249,7 @@ class LiveShell:
 
     def alarm(self, alarm: Alarm) -> None:
         log.log(_LEVELS.get(alarm.severity, logging.ERROR), "%s: %s", alarm.code, alarm.text)
-        now = self.now().venue
+        now = self.now().venue if self.session is None else self.session.now.venue
         fact = Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now)
         if alarm.severity != "info":
             self._journal(fact, Sync.SOON, now)

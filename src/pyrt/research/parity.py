@@ -148,7 +148,7 @@ class Replay:
         cash: str = "100000",
     ) -> None:
         recording = read_recording(directory)
-        self.entries = list(recording)
+        self.entries = [entry for entry in recording if entry.is_input]
         if not self.entries or not recording.replayable:
             raise DataError(recording.summary(), where=str(directory), mend="record the session again, with nothing dropped")
         self.facts: list[Fact] = []

@@ -1,0 +1,169 @@
+"""A recorded session fed again to fresh components: the same inputs at the same instants must give the same outputs.
+
+Nothing here waits or leaves the process. What is compared is everything that a session does: each fact that it journals, with its
+sync class and its time, and each command to the venue.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from pyrt._core.types import bar_dtype
+from pyrt.calendar import Calendar, ExchangeDays
+from pyrt.clock import Now
+from pyrt.execution import ExecutionEngine, Settings
+from pyrt.journal.recorder import Entry, Kind, Run
+from pyrt.live.warm_up import BAR_GRACE
+from pyrt.market import MarketData
+from pyrt.model import Alarmed, Fact, Instruments, Message
+from pyrt.ports import Alarm, Command, SetTimer, Stop, Sync
+from pyrt.risk import Limits, RiskManager
+from pyrt.session import Session
+from pyrt.signals import Sizer
+from pyrt.strategies import Strategy
+
+SHOWN = 5  # differences that are kept
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One output that is not what was recorded."""
+
+    entry: int  # the last input before it
+    now: int  # venue ns
+    recorded: str
+    replayed: str
+
+
+class Outcome(msgspec.Struct):
+    """What a replay came to."""
+
+    inputs: int = 0
+    facts: int = 0  # compared and equal
+    commands: int = 0
+    differences: list[Difference] = []  # the first SHOWN
+    different: int = 0
+    unplayed: int = 0  # facts in the journal from after the recording's end
+    missing: int = 0  # facts replayed that the journal lacks: its last group was not durable
+    failed: str = ""  # the session itself broke at an entry
+
+    @property
+    def equal(self) -> bool:
+        """Whether every output was the recorded one."""
+        return not self.different and not self.failed
+
+
+class Replay:
+    """One run of a recording. `facts`: of the journal, in order, as (seq, venue ns, fact)."""
+
+    def __init__(
+        self, run: Run, facts: Iterable[tuple[int, int, Fact]], strategies: Sequence[Strategy], sizer: Sizer | None
+    ) -> None:
+        instruments = Instruments()
+        market = MarketData(instruments, grace=BAR_GRACE)
+        hours = Calendar() if run.hours else None
+        self.outcome = Outcome()
+        self.session = Session(
+            instruments=instruments,
+            market=market,
+            risk=RiskManager(instruments, market.refs, limits=Limits.of(run.limits), day_of=ExchangeDays(), calendar=hours),
+            execution=ExecutionEngine(run.journal, instruments, settings=msgspec.convert(run.settings, Settings)),
+            shell=self,
+            strategies=strategies,
+            sizer=sizer,
+            dry_run=run.dry_run,
+        )
+        before: list[Fact] = []
+        self._recorded: deque[tuple[int, Fact]] = deque()
+        for seq, ts, fact in facts:
+            if seq <= run.seq:
+                before.append(fact)
+            else:
+                self._recorded.append((ts, fact))
+        self.session.replay(before)
+        self._sent: deque[Command] = deque()  # commands of the session that the recording has not come to
+        self._number = 0
+
+    # ------------------------------------------------------------------------------------------------ Shell
+    def append(self, fact: Fact, sync: Sync, now: Now) -> None:
+        """Compare with the journal."""
+        if not self._recorded:
+            self.outcome.missing += 1
+            return
+        ts, recorded = self._recorded.popleft()
+        if recorded == fact and ts == now.venue:
+            self.outcome.facts += 1
+        else:
+            self._differ(recorded, fact)
+
+    def perform(self, command: Command) -> None:
+        """Keep it until the recording comes to it."""
+        self._sent.append(command)
+
+    def set_timer(self, command: SetTimer) -> None:
+        """The recording tells when each one came."""
+
+    def tell(self, message: Message) -> None:
+        """Nobody listens but the session itself."""
+
+    def alarm(self, alarm: Alarm) -> None:
+        """An alarm is a fact unless it only informs."""
+        if alarm.severity != "info":
+            now = self.session.now
+            self.append(Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now.venue), Sync.SOON, now)
+
+    # ------------------------------------------------------------------------------------------------ time
+    def play(self, entries: Iterable[Entry], tell: Callable[[int], None] = lambda number: None) -> Outcome:
+        """Feed every input and compare every output; `tell` hears the number of each entry."""
+        prepared = False
+        for entry in entries:
+            tell(entry.number)
+            self._number = entry.number
+            if entry.kind is Kind.RUN:
+                self.session.now = entry.now
+                self.session.prepare(entry.now)
+                prepared = True
+            elif entry.kind is Kind.COMMAND:
+                self._compare(entry.body)
+            elif prepared:
+                self.outcome.inputs += 1
+                try:
+                    self._feed(entry)
+                except Exception as e:  # the recorded session broke here too, or this one is not the same
+                    self.outcome.failed = f"entry {entry.number}: {type(e).__name__}: {e}"
+                    break
+        for command in self._sent:
+            self._differ("nothing", command)
+        self.outcome.unplayed = len(self._recorded)
+        return self.outcome
+
+    def _feed(self, entry: Entry) -> None:
+        body, session = entry.body, self.session
+        if entry.kind is Kind.EVENT:
+            if isinstance(body, Stop):
+                session.stop(entry.now)
+            session.step(body, entry.now)
+        elif body.dtype == bar_dtype:
+            for bar in body:
+                session.desk.keep_bar(int(bar["instrument"]), int(bar["interval"]), bar)
+            if not len(body):
+                session.start(entry.now)
+        else:
+            session.on_market(body.copy(), entry.now)
+
+    def _compare(self, recorded: Command) -> None:
+        if not self._sent:
+            self._differ(recorded, "nothing")
+        elif self._sent[0] == recorded:
+            self._sent.popleft()
+            self.outcome.commands += 1
+        else:
+            self._differ(recorded, self._sent.popleft())
+
+    def _differ(self, recorded: Any, replayed: Any) -> None:
+        outcome = self.outcome
+        outcome.different += 1
+        if len(outcome.differences) < SHOWN:
+            now = self.session.now.venue
+            outcome.differences = [*outcome.differences, Difference(self._number, now, str(recorded), str(replayed))]
