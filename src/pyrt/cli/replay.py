@@ -97,7 +97,9 @@ def _play(name: str, entries: Sequence[Entry], facts: Sequence[tuple[int, int, F
 
 def _lines(name: str, outcome: Outcome) -> list[str]:
     counted = f"{outcome.inputs} inputs, {outcome.facts} facts and {outcome.commands} commands equal"
-    lines = [f"{name}: {counted}" + (f", {outcome.different} not" if outcome.different else "")]
+    lines = [f"{name}: {counted}" + (f", {outcome.different} not" if outcome.different else "") + f"; state {outcome.state[:16]}"]
+    if outcome.state != outcome.of_facts:
+        lines.append(f"  the facts alone give another state: {outcome.of_facts[:16]}")
     for d in outcome.differences:
         at = datetime.fromtimestamp(d.now / 1e9, UTC).isoformat(timespec="microseconds")
         lines += [f"  after entry {d.entry}, {at}:", f"    recorded {d.recorded}", f"    replayed {d.replayed}"]

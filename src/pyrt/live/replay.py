@@ -1,11 +1,12 @@
 """A recorded session fed again to fresh components: the same inputs at the same instants must give the same outputs.
 
 Nothing here waits or leaves the process. What is compared is everything that a session does: each fact that it journals, with its
-sync class and its time, and each command to the venue.
+time, and each command to the venue; and at the end the hash of its state with that of components given the facts alone.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -46,12 +47,14 @@ class Outcome(msgspec.Struct):
     different: int = 0
     unplayed: int = 0  # facts in the journal from after the recording's end
     missing: int = 0  # facts replayed that the journal lacks: its last group was not durable
+    state: str = ""  # hash of what the components hold at the end
+    of_facts: str = ""  # the same of components that were given the facts alone
     failed: str = ""  # the session itself broke at an entry
 
     @property
     def equal(self) -> bool:
         """Whether every output was the recorded one."""
-        return not self.different and not self.failed
+        return not self.different and not self.failed and self.state == self.of_facts
 
 
 class Replay:
@@ -60,11 +63,26 @@ class Replay:
     def __init__(
         self, run: Run, facts: Iterable[tuple[int, int, Fact]], strategies: Sequence[Strategy], sizer: Sizer | None
     ) -> None:
-        instruments = Instruments()
+        self.outcome = Outcome()
+        self._run = run
+        self.session = self._session(strategies, sizer)
+        before: list[Fact] = []
+        self._recorded: deque[tuple[int, Fact]] = deque()
+        for seq, ts, fact in facts:
+            if seq <= run.seq:
+                before.append(fact)
+            else:
+                self._recorded.append((ts, fact))
+        self.session.replay(before)
+        self._facts = before  # and those of this run
+        self._sent: deque[Command] = deque()  # commands of the session that the recording has not come to
+        self._number = 0
+
+    def _session(self, strategies: Sequence[Strategy] = (), sizer: Sizer | None = None) -> Session:
+        run, instruments = self._run, Instruments()
         market = MarketData(instruments, grace=BAR_GRACE)
         hours = Calendar() if run.hours else None
-        self.outcome = Outcome()
-        self.session = Session(
+        return Session(
             instruments=instruments,
             market=market,
             risk=RiskManager(instruments, market.refs, limits=Limits.of(run.limits), day_of=ExchangeDays(), calendar=hours),
@@ -74,20 +92,11 @@ class Replay:
             sizer=sizer,
             dry_run=run.dry_run,
         )
-        before: list[Fact] = []
-        self._recorded: deque[tuple[int, Fact]] = deque()
-        for seq, ts, fact in facts:
-            if seq <= run.seq:
-                before.append(fact)
-            else:
-                self._recorded.append((ts, fact))
-        self.session.replay(before)
-        self._sent: deque[Command] = deque()  # commands of the session that the recording has not come to
-        self._number = 0
 
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
         """Compare with the journal."""
+        self._facts.append(fact)
         if not self._recorded:
             self.outcome.missing += 1
             return
@@ -136,6 +145,9 @@ class Replay:
         for command in self._sent:
             self._differ("nothing", command)
         self.outcome.unplayed = len(self._recorded)
+        alone = self._session()
+        alone.replay(self._facts)
+        self.outcome.state, self.outcome.of_facts = _digest(self.session), _digest(alone)
         return self.outcome
 
     def _feed(self, entry: Entry) -> None:
@@ -167,3 +179,8 @@ class Replay:
         if len(outcome.differences) < SHOWN:
             now = self.session.now.venue
             outcome.differences = [*outcome.differences, Difference(self._number, now, str(recorded), str(replayed))]
+
+
+def _digest(session: Session) -> str:
+    both = session.risk.state_digest() + session.execution.state_digest()
+    return blake2b(both.encode(), digest_size=16).hexdigest()
