@@ -1,6 +1,9 @@
-"""`pyrt replay`: sessions on the simulated venue, one that ended and one that was killed, come out the same."""
+"""`pyrt replay`, `why`, `why-not`: sessions on the simulated venue, one that ended and one that was killed, come out the same."""
 
+import json
 import re
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,15 +36,22 @@ class Trader(pyrt.Strategy):
 """
 
 
-@pytest.mark.row("S124")
-def test_a_session_is_a_function_of_what_it_saw(tmp_path: Path) -> None:
-    file, state = tmp_path / "trader.py", str(tmp_path / "state")
-    file.write_text(STRATEGY)
-    own = ("--strategy", str(file), "--sim-state", state)
-    done = pyrt(tmp_path, "run", *own, "--for", "3s")
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A strategy's file, and the state of two runs of it: one that ended, one that was killed."""
+    here = tmp_path_factory.mktemp("played")
+    (here / "trader.py").write_text(STRATEGY)
+    own = ("--strategy", str(here / "trader.py"), "--sim-state", str(here / "state"))
+    done = pyrt(here, "run", *own, "--for", "3s")
     assert done.returncode == 0, done.stderr
-    assert pyrt(tmp_path, "run", *own, "--set", "die=60", "--for", "60s").returncode == -9
+    assert pyrt(here, "run", *own, "--set", "die=60", "--for", "60s").returncode == -9
+    return here
 
+
+@pytest.mark.row("S124")
+def test_a_session_is_a_function_of_what_it_saw(played: Path, tmp_path: Path) -> None:
+    shutil.copytree(played / "state", tmp_path / "state", ignore=shutil.ignore_patterns("*.sock"))
+    file, state = played / "trader.py", str(tmp_path / "state")
     done = call(tmp_path, "replay", state, "--all")
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("run ")]
@@ -73,6 +83,49 @@ def test_a_session_is_a_function_of_what_it_saw(tmp_path: Path) -> None:
     done = call(tmp_path, "replay", state)
     assert done.returncode == 2
     assert "not replayable, 1 dropped" in done.stderr
+
+
+@pytest.mark.row("X05")
+def test_why_tells_what_an_order_went_by(played: Path, tmp_path: Path) -> None:
+    state = str(played / "state")
+    rows = [json.loads(line) for line in call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()]
+    first = rows[0]
+    done = call(tmp_path, "why", "1", state)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"order 1: buy 3 {first['symbol']} market day, by Trader")
+    assert "in on_quote" in done.stdout
+    assert "quotes = 0" in done.stdout  # what the strategy held when it was called
+    assert re.search(r"ok max_order_qty +3 of 5000 +headroom 4997", done.stdout)
+    way = done.stdout.partition("\nway\n")[2]
+    assert [way.index(word) for word in ("intended", "submit asked for", "filled 3")] == sorted(
+        way.index(word) for word in ("intended", "submit asked for", "filled 3")
+    )
+    assert call(tmp_path, "why", first["cid"], state).stdout == done.stdout
+    assert call(tmp_path, "why", str(rows[-1]["number"]), state).returncode == 0  # of the run that was killed
+    done = call(tmp_path, "why", "4711", state)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.row("X05")
+def test_why_not_tells_who_was_asked_and_what_was_not_recorded(played: Path, tmp_path: Path) -> None:
+    state = str(played / "state")
+    ts = json.loads(call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()[0])["ts"]
+    at = datetime.fromtimestamp(ts // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    done = call(tmp_path, "why-not", "AAPL", at, state, "--for", "3")
+    assert done.returncode == 0, done.stderr
+    assert "strategies that trade it: Trader" in done.stdout
+    assert "Trader.on_quote asked to buy 3 AAPL market day: order" in done.stdout
+    callbacks, idle = map(int, re.findall(r"(\d+) callbacks, (\d+) of them", done.stdout)[0])
+    assert callbacks > idle > 5
+    for words, what in (
+        (("TSLA", at), "TSLA was never watched"),
+        (("AAPL", "yesterday"), "is not a time"),
+        (("AAPL", "2020-01-01T00:00:00"), "nothing was recorded"),
+    ):
+        done = call(tmp_path, "why-not", *words, state)
+        assert done.returncode == 1
+        assert what in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_nothing_to_replay_is_one_line(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_a_configured_run_trades_what_the_files_say(tmp_path: Path, sim: str) ->
 
 
 def test_help_teaches_with_examples(tmp_path: Path) -> None:
-    for verb in ("run", "status", "orders", "flatten", "resume", "journal", "doctor", "config"):
+    for verb in ("run", "status", "orders", "flatten", "resume", "journal", "replay", "why", "why-not", "doctor", "config"):
         done = call(tmp_path, verb, "--help")
         assert done.returncode == 0
         assert f"pyrt {verb}" in done.stdout.partition("Usage")[2].partition("\n")[2]

@@ -125,6 +125,7 @@ cdef class Controls:
     cdef bint rules_complete
     cdef bint every                    # all codes, or stop at the first
     cdef uint64_t failed
+    cdef bint measuring                # nothing is reserved
     cdef bint limit_in_money           # of POSITION_LIMIT's numbers
     cdef i128 limits[CODES]
     cdef i128 observed[CODES]

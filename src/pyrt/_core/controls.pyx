@@ -145,7 +145,7 @@ cdef class Controls:
         self.refer(k)
         if self.price(k) or self.position(k) or self.portfolio(k) or self.crossing(k) or self.repeated(k) or self.rate(k):
             return self.failed
-        if self.failed == 0 and not self.reserve(k):
+        if self.failed == 0 and not self.measuring and not self.reserve(k):
             self.fail(CODE_ARITHMETIC_OVERFLOW, 0, 0)
         return self.failed
 

@@ -15,6 +15,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
+    "why": ("pyrt.cli.why:why", "Why an order was made: inputs, every limit with its headroom, its way."),
+    "why-not": ("pyrt.cli.why:why_not", "Why nothing was traded: callbacks, refusals, latches at a time."),
     "replay": ("pyrt.cli.replay:replay", "Feed a recorded session to fresh components and compare everything it did."),
     "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
     "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
@@ -66,6 +68,14 @@ Alpaca's paper account:
 
     pyrt resume --who anna --why "the feed is back, positions checked"
     pyrt resume --who anna --why "repaired" --scope strategy:SmaCross
+""",
+    "why": """An order of the session used last, by its number:
+
+    pyrt why 17
+""",
+    "why-not": """Half a minute of the session used last:
+
+    pyrt why-not AAPL 15:31 --for 30
 """,
     "replay": """The session used last, then every recorded run of another one:
 

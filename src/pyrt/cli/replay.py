@@ -6,24 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import Progress
 
-from pyrt.cli.connect import sizer_of
+from pyrt.cli.recorded import recorded_runs, recorded_sizer, strategies_of
 from pyrt.cli.state import find_state
-from pyrt.cli.strategies import load_class, make
-from pyrt.config import Config
-from pyrt.config.schema import SignalsSection
 from pyrt.errors import ConfigError, DataError
 from pyrt.journal import inspect
-from pyrt.journal.recorder import Entry, Kind, Run, read_recording
-from pyrt.live.recipe import source_of
+from pyrt.journal.recorder import Entry, Run
 from pyrt.live.replay import Outcome, Replay
 from pyrt.model import Fact
-from pyrt.signals import Fixed, Sizer
-from pyrt.strategies import Strategy
 
 
 def replay(
@@ -48,7 +41,7 @@ def replay(
     """
     state = find_state(directory)
     try:
-        runs = _runs(state)
+        runs = recorded_runs(state)
     except DataError as e:
         print(f"pyrt: {e}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -64,29 +57,11 @@ def replay(
         raise SystemExit(worst)
 
 
-def _runs(state: Path) -> list[list[Entry]]:
-    """The entries of each run that tells what it was made of."""
-    if not (state / "recording").is_dir():
-        raise ConfigError("nothing was recorded here", where=str(state), mend="run with [journal] record = true, the default")
-    recording = read_recording(state / "recording")
-    runs: list[list[Entry]] = []
-    for entry in recording:
-        if entry.kind is Kind.RUN:
-            runs.append([])
-        if runs:
-            runs[-1].append(entry)
-    if not recording.replayable:
-        raise DataError(recording.summary(), where=str(state / "recording"), mend="record the session again, with nothing dropped")
-    if not runs:
-        raise DataError("the recording holds no whole run", where=str(state / "recording"), mend="record the session again")
-    return runs
-
-
 def _play(name: str, entries: Sequence[Entry], facts: Sequence[tuple[int, int, Fact]], upto: int | None) -> int:
     run: Run = entries[0].body
     # What the next run began with are its own definitions and names, and perhaps facts that were written between the two.
     own = [row for row in facts if upto is None or row[0] <= upto]
-    replayed = Replay(run, own, _strategies(run), _sizer(run))
+    replayed = Replay(run, own, strategies_of(run), recorded_sizer(run))
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=entries[-1].number)
@@ -110,22 +85,3 @@ def _lines(name: str, outcome: Outcome) -> list[str]:
     if outcome.missing:
         lines.append(f"  {outcome.missing} facts are not in the journal: it ended before they were durable")
     return lines
-
-
-def _strategies(run: Run) -> list[Strategy]:
-    if run.strategies is None:
-        what = "the session's strategies were objects of a program"
-        raise ConfigError(what, mend="use pyrt.live.replay.Replay with the same objects")
-    made = []
-    for recipe in run.strategies:
-        cls = load_class(recipe.use)
-        if source_of(cls) != recipe.source:
-            print(f"pyrt: {recipe.use} has changed since it was recorded", file=sys.stderr)
-        made.append(make(cls, recipe.parameters))
-    return made
-
-
-def _sizer(run: Run) -> Sizer:
-    if run.signals is None:
-        return Fixed(1)
-    return sizer_of(msgspec.structs.replace(Config(), signals=msgspec.convert(run.signals, SignalsSection)))

@@ -457,6 +457,10 @@ class RiskManager:
         """The strategy's own position: qty and open leaves in qty units, cost, realised P&L and fees in 1e-18 money."""
         return self.ledger.position(strategy, instrument)
 
+    def chain_of(self, strategy: int, source: int) -> int:
+        """The reservation key of the open order that an intent's replacement would change; 0 = none."""
+        return self._chains.root_of(strategy << 48 | source)
+
     def account(self, instrument: int) -> Position:
         """The account's sum in an instrument."""
         return self.ledger.account(instrument)

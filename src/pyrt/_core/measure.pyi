@@ -1,0 +1,20 @@
+from pyrt._core.codes import Failure
+from pyrt._core.controls import Controls
+
+def measure(
+    controls: Controls,
+    key: int,
+    strategy: int,
+    instrument: int,
+    side: int,
+    kind: int,
+    qty: int,
+    limit_px: int = 0,
+    stop_px: int = 0,
+    *,
+    now: int,
+    mono: int,
+    reduce_only: bool = False,
+    extended: bool = False,
+    replaces: int = 0,
+) -> list[tuple[str, Failure]]: ...
