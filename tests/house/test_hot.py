@@ -29,6 +29,7 @@ COLD = {
     "ledger": {"_money", "_position", "_units"},
     "log": {"_look_beyond", "_walk"},
     "match": {"_pit", "_waiting"},
+    "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
     "messages": {"enter", "grow"},
     "pipeline": {"_idle", "_slot"},
     "risk": {"_money", "_times", "_units"},
