@@ -2,18 +2,17 @@
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import requests
 from aiohttp import web
 
 from pyrt.calendar import Calendar
-from pyrt.errors import ConfigError, PyrtError
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
@@ -284,87 +283,8 @@ async def serve(config: SimConfig, stop: asyncio.Event, *, ready: Callable[[List
             await asyncio.gather(stopped, failed, return_exceptions=True)
 
 
-class SimulatedVenue:
-    """A venue in a thread of this process, as `simulated_venue` hands it out."""
-
-    def __init__(self, listening: Listening) -> None:
-        self.url = listening.url
-        self.data_url = listening.data_url
-        self.stream_url = listening.stream_url
-        self.key = listening.key
-        self.secret = listening.secret
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def truth(self, since: int = 0) -> dict[str, Any]:
-        """What really happened: requests, connections, orders, fills."""
-        return self._own("GET", "truth", params={"since": since})
-
-    def clock(self) -> dict[str, Any]:
-        """The venue's clock."""
-        return self._own("GET", "clock")
-
-    def fault(self, kind: str, **settings: Any) -> None:
-        """Arm a fault, e.g. `fault("gateway_timeout", every=3)`."""
-        self._own("POST", "faults", json={"kind": kind, **settings})
-
-    def faults(self) -> dict[str, Any]:
-        """What is armed and how often each kind fired."""
-        return self._own("GET", "faults")
-
-    def disarm(self) -> None:
-        """End all faults."""
-        self._own("DELETE", "faults")
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._session.close()
-
-    def _own(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        response = self._session.request(method, f"{self.url}/sim/{path}", timeout=30, **options)
-        response.raise_for_status()
-        body: dict[str, Any] = response.json()
-        return body
-
-
-@contextlib.contextmanager
-def simulated_venue(config: SimConfig | None = None, **settings: Any) -> Iterator[SimulatedVenue]:
-    """A venue for a test or a notebook, on a free port; the settings are those of SimConfig."""
-    config = config or SimConfig(**{"rate_limit": 0, **settings})
-    started = threading.Event()
-    stop = asyncio.Event()
-    shared: dict[str, Any] = {}
-
-    async def main() -> None:
-        shared["loop"] = asyncio.get_running_loop()
-
-        def ready(listening: Listening) -> None:
-            shared["listening"] = listening
-            started.set()
-
-        await serve(config, stop, ready=ready)
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as e:
-            shared["error"] = e
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run, name="pyrt-sim", daemon=True)
-    thread.start()
-    started.wait()
-    if "listening" not in shared:
-        thread.join()
-        raise shared.get("error") or PyrtError("the venue did not start")
-    venue = SimulatedVenue(shared["listening"])
-    try:
-        yield venue
-    finally:
-        venue.close()
-        with contextlib.suppress(RuntimeError):  # the loop is gone: it failed, see below
-            shared["loop"].call_soon_threadsafe(stop.set)
-        thread.join()
-        if "error" in shared:
-            raise shared["error"]
+def __getattr__(name: str) -> Any:
+    # The library stands on this file and is still found here.
+    if name not in ("SimulatedVenue", "simulated_venue"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("pyrt.venues.sim.library"), name)
