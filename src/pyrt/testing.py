@@ -16,7 +16,7 @@ MARK = "alpaca_venue"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
-    config.addinivalue_line("markers", f"{MARK}(market=..., seed=..., ...): settings of the fixture alpaca_venue, as for pyrt.sim()")
+    config.addinivalue_line("markers", f"{MARK}(market=..., seed=..., ...): of the fixture {MARK}, as for pyrt.sim()")
 
 
 @pytest.fixture

@@ -212,7 +212,10 @@ class Venue:
                 # The snapshot is taken here, between two requests; only the writing may wait for the disk.
                 snapshot = self._snapshot(2 * (pause + IDLE_SECONDS))
                 pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
-                await asyncio.to_thread(self._directory.save, snapshot)
+                try:
+                    await asyncio.to_thread(self._directory.save, snapshot)
+                except RuntimeError:  # a program that ends has no threads to give
+                    self._directory.save(snapshot)
                 saved_at = begun
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
