@@ -17,6 +17,7 @@ from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
+from pyrt.venues.sim.server.changes import Changes
 from pyrt.venues.sim.server.data_rest import DataRest
 from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
 from pyrt.venues.sim.server.edge import BODY_MAX, Access, Edge, RateLimit
@@ -33,8 +34,7 @@ DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 SETTLE_SECONDS = 0.25  # at full speed, after a change of subscriptions
 PUMP_SECONDS = 0.01  # how often the market is stepped
-SAVE_SECONDS = 1.0  # how soon a change is on disk
-IDLE_SECONDS = 5.0  # how often the clock is on disk when nothing changes
+SAVE_SECONDS = 5.0  # how often the whole is on disk; each change is at once
 SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
 
 
@@ -89,6 +89,8 @@ class Venue:
         self.crypto: DataHub | None = None
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._generation = self._saved.generation + 1 if self._saved else 0  # one more may have been begun
+        self._changes: Changes | None = None
 
     def _open(self, saved: Saved | None) -> Floor:
         config = self.config
@@ -157,6 +159,10 @@ class Venue:
 
     def start(self) -> None:
         """Let time run."""
+        if self._directory is not None:
+            self._begin(self._directory)
+            self._directory.save(self._snapshot(2 * SAVE_SECONDS))
+            self._directory.tidy(self._generation)
         self._tasks = [asyncio.create_task(self._pump(), name="pump"), asyncio.create_task(self._keep(), name="keep")]
 
     async def failed(self) -> None:
@@ -172,8 +178,11 @@ class Venue:
             self.data.interest.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if self._directory is not None and self._tasks:
+            if self._directory is not None and self._changes is not None:
+                self._changes.close()
+                self._generation += 1
                 self._directory.save(self._snapshot(0.0))
+                self._directory.tidy(self._generation)
         finally:
             self._close_directory()
 
@@ -203,22 +212,34 @@ class Venue:
                 await hub.drained()
             await asyncio.sleep(0)
 
+    def _begin(self, directory: StateDirectory) -> None:
+        """What happens from now on goes to a new file of changes."""
+        self._generation += 1
+        self._changes = directory.begin(self._generation, self.floor.exchange)
+        self.floor.on_change[:] = [self._changes.note]
+
     async def _keep(self) -> None:
-        pause, saved_at = SAVE_SECONDS, -IDLE_SECONDS
+        pause = SAVE_SECONDS
         while not self._ended.is_set():
-            begun = time.monotonic()
-            if self._directory is not None and (self.floor.changed or begun - saved_at >= IDLE_SECONDS):
-                self.floor.changed = False
-                # The snapshot is taken here, between two requests; only the writing may wait for the disk.
-                snapshot = self._snapshot(2 * (pause + IDLE_SECONDS))
-                pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
-                try:
-                    await asyncio.to_thread(self._directory.save, snapshot)
-                except RuntimeError:  # a program that ends has no threads to give
-                    self._directory.save(snapshot)
-                saved_at = begun
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
+            if self._directory is not None and not self._ended.is_set():
+                pause = await self._save(self._directory, pause)
+
+    async def _save(self, directory: StateDirectory, pause: float) -> float:
+        """Write the whole, and say how many seconds to wait before the next time."""
+        assert self._changes is not None
+        begun, before = time.monotonic(), self._changes
+        self._begin(directory)
+        # The snapshot is taken here, between two requests; only the writing may wait for the disk.
+        snapshot = self._snapshot(2 * pause)
+        pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
+        try:
+            await asyncio.to_thread(directory.save, snapshot)
+        except RuntimeError:  # a program that ends has no threads to give
+            directory.save(snapshot)
+        before.close(remove=True)
+        return pause
 
     def _snapshot(self, horizon: float) -> Saved:
         # `horizon`: real seconds within which the next save comes.
@@ -229,6 +250,7 @@ class Venue:
             venue_ns=self.floor.now,
             resume_ns=self.floor.now + int(horizon * self.floor.rate * 1e9),
             exchange=self.floor.exchange.save(),
+            generation=self._generation,
         )
 
 
