@@ -37,6 +37,17 @@ def test_two_venues_at_once_know_nothing_of_each_other() -> None:
         assert (one.env["APCA_API_KEY_ID"], one.env["APCA_API_SECRET_KEY"]) == (one.key, one.secret)
 
 
+def test_a_new_venue_is_a_new_account_unless_seed_and_start_are_asked_for() -> None:
+    def account(**settings: Any) -> str:
+        with pyrt.sim(**settings) as venue:
+            return str(call(venue, "GET", "/v2/account").json()["id"])
+
+    when = "2026-03-02T15:00:00Z"
+    assert account(seed=3) != account(seed=3)
+    assert account(seed=3, start=when) == account(seed=3, start=when)
+    assert len({account(seed=3, start=when), account(seed=4, start=when), account(seed=3, start="2026-03-02T15:00:01Z")}) == 3
+
+
 def test_it_runs_inside_a_running_loop_and_ends_under_an_open_socket() -> None:
     async def main() -> None:
         with pyrt.sim(start=datetime(2026, 3, 2, 15, tzinfo=UTC)) as venue:

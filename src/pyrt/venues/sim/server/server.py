@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ class Venue:
         self._archive = Archive(past, self.instruments)
         if saved is None:
             exchange = Exchange(
-                self.instruments, cash=config.cash, seed=config.seed, always_open=not config.calendar, calendar=calendar
+                self.instruments, cash=config.cash, seed=_seed_of_ids(config), always_open=not config.calendar, calendar=calendar
             )
         else:
             exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
@@ -252,6 +253,12 @@ class Venue:
             exchange=self.floor.exchange.save(),
             generation=self._generation,
         )
+
+
+def _seed_of_ids(config: SimConfig) -> int:
+    # Two new venues are two accounts, unless both the seed and the start were asked for: then all ids are the same again.
+    born = config.start or time.time_ns()
+    return int.from_bytes(blake2b(f"{config.seed}:{born}".encode(), digest_size=7).digest(), "big")
 
 
 @contextlib.asynccontextmanager
