@@ -1,6 +1,5 @@
 """A venue that is killed forgets nothing that it said."""
 
-import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +10,11 @@ import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.venues.sim.scripted import REQUESTS, order, perform
 
 from pyrt.errors import DataError
 from pyrt.venues.sim.exchange import state as states
 from pyrt.venues.sim.exchange.exchange import Exchange
-from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.exchange.state import State
 from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.market import open_market
@@ -24,10 +23,6 @@ from pyrt.venues.sim.server.saved import StateDirectory
 
 START = 1_772_461_800_000_000_000
 SECOND = 10**9
-
-
-def order(**given: Any) -> dict[str, Any]:
-    return {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "1.00", "time_in_force": "gtc", **given}
 
 
 def told(state: State) -> dict[str, Any]:
@@ -40,43 +35,9 @@ def told(state: State) -> dict[str, Any]:
     return {**tree, "marks": None, "now": None}
 
 
-requests_ = st.one_of(
-    st.builds(
-        lambda side, symbol, qty, kind: ("submit", {"symbol": symbol, "side": side, "qty": qty, **kind}),
-        st.sampled_from(["buy", "sell"]),
-        st.sampled_from(["AAPL", "SPY"]),
-        st.sampled_from(["1", "300", "0.5"]),
-        st.sampled_from([
-            {"type": "market", "time_in_force": "day"},
-            {"type": "limit", "limit_price": "150.00", "time_in_force": "ioc"},
-            {"type": "limit", "limit_price": "900.00", "time_in_force": "day"},
-            {"type": "limit", "limit_price": "2.00", "time_in_force": "gtc"},
-        ]),
-    ),
-    st.tuples(st.sampled_from(["cancel", "replace"]), st.integers(0, 30)),
-    st.tuples(st.sampled_from(["cancel_all", "close_all", "wait", "open_account"]), st.just(None)),
-)  # fmt: skip
-
-
-def perform(venue: Exchange, verb: str, what: Any, now: int) -> None:
-    rows = venue.state.rows
-    if verb == "submit":
-        venue.submit(what, now)
-    elif verb == "cancel" and rows:
-        venue.cancel(rows[what % len(rows)].id, now)
-    elif verb == "replace" and rows:
-        venue.replace(rows[what % len(rows)].id, {"limit_price": "3.00"}, now)
-    elif verb == "cancel_all":
-        venue.cancel_all(now)
-    elif verb == "close_all":
-        venue.close_all(now, cancel_orders=True)
-    elif verb == "open_account":
-        venue.open_account(cash="500")
-
-
 @pytest.mark.row("X08")
 @settings(max_examples=25)
-@given(st.lists(requests_, min_size=1, max_size=30))
+@given(st.lists(REQUESTS, min_size=1, max_size=30))
 def test_the_save_and_the_changes_are_the_state_at_every_point(tmp_path_factory: pytest.TempPathFactory, script: list[Any]) -> None:
     folder = tmp_path_factory.mktemp("changes")
     market = open_market("generated:rate=5", 4, START)
@@ -88,8 +49,7 @@ def test_the_save_and_the_changes_are_the_state_at_every_point(tmp_path_factory:
         now = START + (3 + step) * SECOND
         venue.on_market(market.advance(now))
         venue.advance(now)
-        with contextlib.suppress(VenueRefusal):
-            perform(venue, verb, what, now)
+        perform(venue, verb, what, now)
         changes.note(venue.take_updates())
         assert told(replay(file_of(folder, 1), states.decode(base))) == told(venue.state)
     changes.close(remove=True)
