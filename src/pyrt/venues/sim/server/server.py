@@ -2,22 +2,23 @@
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from hashlib import blake2b
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import requests
 from aiohttp import web
 
 from pyrt.calendar import Calendar
-from pyrt.errors import ConfigError, PyrtError
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
+from pyrt.venues.sim.server.changes import Changes
 from pyrt.venues.sim.server.data_rest import DataRest
 from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
 from pyrt.venues.sim.server.edge import BODY_MAX, Access, Edge, RateLimit
@@ -34,8 +35,7 @@ DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 SETTLE_SECONDS = 0.25  # at full speed, after a change of subscriptions
 PUMP_SECONDS = 0.01  # how often the market is stepped
-SAVE_SECONDS = 1.0  # how soon a change is on disk
-IDLE_SECONDS = 5.0  # how often the clock is on disk when nothing changes
+SAVE_SECONDS = 5.0  # how often the whole is on disk; each change is at once
 SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
 
 
@@ -90,6 +90,8 @@ class Venue:
         self.crypto: DataHub | None = None
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._generation = self._saved.generation + 1 if self._saved else 0  # one more may have been begun
+        self._changes: Changes | None = None
 
     def _open(self, saved: Saved | None) -> Floor:
         config = self.config
@@ -108,7 +110,7 @@ class Venue:
         self._archive = Archive(past, self.instruments)
         if saved is None:
             exchange = Exchange(
-                self.instruments, cash=config.cash, seed=config.seed, always_open=not config.calendar, calendar=calendar
+                self.instruments, cash=config.cash, seed=_seed_of_ids(config), always_open=not config.calendar, calendar=calendar
             )
         else:
             exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
@@ -158,6 +160,10 @@ class Venue:
 
     def start(self) -> None:
         """Let time run."""
+        if self._directory is not None:
+            self._begin(self._directory)
+            self._directory.save(self._snapshot(2 * SAVE_SECONDS))
+            self._directory.tidy(self._generation)
         self._tasks = [asyncio.create_task(self._pump(), name="pump"), asyncio.create_task(self._keep(), name="keep")]
 
     async def failed(self) -> None:
@@ -173,8 +179,11 @@ class Venue:
             self.data.interest.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if self._directory is not None and self._tasks:
+            if self._directory is not None and self._changes is not None:
+                self._changes.close()
+                self._generation += 1
                 self._directory.save(self._snapshot(0.0))
+                self._directory.tidy(self._generation)
         finally:
             self._close_directory()
 
@@ -204,19 +213,34 @@ class Venue:
                 await hub.drained()
             await asyncio.sleep(0)
 
+    def _begin(self, directory: StateDirectory) -> None:
+        """What happens from now on goes to a new file of changes."""
+        self._generation += 1
+        self._changes = directory.begin(self._generation, self.floor.exchange)
+        self.floor.on_change[:] = [self._changes.note]
+
     async def _keep(self) -> None:
-        pause, saved_at = SAVE_SECONDS, -IDLE_SECONDS
+        pause = SAVE_SECONDS
         while not self._ended.is_set():
-            begun = time.monotonic()
-            if self._directory is not None and (self.floor.changed or begun - saved_at >= IDLE_SECONDS):
-                self.floor.changed = False
-                # The snapshot is taken here, between two requests; only the writing may wait for the disk.
-                snapshot = self._snapshot(2 * (pause + IDLE_SECONDS))
-                pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
-                await asyncio.to_thread(self._directory.save, snapshot)
-                saved_at = begun
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
+            if self._directory is not None and not self._ended.is_set():
+                pause = await self._save(self._directory, pause)
+
+    async def _save(self, directory: StateDirectory, pause: float) -> float:
+        """Write the whole, and say how many seconds to wait before the next time."""
+        assert self._changes is not None
+        begun, before = time.monotonic(), self._changes
+        self._begin(directory)
+        # The snapshot is taken here, between two requests; only the writing may wait for the disk.
+        snapshot = self._snapshot(2 * pause)
+        pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
+        try:
+            await asyncio.to_thread(directory.save, snapshot)
+        except RuntimeError:  # a program that ends has no threads to give
+            directory.save(snapshot)
+        before.close(remove=True)
+        return pause
 
     def _snapshot(self, horizon: float) -> Saved:
         # `horizon`: real seconds within which the next save comes.
@@ -227,7 +251,14 @@ class Venue:
             venue_ns=self.floor.now,
             resume_ns=self.floor.now + int(horizon * self.floor.rate * 1e9),
             exchange=self.floor.exchange.save(),
+            generation=self._generation,
         )
+
+
+def _seed_of_ids(config: SimConfig) -> int:
+    # Two new venues are two accounts, unless both the seed and the start were asked for: then all ids are the same again.
+    born = config.start or time.time_ns()
+    return int.from_bytes(blake2b(f"{config.seed}:{born}".encode(), digest_size=7).digest(), "big")
 
 
 @contextlib.asynccontextmanager
@@ -284,87 +315,8 @@ async def serve(config: SimConfig, stop: asyncio.Event, *, ready: Callable[[List
             await asyncio.gather(stopped, failed, return_exceptions=True)
 
 
-class SimulatedVenue:
-    """A venue in a thread of this process, as `simulated_venue` hands it out."""
-
-    def __init__(self, listening: Listening) -> None:
-        self.url = listening.url
-        self.data_url = listening.data_url
-        self.stream_url = listening.stream_url
-        self.key = listening.key
-        self.secret = listening.secret
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def truth(self, since: int = 0) -> dict[str, Any]:
-        """What really happened: requests, connections, orders, fills."""
-        return self._own("GET", "truth", params={"since": since})
-
-    def clock(self) -> dict[str, Any]:
-        """The venue's clock."""
-        return self._own("GET", "clock")
-
-    def fault(self, kind: str, **settings: Any) -> None:
-        """Arm a fault, e.g. `fault("gateway_timeout", every=3)`."""
-        self._own("POST", "faults", json={"kind": kind, **settings})
-
-    def faults(self) -> dict[str, Any]:
-        """What is armed and how often each kind fired."""
-        return self._own("GET", "faults")
-
-    def disarm(self) -> None:
-        """End all faults."""
-        self._own("DELETE", "faults")
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._session.close()
-
-    def _own(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        response = self._session.request(method, f"{self.url}/sim/{path}", timeout=30, **options)
-        response.raise_for_status()
-        body: dict[str, Any] = response.json()
-        return body
-
-
-@contextlib.contextmanager
-def simulated_venue(config: SimConfig | None = None, **settings: Any) -> Iterator[SimulatedVenue]:
-    """A venue for a test or a notebook, on a free port; the settings are those of SimConfig."""
-    config = config or SimConfig(**{"rate_limit": 0, **settings})
-    started = threading.Event()
-    stop = asyncio.Event()
-    shared: dict[str, Any] = {}
-
-    async def main() -> None:
-        shared["loop"] = asyncio.get_running_loop()
-
-        def ready(listening: Listening) -> None:
-            shared["listening"] = listening
-            started.set()
-
-        await serve(config, stop, ready=ready)
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as e:
-            shared["error"] = e
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run, name="pyrt-sim", daemon=True)
-    thread.start()
-    started.wait()
-    if "listening" not in shared:
-        thread.join()
-        raise shared.get("error") or PyrtError("the venue did not start")
-    venue = SimulatedVenue(shared["listening"])
-    try:
-        yield venue
-    finally:
-        venue.close()
-        with contextlib.suppress(RuntimeError):  # the loop is gone: it failed, see below
-            shared["loop"].call_soon_threadsafe(stop.set)
-        thread.join()
-        if "error" in shared:
-            raise shared["error"]
+def __getattr__(name: str) -> Any:
+    # The library stands on this file and is still found here.
+    if name not in ("SimulatedVenue", "simulated_venue"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("pyrt.venues.sim.library"), name)
