@@ -91,6 +91,8 @@ class Account(msgspec.Struct, kw_only=True):
     day_power: int = 0  # money units of day-trading buying power that the day began with
     samples: Samples = msgspec.field(default_factory=Samples)
     watchlists: dict[str, Watchlist] = msgspec.field(default_factory=dict)  # by id
+    key: str = ""  # that opens it; empty = that of the venue's own configuration
+    secret: str = ""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -102,7 +104,7 @@ class Figures(msgspec.Struct, frozen=True):
     maintenance: int
     reserved: int
     multiplier: int
-    locked: int = 0  # of long: crypto, on which nothing can be borrowed
+    pairs: int = 0  # of long: crypto, on which nothing can be borrowed
 
     @property
     def equity(self) -> int:
@@ -114,13 +116,13 @@ class Figures(msgspec.Struct, frozen=True):
         """Market value of long and short, both positive."""
         return self.long - self.short
 
-    def left(self, multiplier: int) -> int:
+    def free(self, multiplier: int) -> int:
         """What may be opened: multiplier * equity, less what is open and what orders reserve; negative where too much is."""
-        return multiplier * (self.equity - self.locked) - (self.gross - self.locked) - self.reserved
+        return multiplier * (self.equity - self.pairs) - (self.gross - self.pairs) - self.reserved
 
     def power(self, multiplier: int) -> int:
         """What may be opened, never below 0."""
-        return max(0, self.left(multiplier))
+        return max(0, self.free(multiplier))
 
     @property
     def buying_power(self) -> int:
@@ -143,19 +145,19 @@ def _maintenance(qty: int, px: int, qty_exp: int) -> int:
 
 def figures(account: Account, instruments: Instruments, mark: Marks, old: bool = False) -> Figures:
     """Value an account at the marks; `old`: by the rules before July 2026."""
-    long = short = maintenance = locked = 0
+    long = short = maintenance = pairs = 0
     for instrument, position in account.positions.items():
         if position.qty:
             px, exp = mark(instrument), instruments[instrument].qty_exp
             value = money(px, position.qty, exp)
             long, short = (long + value, short) if value > 0 else (long, short + value)
             if instruments[instrument].asset_class == AssetClass.CRYPTO:
-                locked += value
+                pairs += value
                 maintenance += value
             else:
                 maintenance += _maintenance(position.qty, px, exp)
     multiplier = _multiplier(account, account.cash + long + short, old)
-    return Figures(account.cash, long, short, maintenance, account.reserved, multiplier, locked)
+    return Figures(account.cash, long, short, maintenance, account.reserved, multiplier, pairs)
 
 
 def _multiplier(account: Account, equity: int, old: bool) -> int:
@@ -182,7 +184,7 @@ def show_account(account: Account, worth: Figures) -> Body:
         "long_market_value": worth.long,
         "short_market_value": worth.short,
         "position_market_value": worth.gross,
-        "initial_margin": (worth.gross - worth.locked) // min(2, worth.multiplier) + worth.locked,
+        "initial_margin": (worth.gross - worth.pairs) // min(2, worth.multiplier) + worth.pairs,
         "maintenance_margin": worth.maintenance,
         "last_maintenance_margin": account.last_maintenance,
         "sma": worth.equity,

@@ -31,7 +31,8 @@ class Desk(Books):
     def permit(self, account: str | None = None, **permissions: Any) -> None:
         """Change what the venue lets an account do: the fields of Permissions."""
         owner = self._account(account)
-        owner.permissions = msgspec.structs.replace(owner.permissions, **permissions)
+        given = {name: value for name, value in permissions.items() if value is not msgspec.UNSET}
+        owner.permissions = msgspec.structs.replace(owner.permissions, **given)
 
     # ------------------------------------------------------------------------------------------------ watchlists
     def watchlists(self, account: str | None = None) -> list[Body]:

@@ -99,7 +99,7 @@ def refuse_cost(instrument: Instrument, terms: Terms, unit_px: int, qty: int, wo
     cost = money(unit_px, qty, instrument.qty_exp)
     if terms.qty % 10**instrument.qty_exp and cost < ONE:
         raise invalid("cost basis must be >= minimal amount of order 1")
-    free = worth.left(worth.multiplier) + back
+    free = worth.free(worth.multiplier) + back
     if cost > free:
         power, basis = money_text(max(0, free)), money_text(cost)
         raise VenueRefusal(403, 40310000, "insufficient buying power", buying_power=power, cost_basis=basis)

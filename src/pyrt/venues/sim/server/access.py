@@ -27,40 +27,22 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return f"AccountConfig(key='***', secret='***', cash={self.cash!r}, multiplier={self.multiplier})"
 
 
-class KeyPair(msgspec.Struct, frozen=True, kw_only=True):
-    """A key pair and the account that it opens, as saved."""
-
-    key: str
-    secret: str
-    account: str
-
-    def __repr__(self) -> str:
-        return f"KeyPair(key='***', secret='***', account={self.account!r})"
-
-
 class Access:
     """The key pairs of all accounts."""
 
-    def __init__(self, pairs: list[KeyPair]) -> None:
-        self._pairs: dict[str, KeyPair] = {}
-        for pair in pairs:
-            self.add(pair)
+    def __init__(self) -> None:
+        self._pairs: dict[str, tuple[str, str]] = {}  # key -> secret, account
 
-    @property
-    def pairs(self) -> list[KeyPair]:
-        """All of them, oldest first."""
-        return list(self._pairs.values())
-
-    def add(self, pair: KeyPair) -> None:
+    def add(self, key: str, secret: str, account: str) -> None:
         """Let a pair open an account; a key that is known gets a new secret. Raises ValueError."""
-        check_pair(pair.key, pair.secret)
-        self._pairs[pair.key] = pair
+        check_pair(key, secret)
+        self._pairs[key] = secret, account
 
     def allows(self, key: str, secret: str) -> str:
         """The account that the pair opens, "" = none; in a time that does not depend on how wrong the secret is."""
-        pair = self._pairs.get(key)
-        right = hmac.compare_digest(secret.encode("utf-8", "replace"), (pair.secret if pair else "").encode())
-        return pair.account if pair is not None and right else ""
+        right, account = self._pairs.get(key, ("", ""))
+        same = hmac.compare_digest(secret.encode("utf-8", "replace"), right.encode())
+        return account if same else ""
 
     def allows_headers(self, request: web.BaseRequest) -> str:
         """The account that the APCA headers, or HTTP Basic as broker keys use it, open; "" = none."""

@@ -74,6 +74,7 @@ class AccountRest:
         """PATCH /v2/account/configurations."""
         changed = self._exchange.configure(await read_object(request), request[ACCOUNT])
         self._floor.changed = True
+        self._floor.tell()
         return answer(changed)
 
     async def history(self, request: web.Request) -> web.Response:

@@ -157,5 +157,10 @@ def local(handler: Next) -> Next:
 
 
 def is_data(request: web.BaseRequest) -> bool:
+    """Whether the request is for the market-data host."""
+    return is_data_path(request.path)
+
+
+def is_data_path(path: str) -> bool:
     """Whether the path belongs to the market-data host."""
-    return request.path.startswith(("/v2/stocks", "/v1beta"))
+    return path.startswith(("/v2/stocks", "/v1beta"))

@@ -10,7 +10,6 @@ from typing import Self
 import msgspec
 
 from pyrt.errors import ConfigError, DataError
-from pyrt.venues.sim.server.access import KeyPair
 
 FORMAT = 1
 NAME = "venue.msgpack"
@@ -26,7 +25,6 @@ class Saved(msgspec.Struct, kw_only=True):
     venue_ns: int  # the venue's clock when this was written
     resume_ns: int  # at which it goes on: later, where nothing was written at the end, than anything a client can have seen
     exchange: bytes
-    keys: list[KeyPair] = []  # of the accounts after the first
 
 
 class StateDirectory:

@@ -14,17 +14,19 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError, PyrtError
+from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
-from pyrt.venues.sim.server import api
+from pyrt.venues.sim.server import api, openapi
 from pyrt.venues.sim.server.access import AccountConfig, Multiplier, RateLimits
 from pyrt.venues.sim.server.account_rest import AccountRest
 from pyrt.venues.sim.server.accounts_rest import AccountsRest, open_accounts
 from pyrt.venues.sim.server.data_rest import DataRest
 from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
 from pyrt.venues.sim.server.edge import BODY_MAX, Edge
+from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.own_rest import OwnRest
@@ -34,6 +36,7 @@ from pyrt.venues.sim.server.schedule import Schedule
 from pyrt.venues.sim.server.trading_rest import TradingRest
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
+from pyrt.venues.sim.server.watchlists_rest import WatchlistsRest
 
 DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
@@ -114,9 +117,10 @@ class Venue:
         self.instruments = list(market.instruments)
         past = open_market(self._market, self._seed, self._epoch)
         self._archive = Archive(past, self.instruments)
+        listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
         if saved is None:
             exchange = Exchange(
-                self.instruments,
+                listed,
                 cash=config.cash,
                 multiplier=config.multiplier,
                 seed=config.seed,
@@ -127,7 +131,7 @@ class Venue:
         else:
             exchange = Exchange.load(
                 saved.exchange,
-                self.instruments,
+                listed,
                 always_open=not config.calendar,
                 calendar=calendar,
                 account_fields=config.account_fields,
@@ -137,7 +141,7 @@ class Venue:
         self._before = this_minute(past, now if saved is None else now + 1)
         exchange.keep_samples(now)
         first = AccountConfig(key=config.key, secret=config.secret)
-        self.access = open_accounts(exchange, first, config.accounts, saved.keys if saved else [])
+        self.access = open_accounts(exchange, first, config.accounts)
         self._schedule = Schedule(calendar)
         return Floor(market, exchange, now, config.speed)
 
@@ -168,9 +172,18 @@ class Venue:
             hub.count(self._before)
         self.data, self.crypto = hubs
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
-        rest = (TradingRest(floor, self.faults), AccountRest(floor), ReferenceRest(floor, self._schedule))
+        events = TradeEvents(floor)
+        app.on_shutdown.append(events.close)
+        rest = (
+            TradingRest(floor, self.faults),
+            AccountRest(floor),
+            ReferenceRest(floor, self._schedule),
+            WatchlistsRest(floor),
+            events,
+        )
         api.add_routes(app, [route for handlers in rest for route in handlers.routes()])
         app.add_routes(AccountsRest(floor, access).routes())
+        app.add_routes(openapi.routes())
         data_rest = DataRest(floor, self._archive)
         app.add_routes(data_rest.routes())
         app.on_cleanup.append(data_rest.close)
@@ -252,7 +265,6 @@ class Venue:
             venue_ns=self.floor.now,
             resume_ns=self.floor.now + int(horizon * self.floor.rate * 1e9),
             exchange=self.floor.exchange.save(),
-            keys=[pair for pair in self.access.pairs if pair.account != self.floor.exchange.default],
         )
 
 
