@@ -7,7 +7,7 @@ from operator import attrgetter
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import orders, rules, state
+from pyrt.venues.sim.exchange import day_trades, orders, rules, state
 from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position
 from pyrt.venues.sim.exchange.assets import Assets
 from pyrt.venues.sim.exchange.orders import FINAL, Body, Row, VenueRefusal
@@ -21,6 +21,7 @@ class Books:
         self.matcher = Matcher(self.assets_.instruments)
         self.state = kept
         self.default = ""
+        self.old_fields = False  # show and rule as before July 2026
         self._open: dict[tuple[str, int], dict[int, Row]] = {}
         self._ids: dict[str, int] = {}
 
@@ -88,6 +89,7 @@ class Books:
         symbols: Iterable[str] | None = None,
         nested: bool = False,
         account: str | None = None,
+        asset_class: str = "",
     ) -> list[Body]:
         """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked."""
         owner, wanted = self._account(account).id, frozenset(symbols or ())
@@ -103,17 +105,20 @@ class Books:
                 continue
             if (wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side):
                 continue
-            found.append(self._show(row))
+            shown = self._show(row)
+            if asset_class in ("", "all", shown["asset_class"]):
+                found.append(shown)
         return found
 
     def figures(self, owner: Account) -> Figures:
         """What an account is worth now."""
-        return figures(owner, self.assets_.instruments, self.mark)
+        return figures(owner, self.assets_.instruments, self.mark, self.old_fields)
 
     def account(self, account: str | None = None) -> Body:
         """GET /v2/account."""
         owner = self._account(account)
-        return show_account(owner, self.figures(owner))
+        worth = self.figures(owner)
+        return show_account(owner, worth) | (day_trades.show(owner, worth, self.state.now) if self.old_fields else {})
 
     def _position(self, name: str, account: str | None) -> tuple[Instrument, Position]:
         instrument = self.assets_.find(name)

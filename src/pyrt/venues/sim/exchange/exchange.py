@@ -21,10 +21,10 @@ import numpy.typing as npt
 from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
 from pyrt.errors import DataError
-from pyrt.model import Instrument, OrderType
-from pyrt.venues.sim.exchange import orders, rules, state
+from pyrt.model import AssetClass, Instrument, OrderType
+from pyrt.venues.sim.exchange import admission, crypto, day_trades, orders, rules, state
 from pyrt.venues.sim.exchange.account import Account, Position, money
-from pyrt.venues.sim.exchange.books import Books
+from pyrt.venues.sim.exchange.desk import Desk
 from pyrt.venues.sim.exchange.hours import Hours, Sessions
 from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
 from pyrt.venues.sim.times import format_time, new_york
@@ -32,13 +32,15 @@ from pyrt.venues.sim.times import format_time, new_york
 Update = tuple[str, Body]
 
 
-class Exchange(Books):
+class Exchange(Desk):
     """Accounts trade instruments against the market that `on_market` tells. Prices and quantities out are decimal text.
 
     Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
     """
 
-    _happens: ClassVar[dict[str, Callable[..., None]]] = {}  # what may stand on the agenda (Due.kind): called with Due.what
+    _happens: ClassVar[dict[str, Callable[..., None]]] = {  # what may stand on the agenda (Due.kind): called with Due.what
+        "sample": Desk._sample,
+    }
 
     def __init__(
         self,
@@ -50,8 +52,10 @@ class Exchange(Books):
         always_open: bool = True,
         calendar: Sessions | None = None,
         start: int = 0,
+        account_fields: str = "2026-07",
     ) -> None:
         super().__init__(instruments, state.State(seed=seed, now=start))
+        self.old_fields = account_fields == "before"
         self.hours = Hours(calendar, always_open=always_open)
         self._edge = self.hours.next_edge(start) if start else 0
         self._updates: list[Update] = []
@@ -143,7 +147,10 @@ class Exchange(Books):
         instrument = self.assets_.find(symbol)
         if instrument is None:
             raise invalid(f'asset "{symbol}" not found')
-        terms = orders.read_terms(body, instrument, bool(self.assets_.shown[instrument.id]["fractionable"]))
+        asset = self.assets_.shown[instrument.id]
+        admission.refuse(owner, instrument, asset, body)
+        terms = orders.read_terms(body, instrument, bool(asset["fractionable"]))
+        admission.refuse_terms(owner, instrument, asset, terms)
         self._fresh(owner, terms.cid)
         return instrument, terms, *self._afford(owner, instrument, terms, None)
 
@@ -156,18 +163,30 @@ class Exchange(Books):
         rows = [row for row in self._open.get((owner.id, instrument.id), {}).values() if row is not old]
         rules.refuse_wash(rows, terms)
         position = owner.positions.get(instrument.id, Position())
+        if instrument.asset_class == AssetClass.CRYPTO:
+            return self._afford_pair(owner, instrument, terms, rows, position, old)
         intent = rules.position_intent(position.qty, terms)
         wanted = terms.qty - (old.base + old.filled if old else 0)
         if intent.endswith("close"):
             rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, wanted)
+            if self.old_fields:
+                day_trades.refuse(owner, instrument, position, rules.closing(rows), self._day(self.state.now))
             return intent, 0
         bid, _, ask, _, _ = self.matcher.top(instrument.id)
         unit_px = rules.reserve_px(terms, ask or self.mark(instrument.id) or bid)
         worth = self.figures(owner)
         back = self._reserve(old) if old else 0
-        rules.refuse_short(instrument, terms, worth)
+        admission.refuse_short(owner, instrument, self.assets_.shown[instrument.id], terms, worth)
         rules.refuse_cost(instrument, terms, unit_px, wanted, worth, back)
         return intent, unit_px
+
+    def _afford_pair(
+        self, owner: Account, pair: Instrument, terms: Terms, rows: list[Row], position: Position, old: Row | None
+    ) -> tuple[str, int]:
+        bid, _, ask, _, _ = self.matcher.top(pair.id)
+        wanted = terms.qty - (old.base + old.filled if old else 0)
+        back = self._reserve(old) if old else 0
+        return crypto.afford(pair, terms, rows, position.qty, wanted, ask or self.mark(pair.id) or bid, self.figures(owner), back)
 
     def _enter(self, owner: Account, instrument: Instrument, terms: Terms, intent: str, unit_px: int, old: Row | None) -> Body:
         now = self.state.now
@@ -236,7 +255,10 @@ class Exchange(Books):
             if old.status not in REPLACEABLE:
                 raise invalid(f'order is not replaceable: it is in "{old.status}" state')
             instrument = self.assets_.instruments[old.instrument]
+            asset = self.assets_.shown[instrument.id]
+            admission.refuse(owner, instrument, asset, {})
             terms = orders.replaced_terms(body, old, instrument)
+            admission.refuse_terms(owner, instrument, asset, terms)
             self._fresh(owner, terms.cid)
             intent, unit_px = self._afford(owner, instrument, terms, old)
         except VenueRefusal as refusal:
@@ -278,7 +300,8 @@ class Exchange(Books):
         amount = rules.closing_qty(position.qty, instrument, qty, percentage)
         side = "sell" if position.qty > 0 else "buy"
         text = format_units(amount, instrument.qty_exp)
-        body = {"symbol": instrument.symbol, "qty": text, "side": side, "type": "market", "time_in_force": "day"}
+        tif = "gtc" if instrument.asset_class == AssetClass.CRYPTO else "day"
+        body = {"symbol": instrument.symbol, "qty": text, "side": side, "type": "market", "time_in_force": tif}
         return self.submit(body, now, account)
 
     def close_all(self, now: int, cancel_orders: bool = False, account: str | None = None) -> list[tuple[str, int, Body]]:
@@ -320,6 +343,8 @@ class Exchange(Books):
             row.working = False
             del self._open[row.account, row.instrument][row.number]
         position = owner.positions.setdefault(row.instrument, Position())
+        if self.old_fields and not row.opening:
+            day_trades.note(owner, self.assets_.instruments[row.instrument], row.number, position, self._day(at))
         position.fill(row.side, px, qty, exp)
         owner.cash -= money(px, qty, exp) if row.side is Side.BUY else -money(px, qty, exp)
         fill = self.state.add_fill(row, px, qty, at)

@@ -9,7 +9,6 @@ from pyrt.venues.sim.exchange.account import ONE, Figures, money, money_text
 from pyrt.venues.sim.exchange.orders import Row, Terms, VenueRefusal, invalid
 
 FIFTY = 50_000_000_000  # px units
-SHORT_EQUITY = 2_000 * ONE
 
 
 def collar(px: int) -> int:
@@ -56,6 +55,11 @@ def held(rows: Iterable[Row], side: Side) -> int:
     return sum(row.leaves for row in rows if row.side is side)
 
 
+def closing(rows: Iterable[Row]) -> int:
+    """How many open orders close a position."""
+    return sum(not row.opening for row in rows)
+
+
 def _insufficient(instrument: Instrument, qty: int, existing: int, rows: list[Row], side: Side) -> VenueRefusal:
     exp, waiting = instrument.qty_exp, held(rows, side)
     available = format_units(max(0, existing - waiting), exp)
@@ -77,18 +81,6 @@ def refuse_short_of_shares(instrument: Instrument, rows: list[Row], position: in
         raise _insufficient(instrument, qty, abs(position), rows, side)
 
 
-def refuse_short(instrument: Instrument, terms: Terms, worth: Figures) -> None:
-    """Shorts need a margin account with 2,000 of equity, and whole shares."""
-    if terms.side is Side.BUY:
-        return
-    if worth.multiplier < 2:
-        raise _insufficient(instrument, terms.qty, 0, [], Side.SELL)
-    if terms.qty % 10**instrument.qty_exp:
-        raise invalid("fractional orders cannot be sold short")
-    if worth.equity < SHORT_EQUITY:
-        raise VenueRefusal(403, 40310000, "account not allowed to short: equity is below 2000", equity=money_text(worth.equity))
-
-
 def reserve_px(terms: Terms, ask: int) -> int:
     """Px units of buying power that a unit of an opening order holds: a buy's limit or collar; a short's max(limit, 1.03 ask)."""
     if terms.side is Side.BUY and terms.limit_px:
@@ -107,7 +99,7 @@ def refuse_cost(instrument: Instrument, terms: Terms, unit_px: int, qty: int, wo
     cost = money(unit_px, qty, instrument.qty_exp)
     if terms.qty % 10**instrument.qty_exp and cost < ONE:
         raise invalid("cost basis must be >= minimal amount of order 1")
-    free = worth.multiplier * worth.equity - worth.gross - worth.reserved + back
+    free = worth.free(worth.multiplier) + back
     if cost > free:
         power, basis = money_text(max(0, free)), money_text(cost)
         raise VenueRefusal(403, 40310000, "insufficient buying power", buying_power=power, cost_basis=basis)

@@ -15,7 +15,7 @@ from pyrt._core.types import Flag, RecordType
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.market.depth import Depth
 from pyrt.venues.sim.market.stream_bars import StreamBars
-from pyrt.venues.sim.server.edge import Access
+from pyrt.venues.sim.server.access import Access
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor, Records
 from pyrt.venues.sim.server.hub import Hub
@@ -128,7 +128,7 @@ class Session:
         self.hub = hub
         self.codec = codec
         self.entry = entry
-        self.authenticated = False
+        self.account = ""  # whose it is; empty = not authenticated
         self.subscriptions = Subscriptions(hub.ids, hub.feed, hub.rows)
         self.outbox = Outbox(ws, hub.buffer)
         self._ws = ws
@@ -179,10 +179,10 @@ class Session:
         action = message.get("action") if isinstance(message, dict) else None
         if action == "auth":
             key, secret = message.get("key"), message.get("secret")
-            self._authenticate(isinstance(key, str) and isinstance(secret, str) and self.hub.access.allows(key, secret))
+            self._authenticate(self.hub.access.allows(key, secret) if isinstance(key, str) and isinstance(secret, str) else "")
         elif action not in ("subscribe", "unsubscribe"):
             self.say(_error(400))
-        elif not self.authenticated:
+        elif not self.account:
             self.say(_error(401))
         else:
             before = self.subscriptions.table.copy()
@@ -192,20 +192,20 @@ class Session:
                 self.send(frame)
             self.hub.interest.set()
 
-    def _authenticate(self, allowed: bool) -> None:
-        if self.authenticated:
+    def _authenticate(self, account: str) -> None:
+        if self.account:
             self.say(_error(403))
-        elif not allowed:
+        elif not account:
             self.say(_error(402))
-        elif not self.hub.admit(self):
+        elif not self.hub.admit(self, account):
             self.say(_error(406))
             self.outbox.close(1008)
         else:
-            self.authenticated = True
+            self.account = self.entry.account = account
             self.say({"T": "success", "msg": "authenticated"})
 
     def _expire(self) -> None:
-        if not self.authenticated:
+        if not self.account:
             self.say(_error(404))
             self.outbox.close(1008)
 
@@ -264,9 +264,10 @@ class DataHub(Hub[Session]):
         codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
         return await self._converse(request, lambda ws, entry: Session(self, ws, request, codec, entry))
 
-    def admit(self, session: Session) -> bool:
+    def admit(self, session: Session, account: str) -> bool:
         """Give a session one of the account's slots, if one is free."""
-        if len(self._sessions) >= self._connection_limit or self._faults.refuses_data(time.monotonic_ns()):
+        taken = sum(other.account == account for other in self._sessions)
+        if taken >= self._connection_limit or self._faults.refuses_data(time.monotonic_ns()):
             return False
         self._sessions.append(session)
         return True

@@ -7,29 +7,37 @@ from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError
+from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
+from pyrt.venues.sim.server import api, openapi
+from pyrt.venues.sim.server.access import AccountConfig, Multiplier, RateLimits
+from pyrt.venues.sim.server.account_rest import AccountRest
+from pyrt.venues.sim.server.accounts_rest import AccountsRest, open_accounts
 from pyrt.venues.sim.server.changes import Changes
 from pyrt.venues.sim.server.data_rest import DataRest
 from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
-from pyrt.venues.sim.server.edge import BODY_MAX, Access, Edge, RateLimit
+from pyrt.venues.sim.server.edge import BODY_MAX, Edge
+from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.own_rest import OwnRest
+from pyrt.venues.sim.server.reference_rest import ReferenceRest
 from pyrt.venues.sim.server.saved import Saved, StateDirectory
 from pyrt.venues.sim.server.schedule import Schedule
 from pyrt.venues.sim.server.trading_rest import TradingRest
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
+from pyrt.venues.sim.server.watchlists_rest import WatchlistsRest
 
 DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
@@ -51,9 +59,12 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0  # venue seconds a second; 0 = as fast as the clients take it
     start: int = 0  # venue ns at which a new venue begins; 0 = now
     cash: str = "100000"
-    rate_limit: int = 200  # trading requests a minute; 0 = none
+    multiplier: Multiplier = 2
+    account_fields: Literal["2026-07", "before"] = "2026-07"  # "before": with the day-trading fields and rules that left then
+    accounts: tuple[AccountConfig, ...] = ()  # after the first, which is that of key and secret
+    rate_limit: int = 200  # trading requests a minute of each account; 0 = none
     data_rate_limit: int = 10_000
-    connection_limit: int = 1  # data streams of the account
+    connection_limit: int = 1  # data streams of an account on one endpoint
     symbol_limit: int = 0  # symbols of trades and quotes on a data stream; 0 = none
     buffer: int = 16 << 20  # bytes waiting for one data client before it counts as slow
     auth_seconds: float = 10.0
@@ -108,23 +119,39 @@ class Venue:
         self.instruments = list(market.instruments)
         past = open_market(self._market, self._seed, self._epoch)
         self._archive = Archive(past, self.instruments)
+        listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
         if saved is None:
             exchange = Exchange(
-                self.instruments, cash=config.cash, seed=_seed_of_ids(config), always_open=not config.calendar, calendar=calendar
+                listed,
+                cash=config.cash,
+                multiplier=config.multiplier,
+                seed=_seed_of_ids(config),
+                always_open=not config.calendar,
+                calendar=calendar,
+                account_fields=config.account_fields,
             )
         else:
-            exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
+            exchange = Exchange.load(
+                saved.exchange,
+                listed,
+                always_open=not config.calendar,
+                calendar=calendar,
+                account_fields=config.account_fields,
+            )
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
         self._before = this_minute(past, now if saved is None else now + 1)
+        exchange.keep_samples(now)
+        first = AccountConfig(key=config.key, secret=config.secret)
+        self.access = open_accounts(exchange, first, config.accounts)
         self._schedule = Schedule(calendar)
         return Floor(market, exchange, now, config.speed)
 
     def application(self) -> web.Application:
         """The routes; call it on the loop that will serve them."""
         config, floor = self.config, self.floor
-        access = Access(config.key, config.secret)
-        edge = Edge(floor, access, self.faults, self.truth, RateLimit(config.rate_limit), RateLimit(config.data_rate_limit))
+        access = self.access
+        edge = Edge(floor, access, self.faults, self.truth, RateLimits(config.rate_limit), RateLimits(config.data_rate_limit))
         self.trading = TradingHub(floor, access, self.faults, self.truth)
         interest = asyncio.Event()
         hubs = [
@@ -147,7 +174,18 @@ class Venue:
             hub.count(self._before)
         self.data, self.crypto = hubs
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
-        app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
+        events = TradeEvents(floor)
+        app.on_shutdown.append(events.close)
+        rest = (
+            TradingRest(floor, self.faults),
+            AccountRest(floor),
+            ReferenceRest(floor, self._schedule),
+            WatchlistsRest(floor),
+            events,
+        )
+        api.add_routes(app, [route for handlers in rest for route in handlers.routes()])
+        app.add_routes(AccountsRest(floor, access).routes())
+        app.add_routes(openapi.routes())
         data_rest = DataRest(floor, self._archive)
         app.add_routes(data_rest.routes())
         app.on_cleanup.append(data_rest.close)
