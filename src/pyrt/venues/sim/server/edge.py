@@ -11,6 +11,7 @@ from aiohttp import web
 
 from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.feeds import STREAM_PATHS
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.truth import Request, Truth
 
@@ -18,7 +19,7 @@ log = logging.getLogger("pyrt.sim")
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENTRY = web.RequestKey("entry", Request)
-STREAMS = frozenset({"/v2/iex", "/v2/sip", "/v1beta3/crypto/us", "/stream"})
+STREAMS = STREAM_PATHS | {"/stream"}
 BODY_MAX = 1 << 20
 BODY_KEPT = 16_384  # characters of a body that the truth keeps
 WINDOW = 60.0  # seconds of the rate limit
@@ -128,7 +129,7 @@ class Edge:
     @web.middleware
     async def serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
         """Write the request down, answer it, write the answer down."""
-        if request.path in STREAMS:  # a stream has its own way to ask for keys
+        if request.path in STREAMS or _is_lost(request):  # a stream has its own way to ask for keys
             return await self._upgraded(request, handler)
         venue = self._floor.reading().now_ns
         entry = self._truth.request(request.method, request.path, request.query_string, venue, time.monotonic_ns())
@@ -143,6 +144,8 @@ class Edge:
     async def _upgraded(self, request: web.Request, handler: Next) -> web.StreamResponse:
         try:
             return await handler(request)
+        except web.HTTPNotFound:
+            return web.Response(status=404, text="404 page not found\n")
         except web.HTTPException:
             return problem(400, 40010000, "this is a WebSocket: the request is not an upgrade to one")
 
@@ -180,6 +183,12 @@ class Edge:
         except Exception:
             log.exception("a request could not be served: %s %s", request.method, request.path)
             return problem(500, 50010000, "internal server error occurred")
+
+
+def _is_lost(request: web.Request) -> bool:
+    # An upgrade of a path that is not there. One of a path that is needs keys like any other request for it.
+    upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+    return upgrade and isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
 
 def is_data(request: web.BaseRequest) -> bool:
