@@ -13,10 +13,13 @@ from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.market.corrections import mark
 from pyrt.venues.sim.market.market import Market
 from pyrt.venues.sim.market.rows import HOUR, PAIR_ROWS, ROWS, Records, Row, Timeframe, Token, group_bars, size
-from pyrt.venues.sim.times import CHICAGO, format_time, new_york_midnight
+from pyrt.venues.sim.times import CHICAGO, day_start, format_time, new_york_midnight
 
 SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled
 LATEST_SPANS = (MINUTE, HOUR, DAY, 5 * DAY)  # how far back the latest is looked for, step by step
+
+
+DAYS_BACK = (2, 4)  # that are searched for the day before: it may be a weekend ago
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +51,22 @@ class Archive:
         self._market = market
         self.adjust = adjust  # bars of a symbol as `adjustment` (raw, split, dividend, all) wants them
         self._instruments = {i.symbol: i for i in instruments}
+
+    def symbols(self, asset_class: AssetClass) -> dict[str, Instrument]:
+        """The instruments of a class by symbol."""
+        return {s: i for s, i in self._instruments.items() if i.asset_class == asset_class}
+
+    def trades(self, symbol: str, start: int, end: int) -> Records:
+        """The prints of a symbol as they were told: market_dtype."""
+        return self._market.history_trades(symbol, start, end)
+
+    def today(self, symbol: str, now: int) -> tuple[Row | None, float]:
+        """The day so far, and the last price of the day before; 0 where there was none."""
+        instrument = self._instruments[symbol]
+        midnight = day_start(now, CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK)
+        days = self._rows("bars", instrument, self._bars(instrument, midnight, now, Timeframe(1, "D"), now))
+        before = self.latest("trades", symbol, midnight - 1)
+        return (days[-1] if days else None), (before["p"] if before else 0.0)
 
     def page(self, ask: Ask) -> tuple[dict[str, list[Row]], str | None]:
         """The rows of one page by symbol, and the token of the next page or None."""
@@ -113,8 +132,13 @@ class Archive:
         instrument = self._instruments.get(symbol)
         if instrument is None:
             return None
-        days = self._bars(instrument, new_york_midnight(now, -4), now, Timeframe(1, "D"), now)
-        rows = self._rows("bars", instrument, days)
+        rows: list[Row] = []
+        for back in DAYS_BACK:
+            if len(rows) > 1:
+                break
+            rows = self._rows(
+                "bars", instrument, self._bars(instrument, new_york_midnight(now, -back), now, Timeframe(1, "D"), now)
+            )
         return {
             "latestTrade": self.latest("trades", symbol, now),
             "latestQuote": self.latest("quotes", symbol, now),

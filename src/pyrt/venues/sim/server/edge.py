@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.server.faults import Faults
-from pyrt.venues.sim.server.feeds import STREAM_PATHS
+from pyrt.venues.sim.server.feeds import NEWS_PATH, STREAM_PATHS
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.truth import Request, Truth
 
@@ -129,7 +129,7 @@ class Edge:
     @web.middleware
     async def serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
         """Write the request down, answer it, write the answer down."""
-        if request.path in STREAMS or _is_lost(request):  # a stream has its own way to ask for keys
+        if _is_stream(request):  # a stream has its own way to ask for keys
             return await self._upgraded(request, handler)
         venue = self._floor.reading().now_ns
         entry = self._truth.request(request.method, request.path, request.query_string, venue, time.monotonic_ns())
@@ -151,7 +151,7 @@ class Edge:
 
     async def _admitted(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
         data = is_data(request)
-        if not self._access.allows_headers(request):
+        if not self._access.allows_headers(request) and not _is_public(request):
             return problem(403, None, "forbidden.") if data else problem(401, 40110000, "request is not authorized.")
         limit = self._data if data else self._trading
         storm = None if data else self._faults.rate_limited(time.monotonic_ns())
@@ -185,9 +185,16 @@ class Edge:
             return problem(500, 50010000, "internal server error occurred")
 
 
-def _is_lost(request: web.Request) -> bool:
-    # An upgrade of a path that is not there. One of a path that is needs keys like any other request for it.
+def _is_public(request: web.Request) -> bool:
+    # Data of pairs is for everybody; keys that are given must be right.
+    return request.path.startswith("/v1beta3/crypto/") and "APCA-API-KEY-ID" not in request.headers
+
+
+def _is_stream(request: web.Request) -> bool:
+    # Also an upgrade of a path that is not there: it gets a plain 404. Of the other paths it opens none.
     upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+    if request.path in STREAMS:
+        return upgrade or request.path != NEWS_PATH
     return upgrade and isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
 

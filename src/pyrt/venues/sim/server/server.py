@@ -18,6 +18,9 @@ from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
+from pyrt.venues.sim.server.archive_thread import ArchiveThread
+from pyrt.venues.sim.server.crypto_rest import CryptoRest
+from pyrt.venues.sim.server.data_query import Plan
 from pyrt.venues.sim.server.data_rest import DataRest
 from pyrt.venues.sim.server.edge import BODY_MAX, Access, Edge, RateLimit
 from pyrt.venues.sim.server.faults import Faults
@@ -26,6 +29,7 @@ from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.own_rest import OwnRest
 from pyrt.venues.sim.server.saved import Saved, StateDirectory
 from pyrt.venues.sim.server.schedule import Schedule
+from pyrt.venues.sim.server.screener_rest import ScreenerRest
 from pyrt.venues.sim.server.streams import DataStreams
 from pyrt.venues.sim.server.trading_rest import TradingRest
 from pyrt.venues.sim.server.trading_stream import TradingHub
@@ -146,9 +150,11 @@ class Venue:
         self.streams.count(self._before)
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
-        data_rest = DataRest(floor, self._archive)
-        app.add_routes(data_rest.routes())
-        app.on_cleanup.append(data_rest.close)
+        thread = ArchiveThread()
+        app.on_cleanup.append(thread.close)
+        app.add_routes(DataRest(floor, self._archive, thread, Plan(config.feeds)).routes())
+        app.add_routes(CryptoRest(floor, self._archive, thread).routes())
+        app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
         app.add_routes(OwnRest(floor, self.faults, self.truth, self.streams.hubs, self.trading).routes())
         app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)

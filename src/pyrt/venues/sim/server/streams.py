@@ -13,7 +13,7 @@ from pyrt.venues.sim.market.side import TEST_ID, SideMarket, fakepaca_market
 from pyrt.venues.sim.server.data_stream import DataHub
 from pyrt.venues.sim.server.edge import Access
 from pyrt.venues.sim.server.faults import Faults
-from pyrt.venues.sim.server.feeds import CRYPTO, CRYPTO_PATHS, DELAY, STOCK_PATHS, STOCKS, TEST_SYMBOL
+from pyrt.venues.sim.server.feeds import CRYPTO, CRYPTO_PATHS, DELAY, NEWS, STOCK_PATHS, STOCKS, TEST_SYMBOL
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.truth import Truth
 
@@ -58,10 +58,12 @@ class DataStreams:
             else:  # nothing listed here trades there
                 self._paths[path] = hub((), granted=name in plan)
 
+        self.news = hub((), feed=NEWS, granted=False)
+
     @property
     def hubs(self) -> list[DataHub]:
         """Every hub once."""
-        return list(dict.fromkeys(self._paths.values()))
+        return list(dict.fromkeys((*self._paths.values(), self.news)))
 
     def count(self, records: Records) -> None:
         """Take in what came before the venue began, in its minute."""
@@ -69,5 +71,5 @@ class DataStreams:
         self.crypto.count(records)
 
     def routes(self) -> list[web.RouteDef]:
-        """Every path."""
+        """Every path but that of the news, which REST has too."""
         return [web.get(path, hub.serve, allow_head=False) for path, hub in self._paths.items()]
