@@ -590,6 +590,11 @@ cdef class Matcher:
                                                   instrument=p.instrument, kind=kind, maker=maker, reserved=0)
         self._out.n += 1
 
+    @property
+    def waiting(self):
+        """How many executions wait in take()."""
+        return self._out.n
+
     def take(self):
         """The executions since the last call, in the order in which they happened, as an array of execution_dtype."""
         cdef bytes raw = PyBytes_FromStringAndSize(<char*>self._out.rows, self._out.n * sizeof(execution_t))
