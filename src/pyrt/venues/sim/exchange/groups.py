@@ -104,8 +104,6 @@ def _activate(venue: "Trading", entry: Row, at: int) -> None:
         leg.waits = False
         if not leg.leaves:
             venue.drop(leg, "canceled", at)
-            continue
-        venue.open_of(leg).place(leg)
     for leg in legs:
         if leg.status not in FINAL:
             venue.weigh_group(leg)

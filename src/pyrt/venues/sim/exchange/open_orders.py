@@ -27,21 +27,21 @@ class OpenOrders:
         return iter(self.rows.values())
 
     def add(self, row: Row) -> None:
-        """Another open order; a leg that waits for its entry meets nobody."""
+        """Another open order; one that is held meets nobody."""
         self.rows[row.number] = row
         self.held[row.side] += row.held
-        if not row.waits:
+        if row.status != "held":
             self.place(row)
 
     def remove(self, row: Row) -> None:
         """An order that has ended, and holds nothing back any more."""
         del self.rows[row.number]
         self.held[row.side] -= row.held
-        self._unplace(row)
+        self.unplace(row)
 
     def place(self, row: Row) -> None:
         """From now on `row` may meet others; also to be called where its prices were changed."""
-        self._unplace(row)
+        self.unplace(row)
         px = worst_px(row.type, row.limit_px)
         self._placed[row.number] = (row.side, px)
         if px is None:
@@ -49,7 +49,8 @@ class OpenOrders:
         else:
             insort(self._priced[row.side], (px, row.number))
 
-    def _unplace(self, row: Row) -> None:
+    def unplace(self, row: Row) -> None:
+        """From now on `row` meets nobody."""
         side, px = self._placed.pop(row.number, (row.side, None))
         if px is None:
             self._unpriced[side].pop(row.number, None)

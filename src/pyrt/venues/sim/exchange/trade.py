@@ -52,9 +52,7 @@ class Trading(Books):
     def _route(self, row: Row, now: int) -> None:
         """Hand an order to the matcher, and tell that it works."""
         if row.status not in REPLACEABLE and not groups.stays_held(self, row):
-            row.status = "new"
-            row.updated_at = now
-            self.tell(row, "new", now)
+            self._begin_work(row, now)
         row.working = True
         limit_px, stop_px, trail_px, ratio = row.limit_px, row.stop_px, row.trail_px, row.trail_ratio
         if row.type is OrderType.STOP and row.side is Side.BUY and not row.trails:
@@ -83,6 +81,13 @@ class Trading(Books):
             one=one,
         )
         self._settle()
+
+    def _begin_work(self, row: Row, at: int) -> None:
+        if row.status == "held":
+            self.open_of(row).place(row)
+        row.status = "new"
+        row.updated_at = at
+        self.tell(row, "new", at)
 
     def _withdraw(self, row: Row) -> None:
         """Take an order out of the matcher; what it learned there stays with it."""
@@ -119,9 +124,7 @@ class Trading(Books):
         if row.role:
             groups.triggered(self, row, at)
         if row.status == "held":
-            row.status = "new"
-            row.updated_at = at
-            self.tell(row, "new", at)
+            self._begin_work(row, at)
 
     def _fill(self, row: Row, px: int, qty: int, at: int, *, done: bool = False) -> None:
         """Book an execution; `done`: an order by money has spent it."""

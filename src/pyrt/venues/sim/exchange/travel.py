@@ -91,6 +91,7 @@ def replacement_arrives(venue: "Trading", number: int) -> None:
     venue.weigh(row)
     if held:
         row.status = "held"
+        venue.open_of(row).unplace(row)
         venue.tell(row, "held", now)
     if not row.waits:
         venue.enter_hours(row, now)
