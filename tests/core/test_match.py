@@ -90,7 +90,9 @@ operations = st.one_of(
         st.sampled_from([DAY, DAY, GTC, IOC, FOK]),
     ),
     st.tuples(st.just("trail"), st.integers(1, 3), sides, sizes, st.integers(0, 4), st.sampled_from([DAY, GTC, IOC])),
-    st.tuples(st.just("money"), st.integers(1, 3), sides, st.integers(1, 5_000), st.sampled_from([1, 3, 10]), st.sampled_from([DAY, IOC])),
+    st.tuples(
+        st.just("money"), st.integers(1, 3), sides, st.integers(1, 5_000), st.sampled_from([1, 3, 10]), st.sampled_from([DAY, IOC])
+    ),
     st.tuples(st.just("reduce"), st.integers(0, 40), st.integers(0, 20)),
     st.tuples(st.just("cancel"), st.integers(0, 40)),
     st.tuples(st.just("status"), st.sampled_from([False, False, True])),
@@ -160,7 +162,15 @@ def test_depth_equals_the_rules(ops, queue):
 
 
 def random_operation(rng, deep_book):
-    name = rng.choice(["quote"] * 4 + ["trade"] * 3 + ["submit"] * 5 + ["trail", "money", "reduce"] + ["cancel"] * 2 + ["status"] + ["delta"] * (6 * deep_book))
+    name = rng.choice(
+        ["quote"] * 4
+        + ["trade"] * 3
+        + ["submit"] * 5
+        + ["trail", "money", "reduce"]
+        + ["cancel"] * 2
+        + ["status"]
+        + ["delta"] * (6 * deep_book)
+    )
     side, px, qty = rng.choice([BUY, SELL]), rng.randint(90, 110), rng.randint(1, 60)
     if name == "quote":
         return name, px, rng.randint(0, 60), px + rng.randint(-1, 4), rng.randint(0, 60)

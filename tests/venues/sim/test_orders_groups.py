@@ -325,7 +325,11 @@ REFUSALS = [
     (bracket(stop=None), 40010001, "bracket orders require stop_loss.stop_price"),
     (bracket(order_class="oto"), 40010001, "exactly one of take_profit and stop_loss"),
     (bracket(order_class=""), 40010001, "bracket, oco and oto orders only"),
-    (body(order_class="bracket", take_profit={"limit_price": "199"}, stop_loss={"limit_price": "1"}), 40010001, "stop_loss.stop_price"),
+    (
+        body(order_class="bracket", take_profit={"limit_price": "199"}, stop_loss={"limit_price": "1"}),
+        40010001,
+        "stop_loss.stop_price",
+    ),
     (bracket("180", "199"), 42210000, "take_profit.limit_price must be > stop_loss.stop_price"),
     (bracket("189.53"), 42210000, "take_profit.limit_price must be >= base_price + 0.01"),
     (bracket("199", "189.53"), 42210000, "stop_loss.stop_price must be <= base_price - 0.01"),

@@ -10,7 +10,7 @@ MOST = 2**61  # qty units
 
 
 def estimate(terms: Terms, instrument: Instrument, bid: int, ask: int, free: int | None) -> Terms:
-    """The order with a quantity: exact where it has a limit, else the most that it may trade. Raises VenueRefusal.
+    """The order with a quantity: exact where it has a limit, else what the money pays for now. Raises VenueRefusal.
 
     What closes a position (`free` qty units of it) holds 4 % more than the market asks for, within what is there, so that a
     market that moves meanwhile neither leaves money over nor turns the position round.
@@ -24,8 +24,6 @@ def estimate(terms: Terms, instrument: Instrument, bid: int, ask: int, free: int
         raise invalid("notional is too small or too great for the price of this asset")
     if free is not None and qty <= free and terms.by_money:
         qty = min(free, qty * 104 // 100 + 1)
-    elif free is None and terms.by_money:
-        qty *= 2  # it ends when the money does
     return msgspec.structs.replace(terms, qty=qty)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
 from pyrt.model import Instrument, OrderType
-from pyrt.venues.sim.exchange import groups, rules, state
+from pyrt.venues.sim.exchange import groups, notional, rules, state
 from pyrt.venues.sim.exchange.account import Position, money
 from pyrt.venues.sim.exchange.books import Books
 from pyrt.venues.sim.exchange.hours import Hours
@@ -69,7 +69,7 @@ class Trading(Books):
             row.number,
             owner,
             row.side,
-            row.leaves,
+            notional.MOST if row.by_money and row.opening else row.leaves,
             limit_px,
             stop_px,
             row.tif,
