@@ -89,6 +89,11 @@ operations = st.one_of(
         st.one_of(st.just(0), st.just(0), prices),
         st.sampled_from([DAY, DAY, GTC, IOC, FOK]),
     ),
+    st.tuples(st.just("trail"), st.integers(1, 3), sides, sizes, st.integers(0, 4), st.sampled_from([DAY, GTC, IOC])),
+    st.tuples(
+        st.just("money"), st.integers(1, 3), sides, st.integers(1, 5_000), st.sampled_from([1, 3, 10]), st.sampled_from([DAY, IOC])
+    ),
+    st.tuples(st.just("reduce"), st.integers(0, 40), st.integers(0, 20)),
     st.tuples(st.just("cancel"), st.integers(0, 40)),
     st.tuples(st.just("status"), st.sampled_from([False, False, True])),
 )
@@ -100,14 +105,29 @@ deep = st.one_of(
 )
 
 
-def run_both(ops):
-    ours, theirs, count = Matcher([ID]), ReferenceMatcher(), 0
+def run_both(ops, queue="pessimistic"):
+    ours, theirs, count = Matcher([ID], queue), ReferenceMatcher(proportional=queue == "proportional"), 0
     for name, *args in ops:
         if name == "submit":
             count += 1
             owner, side, qty, limit, stop, tif = args
             ours.submit(ID, count, owner, side, qty, limit, stop, tif)
             theirs.submit(count, owner, side, qty, limit, stop, tif)
+        elif name == "trail":
+            count += 1
+            owner, side, qty, trail, tif = args
+            # no distance in ticks: 2 % of the best price
+            more = {"trail": trail} if trail else {"ratio": 20_000_000}
+            ours.submit(ID, count, owner, side, qty, tif=tif, **more)
+            theirs.submit(count, owner, side, qty, tif=tif, **more)
+        elif name == "money":
+            count += 1
+            owner, side, budget, one, tif = args
+            ours.submit(ID, count, owner, side, 10**6, tif=tif, budget=budget, one=one)
+            theirs.submit(count, owner, side, 10**6, tif=tif, budget=budget, one=one)
+        elif name == "reduce":
+            number, qty = args[0] % (count + 1), args[1]
+            assert ours.reduce(ID, number, qty) == theirs.reduce(number, qty)
         elif name == "cancel":
             assert ours.cancel(ID, args[0] % (count + 1)) == theirs.cancel(args[0] % (count + 1))
         elif name == "delta":
@@ -130,19 +150,27 @@ def run_both(ops):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(operations, operations), max_size=40))
-def test_top_of_book_equals_the_rules(ops):
-    run_both(ops)
+@given(st.lists(st.one_of(operations, operations), max_size=40), st.sampled_from(["pessimistic", "proportional"]))
+def test_top_of_book_equals_the_rules(ops, queue):
+    run_both(ops, queue)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(deep, max_size=50))
-def test_depth_equals_the_rules(ops):
-    run_both(ops)
+@given(st.lists(deep, max_size=50), st.sampled_from(["pessimistic", "proportional"]))
+def test_depth_equals_the_rules(ops, queue):
+    run_both(ops, queue)
 
 
 def random_operation(rng, deep_book):
-    name = rng.choice(["quote"] * 4 + ["trade"] * 3 + ["submit"] * 5 + ["cancel"] * 2 + ["status"] + ["delta"] * (6 * deep_book))
+    name = rng.choice(
+        ["quote"] * 4
+        + ["trade"] * 3
+        + ["submit"] * 5
+        + ["trail", "money", "reduce"]
+        + ["cancel"] * 2
+        + ["status"]
+        + ["delta"] * (6 * deep_book)
+    )
     side, px, qty = rng.choice([BUY, SELL]), rng.randint(90, 110), rng.randint(1, 60)
     if name == "quote":
         return name, px, rng.randint(0, 60), px + rng.randint(-1, 4), rng.randint(0, 60)
@@ -159,6 +187,12 @@ def random_operation(rng, deep_book):
             rng.choice([0, 0, rng.randint(90, 110)]),
             rng.choice([DAY, DAY, GTC, IOC, FOK]),
         )
+    if name == "trail":
+        return name, rng.randint(1, 4), side, qty, rng.randint(0, 4), rng.choice([DAY, GTC, IOC])
+    if name == "money":
+        return name, rng.randint(1, 4), side, rng.randint(1, 5_000), rng.choice([1, 3, 10]), rng.choice([DAY, IOC])
+    if name == "reduce":
+        return name, rng.randint(0, 10**6), rng.randint(0, 30)
     if name == "cancel":
         return name, rng.randint(0, 10**6)
     if name == "status":
@@ -169,7 +203,7 @@ def random_operation(rng, deep_book):
 @pytest.mark.parametrize("deep_book", [0, 1])
 def test_long_run_equals_the_rules(deep_book):
     rng = random.Random(deep_book)
-    run_both([random_operation(rng, deep_book) for _ in range(6_000)])
+    run_both([random_operation(rng, deep_book) for _ in range(6_000)], ["pessimistic", "proportional"][deep_book])
 
 
 def test_offered_size_is_sold_once(matcher):
@@ -287,11 +321,69 @@ def test_slices_of_a_batch_make_no_difference():
     assert results[0] == results[1] == results[2] != b""
 
 
+def test_run_stops_after_the_record_that_causes_executions(matcher):
+    matcher.submit(ID, 1, 1, BUY, 10, 99)
+    rows = np.concatenate([quote(100, 30, 102, 50), trade(98, 4), quote(100, 30, 102, 50), trade(98, 50), trade(98, 1)])
+    assert matcher.run(rows) == 2
+    assert fills(matcher) == [(1, 99, 4, 6)]
+    assert matcher.run(rows, 2) == 4
+    assert fills(matcher) == [(1, 99, 6, 0)]
+    assert matcher.run(rows, 4) == 5
+    assert matcher.run(rows, 5) == 5
+    with pytest.raises(ValueError, match="64 bytes"):
+        matcher.run(rows, -1)
+
+
+def test_a_trailing_stop_keeps_the_best_price_it_saw(matcher):
+    matcher.market(trade(100, 1))
+    matcher.submit(ID, 1, 1, SELL, 10, trail=3)
+    matcher.submit(ID, 2, 1, SELL, 10, ratio=50_000_000)
+    for px, best in ((104, 104), (102, 104), (106, 106), (104, 106)):
+        matcher.market(trade(px, 1))
+        assert (matcher.best(ID, 1), matcher.best(ID, 2)) == (best, best)
+    assert len(matcher.take()) == 0
+    matcher.market(trade(103, 1))  # 106 - 3
+    told = [(int(e["order"]), int(e["kind"]), int(e["px"]), int(e["qty"])) for e in matcher.take()]
+    assert told == [(1, match.TRIGGERED, 103, 106), (1, match.FILL, 100, 10)]
+    matcher.market(trade(101, 1))  # 106 - floor(5.3)
+    assert [int(e["order"]) for e in matcher.take()] == [2, 2]
+
+
+def test_money_buys_what_it_pays_for_and_no_more(matcher):
+    matcher.submit(ID, 1, 1, BUY, 10**9, budget=5_300, one=1)  # 50 at 102 leave 200
+    assert [(int(e["px"]), int(e["qty"]), int(e["leaves"]) > 0) for e in matcher.take()] == [(102, 50, True)]
+    matcher.market(quote(100, 30, 103, 50))
+    assert fills(matcher) == [(1, 103, 1, 0)]
+    matcher.submit(ID, 2, 1, BUY, 10**9, budget=5_300, one=1)  # 49 at 103 leave 253: two more
+    assert fills(matcher)[0][1:3] == (103, 49)
+    matcher.market(quote(100, 30, 300, 50))  # and now they buy nothing
+    assert [(int(e["kind"]), int(e["leaves"])) for e in matcher.take()] == [(match.CANCELED, 0)]
+
+
+def test_with_a_proportional_queue_cancels_come_from_before_us_too():
+    for queue, ahead in (("pessimistic", 20), ("proportional", 9)):
+        m = Matcher([ID], queue)
+        m.market(quote(100, 30, 102, 50))
+        m.submit(ID, 1, 1, BUY, 10, 100)
+        m.market(trade(100, 10))  # 20 before us
+        m.market(quote(100, 40, 102, 50))
+        m.market(quote(100, 20, 102, 50)) if queue == "pessimistic" else m.market(quote(100, 18, 102, 50))
+        assert m.ahead(ID, 1) == ahead
+    with pytest.raises(ValueError, match="pessimistic, proportional"):
+        Matcher([ID], "optimistic")
+
+
 def test_what_cannot_be_is_refused(matcher):
     with pytest.raises(KeyError):
         matcher.submit(99, 1, 1, BUY, 10)
     with pytest.raises(ValueError, match="quantity above 0"):
         matcher.submit(ID, 1, 1, BUY, 0)
+    for wrong in ({"trail": 1, "ratio": 1}, {"trail": -1}, {"ratio": 10**9}, {"stop_px": 5, "trail": 1}):
+        with pytest.raises(ValueError, match="trailing stop"):
+            matcher.submit(ID, 1, 1, BUY, 1, **wrong)
+    for wrong in ({"budget": 1}, {"one": 1}, {"budget": 1, "one": 1, "limit_px": 1}, {"budget": 1, "one": 1, "tif": FOK}):
+        with pytest.raises(ValueError, match="by money"):
+            matcher.submit(ID, 1, 1, BUY, 1, **wrong)
     with pytest.raises(ValueError, match="64 bytes"):
         matcher.market(np.zeros(63, dtype=np.uint8))
     assert matcher.market(np.zeros(3, dtype=market_dtype)) == 0

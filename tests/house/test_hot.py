@@ -28,7 +28,7 @@ COLD = {
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
     "ledger": {"_money", "_position", "_units"},
     "log": {"_look_beyond", "_walk"},
-    "match": {"_pit", "_waiting"},
+    "match": {"_pit", "_run", "_waiting"},
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
     "messages": {"enter", "grow"},
     "pipeline": {"_idle", "_slot"},

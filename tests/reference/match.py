@@ -19,6 +19,20 @@ class Order:
     place: int
     ahead: int = 0  # -1 = not known
     sweeping: bool = False
+    trail: int = 0
+    ratio: int = 0  # parts of 1e9
+    best: int = 0
+    budget: int = 0
+    one: int = 0
+
+    def follow(self, px):
+        """Move a trailing stop; whether it moved."""
+        if px and (not self.best or (px < self.best if self.side == BUY else px > self.best)):
+            self.best = px
+            off = self.trail or px * self.ratio // 10**9
+            self.stop = px + off if self.side == BUY else px - off
+            return True
+        return False
 
 
 @dataclass
@@ -31,12 +45,17 @@ class ReferenceMatcher:
     depth: bool = False
     told: bool = False
     clock: int = 0
+    last: int = 0
+    proportional: bool = False
+    traded: dict = field(default_factory=dict)  # (side, px) -> since the level's size last changed
 
     # ---------------------------------------------------------------- verbs
-    def submit(self, number, owner, side, qty, limit=0, stop=0, tif=DAY):
+    def submit(self, number, owner, side, qty, limit=0, stop=0, tif=DAY, **more):
         self.clock += 1
-        order = Order(number, owner, side, qty, limit, stop, tif, self.clock)
-        if stop:
+        order = Order(number, owner, side, qty, limit, stop, tif, self.clock, **more)
+        if stop or order.trail or order.ratio:
+            if not stop:
+                order.follow(self.last)
             self.stops.append(order)
         else:
             self.enter(order)
@@ -46,6 +65,16 @@ class ReferenceMatcher:
             for order in orders:
                 if order.number == number:
                     orders.remove(order)
+                    return order.left
+        return 0
+
+    def reduce(self, number, qty):
+        for orders in (self.resting, self.stops):
+            for order in orders:
+                if order.number == number:
+                    order.left = max(order.left - qty, 0)
+                    if not order.left:
+                        orders.remove(order)
                     return order.left
         return 0
 
@@ -60,7 +89,7 @@ class ReferenceMatcher:
                 old = self.shown[side].get(px)
                 self.shown[side] = {px: old if old and old[0] == qty else [qty, 0]}
                 if not old or old[0] != qty:
-                    self.level_is(side, px, qty)
+                    self.level_is(side, px, qty, old)
             self.leaders(side)
         self.meet(BUY)
         self.meet(SELL)
@@ -70,7 +99,7 @@ class ReferenceMatcher:
         old = self.shown[side].pop(px, None)
         if qty:
             self.shown[side][px] = old if old and old[0] == qty else [qty, 0]
-        self.level_is(side, px, qty)
+        self.level_is(side, px, qty, old)
         self.leaders(side)
         if last:
             self.meet(BUY)
@@ -81,9 +110,13 @@ class ReferenceMatcher:
         self.shown = {BUY: {}, SELL: {}}
 
     def trade(self, px, qty, taker):
+        self.last = px
         if self.halted:
             return
         left = qty
+        for side in (BUY, SELL):
+            if taker != side and px in self.shown[side]:
+                self.traded[side, px] = self.traded.get((side, px), 0) + qty
         for side in (BUY, SELL):
             for order in self.queue(side):
                 if order.sweeping:
@@ -102,10 +135,18 @@ class ReferenceMatcher:
                     self.fill(order, order.limit, fill, 0, maker=1)
         self.resting = [order for order in self.resting if order.left]
         for side in (BUY, SELL):
-            reached = [o for o in self.stops if o.side == side and (px >= o.stop if side == BUY else px <= o.stop)]
-            for order in sorted(reached, key=lambda o: (o.stop if side == BUY else -o.stop, o.place)):
+
+            def near(o, side=side):
+                return (o.stop == 0, o.stop if side == BUY else -o.stop, o.place)
+
+            for order in sorted((o for o in self.stops if o.side == side and (o.trail or o.ratio)), key=near):
+                if order.follow(px):
+                    self.clock += 1
+                    order.place = self.clock
+            reached = [o for o in self.stops if o.side == side and o.stop and (px >= o.stop if side == BUY else px <= o.stop)]
+            for order in sorted(reached, key=near):
                 self.stops.remove(order)
-                self.out.append((order.number, 0, px, 0, order.left, TRIGGERED, 0))
+                self.out.append((order.number, 0, px, order.best, order.left, TRIGGERED, 0))
                 self.clock += 1
                 order.place = self.clock
                 self.enter(order)
@@ -137,9 +178,13 @@ class ReferenceMatcher:
             self.depth = self.told = True
             self.shown = {BUY: {}, SELL: {}}
 
-    def level_is(self, side, px, qty):
+    def level_is(self, side, px, qty, old):
+        traded = self.traded.pop((side, px), 0)
+        stood = max(old[0] - traded, 0) if old and self.proportional else 0
         for order in self.resting:
             if order.side == side and order.limit == px:
+                if stood > qty and order.ahead > 0:
+                    order.ahead -= order.ahead * (stood - qty) // stood
                 order.ahead = qty if order.ahead < 0 else min(order.ahead, qty)
 
     def leaders(self, side):
@@ -176,7 +221,16 @@ class ReferenceMatcher:
         for px, _, _, row, maker in offers:
             if not order.left:
                 break
-            qty = min(order.left, row[0] - row[1] if row else maker.left)
+            most = min(order.left, order.budget * order.one // px) if order.one else order.left
+            if not most:
+                self.out.append((order.number, 0, 0, order.left, 0, CANCELED, 0))
+                order.left = 0
+                break
+            qty = min(most, row[0] - row[1] if row else maker.left)
+            if order.one:
+                order.budget -= -(-px * qty // order.one)
+                if not order.budget * order.one // px:
+                    order.left = qty
             if row:
                 row[1] += qty
                 self.fill(order, px, qty, 0, maker=0)

@@ -7,13 +7,17 @@ from pyrt._core.types cimport delta_t, market_t, quote_t, trade_t
 cdef enum:                              # Execution.kind
     EXEC_FILL = 1
     EXEC_CANCELED = 2                   # the venue took the rest away: IOC, FOK
-    EXEC_TRIGGERED = 3                  # a stop was reached; the order works from here on
+    EXEC_TRIGGERED = 3                  # a stop was reached; the order works from here on. qty: a trailing stop's best price
 
 cdef enum:                              # Matcher.submit: tif, as model.TimeInForce
     TIF_DAY = 1
     TIF_GTC = 2
     TIF_IOC = 3
     TIF_FOK = 4
+
+cdef enum:                              # Matcher: who of a level is taken to cancel
+    QUEUE_PESSIMISTIC = 0               # those behind us
+    QUEUE_PROPORTIONAL = 1              # all of the level, each by his part
 
 ctypedef struct execution_t:
     uint64_t order                      # the caller's number
@@ -31,6 +35,7 @@ ctypedef struct level_t:                # of the external market
     int64_t key                         # px of a bid, -px of an ask: the greater the better
     int64_t qty                         # displayed
     int64_t taken                       # by our orders since qty last changed
+    int64_t traded                      # at its price since qty last changed; QUEUE_PROPORTIONAL only
 
 ctypedef struct resting_t:              # one of our orders
     uint64_t order
@@ -38,6 +43,11 @@ ctypedef struct resting_t:              # one of our orders
     int64_t limit_px                    # 0 = at any price
     int64_t leaves
     int64_t ahead                       # external size before us at our price; -1 = not known
+    int64_t trail                       # px units that a trailing stop keeps from the best price; 0 = none
+    int64_t ratio                       # the same as parts of 1e9 of the best price; 0 = none
+    int64_t best                        # best trade price since a trailing stop works; 0 = none yet
+    int64_t budget                      # px units (1e-9) of money that may still be spent or earned; order by money only
+    int64_t one                         # qty units of one share; 0 = not an order by money
     uint32_t owner                      # orders of one owner never meet
     uint8_t side                        # 0 buy, 1 sell
     uint8_t tif
@@ -51,6 +61,7 @@ ctypedef struct queue_t:                # ascending key, then newest first: the 
     resting_t* rows
     Py_ssize_t n, cap
     Py_ssize_t sweepers                 # rows that sweep
+    Py_ssize_t trailers                 # rows that trail
 
 ctypedef struct pit_t:                  # one instrument; index 0 buy or bid, 1 sell or ask
     levels_t levels[2]
@@ -71,6 +82,7 @@ cdef class Matcher:
     cdef pit_t** _pits                  # by instrument id; NULL = not traded here
     cdef Py_ssize_t _size
     cdef executions_t _out              # waits for take()
+    cdef int _queue                     # QUEUE_*
     cdef bint _failed                   # memory ran out
 
     # market in
@@ -78,6 +90,7 @@ cdef class Matcher:
     cdef void quote(self, pit_t* p, const quote_t* q) noexcept nogil
     cdef void delta(self, pit_t* p, const delta_t* d) noexcept nogil
     cdef void trade(self, pit_t* p, const trade_t* t) noexcept nogil
+    cdef void follow(self, pit_t* p, int s, int64_t px) noexcept nogil
     cdef void trigger(self, pit_t* p, int s, int64_t px, int64_t ts) noexcept nogil
 
     # orders in
@@ -89,10 +102,13 @@ cdef class Matcher:
     cdef void meet(self, pit_t* p, int s, int64_t ts) noexcept nogil
     cdef int64_t offered(self, pit_t* p, const resting_t* o) noexcept nogil
 
+    cdef int64_t share(self, resting_t* o, int64_t px, int64_t offered) noexcept nogil
+
     # executions out
     cdef void emit(self, pit_t* p, resting_t* o, int kind, int64_t px, int64_t qty, uint64_t contra, bint maker,
                    int64_t ts) noexcept nogil
 
     # at the edge
+    cdef Py_ssize_t _run(self, records, Py_ssize_t start, bint stops) except -1
     cdef pit_t* _pit(self, uint32_t instrument) except NULL
     cdef Py_ssize_t _waiting(self) except -1

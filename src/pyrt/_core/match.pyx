@@ -5,13 +5,16 @@ The external market (QUOTE or DELTA, TRADE, STATUS) goes its recorded way; our o
 * An order that can trade on arrival takes what is displayed, level by level, at the displayed prices. What was taken of a
   level stays taken until the displayed size of that level changes, so no size is sold twice.
 * A limit order that rests has the displayed size of its level before it. Trades at its price and a shrinking level shorten that
-  queue (those who cancel are taken to stand behind us); what a trade has beyond the queue fills us. A price that is not
+  queue (those who cancel are taken to stand behind us, or, with queue="proportional", all over the level); what a trade has beyond the queue fills us. A price that is not
   displayed has an unknown queue: such an order fills by a trade at its price only after its level was displayed or became
   the best. A trade through its price fills it, up to the trade's size. An opposite level that comes to its price fills
   it, up to the displayed size. It always trades at its own price.
 * An order that found too little at prices it accepts sweeps: it takes what is displayed next, at the displayed prices and not
   from prints. A limit order stops sweeping, and rests, when the best displayed price is beyond its limit.
-* Stops trigger on trades that may set a price, buys before sells, the nearest stop first, and then act as new arrivals.
+* Stops trigger on trades that may set a price, buys before sells, the nearest stop first, and then act as new arrivals. A
+  trailing stop follows the best such trade since it works; when it moves, it stands behind those that are at its new price.
+* An order by money takes at each price as much as its money still pays for, rounded down to the quantity's unit, and is done
+  when what is left pays for no unit at that price.
 * Orders of two owners meet at the price of the one that rested; at one price the external market goes first. Orders of one
   owner pass through each other.
 * While an instrument is halted nothing trades and nothing triggers.
@@ -26,12 +29,14 @@ from libc.string cimport memmove
 
 from pyrt._core.types cimport (
     ACTION_CLEAR, ACTION_SET, FLAG_INELIGIBLE, FLAG_LAST, NO_PX, SIDE_BUY, SIDE_SELL, STATE_TRADING,
-    TYPE_DELTA, TYPE_QUOTE, TYPE_STATUS, TYPE_TRADE, status_t,
+    TYPE_DELTA, TYPE_QUOTE, TYPE_STATUS, TYPE_TRADE, i128, status_t,
 )
 
 
 cdef int64_t ANY = 0x7fffffffffffffff   # the key of an order that takes any price
+cdef int64_t BILLION = 1_000_000_000
 
+QUEUES = {"pessimistic": QUEUE_PESSIMISTIC, "proportional": QUEUE_PROPORTIONAL}
 FILL = EXEC_FILL
 CANCELED = EXEC_CANCELED
 TRIGGERED = EXEC_TRIGGERED
@@ -74,6 +79,10 @@ cdef inline Py_ssize_t find_place(const queue_t* q, int64_t key) noexcept nogil:
     return low
 
 
+cdef inline bint trails(const resting_t* o) noexcept nogil:
+    return o.trail > 0 or o.ratio > 0
+
+
 cdef inline bint insert(queue_t* q, const resting_t* o) noexcept nogil:
     cdef Py_ssize_t i
     if not room(<void**>&q.rows, q.n, &q.cap, sizeof(resting_t)):
@@ -83,13 +92,41 @@ cdef inline bint insert(queue_t* q, const resting_t* o) noexcept nogil:
     q.rows[i] = o[0]
     q.n += 1
     q.sweepers += o.sweeping
+    q.trailers += trails(o)
     return True
 
 
 cdef inline void erase(queue_t* q, Py_ssize_t i) noexcept nogil:
     q.n -= 1
     q.sweepers -= q.rows[i].sweeping
+    q.trailers -= trails(&q.rows[i])
     memmove(&q.rows[i], &q.rows[i + 1], (q.n - i) * sizeof(resting_t))
+
+
+cdef Py_ssize_t place_of(pit_t* p, uint64_t order, queue_t** found) noexcept nogil:
+    # The queue of an order and its place there; -1 = it is not here.
+    cdef int k
+    cdef Py_ssize_t i
+    for k in range(4):
+        found[0] = &p.resting[k] if k < 2 else &p.stops[k - 2]
+        for i in range(found[0].n):
+            if found[0].rows[i].order == order:
+                return i
+    return -1
+
+
+cdef inline int64_t trail_key(const resting_t* o) noexcept nogil:
+    # Where a trailing stop stands: below the best price of a sell, above that of a buy; nowhere before there is one.
+    cdef int64_t off = o.trail if o.trail else <int64_t>(<i128>o.best * o.ratio / BILLION)
+    if o.best == 0:
+        return -ANY
+    return -(o.best + off) if o.side == 0 else o.best - off
+
+
+cdef inline int64_t affords(const resting_t* o, int64_t px) noexcept nogil:
+    # Qty units that an order by money may trade at `px`.
+    cdef i128 qty = <i128>o.budget * o.one / px
+    return o.leaves if qty > o.leaves else <int64_t>qty
 
 
 cdef inline int64_t px_of(int s, int64_t key) noexcept nogil:
@@ -125,11 +162,13 @@ cdef int64_t queue_ahead(const pit_t* p, const resting_t* o) noexcept nogil:
     return 0 if p.depth and i > 0 else -1
 
 
-cdef void requeue(pit_t* p, int s, int64_t key, int64_t qty) noexcept nogil:
-    # The displayed size of a level is now `qty`.
+cdef void requeue(pit_t* p, int s, int64_t key, int64_t qty, int64_t stood) noexcept nogil:
+    # The displayed size of a level is now `qty`; `stood` = what stood there and may have canceled, 0 = not looked at.
     cdef queue_t* q = &p.resting[s]
     cdef Py_ssize_t i = find_place(q, key)
     while i < q.n and q.rows[i].key == key:
+        if stood > qty and q.rows[i].ahead > 0:
+            q.rows[i].ahead -= <int64_t>(<i128>q.rows[i].ahead * (stood - qty) / stood)
         if q.rows[i].ahead < 0 or q.rows[i].ahead > qty:
             q.rows[i].ahead = qty
         i += 1
@@ -144,14 +183,16 @@ cdef void lead(pit_t* p, int s, int64_t key) noexcept nogil:
         i -= 1
 
 
-cdef bint set_level(pit_t* p, int s, int64_t key, int64_t qty) noexcept nogil:
+cdef bint set_level(pit_t* p, int s, int64_t key, int64_t qty, int queue) noexcept nogil:
     cdef levels_t* v = &p.levels[s]
     cdef Py_ssize_t i = find_level(v, key)
     cdef bint found = i < v.n and v.rows[i].key == key
+    cdef int64_t stood = 0
+    if found and queue == QUEUE_PROPORTIONAL:
+        stood = max(v.rows[i].qty - v.rows[i].traded, 0)
     if found and qty > 0:
         if v.rows[i].qty != qty:
-            v.rows[i].qty = qty
-            v.rows[i].taken = 0
+            v.rows[i] = level_t(key, qty, 0, 0)
     elif found:
         v.n -= 1
         memmove(&v.rows[i], &v.rows[i + 1], (v.n - i) * sizeof(level_t))
@@ -159,14 +200,14 @@ cdef bint set_level(pit_t* p, int s, int64_t key, int64_t qty) noexcept nogil:
         if not room(<void**>&v.rows, v.n, &v.cap, sizeof(level_t)):
             return False
         memmove(&v.rows[i + 1], &v.rows[i], (v.n - i) * sizeof(level_t))
-        v.rows[i] = level_t(key, qty, 0)
+        v.rows[i] = level_t(key, qty, 0, 0)
         v.n += 1
-    requeue(p, s, key, qty)
+    requeue(p, s, key, qty, stood)
     lead(p, s, v.rows[v.n - 1].key if v.n else -ANY)
     return True
 
 
-cdef bint set_top(pit_t* p, int s, int64_t px, int64_t qty) noexcept nogil:
+cdef bint set_top(pit_t* p, int s, int64_t px, int64_t qty, int queue) noexcept nogil:
     # A quote tells one level and that it is the only one known.
     cdef levels_t* v = &p.levels[s]
     cdef int64_t key = px if s == 0 else -px
@@ -177,9 +218,9 @@ cdef bint set_top(pit_t* p, int s, int64_t px, int64_t qty) noexcept nogil:
     if v.n == 1 and v.rows[0].key == key:
         if v.rows[0].qty == qty:
             return True
-        return set_level(p, s, key, qty)
+        return set_level(p, s, key, qty, queue)
     v.n = 0
-    return set_level(p, s, key, qty)
+    return set_level(p, s, key, qty, queue)
 
 
 # ---------------------------------------------------------------------------------------------------- the matcher
@@ -188,10 +229,13 @@ cdef class Matcher:
     """The orders of one venue and the external market they meet, by instrument id.
 
     Orders are known by the caller's numbers. Verbs leave their executions, in the order in which they happened, in a buffer
-    that `take()` empties. Raises KeyError for an instrument that was not added, MemoryError where no memory is left.
+    that `take()` empties. `queue` says who of a shrinking level canceled. Raises KeyError for an instrument that was not added, MemoryError where no memory is left.
     """
 
-    def __cinit__(self, instruments=()):
+    def __cinit__(self, instruments=(), queue="pessimistic"):
+        if queue not in QUEUES:
+            raise ValueError(f"queue is one of {', '.join(QUEUES)}")
+        self._queue = QUEUES[queue]
         for instrument in instruments:
             self.add(instrument)
 
@@ -232,21 +276,35 @@ cdef class Matcher:
 
         Returns how many executions wait in take().
         """
+        self._run(records, 0, False)
+        return self._waiting()
+
+    def run(self, records, Py_ssize_t start=0):
+        """Take in records from `start` on, up to and with the first that causes executions.
+
+        Returns the index after the last one taken in: what follows from the executions comes before the next record.
+        """
+        cdef Py_ssize_t end = self._run(records, start, True)
+        self._waiting()
+        return end
+
+    cdef Py_ssize_t _run(self, records, Py_ssize_t start, bint stops) except -1:
         cdef Py_buffer view
-        cdef Py_ssize_t i, n
+        cdef Py_ssize_t i = start, n
         cdef const market_t* rows
         PyObject_GetBuffer(records, &view, PyBUF_SIMPLE)
         try:
-            if view.len % sizeof(market_t):
+            if view.len % sizeof(market_t) or start < 0:
                 raise ValueError("market records have 64 bytes each")
             n = view.len // sizeof(market_t)
             rows = <const market_t*>view.buf
             with nogil:
-                for i in range(n):
+                while i < n and not (stops and self._out.n and i > start):
                     self.record(&rows[i])
+                    i += 1
         finally:
             PyBuffer_Release(&view)
-        return self._waiting()
+        return i
 
     cdef void record(self, const market_t* r) noexcept nogil:
         cdef pit_t* p
@@ -272,7 +330,7 @@ cdef class Matcher:
 
     cdef void quote(self, pit_t* p, const quote_t* q) noexcept nogil:
         p.told = True
-        if not (set_top(p, 0, q.bid_px, q.bid_qty) and set_top(p, 1, q.ask_px, q.ask_qty)):
+        if not (set_top(p, 0, q.bid_px, q.bid_qty, self._queue) and set_top(p, 1, q.ask_px, q.ask_qty, self._queue)):
             self._failed = True
         self.meet(p, 0, q.ts_event)
         self.meet(p, 1, q.ts_event)
@@ -285,7 +343,7 @@ cdef class Matcher:
         if d.action == ACTION_CLEAR:
             p.levels[0].n = p.levels[1].n = 0
         elif d.action == ACTION_SET and (s == 0 or s == 1):
-            if not set_level(p, s, d.px if s == 0 else -d.px, d.qty):
+            if not set_level(p, s, d.px if s == 0 else -d.px, d.qty, self._queue):
                 self._failed = True
         if d.flags & FLAG_LAST:         # before it the levels of one event may cross each other
             self.meet(p, 0, d.ts_event)
@@ -307,6 +365,10 @@ cdef class Matcher:
         for s in range(2):
             q = &p.resting[s]
             key = t.px if s == 0 else -t.px
+            if self._queue == QUEUE_PROPORTIONAL and t.taker != s + 1:
+                i = find_level(&p.levels[s], key)
+                if i < p.levels[s].n and p.levels[s].rows[i].key == key:
+                    p.levels[s].rows[i].traded += t.qty
             i = q.n - 1
             while i >= 0 and q.rows[i].key >= key:
                 o = &q.rows[i]
@@ -325,8 +387,27 @@ cdef class Matcher:
                         if o.leaves == 0:
                             erase(q, i)
                 i -= 1
-        self.trigger(p, 0, t.px, t.ts_event)
-        self.trigger(p, 1, t.px, t.ts_event)
+        for s in range(2):
+            if p.stops[s].trailers:
+                self.follow(p, s, t.px)
+            self.trigger(p, s, t.px, t.ts_event)
+
+    cdef void follow(self, pit_t* p, int s, int64_t px) noexcept nogil:
+        # Trailing stops move towards the market only, so their keys only grow.
+        cdef queue_t* q = &p.stops[s]
+        cdef Py_ssize_t i, j
+        cdef resting_t o
+        for i in range(q.n - 1, -1, -1):
+            o = q.rows[i]
+            if not trails(&o) or (o.best and (px >= o.best if s == 0 else px <= o.best)):
+                continue
+            o.best = px
+            o.key = trail_key(&o)
+            j = i
+            while j + 1 < q.n and q.rows[j + 1].key < o.key:
+                q.rows[j] = q.rows[j + 1]
+                j += 1
+            q.rows[j] = o
 
     cdef void trigger(self, pit_t* p, int s, int64_t px, int64_t ts) noexcept nogil:
         cdef queue_t* q = &p.stops[s]
@@ -334,29 +415,53 @@ cdef class Matcher:
         cdef int64_t reached = -px if s == 0 else px
         while q.n and q.rows[q.n - 1].key >= reached:
             o = q.rows[q.n - 1]
-            q.n -= 1
+            erase(q, q.n - 1)
             self.emit(p, &o, EXEC_TRIGGERED, px, 0, 0, False, ts)
+            if trails(&o) and not self._failed:
+                self._out.rows[self._out.n - 1].qty = o.best
+            o.trail = o.ratio = 0
             self.enter(p, &o, ts)
 
     # ------------------------------------------------------------------------------------------------ orders in
     def submit(self, uint32_t instrument, uint64_t order, uint32_t owner, int side, int64_t qty, int64_t limit_px=0, int64_t stop_px=0,
-               int tif=TIF_DAY, int64_t ts=0):
+               int tif=TIF_DAY, int64_t ts=0, *, int64_t trail=0, int64_t ratio=0, int64_t best=0, int64_t budget=0, int64_t one=0):
         """Enter an order: limit_px 0 = at any price, stop_px 0 = works at once, tif as model.TimeInForce.
 
-        Returns how many executions wait in take(). Raises ValueError for a side, quantity or price that cannot be.
+        A trailing stop has `trail` px units or `ratio` parts of 1e9; `best` is the best price that it has seen, 0 = the last
+        trade. An order by money has a `budget` in px units and `one`, the qty units of a share: it takes any price, and `qty` is
+        its most. Returns how many executions wait in take(). Raises ValueError for a side, quantity or price that cannot be.
         """
         cdef pit_t* p = self._pit(instrument)
         cdef resting_t o
         if side not in (SIDE_BUY, SIDE_SELL) or qty <= 0 or limit_px < 0 or stop_px < 0:
             raise ValueError("an order has a side, a quantity above 0 and prices not below 0")
-        o = resting_t(order=order, key=0, limit_px=limit_px, leaves=qty, ahead=0, owner=owner, side=side - 1, tif=tif, sweeping=0)
-        if stop_px:
-            o.key = -stop_px if o.side == 0 else stop_px
+        if trail < 0 or not 0 <= ratio < BILLION or best < 0 or (trail and ratio) or (stop_px and (trail or ratio)):
+            raise ValueError("a trailing stop has one distance above 0, less than the whole price, and no stop price")
+        if (budget or one) and (budget <= 0 or one <= 0 or limit_px or stop_px or trail or ratio or tif == TIF_FOK):
+            raise ValueError("an order by money takes any price, at once, in parts")
+        o = resting_t(order=order, key=0, limit_px=limit_px, leaves=qty, ahead=0, trail=trail, ratio=ratio, best=best, budget=budget,
+                      one=one, owner=owner, side=side - 1, tif=tif, sweeping=0)
+        if stop_px or trail or ratio:
+            o.best = best if best or stop_px else p.last_px
+            o.key = trail_key(&o) if not stop_px else (-stop_px if o.side == 0 else stop_px)
             if not insert(&p.stops[o.side], &o):
                 raise MemoryError
         else:
             self.enter(p, &o, ts)
         return self._waiting()
+
+    def reduce(self, uint32_t instrument, uint64_t order, int64_t qty):
+        """Take `qty` from what an order may still trade. Returns what is left of it; 0 = it is not here any more."""
+        cdef pit_t* p = self._pit(instrument)
+        cdef queue_t* q
+        cdef Py_ssize_t i = place_of(p, order, &q)
+        if i < 0 or qty < 0:
+            return 0
+        q.rows[i].leaves -= qty
+        if q.rows[i].leaves > 0:
+            return q.rows[i].leaves
+        erase(q, i)
+        return 0
 
     def cancel(self, uint32_t instrument, uint64_t order):
         """Take an order out. Returns the quantity that was left; 0 = it was not here."""
@@ -377,19 +482,14 @@ cdef class Matcher:
             self._failed = True
 
     cdef int64_t remove(self, pit_t* p, uint64_t order) noexcept nogil:
-        cdef int s, kind
-        cdef Py_ssize_t i
-        cdef int64_t left
         cdef queue_t* q
-        for kind in range(2):
-            for s in range(2):
-                q = &p.resting[s] if kind == 0 else &p.stops[s]
-                for i in range(q.n):
-                    if q.rows[i].order == order:
-                        left = q.rows[i].leaves
-                        erase(q, i)
-                        return left
-        return 0
+        cdef Py_ssize_t i = place_of(p, order, &q)
+        cdef int64_t left
+        if i < 0:
+            return 0
+        left = q.rows[i].leaves
+        erase(q, i)
+        return left
 
     # ------------------------------------------------------------------------------------------------ meeting
     cdef void take_all(self, pit_t* p, resting_t* o, int64_t ts) noexcept nogil:
@@ -406,12 +506,19 @@ cdef class Matcher:
             if i >= 0 and (j < 0 or v.rows[i].key >= q.rows[j].key):
                 if not reaches(o, v.rows[i].key):
                     return
-                fill = min(o.leaves, v.rows[i].qty - v.rows[i].taken)
+                px = px_of(s, v.rows[i].key)
+                fill = self.share(o, px, v.rows[i].qty - v.rows[i].taken)
+                if fill == 0:
+                    self.emit(p, o, EXEC_CANCELED, 0, o.leaves, 0, False, ts)
+                    return
                 v.rows[i].taken += fill
-                self.emit(p, o, EXEC_FILL, px_of(s, v.rows[i].key), fill, 0, False, ts)
+                self.emit(p, o, EXEC_FILL, px, fill, 0, False, ts)
             elif j >= 0 and reaches(o, q.rows[j].key):
-                fill = min(o.leaves, q.rows[j].leaves)
                 px = q.rows[j].limit_px
+                fill = self.share(o, px, q.rows[j].leaves)
+                if fill == 0:
+                    self.emit(p, o, EXEC_CANCELED, 0, o.leaves, 0, False, ts)
+                    return
                 self.emit(p, &q.rows[j], EXEC_FILL, px, fill, o.order, True, ts)
                 self.emit(p, o, EXEC_FILL, px, fill, q.rows[j].order, False, ts)
                 if q.rows[j].leaves == 0:
@@ -419,6 +526,16 @@ cdef class Matcher:
                     j -= 1
             else:
                 return
+
+    cdef int64_t share(self, resting_t* o, int64_t px, int64_t offered) noexcept nogil:
+        # What an order takes of an offer; money that pays for nothing more at this price leaves nothing to trade.
+        cdef int64_t most = affords(o, px) if o.one else o.leaves
+        cdef int64_t fill = min(most, offered)
+        if o.one:
+            o.budget -= <int64_t>((<i128>px * fill + o.one - 1) / o.one)
+            if fill and affords(o, px) == 0:
+                o.leaves = fill
+        return fill
 
     cdef void meet(self, pit_t* p, int s, int64_t ts) noexcept nogil:
         # Our resting orders of side s after the other side of the external market changed.
@@ -473,6 +590,11 @@ cdef class Matcher:
                                                   instrument=p.instrument, kind=kind, maker=maker, reserved=0)
         self._out.n += 1
 
+    @property
+    def waiting(self):
+        """How many executions wait in take()."""
+        return self._out.n
+
     def take(self):
         """The executions since the last call, in the order in which they happened, as an array of execution_dtype."""
         cdef bytes raw = PyBytes_FromStringAndSize(<char*>self._out.rows, self._out.n * sizeof(execution_t))
@@ -491,13 +613,15 @@ cdef class Matcher:
     def ahead(self, uint32_t instrument, uint64_t order):
         """The external quantity before a resting limit order; -1 = not known, None = no such order rests."""
         cdef pit_t* p = self._pit(instrument)
-        cdef int s
-        cdef Py_ssize_t i
-        for s in range(2):
-            for i in range(p.resting[s].n):
-                if p.resting[s].rows[i].order == order:
-                    return p.resting[s].rows[i].ahead
-        return None
+        cdef queue_t* q
+        cdef Py_ssize_t i = place_of(p, order, &q)
+        return None if i < 0 or q == &p.stops[0] or q == &p.stops[1] else q.rows[i].ahead
+
+    def best(self, uint32_t instrument, uint64_t order):
+        """The best price that a waiting trailing stop has seen; 0 = none yet, or no such order waits."""
+        cdef queue_t* q
+        cdef Py_ssize_t i = place_of(self._pit(instrument), order, &q)
+        return 0 if i < 0 else q.rows[i].best
 
     cdef pit_t* _pit(self, uint32_t instrument) except NULL:
         if instrument >= self._size or self._pits[instrument] == NULL:

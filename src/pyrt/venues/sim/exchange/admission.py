@@ -5,6 +5,7 @@ from pyrt.model import Instrument, TimeInForce
 from pyrt.venues.sim.exchange import crypto, rules
 from pyrt.venues.sim.exchange.account import MARGIN_EQUITY, Account, Figures
 from pyrt.venues.sim.exchange.configuration import refuse_part, refuse_trader
+from pyrt.venues.sim.exchange.open_orders import OpenOrders
 from pyrt.venues.sim.exchange.orders import Body, Terms, VenueRefusal, invalid
 
 
@@ -28,15 +29,15 @@ def refuse_terms(owner: Account, instrument: Instrument, asset: Body, terms: Ter
         raise invalid(f'only day orders are allowed for hard-to-borrow asset "{instrument.symbol}"')
 
 
-def refuse_short(owner: Account, instrument: Instrument, asset: Body, terms: Terms, worth: Figures) -> None:
+def refuse_short(owner: Account, instrument: Instrument, asset: Body, terms: Terms, worth: Figures, open_: OpenOrders) -> None:
     """A sale that opens a position: a margin account of 2,000, its owner's wish, whole shares to borrow. Raises VenueRefusal."""
     if terms.side is Side.BUY:
         return
     if owner.multiplier < 2:
-        rules.refuse_short_of_shares(instrument, [], 0, terms.side, terms.qty)
+        raise rules.insufficient(instrument, terms.qty, 0, open_, Side.SELL)
     if owner.configuration.no_shorting or worth.equity < MARGIN_EQUITY:
         raise VenueRefusal(403, 40310000, "account is not allowed to short")
     if not asset["shortable"]:
         raise invalid(f'asset "{instrument.symbol}" cannot be sold short')
-    if terms.qty % 10**instrument.qty_exp:
+    if terms.notional or terms.qty % 10**instrument.qty_exp:
         raise invalid("fractional orders cannot be sold short")

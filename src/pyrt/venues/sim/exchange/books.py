@@ -7,22 +7,24 @@ from operator import attrgetter
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import day_trades, orders, rules, state
+from pyrt.venues.sim.exchange import day_trades, orders, state
 from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position
 from pyrt.venues.sim.exchange.assets import Assets
+from pyrt.venues.sim.exchange.open_orders import OpenOrders
 from pyrt.venues.sim.exchange.orders import FINAL, Body, Row, VenueRefusal
 
 
 class Books:
     """Accounts, orders and fills in Alpaca's shapes; `account` is an id, None = the first one."""
 
-    def __init__(self, instruments: Iterable[Instrument], kept: state.State) -> None:
+    def __init__(self, instruments: Iterable[Instrument], kept: state.State, queue: str = "pessimistic") -> None:
         self.assets_ = Assets(instruments)
-        self.matcher = Matcher(self.assets_.instruments)
+        self.matcher = Matcher(self.assets_.instruments, queue)
         self.state = kept
         self.default = ""
         self.old_fields = False  # show and rule as before July 2026
-        self._open: dict[tuple[str, int], dict[int, Row]] = {}
+        self._open: dict[tuple[str, int], OpenOrders] = {}
+        self._groups: dict[int, list[int]] = {}  # numbers of all that ever belonged to it
         self._ids: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------------------------ rows
@@ -30,16 +32,28 @@ class Books:
         self._ids[row.id] = row.number
         self._account(row.account).cids[row.cid] = row.number
         if row.status not in FINAL:
-            self._open.setdefault((row.account, row.instrument), {})[row.number] = row
+            self.open_of(row).add(row)
+        if row.group:
+            self._groups.setdefault(row.group, []).append(row.number)
+
+    def open_of(self, row: Row) -> OpenOrders:
+        """The open orders of its account in its instrument."""
+        return self._open_orders(row.account, row.instrument)
+
+    def _open_orders(self, account: str, instrument: int) -> OpenOrders:
+        found = self._open.get((account, instrument))
+        if found is None:
+            found = self._open[account, instrument] = OpenOrders()
+        return found
 
     @property
     def has_open_orders(self) -> bool:
         """Whether the market may meet an order."""
-        return any(self._open.values())
+        return any(open_.rows for open_ in self._open.values())
 
     def _working(self, account: str) -> list[Row]:
         """The open orders of an account, oldest first."""
-        rows = (row for (owner, _), rows in self._open.items() if owner == account for row in rows.values())
+        rows = (row for (owner, _), open_ in self._open.items() if owner == account for row in open_)
         return sorted(rows, key=lambda row: row.number)
 
     def mark(self, instrument: int) -> int:
@@ -48,11 +62,54 @@ class Books:
         return last or bid or ask or self.state.marks.get(instrument, 0)
 
     def _reserve(self, row: Row) -> int:
-        """Money units that an order holds back now."""
-        return money(row.unit_px, row.leaves, self.assets_.instruments[row.instrument].qty_exp)
+        """Money units that an order should hold back now."""
+        exp = self.assets_.instruments[row.instrument].qty_exp
+        if row.by_money and row.opening:
+            return 0 if row.status in FINAL else max(0, row.notional * 10**9 - money(1, row.traded, exp))
+        full = money(row.unit_px, row.leaves, exp)
+        if row.flying and row.replaces is not None:  # while it is under way the larger of both is held back
+            return max(0, full - self.replaced_by(row).reserved)
+        return full
 
-    def _show(self, row: Row) -> Body:
-        return orders.show(row, self.assets_.instruments[row.instrument].qty_exp)
+    def _hold(self, row: Row) -> int:
+        """Qty units of the position that an order should hold back now; a pair of exits shares its shares."""
+        if row.waits or (row.role == "stop_loss" and self.partner(row) is not None):
+            return 0
+        if row.flying and row.replaces is not None:
+            return max(0, row.leaves - self.replaced_by(row).held)
+        return row.leaves
+
+    def weigh(self, row: Row) -> None:
+        """Bring what an order holds back up to date, after anything that its leaves or its group depend on."""
+        money_units, shares = self._reserve(row), self._hold(row)
+        self._account(row.account).reserved += money_units - row.reserved
+        self.open_of(row).held[row.side] += shares - row.held
+        row.reserved, row.held = money_units, shares
+
+    def replaced_by(self, row: Row) -> Row:
+        """The order that a replacement stands in for."""
+        return self.state.rows[self._ids[row.replaces or ""] - 1]
+
+    def mates(self, row: Row) -> list[Row]:
+        """The other open orders of its group, oldest first; not those that are under way to replace one."""
+        rows = (self.state.rows[number - 1] for number in self._groups.get(row.group, ()))
+        return [mate for mate in rows if mate is not row and mate.status not in FINAL and not (mate.flying and mate.replaces)]
+
+    def partner(self, row: Row) -> Row | None:
+        """The other exit that shares the shares of this one."""
+        other = "take_profit" if row.role == "stop_loss" else "stop_loss"
+        return next((mate for mate in self.mates(row) if mate.role == other), None) if row.role != "entry" else None
+
+    def _show(self, row: Row, nested: bool = False) -> Body:
+        exp = self.assets_.instruments[row.instrument].qty_exp
+        self.follow(row)
+        legs = [self._show(self.state.rows[number - 1]) for number in row.legs] if nested and row.legs else None
+        return orders.show(row, exp, legs)
+
+    def follow(self, row: Row) -> None:
+        """Learn from the matcher what a trailing stop has seen."""
+        if row.trails and row.working and not row.triggered:
+            row.hwm = self.matcher.best(row.instrument, row.number) or row.hwm
 
     def _account(self, account: str | None) -> Account:
         return self.state.accounts[self.default if account is None else account]
@@ -69,7 +126,7 @@ class Books:
 
     def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
         """GET /v2/orders/{id}. Raises VenueRefusal 404."""
-        return self._show(self._row(order_id, self._account(account)))
+        return self._show(self._row(order_id, self._account(account)), nested)
 
     def order_by_cid(self, cid: str, account: str | None = None) -> Body:
         """GET /v2/orders:by_client_order_id. Raises VenueRefusal 404."""
@@ -91,23 +148,29 @@ class Books:
         account: str | None = None,
         asset_class: str = "",
     ) -> list[Body]:
-        """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked."""
+        """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked.
+
+        Nested, a leg stands under its parent wherever the parent is in the list too; else it is a row of its own.
+        """
         owner, wanted = self._account(account).id, frozenset(symbols or ())
+
+        def asked(row: Row) -> bool:
+            if row.account != owner or (until and row.created_at >= until):
+                return False
+            if status != "all" and (row.status in FINAL) != (status == "closed"):
+                return False
+            return not ((wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side))
+
         rows = self._working(owner) if status == "open" else self.state.rows
         rows = rows[bisect_right(rows, after, key=attrgetter("created_at")) :] if after else rows
         found: list[Body] = []
         for row in rows if direction == "asc" else reversed(rows):
             if len(found) >= limit:
                 break
-            if row.account != owner or (until and row.created_at >= until):
-                continue
-            if status != "all" and (row.status in FINAL) != (status == "closed"):
-                continue
-            if (wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side):
-                continue
-            shown = self._show(row)
-            if asset_class in ("", "all", shown["asset_class"]):
-                found.append(shown)
+            if asked(row) and not (nested and row.parent and asked(self.state.rows[row.parent - 1])):
+                shown = self._show(row, nested)
+                if asset_class in ("", "all", shown["asset_class"]):
+                    found.append(shown)
         return found
 
     def figures(self, owner: Account) -> Figures:
@@ -132,8 +195,7 @@ class Books:
     def position(self, symbol_or_asset_id: str, account: str | None = None) -> Body:
         """GET /v2/positions/{symbol or asset id}. Raises VenueRefusal 404."""
         instrument, position = self._position(symbol_or_asset_id, account)
-        rows = self._open.get((self._account(account).id, instrument.id), {}).values()
-        held = rules.held(rows, Side.SELL if position.qty > 0 else Side.BUY)
+        held = self._open_orders(self._account(account).id, instrument.id).held[Side.SELL if position.qty > 0 else Side.BUY]
         px = self.mark(instrument.id)
         last_px = self.state.closes.get(instrument.id) or px
         return show_position(position, self.assets_.shown[instrument.id], instrument.qty_exp, px, last_px, held)

@@ -3,8 +3,8 @@
 from pyrt._core.types import Side, format_units, to_units
 from pyrt.model import Instrument, OrderType, TimeInForce
 from pyrt.venues.sim.exchange.account import Figures, money, money_text
-from pyrt.venues.sim.exchange.orders import Body, Row, Terms, VenueRefusal, invalid
-from pyrt.venues.sim.exchange.rules import held, position_intent, reserve_px
+from pyrt.venues.sim.exchange.orders import Body, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.rules import position_intent, reserve_px
 
 _TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_LIMIT})
 _TIFS = frozenset({TimeInForce.GTC, TimeInForce.IOC})
@@ -29,9 +29,9 @@ def refuse_terms(instrument: Instrument, asset: Body, terms: Terms) -> None:
     if terms.tif not in _TIFS:
         raise invalid("invalid crypto time_in_force")
     least, step = (to_units(asset[key], instrument.qty_exp) for key in ("min_order_size", "min_trade_increment"))
-    if terms.qty < least:
+    if not terms.notional and terms.qty < least:
         raise invalid(f"qty must be >= minimal amount of order {asset['min_order_size']}")
-    if terms.qty % step:
+    if not terms.notional and terms.qty % step:
         raise invalid(f"qty must be a multiple of {asset['min_trade_increment']}")
     for name, px in (("limit_price", terms.limit_px), ("stop_price", terms.stop_px)):
         if px % instrument.tick:
@@ -39,22 +39,25 @@ def refuse_terms(instrument: Instrument, asset: Body, terms: Terms) -> None:
 
 
 def afford(
-    instrument: Instrument, terms: Terms, rows: list[Row], position: int, wanted: int, ask: int, worth: Figures, back: int
+    instrument: Instrument, terms: Terms, held: int, position: int, wanted: int, ask: int, worth: Figures, back: int
 ) -> tuple[str, int]:
-    """The position intent and the price that reserves cash; `back` is what the order that this one replaces frees.
+    """The position intent and the price that reserves cash.
+
+    `held`: what other open orders sell; `back`: what the order that this one replaces frees.
 
     Raises VenueRefusal 403 where the coins or the dollars are not there: a pair is never sold short and never bought on margin.
     """
     base, _, quoted = instrument.symbol.partition("/")
     if terms.side is Side.SELL:
-        free = max(0, position - held(rows, Side.SELL))
+        free = max(0, position - held)
         if wanted > free:
             exp = instrument.qty_exp
             raise _insufficient(base, format_units(wanted, exp), format_units(free, exp), format_units(position, exp))
         return position_intent(position, terms), 0
     intent = position_intent(0, terms)
     unit_px = reserve_px(terms, ask)
-    cost, free = money(unit_px, wanted, instrument.qty_exp), worth.settled + back
+    cost = terms.notional * 10**9 if terms.notional else money(unit_px, wanted, instrument.qty_exp)
+    free = worth.settled + back
     if cost > free:
         raise _insufficient(quoted, money_text(cost), money_text(free), money_text(worth.cash))
     return intent, unit_px

@@ -9,6 +9,8 @@ where Alpaca's documents are silent:
 * Without a calendar the venue never closes and day orders do not end.
 * A buy stop keeps its type and trades up to its collar (4 % below 50.00, else 2.5 %); a market buy reserves that much more.
 * Buying power is multiplier * equity - gross market value - reserved, never shown below 0.
+* A trailing buy stop trades at the market once it is reached; its price is not rounded to the cent.
+* An order by money is done when what is left pays for no unit of the quantity; a limit order by money is for notional / limit.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,28 +20,29 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
 from pyrt.errors import DataError
-from pyrt.model import AssetClass, Instrument, OrderType
-from pyrt.venues.sim.exchange import admission, crypto, day_trades, orders, rules, state
-from pyrt.venues.sim.exchange.account import Account, Position, money
-from pyrt.venues.sim.exchange.desk import Desk
+from pyrt.model import AssetClass, Instrument
+from pyrt.venues.sim.exchange import admission, crypto, day_trades, groups, notional, rules, state, terms, travel
+from pyrt.venues.sim.exchange.account import Account, Position
 from pyrt.venues.sim.exchange.hours import Hours, Sessions
 from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
-from pyrt.venues.sim.times import format_time, new_york
+from pyrt.venues.sim.exchange.trade import Trading
+from pyrt.venues.sim.exchange.travel import Latency
+from pyrt.venues.sim.times import new_york
 
-Update = tuple[str, Body]
 
-
-class Exchange(Desk):
+class Exchange(Trading):
     """Accounts trade instruments against the market that `on_market` tells. Prices and quantities out are decimal text.
 
     Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
     """
 
     _happens: ClassVar[dict[str, Callable[..., None]]] = {  # what may stand on the agenda (Due.kind): called with Due.what
-        "sample": Desk._sample,
+        "sample": Trading._sample,
+        "entry": travel.entry_arrives,
+        "replace": travel.replacement_arrives,
+        "cancel": travel.cancel_arrives,
     }
 
     def __init__(
@@ -53,12 +56,15 @@ class Exchange(Desk):
         calendar: Sessions | None = None,
         start: int = 0,
         account_fields: str = "2026-07",
+        latency: Latency | None = None,
+        queue: str = "pessimistic",
+        second_leg: str = "held",
     ) -> None:
-        super().__init__(instruments, state.State(seed=seed, now=start))
+        hours = Hours(calendar, always_open=always_open)
+        super().__init__(instruments, state.State(seed=seed, now=start), hours, queue=queue, second_leg=second_leg)
         self.old_fields = account_fields == "before"
-        self.hours = Hours(calendar, always_open=always_open)
+        self.latency = latency or Latency()
         self._edge = self.hours.next_edge(start) if start else 0
-        self._updates: list[Update] = []
         self.default = self.open_account(cash=cash, multiplier=multiplier)
 
     # ------------------------------------------------------------------------------------------------ time and market
@@ -79,12 +85,12 @@ class Exchange(Desk):
             due = self._next_due()
             end = int(np.searchsorted(times, due)) if times[-1] >= due else len(records)
             if end > begin:
-                if self.matcher.market(records[begin:end]):
-                    self._settle()
-                self.state.now = max(self.state.now, int(times[end - 1]))
-            if end < len(records):
+                # Only up to the first record that moves an order: what follows from that may meet the next one.
+                begin += self.matcher.run(records[begin:end])
+                self.state.now = max(self.state.now, int(times[begin - 1]))
+                self._settle()
+            if begin == end and end < len(records):
                 self.advance(due)
-            begin = end
 
     def advance(self, now: int) -> None:
         """Let time pass: day orders end, hours change, days begin, the agenda is done. Time never goes back."""
@@ -111,16 +117,15 @@ class Exchange(Desk):
 
     def _cross(self, edge: int) -> None:
         self.state.now = max(self.state.now, edge)
-        for row in [row for rows in self._open.values() for row in rows.values()]:
+        for row in [row for open_ in self._open.values() for row in open_]:
             if row.status in FINAL:  # another order that was routed here met it
                 continue
             if row.expires_at and row.expires_at <= edge:
-                self._end(row, "expired", edge)
+                self.end(row, "expired", edge)
             elif row.working and not self.hours.is_open(edge, extended=row.extended):
-                self.matcher.cancel(row.instrument, row.number)
-                row.working = False
-            elif not row.working and self.hours.is_open(edge, extended=row.extended):
-                self._route(row, edge)
+                self._withdraw(row)
+            elif not (row.working or row.waits or row.flying):
+                self.enter_hours(row, edge)
         if self._day(edge) != self._day(edge - 1):
             state.begin_day(self.state, self._day(edge), self.mark, self.figures)
 
@@ -133,14 +138,14 @@ class Exchange(Desk):
         self.advance(now)
         owner = self._account(account)
         try:
-            instrument, terms, intent, unit_px = self._check(body, owner)
+            instrument, order, intent, unit_px = self._check(body, owner)
         except VenueRefusal as refusal:
             self._refused("submit", owner, body, refusal)
             raise
-        return self._enter(owner, instrument, terms, intent, unit_px, None)
+        return self._enter(owner, instrument, order, intent, unit_px)
 
     def _check(self, body: Body, owner: Account) -> tuple[Instrument, Terms, str, int]:
-        orders.refuse_unreadable(body)
+        terms.refuse_unreadable(body)
         symbol = body.get("symbol")
         if symbol in (None, ""):
             raise invalid("symbol is required", 40010001)
@@ -149,147 +154,171 @@ class Exchange(Desk):
             raise invalid(f'asset "{symbol}" not found')
         asset = self.assets_.shown[instrument.id]
         admission.refuse(owner, instrument, asset, body)
-        terms = orders.read_terms(body, instrument, bool(asset["fractionable"]))
-        admission.refuse_terms(owner, instrument, asset, terms)
-        self._fresh(owner, terms.cid)
-        return instrument, terms, *self._afford(owner, instrument, terms, None)
+        order = terms.read_terms(body, instrument, bool(asset["fractionable"]))
+        admission.refuse_terms(owner, instrument, asset, order)
+        self._fresh(owner, order.cid)
+        if order.notional:
+            order = notional.estimate(order, instrument, *self._prices(instrument), self._free(owner, instrument, order.side))
+        intent, unit_px = self._afford(owner, instrument, order, None)
+        if order.order_class in ("bracket", "oto"):
+            bid, ask = self._prices(instrument)
+            rules.refuse_base(order, order.limit_px or (ask if order.side is Side.BUY else bid))
+        return instrument, order, intent, unit_px
 
     def _fresh(self, owner: Account, cid: str) -> None:
         if cid and cid in owner.cids:
             raise invalid("client_order_id must be unique", 40010001)
 
-    def _afford(self, owner: Account, instrument: Instrument, terms: Terms, old: Row | None) -> tuple[str, int]:
-        """The position intent and the price that reserves buying power; `old` is the order that this one stands in for."""
-        rows = [row for row in self._open.get((owner.id, instrument.id), {}).values() if row is not old]
-        rules.refuse_wash(rows, terms)
-        position = owner.positions.get(instrument.id, Position())
-        if instrument.asset_class == AssetClass.CRYPTO:
-            return self._afford_pair(owner, instrument, terms, rows, position, old)
-        intent = rules.position_intent(position.qty, terms)
-        wanted = terms.qty - (old.base + old.filled if old else 0)
-        if intent.endswith("close"):
-            rules.refuse_short_of_shares(instrument, rows, position.qty, terms.side, wanted)
-            if self.old_fields:
-                day_trades.refuse(owner, instrument, position, rules.closing(rows), self._day(self.state.now))
-            return intent, 0
+    def _prices(self, instrument: Instrument) -> tuple[int, int]:
+        """What a seller and a buyer may expect: bid and ask, or what else is known; px units, 0 = nothing."""
         bid, _, ask, _, _ = self.matcher.top(instrument.id)
-        unit_px = rules.reserve_px(terms, ask or self.mark(instrument.id) or bid)
+        mark = self.mark(instrument.id)
+        return bid or mark or ask, ask or mark or bid
+
+    def _free(self, owner: Account, instrument: Instrument, side: Side) -> int | None:
+        """Qty units that an order of `side` may close; None = it would open."""
+        qty = owner.positions.get(instrument.id, Position()).qty
+        if (qty >= 0) == (side is Side.BUY):
+            return None
+        return max(0, abs(qty) - self._open_orders(owner.id, instrument.id).held[side])
+
+    def _afford(self, owner: Account, instrument: Instrument, order: Terms, old: Row | None) -> tuple[str, int]:
+        """The position intent and the price that reserves buying power; `old` is the order that this one stands in for."""
+        open_ = self._open_orders(owner.id, instrument.id)
+        own = [old, *self.mates(old)] if old is not None else []
+        rules.refuse_wash(open_, order, {row.number for row in own})
+        position = owner.positions.get(instrument.id, Position())
+        wanted = order.qty - (old.base + old.filled if old else 0)
+        if instrument.asset_class == AssetClass.CRYPTO:
+            held = open_.held[Side.SELL] - sum(row.held for row in own if row.side is Side.SELL)
+            ask, worth, back = self._prices(instrument)[1], self.figures(owner), old.reserved if old else 0
+            return crypto.afford(instrument, order, held, position.qty, wanted, ask, worth, back)
+        intent = rules.position_intent(position.qty, order)
+        rules.refuse_class(order, intent) if old is None else None
+        if intent.endswith("close"):
+            held = sum(row.held for row in own if row.side is order.side)
+            rules.refuse_short_of_shares(instrument, open_, position.qty, order.side, wanted, held)
+            if self.old_fields:
+                pending = sum(not row.opening for row in open_ if row is not old)
+                day_trades.refuse(owner, instrument, position, pending, self._day(self.state.now))
+            return intent, 0
+        unit_px = rules.reserve_px(order, self._prices(instrument)[1])
         worth = self.figures(owner)
-        back = self._reserve(old) if old else 0
-        admission.refuse_short(owner, instrument, self.assets_.shown[instrument.id], terms, worth)
-        rules.refuse_cost(instrument, terms, unit_px, wanted, worth, back)
+        admission.refuse_short(owner, instrument, self.assets_.shown[instrument.id], order, worth, open_)
+        rules.refuse_cost(instrument, order, unit_px, wanted, worth, old.reserved if old else 0)
         return intent, unit_px
 
-    def _afford_pair(
-        self, owner: Account, pair: Instrument, terms: Terms, rows: list[Row], position: Position, old: Row | None
-    ) -> tuple[str, int]:
-        bid, _, ask, _, _ = self.matcher.top(pair.id)
-        wanted = terms.qty - (old.base + old.filled if old else 0)
-        back = self._reserve(old) if old else 0
-        return crypto.afford(pair, terms, rows, position.qty, wanted, ask or self.mark(pair.id) or bid, self.figures(owner), back)
+    def _enter(self, owner: Account, instrument: Instrument, order: Terms, intent: str, unit_px: int) -> Body:
+        row = self._new_row(owner, instrument, order, intent, unit_px, None)
+        if order.order_class:
+            groups.begin(self, row, order)
+        for each in [row, *(self.state.rows[number - 1] for number in row.legs)]:
+            self._index(each)
+        for each in [*(self.state.rows[number - 1] for number in row.legs), row]:
+            self.weigh(each)
+            if each.status == "held":
+                self.tell(each, "held", self.state.now)
+        answer = self._show(row, nested=True)
+        if row.status == "pending_new":
+            travel.enter(self, row, self.latency.entry)
+        return answer
 
-    def _enter(self, owner: Account, instrument: Instrument, terms: Terms, intent: str, unit_px: int, old: Row | None) -> Body:
+    def _new_row(self, owner: Account, instrument: Instrument, order: Terms, intent: str, unit_px: int, old: Row | None) -> Row:
         now = self.state.now
-        is_open = self.hours.is_open(now, extended=terms.extended)
         row = Row(
             number=len(self.state.rows) + 1,
             id=self.state.new_id(),
-            cid=terms.cid or self.state.new_id(),
+            cid=order.cid or self.state.new_id(),
             account=owner.id,
             instrument=instrument.id,
             symbol=instrument.symbol,
             asset=str(self.assets_.shown[instrument.id]["id"]),
-            side=terms.side,
-            type=terms.type,
-            tif=terms.tif,
-            qty=terms.qty,
-            limit_px=terms.limit_px,
-            stop_px=terms.stop_px,
-            extended=terms.extended,
+            side=order.side,
+            type=order.type,
+            tif=order.tif,
+            qty=order.qty,
+            limit_px=order.limit_px,
+            stop_px=order.stop_px,
+            extended=order.extended,
             intent=intent,
             opening=intent.endswith("open"),
             unit_px=unit_px,
-            status="pending_new" if is_open else "accepted",
+            status="pending_new" if self.hours.is_open(now, extended=order.extended) else "accepted",
             created_at=now,
             updated_at=now,
-            expires_at=self.hours.expiry(now, terms.tif, terms.extended),
-            replaces=old.id if old else None,
-            base=old.base + old.filled if old else 0,
+            expires_at=self.hours.expiry(now, order.tif, order.extended),
+            order_class=order.order_class,
+            notional=order.notional,
+            trail_px=order.trail_px,
+            trail_ratio=order.trail_ratio,
         )
-        self.state.rows.append(row)
-        self._index(row)
-        owner.reserved += self._reserve(row)
-        answer = self._show(row)
         if old is not None:
-            self._supersede(old, row)
-        if is_open:
-            self._route(row, now)
-        return answer
-
-    def _route(self, row: Row, now: int) -> None:
-        """Hand an order to the matcher, and tell that it works."""
-        if row.status not in REPLACEABLE:
-            row.status = "new"
-            row.updated_at = now
-            self._tell(row, "new", now)
-        row.working = True
-        limit_px = row.limit_px
-        if row.type is OrderType.STOP and row.side is Side.BUY:
-            limit_px = rules.collar(row.stop_px)
-        owner = self.state.number_of(row.account)
-        stop_px = 0 if row.triggered else row.stop_px
-        if self.matcher.submit(row.instrument, row.number, owner, row.side, row.leaves, limit_px, stop_px, row.tif, now):
-            self._settle()
+            row.replaces, row.base = old.id, old.base + old.filled
+            row.group, row.role, row.waits, row.triggered = old.group, old.role, old.waits, False
+        self.state.rows.append(row)
+        return row
 
     def replace(self, order_id: str, body: Body, now: int, account: str | None = None) -> Body:
         """PATCH /v2/orders/{id}: the new order, which has a new id and queues anew. Raises VenueRefusal.
 
         Its qty is the new total and its filled_qty counts its own fills only, so (order id, filled_qty) names a fill once:
-        it is filled when it and the orders before it have traded qty together.
+        it is filled when it and the orders before it have traded qty together. An order of a group keeps its place there.
         """
         self.advance(now)
         owner = self._account(account)
         try:
-            orders.refuse_unreadable(body)
+            terms.refuse_unreadable(body)
             old = self._row(order_id, owner)
-            if old.status not in REPLACEABLE:
-                raise invalid(f'order is not replaceable: it is in "{old.status}" state')
+            if old.shown_status not in REPLACEABLE and old.shown_status != "held":
+                raise invalid(f'order is not replaceable: it is in "{old.shown_status}" state')
             instrument = self.assets_.instruments[old.instrument]
             asset = self.assets_.shown[instrument.id]
             admission.refuse(owner, instrument, asset, {})
-            terms = orders.replaced_terms(body, old, instrument)
-            admission.refuse_terms(owner, instrument, asset, terms)
-            self._fresh(owner, terms.cid)
-            intent, unit_px = self._afford(owner, instrument, terms, old)
+            order = terms.replaced_terms(body, old, instrument)
+            admission.refuse_terms(owner, instrument, asset, order)
+            self._fresh(owner, order.cid)
+            groups.refuse_replaced(self, old, order)
+            intent, unit_px = (old.intent, 0) if old.waits else self._afford(owner, instrument, order, old)
         except VenueRefusal as refusal:
             self._refused("replace", owner, {"order_id": order_id, **body}, refusal)
             raise
-        return self._enter(owner, instrument, terms, intent, unit_px, old)
-
-    def _supersede(self, old: Row, new: Row) -> None:
-        old.replaced_by, old.replaced_at = new.id, self.state.now
-        self._end(old, "replaced", self.state.now)
+        row = self._new_row(owner, instrument, order, intent, unit_px, old)
+        row.flying = True  # until it arrives, be it at once
+        self._index(row)
+        self.weigh(row)
+        answer = self._show(row)
+        travel.replace(self, old, row, self.latency.replace)
+        return answer
 
     def cancel(self, order_id: str, now: int, account: str | None = None) -> None:
-        """DELETE /v2/orders/{id}. Raises VenueRefusal 404, or 422 where the order is final."""
+        """DELETE /v2/orders/{id}. Raises VenueRefusal 404, or 422 where the order is final or about to be replaced."""
         self.advance(now)
         owner = self._account(account)
         try:
             row = self._row(order_id, owner)
-            if row.status in FINAL:
-                raise invalid(f'order is already in "{row.status}" state')
+            self._refuse_cancel(row)
         except VenueRefusal as refusal:
             self._refused("cancel", owner, {"order_id": order_id}, refusal)
             raise
-        self._end(row, "canceled", self.state.now)
+        travel.cancel(self, row, self.latency.cancel)
+
+    def _refuse_cancel(self, row: Row) -> None:
+        if row.status in FINAL or row.pending == "pending_replace":
+            raise invalid(f'order is already in "{row.shown_status}" state')
 
     def cancel_all(self, now: int, account: str | None = None) -> list[tuple[str, int, Body]]:
-        """DELETE /v2/orders: (order id, HTTP status, order) of each that was open."""
+        """DELETE /v2/orders: (order id, HTTP status, order or error) of each that was open."""
         self.advance(now)
-        rows = self._working(self._account(account).id)
+        rows, results = self._working(self._account(account).id), []
         for row in rows:
-            self._end(row, "canceled", self.state.now)
-        return [(row.id, 200, self._show(row)) for row in rows]
+            try:
+                if row.status not in FINAL:  # one of its group took it along
+                    self._refuse_cancel(row)
+                    travel.cancel(self, row, self.latency.cancel)
+            except VenueRefusal as refusal:
+                results.append((row.id, refusal.http, refusal.body))
+        refused = {order_id for order_id, _, _ in results}
+        return [(row.id, 200, self._show(row)) for row in rows if row.id not in refused] + results
 
     def close_position(
         self, symbol: str, now: int, *, qty: str | None = None, percentage: str | None = None, account: str | None = None
@@ -316,73 +345,24 @@ class Exchange(Desk):
                 results.append((position["symbol"], refusal.http, refusal.body))
         return results
 
-    # ------------------------------------------------------------------------------------------------ what happens
-    def _settle(self) -> None:
-        for number, _contra, px, qty, _leaves, ts, _instrument, kind, _maker, _ in self.matcher.take().tolist():
-            row = self.state.rows[number - 1]
-            at = max(ts, row.updated_at)
-            if kind == FILL:
-                self._fill(row, px, qty, at)
-            elif kind == CANCELED:
-                self._end(row, "canceled", at)
-            else:
-                row.triggered = True
+    # ------------------------------------------------------------------------------------------------ what is done to it
+    def force_fill(self, order_id: str, qty: str, px: str, now: int) -> Body:
+        """Book a fill that no market offered, on any order of any account, be it full or ended, and tell it as any other.
 
-    def _fill(self, row: Row, px: int, qty: int, at: int) -> None:
-        owner = self._account(row.account)
-        exp = self.assets_.instruments[row.instrument].qty_exp
-        owner.reserved -= self._reserve(row)
-        row.filled += qty
-        row.traded += px * qty
-        row.updated_at = at
-        done = not row.leaves
-        row.status = "filled" if done else "partially_filled"
-        owner.reserved += self._reserve(row)
-        if done:
-            row.filled_at = at
-            row.working = False
-            del self._open[row.account, row.instrument][row.number]
-        position = owner.positions.setdefault(row.instrument, Position())
-        if self.old_fields and not row.opening:
-            day_trades.note(owner, self.assets_.instruments[row.instrument], row.number, position, self._day(at))
-        position.fill(row.side, px, qty, exp)
-        owner.cash -= money(px, qty, exp) if row.side is Side.BUY else -money(px, qty, exp)
-        fill = self.state.add_fill(row, px, qty, at)
-        told = {
-            "execution_id": fill.execution_id,
-            "price": format_units(px),
-            "qty": format_units(qty, exp),
-            "position_qty": format_units(position.qty, exp),
-        }
-        self._tell(row, fill.type, at, told)
-
-    def _end(self, row: Row, status: str, at: int) -> None:
-        if row.working:
-            self.matcher.cancel(row.instrument, row.number)
-        row.working = False
-        self._account(row.account).reserved -= self._reserve(row)
-        row.status = status
-        row.updated_at = at
-        if status == "canceled":
-            row.canceled_at = at
-        elif status == "expired":
-            row.expired_at = at
-        del self._open[row.account, row.instrument][row.number]
-        self._tell(row, status, at)
-
-    def _tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> None:
-        update = {"event": event, "timestamp": format_time(at), **(extra or {}), "order": self._show(row)}
-        self._updates.append((row.account, update))
+        For fault injection: an overfill, or a fill while a replacement is under way. Returns the order. Raises VenueRefusal.
+        """
+        self.advance(now)
+        number = self._ids.get(order_id, 0)
+        if not number:
+            raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
+        row = self.state.rows[number - 1]
+        self.fill_beyond(row, *notional.read_fill(qty, px, self.assets_.instruments[row.instrument]))
+        return self._show(row)
 
     def _refused(self, verb: str, owner: Account, body: Body, refusal: VenueRefusal) -> None:
         request = {"text": ascii(body)} if refusal.http == 400 else body
         answer = {"http": refusal.http, "answer": refusal.body}
         self.state.refused.append({"account": owner.id, "verb": verb, "ts": self.state.now, "request": request, **answer})
-
-    def take_updates(self) -> list[Update]:
-        """The trade_updates events since the last call, (account id, data), in the order in which they happened."""
-        updates, self._updates = self._updates, []
-        return updates
 
     def open_account(self, *, cash: str = "100000", multiplier: int = 2) -> str:
         """Another account, by its id."""
@@ -393,6 +373,9 @@ class Exchange(Desk):
         """Everything that must survive a restart, as JSON; what the market displays is not part of it."""
         for instrument in self.assets_.instruments:
             self.state.marks[instrument] = self.mark(instrument)
+        for open_ in self._open.values():
+            for row in open_:
+                self.follow(row)
         return state.encode(self.state)
 
     @classmethod

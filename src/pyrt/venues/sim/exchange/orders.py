@@ -5,12 +5,18 @@ from typing import Any
 import msgspec
 
 from pyrt._core.types import Side, format_units, to_units
-from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
+from pyrt.model import OrderType, TimeInForce
 from pyrt.venues.sim.times import format_time
 
 FINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 REPLACEABLE = frozenset({"new", "partially_filled"})
-TYPES = {"market": OrderType.MARKET, "limit": OrderType.LIMIT, "stop": OrderType.STOP, "stop_limit": OrderType.STOP_LIMIT}
+TYPES = {
+    "market": OrderType.MARKET,
+    "limit": OrderType.LIMIT,
+    "stop": OrderType.STOP,
+    "stop_limit": OrderType.STOP_LIMIT,
+    "trailing_stop": OrderType.STOP,  # a stop that has a distance
+}
 TIFS = {"day": TimeInForce.DAY, "gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC, "fok": TimeInForce.FOK}
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 INTENTS = ("buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close")
@@ -60,9 +66,27 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     extended: bool = False
     cid: str = ""
     intent: str = ""
+    order_class: str = ""  # "" = simple
+    target_px: int = 0  # the take-profit leg's limit
+    guard_px: int = 0  # the stop-loss leg's stop
+    guard_limit_px: int = 0  # and its limit, 0 = none
+    trail_px: int = 0  # a trailing stop's distance: px units,
+    trail_ratio: int = 0  # or parts of 1e9
+    notional: int = 0  # px units of money; then qty is an estimate
+
+    @property
+    def trails(self) -> bool:
+        """Whether this is a trailing stop."""
+        return bool(self.trail_px or self.trail_ratio)
+
+    @property
+    def by_money(self) -> bool:
+        """Whether how many shares it is for is known only when it trades."""
+        return bool(self.notional) and self.type is OrderType.MARKET
 
 
-def _number(body: Body, key: str, exp: int) -> int | None:
+def read_number(body: Body, key: str, exp: int) -> int | None:
+    """A decimal of a request as units of 10^-exp; None = not given. Raises VenueRefusal."""
     value = body.get(key)
     if value is None or value == "":
         return None
@@ -74,7 +98,8 @@ def _number(body: Body, key: str, exp: int) -> int | None:
         raise invalid(f"invalid {key}: {value}", 40010001) from None
 
 
-def _choice(body: Body, key: str, among: dict[str, Any]) -> Any:
+def read_choice(body: Body, key: str, among: dict[str, Any]) -> Any:
+    """One of the words that a field may have. Raises VenueRefusal."""
     value = body.get(key)
     if not isinstance(value, str) or value not in among:
         what = "is required" if value in (None, "") else f"{value!r} is not supported: use one of {', '.join(among)}"
@@ -92,8 +117,9 @@ def check_price(px: int, name: str) -> int:
     return px
 
 
-def _prices(body: Body, kind: OrderType) -> tuple[int, int]:
-    limit, stop = _number(body, "limit_price", 9), _number(body, "stop_price", 9)
+def read_prices(body: Body, kind: OrderType) -> tuple[int, int]:
+    """Limit and stop price as the type wants them, 0 = none. Raises VenueRefusal."""
+    limit, stop = read_number(body, "limit_price", 9), read_number(body, "stop_price", 9)
     if kind is OrderType.MARKET and (limit is not None or stop is not None):
         raise invalid("market orders require no stop or limit price", 40010001)
     if kind is OrderType.LIMIT and stop is not None:
@@ -107,86 +133,12 @@ def _prices(body: Body, kind: OrderType) -> tuple[int, int]:
     return check_price(limit, "limit_price") if limit is not None else 0, check_price(stop, "stop_price") if stop is not None else 0
 
 
-def _unbuilt(body: Body) -> None:
-    if body.get("notional") not in (None, ""):
-        if body.get("qty") not in (None, ""):
-            raise invalid("only one of qty or notional is accepted", 40010001)
-        raise invalid("notional orders are not supported by this venue yet: give qty", 40010001)
-    if body.get("order_class") not in (None, "", "simple"):
-        raise invalid(f"order_class {body['order_class']!r} is not supported by this venue yet", 40010001)
-    for key in ("trail_price", "trail_percent", "take_profit", "stop_loss", "legs"):
-        if body.get(key) is not None:
-            raise invalid(f"{key} is not supported by this venue yet", 40010001)
-
-
 def refuse_unreadable(body: Body) -> None:
     """What no JSON can hold (lone surrogates from an escape) must not come to rest in the state. Raises VenueRefusal 400."""
     try:
         msgspec.json.encode(body)
     except (UnicodeEncodeError, TypeError, ValueError):
         raise VenueRefusal(400, 40010000, "request body format is invalid") from None
-
-
-def read_terms(body: Body, instrument: Instrument, fractionable: bool) -> Terms:
-    """A POST body as Terms. Raises VenueRefusal with the first rule that it breaks."""
-    _unbuilt(body)
-    side, kind, tif = _choice(body, "side", SIDES), _choice(body, "type", TYPES), _choice(body, "time_in_force", TIFS)
-    qty = _number(body, "qty", instrument.qty_exp)
-    if qty is None:
-        raise invalid("qty or notional is required", 40010001)
-    if qty <= 0:
-        raise invalid("qty must be > 0", 40010001)
-    one = 10**instrument.qty_exp
-    if qty % one and not fractionable:
-        raise invalid(f"asset {instrument.symbol} is not fractionable")
-    if qty % one and tif is not TimeInForce.DAY and instrument.asset_class != AssetClass.CRYPTO:
-        raise invalid("fractional orders must be DAY orders")
-    limit_px, stop_px = _prices(body, kind)
-    extended = body.get("extended_hours") or False
-    if not isinstance(extended, bool):
-        raise VenueRefusal(400, 40010000, "request body format is invalid: extended_hours is not a boolean")
-    if extended and (kind is not OrderType.LIMIT or tif not in (TimeInForce.DAY, TimeInForce.GTC)):
-        raise invalid('only type="limit" is allowed for extended hours orders', 40010001)
-    intent = body.get("position_intent") or ""
-    if intent and (intent not in INTENTS or not intent.startswith(side.name.lower())):
-        raise invalid(f"position_intent {intent!r} does not fit side {side.name.lower()}", 40010001)
-    cid = read_cid(body)
-    return Terms(
-        side=side, type=kind, tif=tif, qty=qty, limit_px=limit_px, stop_px=stop_px, extended=extended, cid=cid, intent=intent
-    )
-
-
-def read_cid(body: Body) -> str:
-    """The client_order_id of a request; "" = the venue makes one."""
-    cid = body.get("client_order_id")
-    if cid is None or cid == "":
-        return ""
-    if not isinstance(cid, str):
-        raise VenueRefusal(400, 40010000, "request body format is invalid: client_order_id is not a string")
-    if len(cid) > 128:
-        raise invalid("client_order_id must be no more than 128 characters", 40010001)
-    return cid
-
-
-def replaced_terms(body: Body, old: "Row", instrument: Instrument) -> Terms:
-    """A PATCH body laid over a working order; qty is the new total. Raises VenueRefusal."""
-    one = 10**instrument.qty_exp
-    qty = _number(body, "qty", instrument.qty_exp)
-    if qty is not None and (qty <= 0 or qty % one):
-        raise invalid("qty must be a whole number of shares > 0", 40010001)
-    merged = {
-        "limit_price": body.get("limit_price") or (format_units(old.limit_px) if old.limit_px else None),
-        "stop_price": body.get("stop_price") or (format_units(old.stop_px) if old.stop_px else None),
-    }
-    if body.get("trail") is not None:
-        raise invalid("trail is allowed for trailing stop orders only", 40010001)
-    limit_px, stop_px = _prices(merged, old.type)
-    tif = _choice(body, "time_in_force", TIFS) if body.get("time_in_force") else old.tif
-    qty = old.qty if qty is None else qty
-    if qty <= old.base + old.filled:
-        raise invalid("qty must be greater than the filled quantity", 40010001)
-    cid = read_cid(body)
-    return Terms(side=old.side, type=old.type, tif=tif, qty=qty, limit_px=limit_px, stop_px=stop_px, extended=old.extended, cid=cid)
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -224,11 +176,48 @@ class Row(msgspec.Struct, kw_only=True):
     traded: int = 0  # sum of px * qty of its fills
     working: bool = False  # in the matcher
     triggered: bool = False  # its stop was reached
+    order_class: str = ""  # "" = simple
+    group: int = 0  # number of the order with which its group began; 0 = simple
+    role: str = ""  # in the group: "entry", "take_profit", "stop_loss"
+    legs: list[int] = msgspec.field(default_factory=list)  # numbers, of the parent
+    parent: int = 0  # number, of a leg
+    waits: bool = False  # a leg whose entry is not filled yet
+    notional: int = 0  # px units of money; 0 = by quantity
+    trail_px: int = 0  # px units
+    trail_ratio: int = 0  # parts of 1e9
+    hwm: int = 0  # px units; while it works the matcher knows better
+    failed_at: int = 0
+    pending: str = ""  # "pending_cancel", "pending_replace": what is under way to the matcher
+    flying: bool = False  # the order itself is under way to the matcher
+    successor: int = 0  # number of the order that is under way to replace it
+    held: int = 0  # qty units of the position that it holds back
+    reserved: int = 0  # money units that it holds back
 
     @property
     def leaves(self) -> int:
         """What may still fill."""
-        return 0 if self.status in FINAL else self.qty - self.base - self.filled
+        return 0 if self.status in FINAL else max(0, self.qty - self.base - self.filled)
+
+    @property
+    def shown_status(self) -> str:
+        """The status as it is told: what is under way comes first."""
+        return self.pending if self.pending and self.status not in FINAL else self.status
+
+    @property
+    def trails(self) -> bool:
+        """Whether this is a trailing stop."""
+        return bool(self.trail_px or self.trail_ratio)
+
+    @property
+    def by_money(self) -> bool:
+        """Whether how many shares it is for is known only when it has traded."""
+        return bool(self.notional) and self.type is OrderType.MARKET
+
+    @property
+    def trail_stop_px(self) -> int:
+        """Where a trailing stop stands; 0 = the market told no price since it was accepted."""
+        off = self.trail_px or self.hwm * self.trail_ratio // SHARE
+        return (self.hwm + off if self.side is Side.BUY else max(0, self.hwm - off)) if self.hwm else 0
 
 
 def average(traded: int, qty: int) -> int:
@@ -236,9 +225,13 @@ def average(traded: int, qty: int) -> int:
     return (2 * traded + qty) // (2 * qty)
 
 
-def show(row: Row, qty_exp: int) -> Body:
+def _px(units: int) -> str | None:
+    return format_units(units) if units else None
+
+
+def show(row: Row, qty_exp: int, legs: list[Body] | None = None) -> Body:
     """The order object of Alpaca's REST and streams: every key, unused ones null."""
-    kind = row.type.name.lower()
+    kind = "trailing_stop" if row.trails else row.type.name.lower()
     return {
         "id": row.id,
         "client_order_id": row.cid,
@@ -249,31 +242,31 @@ def show(row: Row, qty_exp: int) -> Body:
         "expired_at": time_or_none(row.expired_at),
         "expires_at": time_or_none(row.expires_at),
         "canceled_at": time_or_none(row.canceled_at),
-        "failed_at": None,
+        "failed_at": time_or_none(row.failed_at),
         "replaced_at": time_or_none(row.replaced_at),
         "replaced_by": row.replaced_by,
         "replaces": row.replaces,
         "asset_id": row.asset,
         "symbol": row.symbol,
         "asset_class": "crypto" if "/" in row.symbol else "us_equity",
-        "notional": None,
-        "qty": format_units(row.qty, qty_exp),
+        "notional": _px(row.notional),
+        "qty": None if row.notional else format_units(row.qty, qty_exp),
         "filled_qty": format_units(row.filled, qty_exp),
         "filled_avg_price": format_units(average(row.traded, row.filled)) if row.filled else None,
-        "order_class": "",
+        "order_class": row.order_class,
         "order_type": kind,
         "type": kind,
         "side": row.side.name.lower(),
         "position_intent": row.intent,
         "time_in_force": row.tif.name.lower(),
-        "limit_price": format_units(row.limit_px) if row.limit_px else None,
-        "stop_price": format_units(row.stop_px) if row.stop_px else None,
-        "status": row.status,
+        "limit_price": _px(row.limit_px),
+        "stop_price": _px(row.trail_stop_px if row.trails else row.stop_px),
+        "status": row.shown_status,
         "extended_hours": row.extended,
-        "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        "legs": legs,
+        "trail_percent": format_units(row.trail_ratio, 7) if row.trail_ratio else None,
+        "trail_price": _px(row.trail_px),
+        "hwm": _px(row.hwm),
         "subtag": None,
         "source": None,
         "ratio_qty": None,

@@ -1,14 +1,16 @@
 """What the venue refuses for money, shares or a meeting with oneself, and what an order reserves."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
 from pyrt._core.types import Side, format_units
-from pyrt.model import Instrument, OrderType
+from pyrt.model import Instrument
 from pyrt.venues.sim.exchange.account import ONE, Figures, money, money_text
-from pyrt.venues.sim.exchange.orders import Row, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.open_orders import OpenOrders, worst_px
+from pyrt.venues.sim.exchange.orders import Terms, VenueRefusal, invalid
 
 FIFTY = 50_000_000_000  # px units
+CENT = 10_000_000  # px units
 
 
 def collar(px: int) -> int:
@@ -17,27 +19,17 @@ def collar(px: int) -> int:
     return max(px, limit - limit % 10_000_000)
 
 
-def _worst(side: Side, kind: OrderType, limit_px: int) -> int | None:
-    """The worst price an order may trade at once it works; None = any."""
-    return limit_px if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else None
-
-
-def refuse_wash(rows: Iterable[Row], terms: Terms) -> None:
-    """Two open orders of one account that could trade with each other: 403."""
-    mine = _worst(terms.side, terms.type, terms.limit_px)
-    for row in rows:
-        if row.side is terms.side:
-            continue
-        other = _worst(row.side, row.type, row.limit_px)
-        buy, sell = (mine, other) if terms.side is Side.BUY else (other, mine)
-        if buy is None or sell is None or buy >= sell:
-            raise VenueRefusal(
-                403,
-                40310000,
-                "potential wash trade detected. use complex orders",
-                existing_order_id=row.id,
-                reject_reason=f"opposite side {row.type.name.lower()} order exists",
-            )
+def refuse_wash(open_: OpenOrders, terms: Terms, friends: Collection[int]) -> None:
+    """Two open orders of one account that could trade with each other: 403; `friends` are orders of its own group."""
+    row = open_.facing(terms.side, worst_px(terms.type, terms.limit_px), friends)
+    if row is not None:
+        raise VenueRefusal(
+            403,
+            40310000,
+            "potential wash trade detected. use complex orders",
+            existing_order_id=row.id,
+            reject_reason=f"opposite side {row.type.name.lower()} order exists",
+        )
 
 
 def position_intent(held: int, terms: Terms) -> str:
@@ -50,18 +42,9 @@ def position_intent(held: int, terms: Terms) -> str:
     return intent
 
 
-def held(rows: Iterable[Row], side: Side) -> int:
-    """Qty units that open orders of one side may still trade."""
-    return sum(row.leaves for row in rows if row.side is side)
-
-
-def closing(rows: Iterable[Row]) -> int:
-    """How many open orders close a position."""
-    return sum(not row.opening for row in rows)
-
-
-def _insufficient(instrument: Instrument, qty: int, existing: int, rows: list[Row], side: Side) -> VenueRefusal:
-    exp, waiting = instrument.qty_exp, held(rows, side)
+def insufficient(instrument: Instrument, qty: int, existing: int, open_: OpenOrders, side: Side) -> VenueRefusal:
+    """403: other open orders hold the shares, or there are not so many."""
+    exp, waiting = instrument.qty_exp, open_.held[side]
     available = format_units(max(0, existing - waiting), exp)
     return VenueRefusal(
         403,
@@ -70,15 +53,15 @@ def _insufficient(instrument: Instrument, qty: int, existing: int, rows: list[Ro
         available=available,
         existing_qty=format_units(existing, exp),
         held_for_orders=format_units(waiting, exp),
-        related_orders=[row.id for row in rows if row.side is side],
+        related_orders=[row.id for row in open_ if row.side is side],
         symbol=instrument.symbol,
     )
 
 
-def refuse_short_of_shares(instrument: Instrument, rows: list[Row], position: int, side: Side, qty: int) -> None:
-    """A closing order may trade what no other open order is to trade: a position is never turned round by one order."""
-    if qty > abs(position) - held(rows, side):
-        raise _insufficient(instrument, qty, abs(position), rows, side)
+def refuse_short_of_shares(instrument: Instrument, open_: OpenOrders, position: int, side: Side, qty: int, own: int) -> None:
+    """A closing order may trade what no other open order holds; `own` is what those hold that it stands in for."""
+    if qty > abs(position) - open_.held[side] + own:
+        raise insufficient(instrument, qty, abs(position), open_, side)
 
 
 def reserve_px(terms: Terms, ask: int) -> int:
@@ -90,19 +73,35 @@ def reserve_px(terms: Terms, ask: int) -> int:
     if not ask and not terms.limit_px and not terms.stop_px:
         raise invalid("no market price is known for this asset yet")
     if terms.side is Side.BUY:
-        return collar(ask)
+        return collar(ask + (terms.trail_px or ask * terms.trail_ratio // 10**9))
     return max(terms.limit_px, terms.stop_px, ask * 103 // 100)
 
 
 def refuse_cost(instrument: Instrument, terms: Terms, unit_px: int, qty: int, worth: Figures, back: int) -> None:
     """An opening order must be worth 1.00 if it is fractional, and fit into the buying power; `back` is what it frees."""
-    cost = money(unit_px, qty, instrument.qty_exp)
-    if terms.qty % 10**instrument.qty_exp and cost < ONE:
+    cost = terms.notional * 10**9 if terms.notional else money(unit_px, qty, instrument.qty_exp)
+    if (terms.notional or terms.qty % 10**instrument.qty_exp) and cost < ONE:
         raise invalid("cost basis must be >= minimal amount of order 1")
     free = worth.free(worth.multiplier) + back
     if cost > free:
         power, basis = money_text(max(0, free)), money_text(cost)
         raise VenueRefusal(403, 40310000, "insufficient buying power", buying_power=power, cost_basis=basis)
+
+
+def refuse_base(terms: Terms, base: int) -> None:
+    """The legs of an entry lie on their sides of what it is expected to trade at. Raises VenueRefusal with that base_price."""
+    sign = 1 if terms.side is Side.BUY else -1
+    for px, name, way in ((terms.target_px, "take_profit.limit_price", sign), (terms.guard_px, "stop_loss.stop_price", -sign)):
+        if px and (px - base) * way < CENT:
+            text = f"{name} must be {'>=' if way > 0 else '<='} base_price {'+' if way > 0 else '-'} 0.01"
+            raise invalid(text, base_price=format_units(base))
+
+
+def refuse_class(terms: Terms, intent: str) -> None:
+    """Brackets and OTOs open a position, OCOs close one. Raises VenueRefusal."""
+    exits = terms.order_class == "oco"
+    if terms.order_class and exits != intent.endswith("close"):
+        raise invalid(f"{terms.order_class} orders must be {'exit' if exits else 'entry'} orders")
 
 
 def closing_qty(position: int, instrument: Instrument, qty: str | None, percentage: str | None) -> int:
