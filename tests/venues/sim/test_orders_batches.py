@@ -160,7 +160,7 @@ def test_the_books_of_a_random_client_add_up(seed, steps, options):
 
 
 def test_an_exit_meets_the_record_after_the_one_that_filled_its_entry():
-    rows = [quote("189.50", 300, "188.90", 60, T + 1), quote("199", 300, "199.10", 60, T + 2), trade("179", 1, T + 3)]
+    rows = [quote("188.50", 300, "188.90", 60, T + 1), trade("199.50", 300, T + 2), trade("179", 1, T + 3)]
     for step in (1, 3):
         ex = opened()
         ex.submit(bracket(kind="limit", limit_price="189"), T)
