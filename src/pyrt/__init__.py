@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pyrt._core.types import Side
     from pyrt.errors import PyrtError
     from pyrt.strategies import Order, Position, Strategy
+    from pyrt.venues.sim.library import sim
 
 # Names are found where they are defined when they are first used, so that `pyrt --help` stays quick.
 _HOMES = {
@@ -23,9 +24,10 @@ _HOMES = {
     "Side": "pyrt._core.types",
     "Strategy": "pyrt.strategies",
     "Trade": "pyrt._core.events",
+    "sim": "pyrt.venues.sim.library",
 }
 
-__all__ = ["Bar", "BarAggregator", "Order", "OrderBook", "Position", "PyrtError", "Quote", "Side", "Strategy", "Trade"]
+__all__ = ["Bar", "BarAggregator", "Order", "OrderBook", "Position", "PyrtError", "Quote", "Side", "Strategy", "Trade", "sim"]
 
 
 def __getattr__(name: str) -> Any:

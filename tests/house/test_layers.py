@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "__main__": {"cli", "errors"},
     "__init__": None,
     "signal_bridge": None,
+    "testing": {"venues"},
     "watchdog": BASE | SHELL | {"ports", "execution", "watchdog"},
 }
 PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk"}

@@ -1,3 +1,4 @@
+from pyrt._core.codes import UNITS as UNITS
 from pyrt._core.codes import Failure
 from pyrt._core.controls import Controls
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +11,7 @@ from cyclopts import Parameter
 
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
-from pyrt.venues.sim.times import parse_time
+from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
 
 
 class _Keys(msgspec.Struct):
@@ -68,15 +67,15 @@ def sim(
     if control_fd is not None:
         keys = _read_keys(control_fd, keys)
     config = SimConfig(
-        port=_within("--port", port, 65_535),
+        port=read_count(port, 65_535, "--port"),
         key=keys.key,
         secret=keys.secret,
         market=market,
-        seed=_within("--seed", seed, 2**63 - 1),
-        speed=_speed(speed),
-        rate_limit=_within("--rate-limit", rate_limit, 10**9),
-        cash=_cash(cash),
-        start=_start(start),
+        seed=read_count(seed, 2**63 - 1, "--seed"),
+        speed=read_speed(speed, "--speed"),
+        rate_limit=read_count(rate_limit, 10**9, "--rate-limit"),
+        cash=read_cash(cash, "--cash"),
+        start=read_start(start, "--start"),
         calendar=calendar,
         state=str(state) if state else "",
     )
@@ -124,34 +123,3 @@ def _read_keys(fd: int, default: _Keys) -> _Keys:
     if bool(given.key) != bool(given.secret):
         raise ConfigError("a key without its secret", where=where, mend="give both or neither")
     return given if given.key else default
-
-
-def _within(where: str, value: int, most: int) -> int:
-    if not 0 <= value <= most:
-        raise ConfigError(f"{value} is out of range", where=where, mend=f"give a number from 0 to {most}")
-    return value
-
-
-def _cash(text: str) -> str:
-    if not re.fullmatch(r"\d{1,12}(\.\d{1,2})?", text, re.ASCII):
-        raise ConfigError(f"{text} is not an amount of dollars", where="--cash", mend="write it like 100000 or 2500.50")
-    return text
-
-
-def _start(text: str) -> int:
-    try:
-        return parse_time(text) if text else 0
-    except ValueError as e:
-        raise ConfigError(str(e), where="--start", mend="write it like 2026-03-02T14:30:00Z") from None
-
-
-def _speed(text: str) -> float:
-    if text == "max":
-        return 0.0
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not 0.0 < speed <= 1_000_000.0:
-        raise ConfigError(f"{text} is not a speed", where="--speed", mend="give a number above 0, or max")
-    return speed

@@ -31,6 +31,9 @@ class _Bar(msgspec.Struct):
     vw: Decimal | None = None
 
 
+_VOID = frozenset({"canceled", "incorrect"})
+
+
 class _Trade(msgspec.Struct):
     t: str
     p: Decimal
@@ -39,6 +42,7 @@ class _Trade(msgspec.Struct):
     c: list[str] | str | None = None
     i: int = 0
     z: str = ""
+    u: str = ""  # canceled or incorrect: it counts no more; corrected: it stands in for an incorrect one
 
 
 class _Page(msgspec.Struct):
@@ -98,7 +102,7 @@ class History:
             "feed": self._feed,
         }
         for page in self._pages("/v2/stocks/trades", params):
-            rows = (page.trades or {}).get(instrument.symbol, [])
+            rows = [row for row in (page.trades or {}).get(instrument.symbol, []) if row.u not in _VOID]
             if rows:
                 yield _trades(rows, instrument)
 

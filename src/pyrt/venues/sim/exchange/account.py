@@ -6,11 +6,16 @@ from decimal import Decimal
 import msgspec
 
 from pyrt._core.types import Side, format_units
-from pyrt.model import Instrument
+from pyrt.model import AssetClass, Instrument
+from pyrt.venues.sim.exchange.configuration import Configuration, Permissions
 from pyrt.venues.sim.exchange.orders import Body, average
+from pyrt.venues.sim.exchange.samples import Samples
+from pyrt.venues.sim.exchange.watchlists import Watchlist
 from pyrt.venues.sim.times import format_time
 
 ONE = 10**18  # money units of 1.00
+MARGIN_EQUITY = 2_000 * ONE  # below it an account has no margin and may not sell short
+DAY_EQUITY = 25_000 * ONE  # before July 2026: below it no four day trades in five days, and no margin of 4
 Instruments = dict[int, Instrument]
 Marks = Callable[[int], int]
 
@@ -80,6 +85,14 @@ class Account(msgspec.Struct, kw_only=True):
     balance_day: str = ""
     positions: dict[int, Position] = msgspec.field(default_factory=dict)
     cids: dict[str, int] = msgspec.field(default_factory=dict)  # client_order_id -> order number, for ever
+    configuration: Configuration = Configuration()
+    permissions: Permissions = Permissions()
+    day_trades: list[tuple[str, int]] = msgspec.field(default_factory=list)  # ISO day and order; counted before July 2026
+    day_power: int = 0  # money units of day-trading buying power that the day began with
+    samples: Samples = msgspec.field(default_factory=Samples)
+    watchlists: dict[str, Watchlist] = msgspec.field(default_factory=dict)  # by id
+    key: str = ""  # that opens it; empty = that of the venue's own configuration
+    secret: str = ""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -91,6 +104,7 @@ class Figures(msgspec.Struct, frozen=True):
     maintenance: int
     reserved: int
     multiplier: int
+    pairs: int = 0  # of long: crypto, on which nothing can be borrowed
 
     @property
     def equity(self) -> int:
@@ -102,14 +116,23 @@ class Figures(msgspec.Struct, frozen=True):
         """Market value of long and short, both positive."""
         return self.long - self.short
 
+    def free(self, multiplier: int) -> int:
+        """What may be opened: multiplier * equity, less what is open and what orders reserve; negative where too much is."""
+        return multiplier * (self.equity - self.pairs) - (self.gross - self.pairs) - self.reserved
+
     def power(self, multiplier: int) -> int:
-        """What may be opened: multiplier * equity, less what is open and what orders reserve; never below 0."""
-        return max(0, multiplier * self.equity - self.gross - self.reserved)
+        """What may be opened, never below 0."""
+        return max(0, self.free(multiplier))
 
     @property
     def buying_power(self) -> int:
         """At the account's own multiplier."""
         return self.power(self.multiplier)
+
+    @property
+    def settled(self) -> int:
+        """Cash that no order reserves: what may buy that on which nothing can be borrowed."""
+        return max(0, min(self.cash, self.equity) - self.reserved)
 
 
 def _maintenance(qty: int, px: int, qty_exp: int) -> int:
@@ -120,22 +143,34 @@ def _maintenance(qty: int, px: int, qty_exp: int) -> int:
     return money(share, -qty, qty_exp)
 
 
-def figures(account: Account, instruments: Instruments, mark: Marks) -> Figures:
-    """Value an account at the marks."""
-    long = short = maintenance = 0
+def figures(account: Account, instruments: Instruments, mark: Marks, old: bool = False) -> Figures:
+    """Value an account at the marks; `old`: by the rules before July 2026."""
+    long = short = maintenance = pairs = 0
     for instrument, position in account.positions.items():
         if position.qty:
             px, exp = mark(instrument), instruments[instrument].qty_exp
             value = money(px, position.qty, exp)
             long, short = (long + value, short) if value > 0 else (long, short + value)
-            maintenance += _maintenance(position.qty, px, exp)
-    return Figures(account.cash, long, short, maintenance, account.reserved, account.multiplier)
+            if instruments[instrument].asset_class == AssetClass.CRYPTO:
+                pairs += value
+                maintenance += value
+            else:
+                maintenance += _maintenance(position.qty, px, exp)
+    multiplier = _multiplier(account, account.cash + long + short, old)
+    return Figures(account.cash, long, short, maintenance, account.reserved, multiplier, pairs)
+
+
+def _multiplier(account: Account, equity: int, old: bool) -> int:
+    """The account's own, capped by its owner's wish; none below 2,000 of equity, and once no 4 below 25,000."""
+    if equity < MARGIN_EQUITY:
+        return 1
+    most = 2 if old and account.last_equity < DAY_EQUITY else 4
+    return min(account.multiplier, account.configuration.multiplier, most)
 
 
 def show_account(account: Account, worth: Figures) -> Body:
     """The object of GET /v2/account."""
-    power = worth.buying_power
-    settled = max(0, min(account.cash, worth.equity) - worth.reserved)
+    power, settled = worth.buying_power, worth.settled
     values = {
         "cash": worth.cash,
         "buying_power": power,
@@ -149,30 +184,31 @@ def show_account(account: Account, worth: Figures) -> Body:
         "long_market_value": worth.long,
         "short_market_value": worth.short,
         "position_market_value": worth.gross,
-        "initial_margin": worth.gross // min(2, worth.multiplier),
+        "initial_margin": (worth.gross - worth.pairs) // min(2, worth.multiplier) + worth.pairs,
         "maintenance_margin": worth.maintenance,
         "last_maintenance_margin": account.last_maintenance,
         "sma": worth.equity,
     }
+    permissions = account.permissions
     return {
         "id": account.id,
         "account_number": account.number,
         "status": "ACTIVE",
-        "crypto_status": "ACTIVE",
+        "crypto_status": "ACTIVE" if "crypto" in permissions.asset_classes else "INACTIVE",
         "currency": "USD",
         **{key: money_text(value) for key, value in values.items()},
         "multiplier": str(worth.multiplier),
         "accrued_fees": "0",
         "pending_transfer_in": "0",
-        "trading_blocked": False,
-        "transfers_blocked": False,
-        "account_blocked": False,
-        "trade_suspended_by_user": False,
-        "shorting_enabled": worth.multiplier > 1,
+        "trading_blocked": permissions.trading_blocked,
+        "transfers_blocked": permissions.transfers_blocked,
+        "account_blocked": permissions.account_blocked,
+        "trade_suspended_by_user": account.configuration.suspend_trade,
+        "shorting_enabled": worth.multiplier > 1 and not account.configuration.no_shorting,
         "created_at": format_time(account.created_at),
         "options_approved_level": 0,
         "options_trading_level": 0,
-        "crypto_tier": 0,
+        "crypto_tier": 1 if "crypto" in permissions.asset_classes else 0,
         "balance_asof": account.balance_day,
     }
 

@@ -18,28 +18,29 @@ KNOWN = {
 }
 
 
+# Assets of the generated venue that are not like the others. They have no tape: a limit order for one rests.
+UNLIKE: dict[str, Body] = {
+    "HARD": {"name": "Hard to Borrow Incorporated", "exchange": "NYSE", "easy_to_borrow": False},
+    "NOSH": {"name": "Not Shortable Holdings", "exchange": "NYSE", "shortable": False, "easy_to_borrow": False},
+    "WHOL": {"name": "Whole Shares Only Limited", "exchange": "NASDAQ", "fractionable": False},
+    "LEVR": {"name": "Fully Paid Trust", "exchange": "ARCA", "marginable": False, "maintenance_margin_requirement": 100},
+    "GONE": {"name": "Gone Corporation", "exchange": "NYSE", "status": "inactive", "tradable": False, "shortable": False},
+}
+UNLIKE_ID = 901  # of the first of them; instruments of the market have smaller ids
+LEAST = {"BTC/USD": "0.000013", "ETH/USD": "0.0004"}  # sizes of an order, about a dollar
+
+
+def unlike() -> list[Instrument]:
+    """The instruments of the assets that are not like the others."""
+    return [Instrument(id=UNLIKE_ID + place, symbol=symbol) for place, symbol in enumerate(UNLIKE)]
+
+
 def show_asset(instrument: Instrument) -> Body:
     """The object of GET /v2/assets/{symbol}."""
-    name, exchange = KNOWN.get(instrument.symbol, (instrument.symbol, "NASDAQ"))
     if instrument.asset_class == AssetClass.CRYPTO:
-        return {
-            "id": str(uuid5(NAMESPACE, instrument.symbol)),
-            "class": "crypto",
-            "exchange": "CRYPTO",
-            "symbol": instrument.symbol,
-            "name": instrument.symbol,
-            "status": "active",
-            "tradable": True,
-            "marginable": False,
-            "shortable": False,
-            "easy_to_borrow": False,
-            "fractionable": True,
-            "min_order_size": format_units(instrument.lot, instrument.qty_exp),
-            "min_trade_increment": format_units(instrument.lot, instrument.qty_exp),
-            "price_increment": format_units(instrument.tick),
-            "attributes": [],
-        }
-    return {
+        return _show_pair(instrument)
+    name, exchange = KNOWN.get(instrument.symbol, (instrument.symbol, "NASDAQ"))
+    asset = {
         "id": str(uuid5(NAMESPACE, instrument.symbol)),
         "class": "us_equity",
         "exchange": exchange,
@@ -52,6 +53,29 @@ def show_asset(instrument: Instrument) -> Body:
         "easy_to_borrow": True,
         "fractionable": True,
         "maintenance_margin_requirement": 30,
+        "attributes": ["fractional_eh_enabled"],
+    }
+    unusual = UNLIKE.get(instrument.symbol, {}) if instrument.id >= UNLIKE_ID else {}
+    return {**asset, **unusual, **({"attributes": []} if unusual else {})}
+
+
+def _show_pair(instrument: Instrument) -> Body:
+    step = format_units(instrument.lot, instrument.qty_exp)
+    return {
+        "id": str(uuid5(NAMESPACE, instrument.symbol)),
+        "class": "crypto",
+        "exchange": "CRYPTO",
+        "symbol": instrument.symbol,
+        "name": instrument.symbol,
+        "status": "active",
+        "tradable": True,
+        "marginable": False,
+        "shortable": False,
+        "easy_to_borrow": False,
+        "fractionable": True,
+        "min_order_size": LEAST.get(instrument.symbol, step),
+        "min_trade_increment": step,
+        "price_increment": format_units(instrument.tick),
         "attributes": [],
     }
 
@@ -72,6 +96,8 @@ class Assets:
         self.instruments[instrument.id] = instrument
         self.shown[instrument.id] = asset
         self._names[instrument.symbol] = self._names[str(asset["id"])] = instrument.id
+        if instrument.asset_class == AssetClass.CRYPTO:
+            self._names.setdefault(instrument.symbol.replace("/", ""), instrument.id)  # as positions were once written
 
     def find(self, name: object) -> Instrument | None:
         """The instrument of a symbol or an asset id."""

@@ -119,6 +119,10 @@ class Books:
             raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
         return self.state.rows[number - 1]
 
+    def number_of_order(self, order_id: str) -> int:
+        """The place of an order in the exchange's book of them, from 1; 0 = there is none."""
+        return self._ids.get(order_id, 0)
+
     def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
         """GET /v2/orders/{id}. Raises VenueRefusal 404."""
         return self._show(self._row(order_id, self._account(account)), nested)
@@ -141,6 +145,7 @@ class Books:
         symbols: Iterable[str] | None = None,
         nested: bool = False,
         account: str | None = None,
+        asset_class: str = "",
     ) -> list[Body]:
         """GET /v2/orders; `after` and `until` are exclusive, ns UTC of submission, 0 = not asked.
 
@@ -167,12 +172,13 @@ class Books:
 
     def figures(self, owner: Account) -> Figures:
         """What an account is worth now."""
-        return figures(owner, self.assets_.instruments, self.mark)
+        return figures(owner, self.assets_.instruments, self.mark, self.old_fields)
 
     def account(self, account: str | None = None) -> Body:
         """GET /v2/account."""
         owner = self._account(account)
-        return show_account(owner, self.figures(owner))
+        worth = self.figures(owner)
+        return show_account(owner, worth) | (day_trades.show(owner, worth, self.state.now) if self.old_fields else {})
 
     def _position(self, name: str, account: str | None) -> tuple[Instrument, Position]:
         instrument = self.assets_.find(name)

@@ -313,7 +313,8 @@ class Exchange(Trading):
         amount = rules.closing_qty(position.qty, instrument, qty, percentage)
         side = "sell" if position.qty > 0 else "buy"
         text = format_units(amount, instrument.qty_exp)
-        body = {"symbol": instrument.symbol, "qty": text, "side": side, "type": "market", "time_in_force": "day"}
+        tif = "gtc" if instrument.asset_class == AssetClass.CRYPTO else "day"
+        body = {"symbol": instrument.symbol, "qty": text, "side": side, "type": "market", "time_in_force": tif}
         return self.submit(body, now, account)
 
     def close_all(self, now: int, cancel_orders: bool = False, account: str | None = None) -> list[tuple[str, int, Body]]:

@@ -33,6 +33,10 @@ class Hours:
         """Whether an order can work at `ns`."""
         return self.always_open or (self.calendar is not None and self.calendar.is_open(ns, extended=extended))
 
+    def trades(self, begin: int, end: int) -> bool:
+        """Whether the venue opens between two instants at which it is closed, such as midnights."""
+        return self.always_open or (self.calendar is not None and self.calendar.next_open(begin) < end)
+
     def expiry(self, ns: int, tif: TimeInForce, extended: bool) -> int:
         """When an order entered at `ns` ends by itself; 0 = never."""
         if self.calendar is None or tif is not TimeInForce.DAY:

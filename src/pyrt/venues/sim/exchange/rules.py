@@ -95,7 +95,7 @@ def refuse_cost(instrument: Instrument, terms: Terms, unit_px: int, qty: int, wo
     cost = terms.notional * 10**9 if terms.notional else money(unit_px, qty, instrument.qty_exp)
     if (terms.notional or terms.qty % 10**instrument.qty_exp) and cost < ONE:
         raise invalid("cost basis must be >= minimal amount of order 1")
-    free = worth.multiplier * worth.equity - worth.gross - worth.reserved + back
+    free = worth.free(worth.multiplier) + back
     if cost > free:
         power, basis = money_text(max(0, free)), money_text(cost)
         raise VenueRefusal(403, 40310000, "insufficient buying power", buying_power=power, cost_basis=basis)

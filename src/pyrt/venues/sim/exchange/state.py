@@ -110,6 +110,7 @@ def begin_day(state: State, day: str, mark: Callable[[int], int], worth: Callabl
     for account in state.accounts.values():
         figures = worth(account)
         account.last_equity, account.last_maintenance, account.balance_day = figures.equity, figures.maintenance, day
+        account.day_power = figures.power(4) if figures.multiplier == 4 else 0
         for instrument, position in account.positions.items():
             position.day_qty = position.qty
             state.closes[instrument] = mark(instrument)

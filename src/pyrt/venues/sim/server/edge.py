@@ -1,6 +1,6 @@
 """The HTTP edge: JSON answers in Alpaca's shapes, keys, the rate limit, and the record of what came in."""
 
-import hmac
+import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,9 @@ import msgspec
 from aiohttp import web
 
 from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.server.access import Access, RateLimits
 from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.feeds import NEWS_PATH, STREAM_PATHS
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.truth import Request, Truth
 
@@ -18,10 +20,10 @@ log = logging.getLogger("pyrt.sim")
 
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENTRY = web.RequestKey("entry", Request)
-STREAMS = frozenset({"/v2/iex", "/v2/sip", "/v1beta3/crypto/us", "/stream"})
+ACCOUNT = web.RequestKey("account", str)  # whose keys the request showed
+STREAMS = STREAM_PATHS | {"/stream"}
 BODY_MAX = 1 << 20
 BODY_KEPT = 16_384  # characters of a body that the truth keeps
-WINDOW = 60.0  # seconds of the rate limit
 
 _PLAIN = {
     404: (40410000, "endpoint not found."),
@@ -64,60 +66,10 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     return body
 
 
-class Access:
-    """One account's key pair."""
-
-    def __init__(self, key: str, secret: str) -> None:
-        self.key = key
-        self._key = key.encode()
-        self._secret = secret.encode()
-
-    def allows(self, key: str, secret: str) -> bool:
-        """Whether both are right, in a time that does not depend on how wrong they are."""
-        key_right = hmac.compare_digest(key.encode("utf-8", "replace"), self._key)
-        secret_right = hmac.compare_digest(secret.encode("utf-8", "replace"), self._secret)
-        return key_right and secret_right
-
-    def allows_headers(self, request: web.BaseRequest) -> bool:
-        """Whether the request's APCA headers are right."""
-        return self.allows(request.headers.get("APCA-API-KEY-ID", ""), request.headers.get("APCA-API-SECRET-KEY", ""))
-
-
-class RateLimit:
-    """A fixed window of a minute of real time, from its first request on."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit  # requests a window; 0 = none
-        self._ends = 0.0
-        self._used = 0
-
-    def take(self) -> bool:
-        """Count one request; False when it is over the limit."""
-        now = time.monotonic()
-        if now >= self._ends:
-            self._ends = now + WINDOW
-            self._used = 0
-        if self.limit and self._used >= self.limit:
-            return False
-        self._used += 1
-        return True
-
-    def headers(self) -> dict[str, str]:
-        """The three headers, as of now."""
-        if not self.limit:
-            return {}
-        reset = time.time() + self._ends - time.monotonic()
-        return {
-            "X-Ratelimit-Limit": str(self.limit),
-            "X-Ratelimit-Remaining": str(self.limit - self._used),
-            "X-Ratelimit-Reset": str(int(reset) + 1),
-        }
-
-
 class Edge:
     """The middleware of all requests: identity, record, keys, limits, and an answer to every error."""
 
-    def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth, trading: RateLimit, data: RateLimit) -> None:
+    def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth, trading: RateLimits, data: RateLimits) -> None:
         self._floor = floor
         self._access = access
         self._faults = faults
@@ -128,7 +80,7 @@ class Edge:
     @web.middleware
     async def serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
         """Write the request down, answer it, write the answer down."""
-        if request.path in STREAMS:  # a stream has its own way to ask for keys
+        if _is_stream(request):  # a stream has its own way to ask for keys
             return await self._upgraded(request, handler)
         venue = self._floor.reading().now_ns
         entry = self._truth.request(request.method, request.path, request.query_string, venue, time.monotonic_ns())
@@ -143,14 +95,18 @@ class Edge:
     async def _upgraded(self, request: web.Request, handler: Next) -> web.StreamResponse:
         try:
             return await handler(request)
+        except web.HTTPNotFound:
+            return web.Response(status=404, text="404 page not found\n")
         except web.HTTPException:
             return problem(400, 40010000, "this is a WebSocket: the request is not an upgrade to one")
 
     async def _admitted(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
         data = is_data(request)
-        if not self._access.allows_headers(request):
-            return problem(403, None, "forbidden.") if data else problem(401, 40110000, "request is not authorized.")
-        limit = self._data if data else self._trading
+        account = self._access.allows_headers(request)
+        if not account and not _is_public(request):
+            return _unauthorized(request, data)
+        request[ACCOUNT] = entry.account = account
+        limit = (self._data if data else self._trading).of(account)
         storm = None if data else self._faults.rate_limited(time.monotonic_ns())
         if storm is None and limit.take():
             response = await self._answered(request, handler, entry)
@@ -182,6 +138,45 @@ class Edge:
             return problem(500, 50010000, "internal server error occurred")
 
 
+def _unauthorized(request: web.Request, data: bool) -> web.Response:
+    if data:
+        return problem(403, None, "forbidden.")
+    if request.headers.get("Authorization", "").lower().startswith("bearer "):
+        return problem(401, 40110000, "request is not authorized: this venue has no OAuth, use a key and its secret")
+    return problem(401, 40110000, "request is not authorized.")
+
+
+def local(handler: Next) -> Next:
+    """The handler, refused from elsewhere than this machine."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        peer = request.remote
+        # An Origin means a browser: no web page may arm a fault here.
+        if peer is None or not ipaddress.ip_address(peer).is_loopback or "Origin" in request.headers:
+            return problem(403, 40310000, "only from the machine that the venue runs on")
+        return await handler(request)
+
+    return guarded
+
+
+def _is_public(request: web.Request) -> bool:
+    # Data of pairs is for everybody; keys that are given must be right.
+    return request.path.startswith("/v1beta3/crypto/") and "APCA-API-KEY-ID" not in request.headers
+
+
+def _is_stream(request: web.Request) -> bool:
+    # Also an upgrade of a path that is not there: it gets a plain 404. Of the other paths it opens none.
+    upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+    if request.path in STREAMS:
+        return upgrade or request.path != NEWS_PATH
+    return upgrade and isinstance(request.match_info.http_exception, web.HTTPNotFound)
+
+
 def is_data(request: web.BaseRequest) -> bool:
+    """Whether the request is for the market-data host."""
+    return is_data_path(request.path)
+
+
+def is_data_path(path: str) -> bool:
     """Whether the path belongs to the market-data host."""
-    return request.path.startswith(("/v2/stocks", "/v1beta"))
+    return path.startswith(("/v2/stocks", "/v1beta"))

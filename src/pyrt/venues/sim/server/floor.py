@@ -14,7 +14,8 @@ from pyrt.venues.sim.market.market import Market
 
 Records = npt.NDArray[np.void]
 OnMarket = Callable[[Records, int], None]
-OnUpdates = Callable[[Sequence[tuple[Any, dict[str, Any]]]], None]
+Updates = Sequence[tuple[str, dict[str, Any]]]
+OnUpdates = Callable[[Updates], None]
 
 STEP_MAX = MINUTE  # venue time of one step
 CATCH_UP_NS = SECOND // 20  # real time that one call may take
@@ -44,7 +45,8 @@ class Floor:
         self.exchange = exchange
         self.rate = rate  # venue seconds a second; 0 = as fast as the clients take it
         self.clock = VenueClock(epoch, time.monotonic_ns(), rate or 1.0)
-        self.changed = True  # something happened that a save would miss
+        self.changed = True  # something happened that was not passed to on_change
+        self.on_change: list[Callable[[Updates], None]] = []  # before anybody is told
         self.on_market: list[OnMarket] = []
         self.on_updates: list[OnUpdates] = []
         self.records = 0
@@ -111,7 +113,10 @@ class Floor:
     def tell(self) -> None:
         """Pass on what happened to orders."""
         updates = self.exchange.take_updates()
+        if updates or self.changed:
+            self.changed = False
+            for note in self.on_change:
+                note(updates)
         if updates:
-            self.changed = True
             for listener in self.on_updates:
                 listener(updates)

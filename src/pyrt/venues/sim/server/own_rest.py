@@ -1,20 +1,17 @@
 """The venue's own endpoints: clock, truth, faults. Loopback only, no keys, no rate limit."""
 
-import ipaddress
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from aiohttp import web
 
 from pyrt.venues.sim.server.data_stream import DataHub
-from pyrt.venues.sim.server.edge import BadRequest, answer, problem
+from pyrt.venues.sim.server.edge import BadRequest, answer, local
 from pyrt.venues.sim.server.faults import AnyFault, DropData, DropStream, Faults
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class OwnRest:
@@ -31,11 +28,11 @@ class OwnRest:
     def routes(self) -> list[web.RouteDef]:
         """Every path and method, each refused from elsewhere than this machine."""
         return [
-            web.get("/sim/clock", _local(self.clock), allow_head=False),
-            web.get("/sim/truth", _local(self.truth), allow_head=False),
-            web.get("/sim/faults", _local(self.faults), allow_head=False),
-            web.post("/sim/faults", _local(self.arm)),
-            web.delete("/sim/faults", _local(self.disarm)),
+            web.get("/sim/clock", local(self.clock), allow_head=False),
+            web.get("/sim/truth", local(self.truth), allow_head=False),
+            web.get("/sim/faults", local(self.faults), allow_head=False),
+            web.post("/sim/faults", local(self.arm)),
+            web.delete("/sim/faults", local(self.disarm)),
         ]
 
     async def clock(self, request: web.Request) -> web.Response:
@@ -71,14 +68,3 @@ class OwnRest:
         """DELETE /sim/faults."""
         self._faults.disarm()
         return answer(self._faults.report())
-
-
-def _local(handler: Handler) -> Handler:
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        peer = request.remote
-        # An Origin means a browser: no web page may arm a fault here.
-        if peer is None or not ipaddress.ip_address(peer).is_loopback or "Origin" in request.headers:
-            return problem(403, 40310000, "only from the machine that the venue runs on")
-        return await handler(request)
-
-    return guarded

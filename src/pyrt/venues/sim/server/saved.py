@@ -1,4 +1,4 @@
-"""The venue's state in a directory: one file, replaced as a whole, owned by one process."""
+"""The venue's state in a directory: one file, replaced as a whole, and the changes since; owned by one process."""
 
 import contextlib
 import fcntl
@@ -10,6 +10,9 @@ from typing import Self
 import msgspec
 
 from pyrt.errors import ConfigError, DataError
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.state import decode, encode
+from pyrt.venues.sim.server.changes import Changes, file_of, replay
 
 FORMAT = 1
 NAME = "venue.msgpack"
@@ -25,6 +28,7 @@ class Saved(msgspec.Struct, kw_only=True):
     venue_ns: int  # the venue's clock when this was written
     resume_ns: int  # at which it goes on: later, where nothing was written at the end, than anything a client can have seen
     exchange: bytes
+    generation: int = 0  # of the changes that came after it
 
 
 class StateDirectory:
@@ -48,7 +52,7 @@ class StateDirectory:
             ) from None
 
     def load(self) -> Saved | None:
-        """What was saved last, or None. Raises DataError where the file is not one of ours."""
+        """What was saved last, changes included, or None. Raises DataError where the file is not one of ours."""
         try:
             data = (self.path / NAME).read_bytes()
         except FileNotFoundError:
@@ -61,7 +65,25 @@ class StateDirectory:
             raise DataError(
                 f"the saved venue has format {saved.format}, not {FORMAT}", where=str(self.path / NAME), mend="move it away"
             )
+        # A save that was under way when the process died had begun the next file.
+        files = [file for n in (0, 1) if (file := file_of(self.path, saved.generation + n)).exists()]
+        if files:
+            state = decode(saved.exchange)
+            for file in files:
+                state = replay(file, state)
+            saved.exchange = encode(state)
+            saved.resume_ns = max(saved.resume_ns, state.now)
         return saved
+
+    def begin(self, generation: int, exchange: Exchange) -> Changes:
+        """The file for the changes after the save of that generation, which comes next."""
+        return Changes(self.path, generation, exchange)
+
+    def tidy(self, generation: int) -> None:
+        """Remove the changes of all other generations."""
+        for file in self.path.glob("changes.*"):
+            if file != file_of(self.path, generation):
+                file.unlink(missing_ok=True)
 
     def save(self, saved: Saved) -> None:
         """Replace what is saved: new file, fsync, rename, fsync of the directory; a crash leaves the old or the new one."""

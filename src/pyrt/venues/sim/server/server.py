@@ -2,40 +2,53 @@
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from hashlib import blake2b
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-import requests
 from aiohttp import web
 
 from pyrt.calendar import Calendar
-from pyrt.errors import ConfigError, PyrtError
+from pyrt.errors import ConfigError
+from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
+from pyrt.venues.sim.server import api, openapi
+from pyrt.venues.sim.server.access import AccountConfig, Multiplier, RateLimits
+from pyrt.venues.sim.server.account_rest import AccountRest
+from pyrt.venues.sim.server.accounts_rest import AccountsRest, open_accounts
+from pyrt.venues.sim.server.archive_thread import ArchiveThread
+from pyrt.venues.sim.server.changes import Changes
+from pyrt.venues.sim.server.crypto_rest import CryptoRest
+from pyrt.venues.sim.server.data_query import Plan
 from pyrt.venues.sim.server.data_rest import DataRest
-from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
-from pyrt.venues.sim.server.edge import BODY_MAX, Access, Edge, RateLimit
+from pyrt.venues.sim.server.edge import BODY_MAX, Edge
+from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.feeds import PLAN
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.own_rest import OwnRest
+from pyrt.venues.sim.server.reference_rest import ReferenceRest
 from pyrt.venues.sim.server.saved import Saved, StateDirectory
 from pyrt.venues.sim.server.schedule import Schedule
+from pyrt.venues.sim.server.screener_rest import ScreenerRest
+from pyrt.venues.sim.server.streams import DataStreams
 from pyrt.venues.sim.server.trading_rest import TradingRest
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
+from pyrt.venues.sim.server.watchlists_rest import WatchlistsRest
 
 DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 SETTLE_SECONDS = 0.25  # at full speed, after a change of subscriptions
 PUMP_SECONDS = 0.01  # how often the market is stepped
-SAVE_SECONDS = 1.0  # how soon a change is on disk
-IDLE_SECONDS = 5.0  # how often the clock is on disk when nothing changes
+SAVE_SECONDS = 5.0  # how often the whole is on disk; each change is at once
 SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
 
 
@@ -51,14 +64,20 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     speed: float = 1.0  # venue seconds a second; 0 = as fast as the clients take it
     start: int = 0  # venue ns at which a new venue begins; 0 = now
     cash: str = "100000"
-    rate_limit: int = 200  # trading requests a minute; 0 = none
+    multiplier: Multiplier = 2
+    account_fields: Literal["2026-07", "before"] = "2026-07"  # "before": with the day-trading fields and rules that left then
+    accounts: tuple[AccountConfig, ...] = ()  # after the first, which is that of key and secret
+    rate_limit: int = 200  # trading requests a minute of each account; 0 = none
     data_rate_limit: int = 10_000
-    connection_limit: int = 1  # data streams of the account
+    connection_limit: int = 1  # data streams of an account on one endpoint
     symbol_limit: int = 0  # symbols of trades and quotes on a data stream; 0 = none
     buffer: int = 16 << 20  # bytes waiting for one data client before it counts as slow
     auth_seconds: float = 10.0
     calendar: bool = False  # the hours of XNYS; otherwise always open
     state: str = ""  # a directory; empty = nothing is kept
+    feeds: tuple[str, ...] = PLAN  # of shares, that the plan holds: iex, sip, delayed_sip, boats, overnight, otc
+    compression: bool = True  # of data streams, for clients that offer permessage-deflate
+    ping_seconds: float = 60.0  # between pings on data streams
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,10 +105,11 @@ class Venue:
         self.truth = Truth()
         self.faults = Faults()
         self.trading: TradingHub | None = None
-        self.data: DataHub | None = None
-        self.crypto: DataHub | None = None
+        self.streams: DataStreams | None = None
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._generation = self._saved.generation + 1 if self._saved else 0  # one more may have been begun
+        self._changes: Changes | None = None
 
     def _open(self, saved: Saved | None) -> Floor:
         config = self.config
@@ -106,58 +126,86 @@ class Venue:
         self.instruments = list(market.instruments)
         past = open_market(self._market, self._seed, self._epoch)
         self._archive = Archive(past, self.instruments)
+        listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
         if saved is None:
             exchange = Exchange(
-                self.instruments, cash=config.cash, seed=config.seed, always_open=not config.calendar, calendar=calendar
+                listed,
+                cash=config.cash,
+                multiplier=config.multiplier,
+                seed=_seed_of_ids(config),
+                always_open=not config.calendar,
+                calendar=calendar,
+                account_fields=config.account_fields,
             )
         else:
-            exchange = Exchange.load(saved.exchange, self.instruments, always_open=not config.calendar, calendar=calendar)
+            exchange = Exchange.load(
+                saved.exchange,
+                listed,
+                always_open=not config.calendar,
+                calendar=calendar,
+                account_fields=config.account_fields,
+            )
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
         self._before = this_minute(past, now if saved is None else now + 1)
+        exchange.keep_samples(now)
+        first = AccountConfig(key=config.key, secret=config.secret)
+        self.access = open_accounts(exchange, first, config.accounts)
         self._schedule = Schedule(calendar)
         return Floor(market, exchange, now, config.speed)
 
     def application(self) -> web.Application:
         """The routes; call it on the loop that will serve them."""
         config, floor = self.config, self.floor
-        access = Access(config.key, config.secret)
-        edge = Edge(floor, access, self.faults, self.truth, RateLimit(config.rate_limit), RateLimit(config.data_rate_limit))
+        access = self.access
+        edge = Edge(floor, access, self.faults, self.truth, RateLimits(config.rate_limit), RateLimits(config.data_rate_limit))
         self.trading = TradingHub(floor, access, self.faults, self.truth)
-        interest = asyncio.Event()
-        hubs = [
-            DataHub(
-                floor,
-                self.instruments,
-                access,
-                self.faults,
-                self.truth,
-                feed=feed,
-                interest=interest,
-                connection_limit=config.connection_limit,
-                symbol_limit=config.symbol_limit,
-                buffer=config.buffer,
-                auth_seconds=config.auth_seconds,
-            )
-            for feed in (STOCKS, CRYPTO)
-        ]
-        for hub in hubs:
-            hub.count(self._before)
-        self.data, self.crypto = hubs
+        self.streams = DataStreams(
+            floor,
+            self.instruments,
+            access,
+            self.faults,
+            self.truth,
+            plan=config.feeds,
+            again=lambda at: open_market(self._market, self._seed, at),
+            seed=self._seed,
+            connection_limit=config.connection_limit,
+            symbol_limit=config.symbol_limit,
+            buffer=config.buffer,
+            auth_seconds=config.auth_seconds,
+            compression=config.compression,
+            ping_seconds=config.ping_seconds,
+        )
+        self.streams.count(self._before)
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
-        app.add_routes(TradingRest(floor, self._schedule, self.faults).routes())
-        data_rest = DataRest(floor, self._archive)
-        app.add_routes(data_rest.routes())
-        app.on_cleanup.append(data_rest.close)
-        app.add_routes(OwnRest(floor, self.faults, self.truth, hubs, self.trading).routes())
-        for path in ("/v2/iex", "/v2/sip"):
-            app.router.add_get(path, self.data.serve, allow_head=False)
-        app.router.add_get("/v1beta3/crypto/us", self.crypto.serve, allow_head=False)
+        events = TradeEvents(floor)
+        app.on_shutdown.append(events.close)
+        rest = (
+            TradingRest(floor, self.faults),
+            AccountRest(floor),
+            ReferenceRest(floor, self._schedule),
+            WatchlistsRest(floor),
+            events,
+        )
+        api.add_routes(app, [route for handlers in rest for route in handlers.routes()])
+        app.add_routes(AccountsRest(floor, access).routes())
+        app.add_routes(openapi.routes())
+        thread = ArchiveThread()
+        app.on_cleanup.append(thread.close)
+        app.add_routes(DataRest(floor, self._archive, thread, Plan(config.feeds)).routes())
+        app.add_routes(CryptoRest(floor, self._archive, thread).routes())
+        app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
+        app.add_routes(OwnRest(floor, self.faults, self.truth, self.streams.hubs, self.trading).routes())
+        app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
         return app
 
     def start(self) -> None:
         """Let time run."""
+        if self._directory is not None:
+            self._begin(self._directory)
+            self._directory.save(self._snapshot(2 * SAVE_SECONDS))
+            self._directory.tidy(self._generation)
         self._tasks = [asyncio.create_task(self._pump(), name="pump"), asyncio.create_task(self._keep(), name="keep")]
 
     async def failed(self) -> None:
@@ -169,12 +217,15 @@ class Venue:
     async def stop(self) -> None:
         """Stop time, save, give up the directory."""
         self._ended.set()
-        if self.data is not None:
-            self.data.interest.set()
+        if self.streams is not None:
+            self.streams.interest.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
-            if self._directory is not None and self._tasks:
+            if self._directory is not None and self._changes is not None:
+                self._changes.close()
+                self._generation += 1
                 self._directory.save(self._snapshot(0.0))
+                self._directory.tidy(self._generation)
         finally:
             self._close_directory()
 
@@ -183,40 +234,54 @@ class Venue:
             self._directory.close()
 
     async def _pump(self) -> None:
-        assert self.data is not None
-        assert self.crypto is not None
-        hubs = (self.data, self.crypto)
+        assert self.streams is not None
+        hubs, interest = self.streams.hubs, self.streams.interest
         while not self._ended.is_set():
             if self.floor.rate:
                 await asyncio.sleep(PUMP_SECONDS)
                 self.floor.catch_up()
                 continue
-            if self.data.interest.is_set():
+            if interest.is_set():
                 # A client asks for one channel after the other: time waits until it has them all.
-                self.data.interest.clear()
+                interest.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.data.interest.wait(), SETTLE_SECONDS)
+                    await asyncio.wait_for(interest.wait(), SETTLE_SECONDS)
                 continue
             if not any(hub.is_wanted for hub in hubs) or not self.floor.run_ahead():
                 # Time stands still while nobody has subscribed, and when the market has ended.
-                await self.data.interest.wait()
+                await interest.wait()
             for hub in hubs:
                 await hub.drained()
             await asyncio.sleep(0)
 
+    def _begin(self, directory: StateDirectory) -> None:
+        """What happens from now on goes to a new file of changes."""
+        self._generation += 1
+        self._changes = directory.begin(self._generation, self.floor.exchange)
+        self.floor.on_change[:] = [self._changes.note]
+
     async def _keep(self) -> None:
-        pause, saved_at = SAVE_SECONDS, -IDLE_SECONDS
+        pause = SAVE_SECONDS
         while not self._ended.is_set():
-            begun = time.monotonic()
-            if self._directory is not None and (self.floor.changed or begun - saved_at >= IDLE_SECONDS):
-                self.floor.changed = False
-                # The snapshot is taken here, between two requests; only the writing may wait for the disk.
-                snapshot = self._snapshot(2 * (pause + IDLE_SECONDS))
-                pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
-                await asyncio.to_thread(self._directory.save, snapshot)
-                saved_at = begun
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), pause)
+            if self._directory is not None and not self._ended.is_set():
+                pause = await self._save(self._directory, pause)
+
+    async def _save(self, directory: StateDirectory, pause: float) -> float:
+        """Write the whole, and say how many seconds to wait before the next time."""
+        assert self._changes is not None
+        begun, before = time.monotonic(), self._changes
+        self._begin(directory)
+        # The snapshot is taken here, between two requests; only the writing may wait for the disk.
+        snapshot = self._snapshot(2 * pause)
+        pause = max(SAVE_SECONDS, SAVE_SHARE * (time.monotonic() - begun))
+        try:
+            await asyncio.to_thread(directory.save, snapshot)
+        except RuntimeError:  # a program that ends has no threads to give
+            directory.save(snapshot)
+        before.close(remove=True)
+        return pause
 
     def _snapshot(self, horizon: float) -> Saved:
         # `horizon`: real seconds within which the next save comes.
@@ -227,7 +292,14 @@ class Venue:
             venue_ns=self.floor.now,
             resume_ns=self.floor.now + int(horizon * self.floor.rate * 1e9),
             exchange=self.floor.exchange.save(),
+            generation=self._generation,
         )
+
+
+def _seed_of_ids(config: SimConfig) -> int:
+    # Two new venues are two accounts, unless both the seed and the start were asked for: then all ids are the same again.
+    born = config.start or time.time_ns()
+    return int.from_bytes(blake2b(f"{config.seed}:{born}".encode(), digest_size=7).digest(), "big")
 
 
 @contextlib.asynccontextmanager
@@ -258,10 +330,9 @@ async def open_venue(config: SimConfig) -> AsyncIterator[tuple[Venue, Listening]
             ),
         )
     finally:
-        if venue.data is not None and venue.trading is not None:
-            venue.data.cut("shutdown")
-            if venue.crypto is not None:
-                venue.crypto.cut("shutdown")
+        if venue.streams is not None and venue.trading is not None:
+            for hub in venue.streams.hubs:
+                hub.cut("shutdown")
             venue.trading.cut("shutdown")
         await runner.cleanup()
         await venue.stop()
@@ -284,87 +355,8 @@ async def serve(config: SimConfig, stop: asyncio.Event, *, ready: Callable[[List
             await asyncio.gather(stopped, failed, return_exceptions=True)
 
 
-class SimulatedVenue:
-    """A venue in a thread of this process, as `simulated_venue` hands it out."""
-
-    def __init__(self, listening: Listening) -> None:
-        self.url = listening.url
-        self.data_url = listening.data_url
-        self.stream_url = listening.stream_url
-        self.key = listening.key
-        self.secret = listening.secret
-        self._session = requests.Session()
-        self._session.trust_env = False
-
-    def truth(self, since: int = 0) -> dict[str, Any]:
-        """What really happened: requests, connections, orders, fills."""
-        return self._own("GET", "truth", params={"since": since})
-
-    def clock(self) -> dict[str, Any]:
-        """The venue's clock."""
-        return self._own("GET", "clock")
-
-    def fault(self, kind: str, **settings: Any) -> None:
-        """Arm a fault, e.g. `fault("gateway_timeout", every=3)`."""
-        self._own("POST", "faults", json={"kind": kind, **settings})
-
-    def faults(self) -> dict[str, Any]:
-        """What is armed and how often each kind fired."""
-        return self._own("GET", "faults")
-
-    def disarm(self) -> None:
-        """End all faults."""
-        self._own("DELETE", "faults")
-
-    def close(self) -> None:
-        """Release the connection."""
-        self._session.close()
-
-    def _own(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        response = self._session.request(method, f"{self.url}/sim/{path}", timeout=30, **options)
-        response.raise_for_status()
-        body: dict[str, Any] = response.json()
-        return body
-
-
-@contextlib.contextmanager
-def simulated_venue(config: SimConfig | None = None, **settings: Any) -> Iterator[SimulatedVenue]:
-    """A venue for a test or a notebook, on a free port; the settings are those of SimConfig."""
-    config = config or SimConfig(**{"rate_limit": 0, **settings})
-    started = threading.Event()
-    stop = asyncio.Event()
-    shared: dict[str, Any] = {}
-
-    async def main() -> None:
-        shared["loop"] = asyncio.get_running_loop()
-
-        def ready(listening: Listening) -> None:
-            shared["listening"] = listening
-            started.set()
-
-        await serve(config, stop, ready=ready)
-
-    def run() -> None:
-        try:
-            asyncio.run(main())
-        except BaseException as e:
-            shared["error"] = e
-        finally:
-            started.set()
-
-    thread = threading.Thread(target=run, name="pyrt-sim", daemon=True)
-    thread.start()
-    started.wait()
-    if "listening" not in shared:
-        thread.join()
-        raise shared.get("error") or PyrtError("the venue did not start")
-    venue = SimulatedVenue(shared["listening"])
-    try:
-        yield venue
-    finally:
-        venue.close()
-        with contextlib.suppress(RuntimeError):  # the loop is gone: it failed, see below
-            shared["loop"].call_soon_threadsafe(stop.set)
-        thread.join()
-        if "error" in shared:
-            raise shared["error"]
+def __getattr__(name: str) -> Any:
+    # The library stands on this file and is still found here.
+    if name not in ("SimulatedVenue", "simulated_venue"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("pyrt.venues.sim.library"), name)

@@ -1,54 +1,88 @@
-"""Trading REST under /v2: orders, positions, account, activities, assets, clock, calendar."""
+"""Trading REST under /v2: orders and positions."""
 
 import asyncio
-from datetime import date
 from typing import Any
 
 from aiohttp import web
 
-from pyrt.clock import DAY
 from pyrt.venues.sim.exchange.exchange import Exchange
-from pyrt.venues.sim.server.edge import ENTRY, BadRequest, answer, read_object
+from pyrt.venues.sim.server import api
+from pyrt.venues.sim.server.api import ASKED, NUMBER, TEXT, Route, one_of
+from pyrt.venues.sim.server.edge import ACCOUNT, ENTRY, BadRequest, answer, read_object
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.server.schedule import Schedule
-from pyrt.venues.sim.times import parse_time
 
 _GROUPS = {"take_profit", "stop_loss"}
-_TRUE = {"true", "1", "t"}
-_FALSE = {"false", "0", "f", ""}
+_NESTED = (api.flag("nested"),)
+_ORDERS = (
+    api.choice("status", "open", "closed", "all"),
+    api.integer("limit", 50, 1, 500),
+    api.time("after"),
+    api.time("until"),
+    api.choice("direction", "desc", "asc"),
+    api.choice("side", "", "buy", "sell"),
+    api.names("symbols"),
+    api.choice("asset_class", "", "us_equity", "us_option", "crypto", "all"),
+    *_NESTED,
+)
+_TIFS = one_of("day", "gtc", "opg", "cls", "ioc", "fok")
+_NEW_ORDER = api.body(
+    {
+        "symbol": TEXT,
+        "qty": NUMBER,
+        "notional": NUMBER,
+        "side": one_of("buy", "sell"),
+        "type": one_of("market", "limit", "stop", "stop_limit", "trailing_stop"),
+        "time_in_force": _TIFS,
+        "limit_price": NUMBER,
+        "stop_price": NUMBER,
+        "trail_price": NUMBER,
+        "trail_percent": NUMBER,
+        "extended_hours": {"type": "boolean"},
+        "client_order_id": {"type": "string", "maxLength": 128},
+        "order_class": one_of("", "simple", "bracket", "oco", "oto", "mleg"),
+        "take_profit": api.body({"limit_price": NUMBER}),
+        "stop_loss": api.body({"stop_price": NUMBER, "limit_price": NUMBER}),
+        "position_intent": one_of("buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"),
+        "legs": {"type": "array", "items": {"type": "object"}},
+    },
+    "type",
+    "time_in_force",
+)
+_CHANGE = api.body(
+    {
+        "qty": NUMBER,
+        "time_in_force": _TIFS,
+        "limit_price": NUMBER,
+        "stop_price": NUMBER,
+        "trail": NUMBER,
+        "client_order_id": {"type": "string", "maxLength": 128},
+    }
+)
 
 
 class TradingRest:
     """The handlers; the exchange decides, they only translate."""
 
-    def __init__(self, floor: Floor, schedule: Schedule, faults: Faults) -> None:
+    def __init__(self, floor: Floor, faults: Faults) -> None:
         self._floor = floor
         self._exchange: Exchange = floor.exchange
-        self._schedule = schedule
         self._faults = faults
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         """Every path and method."""
         return [
-            web.post("/v2/orders", self.submit),
-            web.get("/v2/orders", self.orders, allow_head=False),
-            web.delete("/v2/orders", self.cancel_all),
-            web.get("/v2/orders:by_client_order_id", self.order_by_cid, allow_head=False),
-            web.get("/v2/orders/{id}", self.order, allow_head=False),
-            web.patch("/v2/orders/{id}", self.replace),
-            web.delete("/v2/orders/{id}", self.cancel),
-            web.get("/v2/positions", self.positions, allow_head=False),
-            web.delete("/v2/positions", self.close_all),
-            web.get("/v2/positions/{symbol:.+}", self.position, allow_head=False),
-            web.delete("/v2/positions/{symbol:.+}", self.close_position),
-            web.get("/v2/account", self.account, allow_head=False),
-            web.get("/v2/account/activities", self.activities, allow_head=False),
-            web.get("/v2/account/activities/{type}", self.activities, allow_head=False),
-            web.get("/v2/assets", self.assets, allow_head=False),
-            web.get("/v2/assets/{asset:.+}", self.asset, allow_head=False),
-            web.get("/v2/clock", self.clock, allow_head=False),
-            web.get("/v2/calendar", self.calendar, allow_head=False),
+            Route("POST", "/v2/orders", self.submit, body=_NEW_ORDER),
+            Route("GET", "/v2/orders", self.orders, query=_ORDERS),
+            Route("DELETE", "/v2/orders", self.cancel_all, ok=207),
+            Route("GET", "/v2/orders:by_client_order_id", self.order_by_cid, query=(api.text("client_order_id", required=True),)),
+            Route("GET", "/v2/orders/{id}", self.order, query=_NESTED),
+            Route("PATCH", "/v2/orders/{id}", self.replace, body=_CHANGE),
+            Route("DELETE", "/v2/orders/{id}", self.cancel, ok=204),
+            Route("GET", "/v2/positions", self.positions),
+            Route("DELETE", "/v2/positions", self.close_all, query=(api.flag("cancel_orders"),), ok=207),
+            Route("GET", "/v2/positions/{symbol:.+}", self.position),
+            Route("DELETE", "/v2/positions/{symbol:.+}", self.close_position, query=(api.text("qty"), api.text("percentage"))),
         ]
 
     # ------------------------------------------------------------------------------------------------ orders
@@ -59,7 +93,7 @@ class TradingRest:
         if delay:
             request[ENTRY].fault = "delay_accept"
             await asyncio.sleep(delay)
-        order = self._exchange.submit(body, self._handled(request))
+        order = self._exchange.submit(body, self._handled(request), request[ACCOUNT])
         self._changed()
         if self._faults.gateway_timeout():
             request[ENTRY].fault = "gateway_timeout"
@@ -69,19 +103,19 @@ class TradingRest:
     async def replace(self, request: web.Request) -> web.Response:
         """PATCH /v2/orders/{id}."""
         body = _plain(await read_object(request))
-        order = self._exchange.replace(request.match_info["id"], body, self._handled(request))
+        order = self._exchange.replace(request.match_info["id"], body, self._handled(request), request[ACCOUNT])
         self._changed()
         return answer(order)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """DELETE /v2/orders/{id}."""
-        self._exchange.cancel(request.match_info["id"], self._handled(request))
+        self._exchange.cancel(request.match_info["id"], self._handled(request), request[ACCOUNT])
         self._changed()
         return web.Response(status=204)
 
     async def cancel_all(self, request: web.Request) -> web.Response:
         """DELETE /v2/orders."""
-        results = self._exchange.cancel_all(self._handled(request))
+        results = self._exchange.cancel_all(self._handled(request), request[ACCOUNT])
         self._changed()
         rows = [{"id": id_, "status": http} | ({} if body is None else {"body": body}) for id_, http, body in results]
         return answer(rows, 207)
@@ -89,29 +123,28 @@ class TradingRest:
     async def order(self, request: web.Request) -> web.Response:
         """GET /v2/orders/{id}."""
         self._floor.catch_up()
-        return answer(self._exchange.order(request.match_info["id"], nested=_flag(request, "nested")))
+        return answer(self._exchange.order(request.match_info["id"], request[ASKED]["nested"], request[ACCOUNT]))
 
     async def order_by_cid(self, request: web.Request) -> web.Response:
         """GET /v2/orders:by_client_order_id."""
-        cid = request.query.get("client_order_id", "")
-        if not cid:
-            raise BadRequest("client_order_id is required")
         self._floor.catch_up()
-        return answer(self._exchange.order_by_cid(cid))
+        return answer(self._exchange.order_by_cid(request[ASKED]["client_order_id"], request[ACCOUNT]))
 
     async def orders(self, request: web.Request) -> web.Response:
         """GET /v2/orders."""
-        query = request.query
         self._floor.catch_up()
+        asked = request[ASKED]
         rows = self._exchange.orders(
-            status=_choice(request, "status", "open", "closed", "all"),
-            limit=_integer(request, "limit", 50, 1, 500),
-            after=_time(request, "after") or 0,
-            until=_time(request, "until") or 0,
-            direction=_choice(request, "direction", "desc", "asc"),
-            side=_choice(request, "side", "", "buy", "sell") or None,
-            symbols=[s for s in query.get("symbols", "").split(",") if s] or None,
-            nested=_flag(request, "nested"),
+            status=asked["status"],
+            limit=asked["limit"],
+            after=asked["after"] or 0,
+            until=asked["until"] or 0,
+            direction=asked["direction"],
+            side=asked["side"] or None,
+            symbols=asked["symbols"],
+            nested=asked["nested"],
+            account=request[ACCOUNT],
+            asset_class=asked["asset_class"],
         )
         return answer(rows)
 
@@ -119,75 +152,27 @@ class TradingRest:
     async def positions(self, request: web.Request) -> web.Response:
         """GET /v2/positions."""
         self._floor.catch_up()
-        return answer(self._exchange.positions())
+        return answer(self._exchange.positions(request[ACCOUNT]))
 
     async def position(self, request: web.Request) -> web.Response:
         """GET /v2/positions/{symbol or asset id}."""
         self._floor.catch_up()
-        return answer(self._exchange.position(request.match_info["symbol"]))
+        return answer(self._exchange.position(request.match_info["symbol"], request[ACCOUNT]))
 
     async def close_position(self, request: web.Request) -> web.Response:
         """DELETE /v2/positions/{symbol or asset id}."""
-        now = self._handled(request)
-        qty, percentage = request.query.get("qty"), request.query.get("percentage")
-        if qty and percentage:
+        now, asked = self._handled(request), request[ASKED]
+        if asked["qty"] and asked["percentage"]:
             raise BadRequest("only one of qty and percentage can be given")
-        order = self._exchange.close_position(request.match_info["symbol"], now, qty=qty or None, percentage=percentage or None)
+        order = self._exchange.close_position(request.match_info["symbol"], now, **asked, account=request[ACCOUNT])
         self._changed()
         return answer(order)
 
     async def close_all(self, request: web.Request) -> web.Response:
         """DELETE /v2/positions."""
-        results = self._exchange.close_all(self._handled(request), _flag(request, "cancel_orders"))
+        results = self._exchange.close_all(self._handled(request), request[ASKED]["cancel_orders"], request[ACCOUNT])
         self._changed()
         return answer([{"symbol": symbol, "status": http, "body": body} for symbol, http, body in results], 207)
-
-    # ------------------------------------------------------------------------------------------------ account
-    async def account(self, request: web.Request) -> web.Response:
-        """GET /v2/account."""
-        self._floor.catch_up()
-        return answer(self._exchange.account())
-
-    async def activities(self, request: web.Request) -> web.Response:
-        """GET /v2/account/activities[/{type}]."""
-        one = request.match_info.get("type")
-        types = [one] if one else [t for t in request.query.get("activity_types", "").split(",") if t]
-        after, until = _time(request, "after") or 0, _time(request, "until") or 0
-        day = _time(request, "date")
-        if day is not None:
-            after, until = day - 1, day + DAY
-        rows = self._exchange.activities(
-            types=types or None,
-            after=after,
-            until=until,
-            direction=_choice(request, "direction", "desc", "asc"),
-            page_size=_integer(request, "page_size", 100, 1, 100),
-            page_token=request.query.get("page_token") or None,
-        )
-        return answer(rows)
-
-    # ------------------------------------------------------------------------------------------------ reference
-    async def assets(self, request: web.Request) -> web.Response:
-        """GET /v2/assets."""
-        wanted = {
-            "status": request.query.get("status"),
-            "class": request.query.get("asset_class"),
-            "exchange": request.query.get("exchange"),
-        }
-        rows = [a for a in self._exchange.assets() if all(v is None or a.get(k) == v for k, v in wanted.items())]
-        return answer(rows)
-
-    async def asset(self, request: web.Request) -> web.Response:
-        """GET /v2/assets/{symbol or id}."""
-        return answer(self._exchange.asset(request.match_info["asset"]))
-
-    async def clock(self, request: web.Request) -> web.Response:
-        """GET /v2/clock."""
-        return answer(self._schedule.clock(self._floor.reading().now_ns))
-
-    async def calendar(self, request: web.Request) -> web.Response:
-        """GET /v2/calendar."""
-        return answer(self._schedule.calendar(_date(request, "start"), _date(request, "end"), self._floor.now))
 
     def _handled(self, request: web.Request) -> int:
         now = self._floor.catch_up()
@@ -210,44 +195,3 @@ def _plain(body: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict | list):
             raise BadRequest(f"request body format is invalid: {name}", 40010000)
     return body
-
-
-def _flag(request: web.Request, name: str) -> bool:
-    text = request.query.get(name, "").lower()
-    if text not in _TRUE | _FALSE:
-        raise BadRequest(f"{name} is not a boolean")
-    return text in _TRUE
-
-
-def _choice(request: web.Request, name: str, *values: str) -> str:
-    text = request.query.get(name, "").lower() or values[0]
-    if text not in values:
-        raise BadRequest(f"{name} must be one of {', '.join(v for v in values if v)}")
-    return text
-
-
-def _integer(request: web.Request, name: str, default: int, least: int, most: int) -> int:
-    text = request.query.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10) or not least <= int(text) <= most:
-        raise BadRequest(f"{name} must be an integer from {least} to {most}")
-    return int(text)
-
-
-def _time(request: web.Request, name: str) -> int | None:
-    text = request.query.get(name, "")
-    if not text:
-        return None
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise BadRequest(f"{name} is not an RFC 3339 time or a date") from None
-
-
-def _date(request: web.Request, name: str) -> date | None:
-    text = request.query.get(name, "")
-    try:
-        return date.fromisoformat(text[:10]) if text else None
-    except ValueError:
-        raise BadRequest(f"{name} is not a date") from None

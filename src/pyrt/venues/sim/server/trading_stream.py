@@ -1,4 +1,4 @@
-"""The trading stream: authorization, listening, trade_updates to every connection of the account."""
+"""The trading stream: authorization, listening, trade_updates to every connection of the account that they concern."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
-from pyrt.venues.sim.server.edge import Access
+from pyrt.venues.sim.server.access import Access
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.hub import Hub
@@ -23,7 +23,7 @@ class Session:
     def __init__(self, hub: "TradingHub", ws: web.WebSocketResponse, request: web.Request, entry: Connection) -> None:
         self.hub = hub
         self.entry = entry
-        self.authorized = False
+        self.account = ""  # whose it is; empty = not authorized
         self.listening: list[str] = []
         self.msgpack = request.headers.get("Content-Type", "").startswith("application/msgpack")
         self.outbox = Outbox(ws)
@@ -68,9 +68,11 @@ class Session:
         body = given if isinstance(given, dict) else {}
         if action in ("authenticate", "auth"):
             key, secret = body.get("key_id", message.get("key")), body.get("secret_key", message.get("secret"))
-            self.authorized = isinstance(key, str) and isinstance(secret, str) and self.hub.access.allows(key, secret)
+            known = isinstance(key, str) and isinstance(secret, str)
+            self.account = self.entry.account = self.hub.access.allows(str(key), str(secret)) if known else ""
+            self.listening = self.listening if self.account else []
             self._authorization("authenticate")
-        elif action == "listen" and not self.authorized:
+        elif action == "listen" and not self.account:
             self._authorization("listen")
         elif action == "listen":
             streams = body.get("streams")
@@ -80,7 +82,7 @@ class Session:
             self._say("error", {"error": "unknown action"})
 
     def _authorization(self, action: str) -> None:
-        self._say("authorization", {"status": "authorized" if self.authorized else "unauthorized", "action": action})
+        self._say("authorization", {"status": "authorized" if self.account else "unauthorized", "action": action})
 
     def _say(self, stream: str, data: dict[str, Any]) -> None:
         self.send(encode(stream, data, self.msgpack))
@@ -106,12 +108,12 @@ class TradingHub(Hub[Session]):
         return await self._converse(request, join)
 
     def publish(self, updates: Sequence[tuple[Any, dict[str, Any]]]) -> None:
-        """Send trade updates, in their order, to every session that listens."""
-        for _account, data in updates:
+        """Send trade updates, in their order, to every session of the account that listens."""
+        for account, data in updates:
             copies = self._faults.copies_of_update()
             frames: dict[bool, bytes] = {}
             for session in self._sessions.copy():
-                if "trade_updates" in session.listening:
+                if session.account == account and "trade_updates" in session.listening:
                     if session.msgpack not in frames:
                         frames[session.msgpack] = encode("trade_updates", data, session.msgpack)
                     for _ in range(copies):

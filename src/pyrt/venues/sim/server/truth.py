@@ -22,6 +22,7 @@ class Request(msgspec.Struct, kw_only=True):
     answered_mono_ns: int = 0  # 0 = not yet
     status: int = 0  # what the client saw; 0 = not yet, or the connection was cut
     fault: str = ""  # the fault that changed the answer
+    account: str = ""  # whose keys it showed; empty = nobody's
 
 
 class Connection(msgspec.Struct, kw_only=True):
@@ -35,6 +36,7 @@ class Connection(msgspec.Struct, kw_only=True):
     closed_mono_ns: int = 0
     code: int = 0  # the WebSocket close code
     fault: str = ""
+    account: str = ""  # whose keys it showed; empty = nobody's yet
 
 
 class Truth:
