@@ -90,6 +90,17 @@ def test_a_program_that_forgets_it_ends_and_the_state_is_kept(tmp_path: Path) ->
         assert call(venue, "GET", "/v2/account").json()["cash"] == "42"
 
 
+def test_an_account_beside_the_first_from_the_start_or_later() -> None:
+    pair = {"key": "PKOTHER", "secret": "only-in-this-test", "cash": "300"}
+    with pyrt.sim(cash=100, accounts=[pair]) as venue:
+        later = venue.open_account(cash=200)
+        for account, cash in ((later, "200"), (pair, "300"), ({"key": venue.key, "secret": venue.secret}, "100")):
+            keys = {"APCA-API-KEY-ID": account["key"], "APCA-API-SECRET-KEY": account["secret"]}
+            assert requests.get(venue.url + "/v2/account", headers=keys, timeout=30).json()["cash"] == cash
+        with pytest.raises(ConfigError):
+            venue.open_account(multiplier=3)
+
+
 def test_faults_are_armed_from_the_start(tmp_path: Path) -> None:
     script = tmp_path / "faults.toml"
     script.write_text('[[fault]]\nkind = "gateway_timeout"\nevery = 2\n[[fault]]\nkind = "drop_stream"\n')
