@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import disk, memory, process, sockets, stream
+from bench import disk, memory, process, sockets, stream, venue
 from bench.parts import PARTS, Run
 
 Row = tuple[str, ...]
@@ -104,6 +104,8 @@ def whole(quick: bool, sustain: float) -> tuple[list[str], dict[str, str]]:
         (f"facts to disk, all to be synced ({kept.facts:,} in {kept.syncs} syncs)", f"{kept.grouped:,.0f}"),
     ]
     text += table(("throughput, one core", "a second"), rows)
+    text += table(("the venue in the box, a second", "of one core", "by the clock"), list(venue.rows(quick)))
+    progress("venue")
     note["messages"] = f"{rate:,.0f} a second for {sustained.seconds:.0f} s over a WebSocket, {lost} lost; {core:,.0f} by CPU time"
     note["signals"] = f"{opinions:,.0f} signals a second"
     progress("throughput")

@@ -57,7 +57,7 @@ def sim(
     start
         The venue's time at which a new venue begins, e.g. 2026-03-02T14:30:00Z; by default the real time.
     state
-        Directory that keeps account, orders and the venue's clock. Saved at the end, and within a second of each change.
+        Directory that keeps account, orders and the venue's clock; each change is in it before anybody is told.
     calendar
         Trade in the hours of XNYS; without it the venue never closes.
     control_fd

@@ -32,7 +32,6 @@ def project(path: Path, files: dict[str, str], *options: str, alone: bool = Fals
     environment["PYTHONPATH"] = os.pathsep.join([str(site.parent), str(Path(pyrt.__file__).parents[1])])
     if alone:  # plugins of others import much
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        options = ("-p", "pyrt.testing", *options)
     else:
         options = ("-p", "no:xdist", "-p", "no:benchmark", *options)
     argv = [sys.executable, "-m", "pytest", "-q", *options, str(path)]
@@ -97,9 +96,7 @@ def test_it():
     heavy = ("numpy", "aiohttp", "requests", "msgspec", "pyrt.venues", "pyrt._core", "pyrt.errors")
     assert not [m for m in heavy if m in sys.modules]
 """
-    done = project(tmp_path / "alone", {"test_light.py": text}, alone=True)
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
-    done = project(tmp_path / "named", {"test_named.py": "def test_it(alpaca_venue): ...\n"}, "-p", "pyrt.testing")
+    done = project(tmp_path / "alone", {"test_light.py": text}, "-p", "pyrt.testing", alone=True)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     done = project(tmp_path / "without", {"test_none.py": "def test_it(alpaca_venue): ...\n"}, "-p", "no:pyrt.testing")
     assert "fixture 'alpaca_venue' not found" in done.stdout

@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import nbclient
+import nbformat
 import pytest
 import requests
 
@@ -17,6 +19,7 @@ import pyrt
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.library import SimulatedVenue, read_faults
 
+NOTEBOOK = Path(__file__).parents[3] / "examples" / "venue.ipynb"
 LIMIT = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "1.00", "time_in_force": "gtc"}
 
 
@@ -87,6 +90,17 @@ def test_a_program_that_forgets_it_ends_and_the_state_is_kept(tmp_path: Path) ->
         assert call(venue, "GET", "/v2/account").json()["cash"] == "42"
 
 
+def test_an_account_beside_the_first_from_the_start_or_later() -> None:
+    pair = {"key": "PKOTHER", "secret": "only-in-this-test", "cash": "300"}
+    with pyrt.sim(cash=100, accounts=[pair]) as venue:
+        later = venue.open_account(cash=200)
+        for account, cash in ((later, "200"), (pair, "300"), ({"key": venue.key, "secret": venue.secret}, "100")):
+            keys = {"APCA-API-KEY-ID": account["key"], "APCA-API-SECRET-KEY": account["secret"]}
+            assert requests.get(venue.url + "/v2/account", headers=keys, timeout=30).json()["cash"] == cash
+        with pytest.raises(ConfigError):
+            venue.open_account(multiplier=3)
+
+
 def test_faults_are_armed_from_the_start(tmp_path: Path) -> None:
     script = tmp_path / "faults.toml"
     script.write_text('[[fault]]\nkind = "gateway_timeout"\nevery = 2\n[[fault]]\nkind = "drop_stream"\n')
@@ -132,3 +146,15 @@ def test_a_script_that_is_not_toml_says_so(tmp_path: Path) -> None:
         script.write_text(text)
         with pytest.raises(ConfigError, match=words):
             read_faults(script)
+
+
+@pytest.mark.row("X08")
+@pytest.mark.filterwarnings("ignore")  # of the notebook tools, not ours
+def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(pyrt.__file__).parents[1]))  # the kernel runs elsewhere
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
+    nbclient.NotebookClient(notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert any("client_order_id must be unique" in output.get("text", "") for output in shown)
+    assert "('second', 'filled')" in shown[-1]["data"]["text/plain"] or "('second', 'new')" in shown[-1]["data"]["text/plain"]

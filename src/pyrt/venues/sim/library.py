@@ -81,6 +81,10 @@ class SimulatedVenue:
         """End all faults."""
         self._own("DELETE", "faults")
 
+    def open_account(self, cash: str | int | float | Decimal = 100_000, multiplier: int = 2) -> dict[str, Any]:
+        """Another account on this venue: its id, and the key and secret that open it."""
+        return self._own("POST", "accounts", json={"cash": read_cash(cash, "cash"), "multiplier": multiplier})
+
     def close(self) -> None:
         """Save, give up the port, end the thread; raises what made the venue fail while it ran, if anything did."""
         atexit.unregister(self.close)

@@ -23,6 +23,8 @@ class Depth:
     def apply(self, records: Records) -> None:
         """Take in the deltas of a batch."""
         deltas = records[records["type"] == int(RecordType.DELTA)]
+        if not len(deltas):  # np.unique is not free, and this is on the way of every request
+            return
         for instrument in np.unique(deltas["instrument"]).tolist():
             self._books[instrument].apply(deltas[deltas["instrument"] == instrument])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from pyrt.errors import DataError
 from pyrt.venues.sim.exchange.account import Account
@@ -21,12 +22,14 @@ NAME = "changes"
 Updates = Sequence[tuple[str, dict[str, Any]]]
 
 _GROWING = ("rows", "fills", "refused")
-_DERIVED = frozenset({"cids", "samples"})  # of an account: told by the rows; a record of the past that nobody was promised
+_DERIVED = frozenset({"cids", "samples"})  # of an account: told by the rows; a long record of the past that saves keep
 # What changes beside these changes rows or fills without naming them: then the whole is written.
 _ROUTINE = frozenset({
     "now", "ids", "accounts", "agenda", "put_down", "marks", "closes", "official", "bands", "crosses", "halts", "halted",
     "entries", "actions",
 })  # fmt: skip
+_MAKE = {f.name: f.default_factory for f in msgspec.structs.fields(Account) if f.name in _DERIVED}
+_TYPES = get_type_hints(State)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,7 +40,7 @@ class Change(msgspec.Struct, omit_defaults=True):
     rows: list[Row] = []
     fills: list[Fill] = []
     refused: list[dict[str, Any]] = []
-    accounts: dict[str, dict[str, msgspec.Raw]] = {}
+    accounts: dict[str, msgspec.Raw] = {}
     rest: dict[str, msgspec.Raw] = {}
     whole: State | None = None
 
@@ -77,13 +80,8 @@ class Changes:
             change.rows = [state.rows[number - 1] for number in sorted(named)] + state.rows[rows:]
             change.fills, change.refused = state.fills[fills:], state.refused[refused:]
             change.rest = {name: msgspec.Raw(value) for name, value in changed.items()}
-            change.accounts = {
-                owner: {
-                    name: msgspec.Raw(value) for name, value in fields.items() if self._accounts.get(owner, {}).get(name) != value
-                }
-                for owner, fields in accounts.items()
-                if self._accounts.get(owner) != fields
-            }
+            known = self._accounts
+            change.accounts = {owner: msgspec.Raw(value) for owner, value in accounts.items() if known.get(owner) != value}
         self._counts, self._rest, self._accounts = counts, rest, accounts
         if change.whole or change.rows or change.fills or change.refused or change.rest or change.accounts:
             os.write(self._fd, _encode(change) + b"\n")
@@ -106,9 +104,12 @@ def _rest(state: State) -> dict[str, bytes]:
     return {name: _encode(getattr(state, name)) for name in state.__struct_fields__ if name not in left_out}
 
 
-def _accounts(state: State) -> dict[str, dict[str, bytes]]:
-    names = [name for name in Account.__struct_fields__ if name not in _DERIVED]
-    return {owner: {name: _encode(getattr(account, name)) for name in names} for owner, account in state.accounts.items()}
+def _accounts(state: State) -> dict[str, bytes]:
+    return {owner: _encode(replace(account, **_empty())) for owner, account in state.accounts.items()}
+
+
+def _empty() -> dict[str, Any]:
+    return {name: make() for name, make in _MAKE.items()}
 
 
 def replay(path: Path, state: State) -> State:
@@ -134,12 +135,9 @@ def _apply(state: State, change: Change) -> State:
     state.refused += change.refused
     state.now = max(state.now, change.at)
     for name, value in change.rest.items():
-        setattr(state, name, msgspec.json.decode(value, type=_TYPES[State][name]))
-    for owner, fields in change.accounts.items():
-        values = {name: msgspec.json.decode(value, type=_TYPES[Account][name]) for name, value in fields.items()}
-        held = state.accounts.get(owner)
-        state.accounts[owner] = msgspec.structs.replace(held, **values) if held is not None else Account(**values)
+        setattr(state, name, msgspec.json.decode(value, type=_TYPES[name]))
+    for owner, value in change.accounts.items():
+        account, held = msgspec.json.decode(value, type=Account), state.accounts.get(owner)
+        kept = {name: getattr(held, name) for name in _MAKE} if held is not None else {}
+        state.accounts[owner] = replace(account, **kept)
     return state
-
-
-_TYPES = {kind: get_type_hints(kind) for kind in (State, Account)}
