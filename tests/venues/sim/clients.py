@@ -4,7 +4,7 @@ from typing import Any
 
 import requests
 
-from pyrt.venues.sim.server.server import SimulatedVenue
+from pyrt.venues.sim.library import SimulatedVenue
 
 
 class Client:

@@ -13,8 +13,8 @@ import requests
 from tests.venues.sim.clients import Client, open_client, order
 
 from pyrt.errors import ConfigError
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.server.access import AccountConfig, read_accounts
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
 
