@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from pyrt.errors import ConfigError
+from pyrt.venues.sim.server.access import read_accounts
 from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
 from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
 
@@ -29,6 +30,7 @@ def sim(
     speed: str = "1",
     rate_limit: int = 200,
     cash: str = "100000",
+    accounts: Path | None = None,
     start: str = "",
     state: Path | None = None,
     calendar: bool = False,
@@ -54,6 +56,8 @@ def sim(
         Trading requests a minute before 429; 0 = no limit.
     cash
         What a new account begins with.
+    accounts
+        TOML file of further accounts, each an [[account]] with key and secret, and cash = "50000", multiplier = 4 where wanted.
     start
         The venue's time at which a new venue begins, e.g. 2026-03-02T14:30:00Z; by default the real time.
     state
@@ -75,6 +79,7 @@ def sim(
         speed=read_speed(speed, "--speed"),
         rate_limit=read_count(rate_limit, 10**9, "--rate-limit"),
         cash=read_cash(cash, "--cash"),
+        accounts=read_accounts(accounts) if accounts else (),
         start=read_start(start, "--start"),
         calendar=calendar,
         state=str(state) if state else "",

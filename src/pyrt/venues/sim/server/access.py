@@ -4,10 +4,13 @@ import base64
 import binascii
 import hmac
 import time
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
+
+from pyrt.errors import ConfigError
 
 WINDOW = 60.0  # seconds of the rate limit
 
@@ -25,6 +28,27 @@ class AccountConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __repr__(self) -> str:
         return f"AccountConfig(key='***', secret='***', cash={self.cash!r}, multiplier={self.multiplier})"
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    account: list[AccountConfig]
+
+
+def read_accounts(path: Path) -> tuple[AccountConfig, ...]:
+    """The accounts of a TOML file: tables [[account]] with key, secret and, where they are unlike the default, cash, multiplier.
+
+    Raises ConfigError, which does not show what is in the file.
+    """
+    mend = 'write [[account]] tables with key = "...", secret = "..." and, if wanted, cash = "50000" and multiplier = 4'
+    try:
+        accounts = tuple(msgspec.toml.decode(path.read_bytes(), type=_File).account)
+    except OSError as e:
+        raise ConfigError(f"cannot read the accounts: {e.strerror}", where=str(path), mend="give another file") from None
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"the accounts are not what they should be: {e}", where=str(path), mend=mend) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ConfigError("the accounts are not TOML", where=str(path), mend=mend) from None
+    return accounts
 
 
 class Access:
