@@ -10,6 +10,7 @@ from pyrt._core.types import Flag, RecordType, market_dtype, quote_dtype, trade_
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.market import DEFAULT_START, bars_of, merge_bars, open_market
 
 SECOND = 1_000_000_000
@@ -28,6 +29,12 @@ def minutes():
     rows = open_market("generated", 1).advance(S + 5 * MINUTE - 1)
     rows.setflags(write=False)
     return rows
+
+
+@pytest.fixture(scope="module")
+def shares(minutes):
+    """The quotes and first prints of shares in them."""
+    return minutes[(minutes["instrument"] < 100) & (minutes["type"] <= 2) & (minutes["flags"] & int(Flag.CORRECTED) == 0)]
 
 
 def test_slices_seeds_and_restarts():
@@ -57,12 +64,13 @@ def test_what_is_due_at_an_instant_comes_at_it():
         assert len(market.advance(due)) == 0
 
 
-def test_records_are_in_order_and_whole(minutes):
+def test_records_are_in_order_and_whole(minutes, shares):
     assert minutes.dtype == market_dtype
     assert (np.diff(minutes["ts_event"]) >= 0).all()
     assert minutes["ts_event"][0] >= S
-    assert set(minutes["type"].tolist()) == {int(RecordType.TRADE), int(RecordType.QUOTE)}
-    trades = kind(minutes, RecordType.TRADE, trade_dtype)
+    kinds = (RecordType.TRADE, RecordType.QUOTE, RecordType.DELTA, RecordType.TRADE_CANCEL)
+    assert set(minutes["type"].tolist()) == {int(kind) for kind in kinds}
+    trades = kind(shares, RecordType.TRADE, trade_dtype)
     for instrument in range(1, 7):
         own = trades[trades["instrument"] == instrument]
         assert len(np.unique(own["trade_id"])) == len(own)
@@ -71,8 +79,8 @@ def test_records_are_in_order_and_whole(minutes):
     assert (trades["conditions"] == ord("@")).mean() > 0.7
 
 
-def test_quotes_never_cross_and_spreads_are_a_few_ticks(minutes):
-    quotes = kind(minutes, RecordType.QUOTE, quote_dtype)
+def test_quotes_never_cross_and_spreads_are_a_few_ticks(shares):
+    quotes = kind(shares, RecordType.QUOTE, quote_dtype)
     spread = quotes["ask_px"] - quotes["bid_px"]
     assert spread.min() == 10_000_000
     assert spread.max() <= 50_000_000
@@ -82,9 +90,9 @@ def test_quotes_never_cross_and_spreads_are_a_few_ticks(minutes):
     assert quotes["ask_qty"].min() >= 100 * SECOND
 
 
-def test_prints_happen_at_the_standing_quote_for_at_most_its_size(minutes):
+def test_prints_happen_at_the_standing_quote_for_at_most_its_size(shares):
     for instrument in range(1, 7):
-        own = minutes[minutes["instrument"] == instrument]
+        own = shares[shares["instrument"] == instrument]
         standing = np.maximum.accumulate(np.where(own["type"] == int(RecordType.QUOTE), np.arange(len(own)), 0))
         at = own["type"] == int(RecordType.TRADE)
         trades, quotes = own[at].view(trade_dtype), own[standing[at]].view(quote_dtype)
@@ -137,7 +145,8 @@ def test_history_is_the_same_market_earlier():
 @pytest.mark.parametrize("interval", [10 * SECOND, MINUTE, 5 * MINUTE])
 def test_history_bars_equal_the_pipelines(interval):
     market = open_market("generated:rate=3,symbols=AAPL", 5)
-    trades = market.history_trades("AAPL", S, S + 20 * MINUTE - 1)
+    span = (S, S + 20 * MINUTE - 1)
+    trades = revise(market.history_trades("AAPL", *span), market.history_corrections("AAPL", *span))
     pipeline = BarAggregator([interval], instrument=1)
     pipeline.apply(trades)
     pipeline.close(S + 20 * MINUTE)

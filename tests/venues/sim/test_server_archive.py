@@ -46,7 +46,13 @@ class Tape:
     def history_quotes(self, symbol: str, start: int, end: int) -> Records:
         return np.zeros(0, dtype=market_dtype)
 
-    def history_bars(self, symbol: str, start: int, end: int, interval: int) -> Records:
+    def history_corrections(self, symbol: str, start: int, end: int) -> Records:
+        return np.zeros(0, dtype=market_dtype)
+
+    def book(self, symbol: str, at: int) -> Records:
+        return np.zeros(0, dtype=market_dtype)
+
+    def history_bars(self, symbol: str, start: int, end: int, interval: int, now: int = 0) -> Records:
         starts = np.arange(-(-start // interval) * interval, end + 1, interval)
         bars = np.zeros(len(starts), dtype=bar_dtype)
         bars["start"], bars["ts_event"], bars["interval"] = starts, starts + interval, interval

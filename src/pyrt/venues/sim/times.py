@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from pyrt.calendar import NEW_YORK
 from pyrt.clock import SECOND
@@ -11,6 +12,7 @@ from pyrt.venues.alpaca import wire
 
 # A date, a time to the minute, an offset left out: Alpaca takes them in a query, but never sends them.
 _QUERY = re.compile(r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?([Zz]|[+ -]\d\d:?\d\d)?)?", re.ASCII)
+CHICAGO = ZoneInfo("America/Chicago")  # whose days crypto data has
 _YEARS = range(1900, 2200)  # what int64 nanoseconds hold, with room for offsets
 
 
@@ -50,9 +52,14 @@ def new_york(ns: int) -> datetime:
     return datetime.fromtimestamp(ns // SECOND, NEW_YORK)
 
 
+def day_start(ns: int, zone: ZoneInfo = NEW_YORK, days: int = 0) -> int:
+    """The midnight of a zone that begins the day of `ns`, `days` later, as ns UTC."""
+    local = datetime.fromtimestamp(ns // SECOND, zone)
+    # Ordinals, not timedelta: a day that changes the clock has 23 or 25 hours.
+    day = datetime.fromordinal(local.toordinal() + days).replace(tzinfo=zone)
+    return int(day.timestamp()) * SECOND
+
+
 def new_york_midnight(ns: int, days: int = 0) -> int:
     """The midnight in New York that begins the day of `ns`, `days` later, as ns UTC."""
-    local = new_york(ns)
-    # Ordinals, not timedelta: a day that changes the clock has 23 or 25 hours.
-    day = datetime.fromordinal(local.toordinal() + days).replace(tzinfo=NEW_YORK)
-    return int(day.timestamp()) * SECOND
+    return day_start(ns, NEW_YORK, days)

@@ -1,20 +1,25 @@
 """The market's past as pages, latest values and snapshots; nothing after the venue's present. One thread at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from pyrt._core.types import market_dtype
+from pyrt._core.types import Side, delta_dtype, market_dtype, quote_dtype
+from pyrt.calendar import NEW_YORK
 from pyrt.clock import DAY, MINUTE
-from pyrt.model import Instrument
+from pyrt.model import AssetClass, Instrument
+from pyrt.venues.sim.market.corrections import mark
 from pyrt.venues.sim.market.market import Market
-from pyrt.venues.sim.market.rows import HOUR, ROWS, Records, Row, Timeframe, Token, group_bars
-from pyrt.venues.sim.times import new_york_midnight
+from pyrt.venues.sim.market.rows import HOUR, PAIR_ROWS, ROWS, Records, Row, Timeframe, Token, group_bars, size
+from pyrt.venues.sim.times import CHICAGO, day_start, format_time, new_york_midnight
 
 SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled
 LATEST_SPANS = (MINUTE, HOUR, DAY, 5 * DAY)  # how far back the latest is looked for, step by step
+
+
+DAYS_BACK = (2, 4)  # that are searched for the day before: it may be a weekend ago
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,14 +34,39 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     descending: bool = False
     token: Token | None = None
     timeframe: Timeframe | None = None  # for bars
+    adjustment: str = "raw"
+
+
+Adjust = Callable[[Records, str, str], Records]
+
+
+def _as_traded(bars: Records, symbol: str, adjustment: str) -> Records:
+    return bars
 
 
 class Archive:
     """Answers from a market of its own, so that the one that runs is never touched."""
 
-    def __init__(self, market: Market, instruments: Iterable[Instrument]) -> None:
+    def __init__(self, market: Market, instruments: Iterable[Instrument], adjust: Adjust = _as_traded) -> None:
         self._market = market
+        self.adjust = adjust  # bars of a symbol as `adjustment` (raw, split, dividend, all) wants them
         self._instruments = {i.symbol: i for i in instruments}
+
+    def symbols(self, asset_class: AssetClass) -> dict[str, Instrument]:
+        """The instruments of a class by symbol."""
+        return {s: i for s, i in self._instruments.items() if i.asset_class == asset_class}
+
+    def trades(self, symbol: str, start: int, end: int) -> Records:
+        """The prints of a symbol as they were told: market_dtype."""
+        return self._market.history_trades(symbol, start, end)
+
+    def today(self, symbol: str, now: int) -> tuple[Row | None, float]:
+        """The day so far, and the last price of the day before; 0 where there was none."""
+        instrument = self._instruments[symbol]
+        midnight = day_start(now, CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK)
+        days = self._rows("bars", instrument, self._bars(instrument, midnight, now, Timeframe(1, "D"), now))
+        before = self.latest("trades", symbol, midnight - 1)
+        return (days[-1] if days else None), (before["p"] if before else 0.0)
 
     def page(self, ask: Ask) -> tuple[dict[str, list[Row]], str | None]:
         """The rows of one page by symbol, and the token of the next page or None."""
@@ -51,10 +81,10 @@ class Archive:
             if not len(records):
                 continue
             if left == 0:  # the page is full and there is more
-                return page, Token(symbol, ask.end if ask.descending else ask.start, 0).text()
-            page[symbol] = self._rows(ask.kind, instrument, records[:left])
+                return page, Token(symbol, ask.end if ask.descending else ask.start, 0, ask.now).text()
+            page[symbol] = self._marked(ask, instrument, records[:left])
             if len(records) > left:
-                return page, _next(ask.kind, symbol, records, left, token)
+                return page, _next(ask, symbol, records, left, token)
             left -= len(records)
         return page, None
 
@@ -65,20 +95,50 @@ class Archive:
             return None
         for span in LATEST_SPANS:
             if kind == "bars":
-                found = self._market.history_bars(symbol, now - MINUTE - span, now - MINUTE, MINUTE)
+                found = self._market.history_bars(symbol, now - MINUTE - span, now - MINUTE, MINUTE, now)
             else:
                 found = self._history(kind, symbol, now - span, now)
             if len(found):
                 return self._rows(kind, instrument, found[-1:])[0]
-        return None
+        return self._top(instrument, now) if kind == "quotes" else None
+
+    def orderbook(self, symbol: str, now: int) -> dict[str, Any] | None:
+        """The whole book of a pair, best levels first; None where there is none."""
+        instrument = self._instruments.get(symbol)
+        levels = self._market.book(symbol, now).view(delta_dtype)[1:]
+        if instrument is None or not len(levels):
+            return None
+        scale = 10.0**instrument.qty_exp
+
+        def side(which: Side) -> list[dict[str, float]]:
+            own = levels[levels["side"] == int(which)]
+            return [{"p": px / 1e9, "s": size(qty, scale)} for px, qty in zip(own["px"].tolist(), own["qty"].tolist(), strict=True)]
+
+        return {"t": format_time(int(levels["ts_event"][0])), "b": side(Side.BUY), "a": side(Side.SELL)}
+
+    def _top(self, instrument: Instrument, now: int) -> Row | None:
+        """The top of the book of a pair that is told by its book alone."""
+        levels = self._market.book(instrument.symbol, now).view(delta_dtype)[1:]
+        bids, asks = (levels[levels["side"] == int(side)][:1] for side in (Side.BUY, Side.SELL))
+        if not len(bids) or not len(asks):
+            return None
+        quote = np.zeros(1, dtype=quote_dtype)
+        quote["ts_event"] = bids["ts_event"]
+        quote["bid_px"], quote["bid_qty"], quote["ask_px"], quote["ask_qty"] = bids["px"], bids["qty"], asks["px"], asks["qty"]
+        return self._rows("quotes", instrument, quote.view(market_dtype))[0]
 
     def snapshot(self, symbol: str, now: int) -> dict[str, Any] | None:
         """The latest of everything, today and the day before; None for an unknown symbol."""
         instrument = self._instruments.get(symbol)
         if instrument is None:
             return None
-        days = self._bars(instrument, new_york_midnight(now, -4), now, Timeframe(1, "D"), now)
-        rows = self._rows("bars", instrument, days)
+        rows: list[Row] = []
+        for back in DAYS_BACK:
+            if len(rows) > 1:
+                break
+            rows = self._rows(
+                "bars", instrument, self._bars(instrument, new_york_midnight(now, -back), now, Timeframe(1, "D"), now)
+            )
         return {
             "latestTrade": self.latest("trades", symbol, now),
             "latestQuote": self.latest("quotes", symbol, now),
@@ -95,12 +155,24 @@ class Archive:
             start = max(start, token.ts)
         skip = token.served if token else 0
         if ask.timeframe is not None:
-            found = _ordered(self._bars(instrument, start, end, ask.timeframe, ask.now), ask.descending)
+            bars = self.adjust(self._bars(instrument, start, end, ask.timeframe, ask.now), instrument.symbol, ask.adjustment)
+            found = _ordered(bars, ask.descending)
         else:
-            found = self._ticks(ask.kind, instrument.symbol, start, end, ask.descending, wanted + skip)
+            found = self._ticks(ask.kind, instrument.symbol, start, end, ask.descending, wanted + skip, ask.now)
         return found[skip : skip + wanted]
 
-    def _ticks(self, kind: str, symbol: str, start: int, end: int, descending: bool, wanted: int) -> Records:
+    def _marked(self, ask: Ask, instrument: Instrument, records: Records) -> list[Row]:
+        rows = self._rows(ask.kind, instrument, records)
+        if ask.kind == "trades" and len(rows):
+            times = records["ts_event"]
+            late = self._market.history_corrections(instrument.symbol, int(times.min()), int(times.max()))
+            marks = mark(records[:0], late[late["ts_event"] <= ask.now])[1]
+            for row in rows if marks else ():
+                if row["i"] in marks:
+                    row["u"] = marks[row["i"]]
+        return rows
+
+    def _ticks(self, kind: str, symbol: str, start: int, end: int, descending: bool, wanted: int, now: int) -> Records:
         # Span by span until there is enough: a day of quotes is large. Where there is nothing the spans grow.
         parts: list[Records] = [np.empty(0, dtype=market_dtype)]
         have, span = 0, SPAN
@@ -108,6 +180,9 @@ class Archive:
             first = max(start, end - span + 1) if descending else start
             last = end if descending else min(end, start + span - 1)
             part = self._history(kind, symbol, first, last)
+            if kind == "trades":
+                late = self._market.history_corrections(symbol, first, last)
+                part = mark(part, late[late["ts_event"] <= now])[0] if len(late) else part
             parts.append(_ordered(part, descending))
             have += len(part)
             span = SPAN if len(part) else min(span * 2, DAY)
@@ -121,11 +196,12 @@ class Archive:
         # Bars of minutes and hours are shown when they are over; the present day is shown as far as it has come.
         past, symbol = self._market.history_bars, instrument.symbol
         if timeframe.interval:
-            return past(symbol, start, min(end, now - timeframe.interval), timeframe.interval)
-        begin, this_hour = timeframe.start_of(start), now // HOUR * HOUR
-        hours = past(symbol, begin, this_hour - 1, HOUR)
-        minutes = past(symbol, max(this_hour, begin), now - MINUTE, MINUTE)
-        bars = group_bars(np.concatenate([hours, minutes]), timeframe)
+            return past(symbol, start, min(end, now - timeframe.interval), timeframe.interval, now)
+        zone = CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK
+        begin, this_hour = timeframe.start_of(start, zone), now // HOUR * HOUR
+        hours = past(symbol, begin, this_hour - 1, HOUR, now)
+        minutes = past(symbol, max(this_hour, begin), now - MINUTE, MINUTE, now)
+        bars = group_bars(np.concatenate([hours, minutes]), timeframe, zone)
         found: Records = bars[(bars["start"] >= start) & (bars["start"] <= end)]
         return found
 
@@ -134,32 +210,35 @@ class Archive:
         return reach(symbol, start, end)
 
     def _rows(self, kind: str, instrument: Instrument, records: Records) -> list[Row]:
-        return ROWS[kind](records, 10.0**instrument.qty_exp)
+        rows = PAIR_ROWS if instrument.asset_class == AssetClass.CRYPTO else ROWS
+        return rows[kind](records, 10.0**instrument.qty_exp)
 
 
 def last_seen(market: Market, now: int) -> Records:
-    """The last trade and quote of every instrument at `now`, in time order: market_dtype."""
+    """The last trade and quote of every instrument at `now`, and the book of a pair, in time order: market_dtype."""
     reaches = (market.history_trades, market.history_quotes)
     rows: list[Records] = [np.empty(0, dtype=market_dtype)]
     for instrument in market.instruments:
         rows += [reach(instrument.symbol, now - MINUTE, now)[-1:] for reach in reaches]
+        rows.append(market.book(instrument.symbol, now))
     seen = np.concatenate(rows)
     return seen[np.argsort(seen["ts_event"], kind="stable")]
 
 
 def this_minute(market: Market, now: int) -> Records:
-    """The trades of every instrument in the minute of `now`, up to it: market_dtype."""
+    """The trades of every instrument in the minute of `now`, up to it, and the books of pairs: market_dtype."""
     begin = now // MINUTE * MINUTE
-    return np.concatenate([market.history_trades(i.symbol, begin, now - 1) for i in market.instruments])
+    trades = [market.history_trades(i.symbol, begin, now - 1) for i in market.instruments]
+    return np.concatenate([*trades, *(market.book(i.symbol, now - 1) for i in market.instruments)])
 
 
-def _next(kind: str, symbol: str, records: Records, left: int, token: Token | None) -> str:
-    times = records["start" if kind == "bars" else "ts_event"]
+def _next(ask: Ask, symbol: str, records: Records, left: int, token: Token | None) -> str:
+    times = records["start" if ask.kind == "bars" else "ts_event"]
     last = int(times[left - 1])
     served = int(np.count_nonzero(times[:left] == last))
     if token and token.ts == last:
         served += token.served
-    return Token(symbol, last, served).text()
+    return Token(symbol, last, served, ask.now).text()
 
 
 def _ordered(records: Records, descending: bool) -> Records:

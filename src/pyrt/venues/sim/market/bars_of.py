@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.types import Flag, RecordType, bar_dtype, trade_dtype
+from pyrt._core.types import NO_PRICE, Flag, RecordType, bar_dtype, market_dtype, quote_dtype, trade_dtype
 
 Records = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
@@ -38,6 +38,26 @@ def bars_of(trades: Records, interval: int) -> Records:
     bars["trades"] = np.diff(edges, append=len(px))
     _set_notional(bars, _notionals(px, prints["qty"], edges))
     return bars[bars["high_px"] > 0]
+
+
+def bars_of_quotes(quotes: Records, interval: int) -> Records:
+    """Quotes in time order (market_dtype) as bars of the middle of bid and ask: no volume, no trades."""
+    sides = quotes.view(quote_dtype)
+    sides = sides[(sides["bid_px"] != NO_PRICE) & (sides["ask_px"] != NO_PRICE)]
+    middles = np.zeros(len(sides), dtype=trade_dtype)
+    for name in ("instrument", "ts_event"):
+        middles[name] = sides[name]
+    middles["px"] = (sides["bid_px"] + sides["ask_px"]) // 2
+    bars = bars_of(middles.view(market_dtype), interval)
+    bars["trades"] = 0
+    return bars
+
+
+def fill_bars(bars: Records, quotes: Records, interval: int) -> Records:
+    """Bars with those of the intervals in which there were quotes and nothing traded."""
+    quiet = bars_of_quotes(quotes, interval)
+    rows = np.concatenate([bars, quiet[~np.isin(quiet["start"], bars["start"])]])
+    return rows[np.argsort(rows["start"], kind="stable")]
 
 
 def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:

@@ -3,6 +3,9 @@
 Three layers, each a function of (seed, symbol, place) alone: a mean-reverting walk of daily log prices; in each day a
 Brownian bridge over its minutes, busier where New York trades and busiest at the open and the close; in each minute a
 bridge over its events. So the price path is continuous from 2020 on, and history is the same path, earlier.
+
+A small share of the prints (CORRECTED of 2048) is taken back or corrected 2 to 20 s later: a TRADE_CANCEL, with the
+corrected print behind it; `seq` of both is the time of the first print, ns UTC.
 """
 
 from datetime import UTC, datetime
@@ -29,6 +32,8 @@ FIRST_DAY = 18262  # 2020-01-01: where the walk begins
 REVERSION = 0.985  # of the daily walk's distance from its base
 TICK = 10_000_000  # px units
 LOT = 100 * SECOND  # qty units of a round lot
+CORRECTED = 2  # of 2048 prints: one taken back, one corrected
+MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Listing(NamedTuple):
@@ -66,11 +71,30 @@ def _bridge(steps: Floats, share: Floats, begin: float, end: float) -> Floats:
     return tied
 
 
-def _hold(fresh: npt.NDArray[np.bool_]) -> Ints:
+def hold(fresh: npt.NDArray[np.bool_]) -> Ints:
     """For each place the last one at or before it that is fresh; the first is."""
     at = np.where(fresh, np.arange(len(fresh)), 0)
     held: Ints = np.maximum.accumulate(at)
     return held
+
+
+def eight(words: npt.NDArray[np.uint64], shift: int) -> Ints:
+    """Eight of the bits of each word."""
+    return ((words >> np.uint64(shift)) & np.uint64(255)).astype(np.int64)
+
+
+class Dice(NamedTuple):
+    """The random words of one minute."""
+
+    raw: npt.NDArray[np.uint64]
+    more: npt.NDArray[np.uint64]
+
+
+class Sides(NamedTuple):
+    """One quantity of the bid and of the ask, event by event."""
+
+    bid: Ints
+    ask: Ints
 
 
 @lru_cache(maxsize=64)
@@ -87,6 +111,8 @@ def _activity(day: int) -> Floats:
 
 class Tape:
     """The quotes and trades of one generated symbol. `rate`: events a second at a busyness of 1."""
+
+    grid = TICK  # px units between two prices
 
     def __init__(self, instrument: Instrument, listing: Listing, seed: int, rate: float) -> None:
         self.instrument = instrument
@@ -120,7 +146,7 @@ class Tape:
 
     def _walk_minutes(self, day: int) -> tuple[Floats, Floats]:
         """Log prices at the 1441 minute boundaries of a day, and each minute's standard deviation."""
-        weight = _activity(day) ** 2
+        weight = self._activity(day) ** 2
         weight = np.cumsum(weight / weight.sum())
         parts = np.diff(weight, prepend=0.0)
         sigma = self.listing.sigma * np.sqrt(parts)
@@ -129,56 +155,99 @@ class Tape:
         return np.concatenate(([begin], _bridge(steps, weight, begin, end))), sigma
 
     def _generate(self, number: int) -> Records:
-        """The records of one minute (number = ns UTC // BLOCK), in time order; the first is a quote."""
+        """The quotes and prints of one minute (number = ns UTC // BLOCK), in time order; the first is a quote."""
         day, minute = divmod(number, MINUTES)
         path, sigma = self._minutes(day)
         bits = self._bits(2, number)
-        n = max(4, int(self._rate * 60 * _activity(day)[minute] * (0.8 + 0.4 * (bits.random_raw() >> 11) / 2**53)))
-        raw = bits.random_raw(n)
-        more = bits.random_raw(n)
+        n = max(4, int(self._rate * 60 * self._activity(day)[minute] * (0.8 + 0.4 * (bits.random_raw() >> 11) / 2**53)))
+        dice = Dice(bits.random_raw(n), bits.random_raw(n))
         share = np.arange(1, n + 1) / n
-        steps = ((raw >> np.uint64(40)) / 2**24 - 0.5) * (np.sqrt(12 / n) * sigma[minute])
-        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (self.listing.base / 0.01)
-        times = number * BLOCK + ((np.arange(n) + (more >> np.uint64(40)) / 2**24) * (BLOCK / n)).astype(np.int64)
-
-        def eight(words: npt.NDArray[np.uint64], shift: int) -> Ints:
-            return ((words >> np.uint64(shift)) & np.uint64(255)).astype(np.int64)
-
+        steps = ((dice.raw >> np.uint64(40)) / 2**24 - 0.5) * (np.sqrt(12 / n) * sigma[minute])
+        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (self.listing.base / (self.grid / 1e9))
         first = np.arange(n) == 0
-        spread = self._spreads[eight(raw, 0)][_hold(first | (eight(raw, 8) < 16))]
+        spread = self._spreads[eight(dice.raw, 0)][hold(first | (eight(dice.raw, 8) < 16))]
         bid = np.maximum(np.floor(middle - spread / 2 + 0.5).astype(np.int64), 1)
-        ask = bid + spread
-        trades = (eight(raw, 16) < 64) & ~first
-        fresh = eight(raw, 24) < 96
-        bid_lots = self._lots[eight(more, 0)][_hold(first | fresh | (np.diff(bid, prepend=0) != 0))]
-        ask_lots = self._lots[eight(more, 8)][_hold(first | fresh | (np.diff(ask, prepend=0) != 0))]
+        px = Sides(bid, bid + spread)
+        qty = self._shown(px, dice)
         rows = np.zeros(n, dtype=market_dtype)
         rows["instrument"] = self.instrument.id
+        times = number * BLOCK + ((np.arange(n) + (dice.more >> np.uint64(40)) / 2**24) * (BLOCK / n)).astype(np.int64)
         rows["ts_event"] = rows["ts_recv"] = times
+        trades = (eight(dice.raw, 16) < 64) & ~first
         rows["type"] = np.where(trades, int(RecordType.TRADE), int(RecordType.QUOTE))
         quotes = ~trades
         view = rows.view(quote_dtype)
         for name, column in (
-            ("bid_px", bid * TICK),
-            ("ask_px", ask * TICK),
-            ("bid_qty", bid_lots * LOT),
-            ("ask_qty", ask_lots * LOT),
+            ("bid_px", px.bid * self.grid),
+            ("ask_px", px.ask * self.grid),
+            ("bid_qty", qty.bid),
+            ("ask_qty", qty.ask),
         ):
             view[name][quotes] = column[quotes]
-        # A print happens at the quote that stands, at most for what it shows.
         (at,) = np.nonzero(trades)
-        standing = _hold(quotes)[at]
-        lifts = eight(more, 16)[at] < 128
-        size = np.minimum(self._prints[eight(more, 24)[at]], np.where(lifts, ask_lots[standing], bid_lots[standing]))
-        odd = eight(more, 32)[at] < 40
-        shares = np.where(odd, 1 + eight(raw, 32)[at] * 99 // 256, size * 100)
-        prints = np.zeros(len(at), dtype=trade_dtype)
-        prints.view(market_dtype)[:] = rows[at]
-        prints["px"] = np.where(lifts, ask[standing], bid[standing]) * TICK
-        prints["qty"] = shares * SECOND
+        prints = self._printed(rows[at], at, hold(quotes)[at], px, qty, dice)
         prints["trade_id"] = minute * 100_000 + at
+        rows[at] = prints.view(market_dtype)
+        return rows
+
+    def _activity(self, day: int) -> Floats:
+        return _activity(day)
+
+    def _shown(self, px: Sides, dice: Dice) -> Sides:
+        """The sizes of the quotes, event by event: new ones where the price or the dice say so."""
+        first = np.arange(len(px.bid)) == 0
+        fresh = first | (eight(dice.raw, 24) < 96)
+        lots = [
+            self._lots[eight(dice.more, shift)][hold(fresh | (np.diff(side, prepend=0) != 0))]
+            for side, shift in ((px.bid, 0), (px.ask, 8))
+        ]
+        return Sides(lots[0] * LOT, lots[1] * LOT)
+
+    def _printed(self, rows: Records, at: Ints, standing: Ints, px: Sides, qty: Sides, dice: Dice) -> Records:
+        """Prints happen at the quote that stands, at most for what it shows; `at`: their places, `standing`: its places."""
+        lifts = eight(dice.more, 16)[at] < 128
+        most = np.where(lifts, qty.ask[standing], qty.bid[standing])
+        size = np.minimum(self._prints[eight(dice.more, 24)[at]] * LOT, most)
+        odd = eight(dice.more, 32)[at] < 40
+        prints = np.zeros(len(at), dtype=trade_dtype)
+        prints.view(market_dtype)[:] = rows
+        prints["px"] = np.where(lifts, px.ask[standing], px.bid[standing]) * self.grid
+        prints["qty"] = np.where(odd, (1 + eight(dice.raw, 32)[at] * 99 // 256) * SECOND, size)
         prints["conditions"] = np.where(odd, ord("@") | ord("I") << 8, ord("@"))
         prints["flags"] = np.where(odd, int(Flag.INELIGIBLE), 0)
         prints["exchange"], prints["tape"] = ord("V"), ord(self.listing.tape)
-        rows[at] = prints.view(market_dtype)
-        return rows
+        return prints
+
+    def corrections(self, number: int) -> Records:
+        """What becomes of the prints of one minute, in the order of the prints: market_dtype, see the top of this file."""
+        rows = self.block(number)
+        prints = rows[rows["type"] == int(RecordType.TRADE)].view(trade_dtype)
+        word = (prints["ts_event"].astype(np.uint64) ^ prints["trade_id"]) * MIX
+        (chosen,) = np.nonzero((word >> np.uint64(53)) < CORRECTED)
+        out: Records = np.zeros((len(chosen), 2), dtype=trade_dtype)
+        old, dice = prints[chosen], word[chosen]
+        for pair in (out[:, 0], out[:, 1]):
+            pair[:] = old
+            pair["seq"] = old["ts_event"]
+            delay = 2 * SECOND + (dice & np.uint64(0xFFFF)).astype(np.int64) * (18 * SECOND >> 16)
+            pair["ts_event"] = pair["ts_recv"] = old["ts_event"] + delay
+        corrected = (dice >> np.uint64(53)) == 1
+        out[:, 0]["type"] = int(RecordType.TRADE_CANCEL)
+        out[:, 0]["flags"] |= np.where(corrected, int(Flag.CORRECTED), 0).astype(np.uint16)
+        out[:, 1]["flags"] |= int(Flag.CORRECTED)
+        out[:, 1]["trade_id"] += np.uint64(MINUTES * 100_000)
+        out[:, 1]["px"] -= self.grid
+        flat: Records = out.reshape(-1)[np.stack([np.ones_like(corrected), corrected], axis=1).reshape(-1)]
+        return flat.view(market_dtype)
+
+    def live(self, number: int) -> Records:
+        """All records of one minute, as they are told, in time order."""
+        begin = number * BLOCK
+        late = np.concatenate([self.corrections(number - 1), self.corrections(number)])
+        late = late[(late["ts_event"] >= begin) & (late["ts_event"] < begin + BLOCK)]
+        if not len(late):
+            return self.block(number)
+        # The matcher passes over a corrected print: it is no trade of this moment.
+        late["flags"][late["type"] == int(RecordType.TRADE)] |= int(Flag.INELIGIBLE)
+        rows = np.concatenate([self.block(number), late])
+        return rows[np.argsort(rows["ts_event"], kind="stable")]

@@ -9,12 +9,15 @@ import numpy.typing as npt
 from pyrt._core.types import RecordType, bar_dtype, market_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
-from pyrt.venues.sim.market.bars_of import bars_of, merge_bars
-from pyrt.venues.sim.market.generator import BLOCK, DAY, LISTINGS, Tape
+from pyrt.venues.sim.market.bars_of import bars_of, bars_of_quotes, merge_bars
+from pyrt.venues.sim.market.corrections import revise
+from pyrt.venues.sim.market.crypto import PAIRS, PairTape, pair_instrument
+from pyrt.venues.sim.market.generator import BLOCK, DAY, LISTINGS, Listing, Tape
 from pyrt.venues.sim.market.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
 HISTORY_DAYS = 10  # before the start of a generated market
+NEVER = 2**63 - 1
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
 
 
@@ -40,27 +43,29 @@ class Market(Protocol):
         """Quotes of a symbol: market_dtype."""
         ...
 
-    def history_bars(self, symbol: str, start: int, end: int, interval: int) -> Records:
-        """Bars of a symbol that begin in the range: bar_dtype. An interval without a trade that sets a price has none."""
+    def history_bars(self, symbol: str, start: int, end: int, interval: int, now: int = NEVER) -> Records:
+        """Bars of a symbol that begin in the range, with what was corrected up to `now`: bar_dtype.
+
+        An interval without a trade that sets a price has none; that of a pair is made of its quotes.
+        """
+        ...
+
+    def history_corrections(self, symbol: str, start: int, end: int) -> Records:
+        """What becomes of the trades in the range, whenever it happens, as `corrections` says: market_dtype."""
+        ...
+
+    def book(self, symbol: str, at: int) -> Records:
+        """The whole book of a pair at an instant, one event that begins with CLEAR; empty where there is none: market_dtype."""
         ...
 
 
 class GeneratedMarket:
-    """The seeded market of `generator`, from `start` on and HISTORY_DAYS before. It never ends."""
+    """The seeded market of `generator` and `crypto`, from `start` on and HISTORY_DAYS before. It never ends."""
 
-    def __init__(self, seed: int, start: int, *, rate: float = 20.0, symbols: Iterable[str] = ()) -> None:
-        wanted = set(symbols)
-        unknown = wanted - {listing.symbol for listing in LISTINGS}
-        if unknown:
-            known = ", ".join(listing.symbol for listing in LISTINGS)
-            raise ConfigError(f"the generated market has no {', '.join(sorted(unknown))}", where="--market", mend=f"use {known}")
-        if not 0.1 <= rate <= 100_000:
-            raise ConfigError(f"a rate of {rate:g} events a second is out of range", where="--market", mend="use 0.1 to 100000")
-        self._tapes = {
-            listing.symbol: Tape(Instrument(id=number, symbol=listing.symbol), listing, seed, rate)
-            for number, listing in enumerate(LISTINGS, 1)
-            if not wanted or listing.symbol in wanted
-        }
+    def __init__(
+        self, seed: int, start: int, *, rate: float = 20.0, symbols: Iterable[str] = (), tapes: Iterable[Tape] | None = None
+    ) -> None:
+        self._tapes = {tape.instrument.symbol: tape for tape in tapes or listed(seed, rate, set(symbols))}
         self.instruments = [tape.instrument for tape in self._tapes.values()]
         self._oldest = (start // DAY - HISTORY_DAYS) * DAY
         self._minutes: dict[tuple[str, int], Records] = {}
@@ -68,7 +73,7 @@ class GeneratedMarket:
         self._at = int(np.searchsorted(self._rows["ts_event"], start))
 
     def _load(self, number: int) -> None:
-        rows = np.concatenate([tape.block(number) for tape in self._tapes.values()])
+        rows = np.concatenate([tape.live(number) for tape in self._tapes.values()])
         self._block = number
         self._rows = rows[np.argsort(rows["ts_event"], kind="stable")]
         self._at = 0
@@ -109,23 +114,65 @@ class GeneratedMarket:
         """Quotes of a symbol; none of one that is not traded here."""
         return self._history(symbol, start, end, RecordType.QUOTE)
 
-    def history_bars(self, symbol: str, start: int, end: int, interval: int) -> Records:
+    def history_bars(self, symbol: str, start: int, end: int, interval: int, now: int = NEVER) -> Records:
         """Bars of a symbol that begin in the range, each whole; none of a symbol that is not traded here."""
         begin = -(-max(start, self._oldest) // interval) * interval
         last = end // interval * interval + interval - 1
         if symbol not in self._tapes or last < begin:
             return np.zeros(0, dtype=bar_dtype)
         if interval % BLOCK:
-            return bars_of(self.history_trades(symbol, begin, last), interval)
-        minutes = [self._minute_bar(symbol, number) for number in range(begin // BLOCK, last // BLOCK + 1)]
+            late = self.history_corrections(symbol, begin, last)
+            return bars_of(revise(self.history_trades(symbol, begin, last), late[late["ts_event"] <= now]), interval)
+        minutes = [self._minute_bar(symbol, number, now) for number in range(begin // BLOCK, last // BLOCK + 1)]
         return merge_bars(np.concatenate(minutes), interval)
 
-    def _minute_bar(self, symbol: str, number: int) -> Records:
+    def history_corrections(self, symbol: str, start: int, end: int) -> Records:
+        """What becomes of the trades in the range."""
+        tape = self._tapes.get(symbol)
+        start = max(start, self._oldest)
+        if tape is None or end < start:
+            return np.zeros(0, dtype=market_dtype)
+        late = np.concatenate([tape.corrections(number) for number in range(start // BLOCK, end // BLOCK + 1)])
+        found: Records = late[(late["seq"] >= start) & (late["seq"] <= end)]
+        return found
+
+    def book(self, symbol: str, at: int) -> Records:
+        """The whole book of a pair at an instant."""
+        tape = self._tapes.get(symbol)
+        return tape.book(at) if isinstance(tape, PairTape) else np.zeros(0, dtype=market_dtype)
+
+    def _minute_bar(self, symbol: str, number: int, now: int) -> Records:
         bar = self._minutes.get((symbol, number))
-        if bar is None:
-            rows = self._tapes[symbol].block(number)
-            bar = self._minutes[symbol, number] = bars_of(rows[rows["type"] == int(RecordType.TRADE)], BLOCK)
+        if bar is not None:
+            return bar
+        tape = self._tapes[symbol]
+        rows, late = tape.block(number), tape.corrections(number)
+        told = late[late["ts_event"] <= now]
+        trades = rows[rows["type"] == int(RecordType.TRADE)]
+        bar = bars_of(revise(trades, told) if len(told) else trades, BLOCK)
+        if not len(bar) and isinstance(tape, PairTape):
+            bar = bars_of_quotes(rows[rows["type"] == int(RecordType.QUOTE)], BLOCK)
+        if len(told) == len(late):
+            self._minutes[symbol, number] = bar
         return bar
+
+
+def listed(seed: int, rate: float, wanted: set[str]) -> list[Tape]:
+    """The tapes of the symbols that are wanted; of all, if none is named. Raises ConfigError."""
+    names = [listing.symbol for listing in LISTINGS] + [pair.listing.symbol for pair in PAIRS]
+    unknown = ", ".join(sorted(wanted.difference(names)))
+    if unknown:
+        raise ConfigError(f"the generated market has no {unknown}", where="--market", mend=f"use {', '.join(names)}")
+    if not 0.1 <= rate <= 100_000:
+        raise ConfigError(f"a rate of {rate:g} events a second is out of range", where="--market", mend="use 0.1 to 100000")
+    tapes = [share_tape(number, listing, seed, rate) for number, listing in enumerate(LISTINGS, 1)]
+    tapes += [PairTape(pair_instrument(number, pair), pair, seed, rate) for number, pair in enumerate(PAIRS)]
+    return [tape for tape in tapes if not wanted or tape.instrument.symbol in wanted]
+
+
+def share_tape(number: int, listing: Listing, seed: int, rate: float) -> Tape:
+    """The tape of a share with this instrument id."""
+    return Tape(Instrument(id=number, symbol=listing.symbol), listing, seed, rate)
 
 
 def _open_generated(options: str, seed: int, start: int) -> Market:
@@ -138,7 +185,7 @@ def _open_generated(options: str, seed: int, start: int) -> Market:
             symbols = value
         else:
             raise ConfigError(
-                f"{option!r} is not an option of the generated market", where="--market", mend="use rate=20 or symbols=AAPL+SPY"
+                f"{option!r} is not an option of the generated market", where="--market", mend="use rate=20 or symbols=AAPL+BTC/USD"
             )
     return GeneratedMarket(seed, start, rate=rate, symbols=symbols.split("+") if symbols else ())
 

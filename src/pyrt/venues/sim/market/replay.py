@@ -13,7 +13,8 @@ from pyrt.errors import ConfigError
 from pyrt.history import Source, open_history
 from pyrt.history.source import Records
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.market.bars_of import bars_of
+from pyrt.venues.sim.market.bars_of import bars_of, fill_bars
+from pyrt.venues.sim.market.depth import Depth
 
 FORMATS = ("lobster", "binance", "kraken", "bitstamp", "lean", "csv")
 SHARE = 1_000_000_000
@@ -38,6 +39,8 @@ class Replay:
         tape = load(spec)
         self.instruments = list(tape.instruments)
         self._ids = {i.symbol: i.id for i in self.instruments}
+        self._pairs = {i.symbol: i for i in self.instruments if i.asset_class == AssetClass.CRYPTO}
+        self._depths: dict[str, tuple[int, Depth]] = {}
         self._rows = tape.records
         self._times = self._rows["ts_event"]
         self._at = int(np.searchsorted(self._times, start))
@@ -65,11 +68,32 @@ class Replay:
         """Quotes of a symbol; none of one that is not traded here."""
         return self._history(symbol, start, end, RecordType.QUOTE)
 
-    def history_bars(self, symbol: str, start: int, end: int, interval: int) -> Records:
-        """Bars of a symbol that begin in the range, each whole."""
-        begin = -(-start // interval) * interval
-        trades = self.history_trades(symbol, begin, end // interval * interval + interval - 1)
-        return bars_of(trades, interval) if len(trades) else np.zeros(0, bar_dtype)
+    def history_bars(self, symbol: str, start: int, end: int, interval: int, now: int = 0) -> Records:
+        """Bars of a symbol that begin in the range, each whole; a file has no corrections, so `now` changes nothing."""
+        begin, last = -(-start // interval) * interval, end // interval * interval + interval - 1
+        trades = self.history_trades(symbol, begin, last)
+        bars = bars_of(trades, interval) if len(trades) else np.zeros(0, bar_dtype)
+        quotes = self.history_quotes(symbol, begin, last) if symbol in self._pairs else trades[:0]
+        return fill_bars(bars, quotes, interval) if len(quotes) else bars
+
+    def history_corrections(self, symbol: str, start: int, end: int) -> Records:
+        """None: what a file says stands."""
+        return np.zeros(0, market_dtype)
+
+    def book(self, symbol: str, at: int) -> Records:
+        """The whole book of a pair at an instant; a later instant of the same market costs only what is between."""
+        instrument = self._pairs.get(symbol)
+        if instrument is None:
+            return np.zeros(0, market_dtype)
+        end = int(np.searchsorted(self._times, at, side="right"))
+        begin, depth = self._depths.get(symbol, (0, Depth([instrument])))
+        if end < begin:
+            begin, depth = 0, Depth([instrument])
+        rows = self._rows[begin:end]
+        depth.apply(rows[rows["instrument"] == instrument.id])
+        self._depths[symbol] = (end, depth)
+        whole = depth.whole(instrument.id, at)
+        return whole if len(whole) > 1 else whole[:0]
 
 
 def first_instant(spec: str) -> int:

@@ -5,15 +5,16 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.types import NO_PRICE, bar_dtype, quote_dtype, trade_dtype
+from pyrt._core.types import NO_PRICE, Side, bar_dtype, quote_dtype, trade_dtype
 from pyrt.calendar import NEW_YORK
 from pyrt.clock import MINUTE, SECOND
-from pyrt.venues.sim.times import format_time, new_york
+from pyrt.venues.sim.times import format_time
 
 Records = npt.NDArray[np.void]
 Row = dict[str, Any]
@@ -39,11 +40,11 @@ class Timeframe(msgspec.Struct, frozen=True):
         """The length of a bar of minutes or hours, in ns; 0 for days and more, whose length varies."""
         return {"T": MINUTE, "H": HOUR}.get(self.unit, 0) * self.count
 
-    def start_of(self, ns: int) -> int:
-        """The beginning, in ns, of the New York day, week or month that holds `ns`."""
-        day = new_york(ns).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    def start_of(self, ns: int, zone: ZoneInfo = NEW_YORK) -> int:
+        """The beginning, in ns, of the zone's day, week or month that holds `ns`."""
+        day = datetime.fromtimestamp(ns // SECOND, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         if self.unit == "W":
-            day = datetime.fromordinal(day.toordinal() - day.weekday()).replace(tzinfo=NEW_YORK)
+            day = datetime.fromordinal(day.toordinal() - day.weekday()).replace(tzinfo=zone)
         elif self.unit == "M":
             day = day.replace(day=1, month=(day.month - 1) // self.count * self.count + 1)
         return int(day.timestamp()) * SECOND
@@ -58,11 +59,15 @@ def parse_timeframe(text: str) -> Timeframe:
 
 
 class Token(msgspec.Struct, array_like=True):
-    """Where a page begins: a symbol, a time, and how many rows of that time were served."""
+    """Where a page begins: a symbol, a time, and how many rows of that time were served.
+
+    `now` is the venue's time at the first page: what was corrected later is not in the others either.
+    """
 
     symbol: str
     ts: int
     served: int
+    now: int = 2**63 - 1
 
     def text(self) -> str:
         """The `next_page_token` of an answer."""
@@ -93,6 +98,22 @@ def trade_rows(records: Records, scale: float) -> list[Row]:
             strict=True,
         )
     ]
+
+
+def pair_trade_rows(records: Records, scale: float) -> list[Row]:
+    """Trades of a pair, with the side that took."""
+    r = records.view(trade_dtype)
+    names = ("ts_event", "px", "qty", "trade_id", "taker")
+    return [
+        {"t": format_time(t), "p": px / _PX, "s": size(qty, scale), "i": i, "tks": "B" if taker == int(Side.BUY) else "S"}
+        for t, px, qty, i, taker in zip(*(r[name].tolist() for name in names), strict=True)
+    ]
+
+
+def pair_quote_rows(records: Records, scale: float) -> list[Row]:
+    """Quotes of a pair."""
+    keys = ("t", "bp", "bs", "ap", "as")
+    return [{key: row[key] for key in keys} for row in quote_rows(records, scale)]
 
 
 def quote_rows(records: Records, scale: float) -> list[Row]:
@@ -134,16 +155,16 @@ def bar_rows(records: Records, scale: float) -> list[Row]:
             "c": c / _PX,
             "v": size(v, scale),
             "n": n,
-            "vw": round(((hi << 64) + lo) / v / _PX, 6) if v else c / _PX,
+            "vw": round(((hi << 64) + lo) / v / _PX, 6) if v else 0,
         }
         for t, o, h, low, c, v, n, hi, lo in zip(*(r[name].tolist() for name in names), strict=True)
     ]
 
 
-def group_bars(records: Records, timeframe: Timeframe) -> Records:
-    """Bars of hours and minutes as those of days, weeks or months."""
+def group_bars(records: Records, timeframe: Timeframe, zone: ZoneInfo = NEW_YORK) -> Records:
+    """Bars of hours and minutes as those of days, weeks or months of a zone."""
     days = records.view(bar_dtype)
-    starts = np.array([timeframe.start_of(t) for t in days["start"].tolist()], dtype=np.int64)
+    starts = np.array([timeframe.start_of(t, zone) for t in days["start"].tolist()], dtype=np.int64)
     grouped = []
     for start in np.unique(starts).tolist():
         part = days[starts == start]
@@ -170,3 +191,4 @@ def letters(conditions: int) -> list[str]:
 
 
 ROWS: dict[str, Callable[[Records, float], list[Row]]] = {"bars": bar_rows, "trades": trade_rows, "quotes": quote_rows}
+PAIR_ROWS = {"bars": bar_rows, "trades": pair_trade_rows, "quotes": pair_quote_rows}

@@ -1,124 +1,128 @@
-"""Market-data REST: history with pages, latest and snapshots of stocks, answered by the archive on a thread of its own."""
-
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+"""Market-data REST of shares: history with pages, latest, snapshots, auctions and codes, answered on a thread of its own."""
 
 from aiohttp import web
 
+from pyrt.model import AssetClass
 from pyrt.venues.sim.market.archive import Archive, Ask
-from pyrt.venues.sim.market.rows import parse_timeframe, parse_token
+from pyrt.venues.sim.market.auction_rows import AuctionRows
+from pyrt.venues.sim.market.codes import CONDITIONS, EXCHANGES
+from pyrt.venues.sim.server.archive_thread import ArchiveThread
+from pyrt.venues.sim.server.data_query import SILENT, Plan, read_ask, read_span, read_symbols
 from pyrt.venues.sim.server.edge import BadRequest, answer, problem
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.times import new_york_midnight, parse_time
+from pyrt.venues.sim.times import new_york_midnight
 
 KINDS = "bars|trades|quotes"
 _ONE = {"bars": "bar", "trades": "trade", "quotes": "quote"}
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class DataRest:
     """The handlers of /v2/stocks."""
 
-    def __init__(self, floor: Floor, archive: Archive) -> None:
+    def __init__(self, floor: Floor, archive: Archive, thread: ArchiveThread, plan: Plan) -> None:
         self._floor = floor
         self._archive = archive
-        # One thread: the archive's caches are not made for two, and the loop must go on while a page is made.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pyrt-sim-archive")
+        self._auctions = AuctionRows(archive)
+        self._there = thread.run
+        self._plan = plan
+        self._known = archive.symbols(AssetClass.US_EQUITY)
 
     def routes(self) -> list[web.RouteDef]:
         """Every path, the most special first."""
-        return [
-            web.get("/v2/stocks/snapshots", self.snapshots, allow_head=False),
-            web.get(f"/v2/stocks/{{kind:{KINDS}}}/latest", self.latest, allow_head=False),
-            web.get(f"/v2/stocks/{{kind:{KINDS}}}", self.history, allow_head=False),
-            web.get("/v2/stocks/{symbol}/snapshot", self.snapshot, allow_head=False),
-            web.get(f"/v2/stocks/{{symbol}}/{{kind:{KINDS}}}/latest", self.latest_one, allow_head=False),
-            web.get(f"/v2/stocks/{{symbol}}/{{kind:{KINDS}}}", self.history_one, allow_head=False),
-        ]
+        paths = {
+            "/v2/stocks/snapshots": self.snapshots,
+            "/v2/stocks/auctions": self.auctions,
+            "/v2/stocks/meta/exchanges": self.exchanges,
+            "/v2/stocks/meta/conditions/{kind}": self.conditions,
+            f"/v2/stocks/{{kind:{KINDS}}}/latest": self.latest,
+            f"/v2/stocks/{{kind:{KINDS}}}": self.history,
+            "/v2/stocks/{symbol}/snapshot": self.snapshot,
+            "/v2/stocks/{symbol}/auctions": self.auctions_one,
+            f"/v2/stocks/{{symbol}}/{{kind:{KINDS}}}/latest": self.latest_one,
+            f"/v2/stocks/{{symbol}}/{{kind:{KINDS}}}": self.history_one,
+        }
+        return [web.get(path, handler, allow_head=False) for path, handler in paths.items()]
 
-    async def close(self, app: web.Application) -> None:
-        """End the thread."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+    def _ask(self, request: web.Request, kind: str, symbols: list[str]) -> Ask:
+        """What is asked of history, within the plan."""
+        now = self._floor.catch_up()
+        feed = self._plan.feed(request.query)
+        span = read_span(request.query, now, new_york_midnight(now))
+        until = self._plan.until(feed, now, span[1])
+        return read_ask(request.query, kind, [] if feed in SILENT else symbols, until, span)
+
+    def _now(self, request: web.Request) -> int:
+        """The instant of which the latest is asked: it is recent in any feed."""
+        now = self._floor.catch_up()
+        feed = self._plan.feed(request.query)
+        until = self._plan.until(feed, now, now)
+        return 0 if feed in SILENT else until
+
+    def _symbol(self, request: web.Request) -> str:
+        return request.match_info["symbol"].upper()
 
     async def history(self, request: web.Request) -> web.Response:
         """GET /v2/stocks/{bars,trades,quotes}."""
-        ask = _ask(request, _symbols(request), self._floor.catch_up())
+        ask = self._ask(request, request.match_info["kind"], read_symbols(request.query, self._known))
         rows, token = await self._there(self._archive.page, ask)
         return answer({ask.kind: rows, "next_page_token": token})
 
     async def history_one(self, request: web.Request) -> web.Response:
         """GET /v2/stocks/{symbol}/{bars,trades,quotes}."""
-        symbol = request.match_info["symbol"].upper()
-        ask = _ask(request, [symbol], self._floor.catch_up())
+        symbol = self._symbol(request)
+        ask = self._ask(request, request.match_info["kind"], [symbol] if symbol in self._known else [])
         rows, token = await self._there(self._archive.page, ask)
         return answer({ask.kind: rows.get(symbol), "symbol": symbol, "next_page_token": token})
 
     async def latest(self, request: web.Request) -> web.Response:
         """GET /v2/stocks/{bars,trades,quotes}/latest."""
-        kind, now = request.match_info["kind"], self._floor.catch_up()
-        found = {symbol: await self._there(self._archive.latest, kind, symbol, now) for symbol in _symbols(request)}
+        kind, now = request.match_info["kind"], self._now(request)
+        found = {s: await self._there(self._archive.latest, kind, s, now) for s in read_symbols(request.query, self._known)}
         return answer({kind: {symbol: row for symbol, row in found.items() if row is not None}})
 
     async def latest_one(self, request: web.Request) -> web.Response:
         """GET /v2/stocks/{symbol}/{bars,trades,quotes}/latest."""
-        kind, symbol = request.match_info["kind"], request.match_info["symbol"].upper()
-        row = await self._there(self._archive.latest, kind, symbol, self._floor.catch_up())
+        kind, symbol, now = request.match_info["kind"], self._symbol(request), self._now(request)
+        row = await self._there(self._archive.latest, kind, symbol, now) if symbol in self._known else None
         if row is None:
             return problem(404, None, f"no {_ONE[kind]} found for {symbol}")
         return answer({"symbol": symbol, _ONE[kind]: row})
 
     async def snapshots(self, request: web.Request) -> web.Response:
         """GET /v2/stocks/snapshots."""
-        now = self._floor.catch_up()
-        found = {symbol: await self._there(self._archive.snapshot, symbol, now) for symbol in _symbols(request)}
+        now = self._now(request)
+        found = {s: await self._there(self._archive.snapshot, s, now) for s in read_symbols(request.query, self._known)}
         return answer({symbol: snapshot for symbol, snapshot in found.items() if snapshot is not None})
 
     async def snapshot(self, request: web.Request) -> web.Response:
         """GET /v2/stocks/{symbol}/snapshot."""
-        symbol = request.match_info["symbol"].upper()
-        snapshot = await self._there(self._archive.snapshot, symbol, self._floor.catch_up())
+        symbol, now = self._symbol(request), self._now(request)
+        snapshot = await self._there(self._archive.snapshot, symbol, now) if symbol in self._known else None
         if snapshot is None:
             return problem(404, None, f"no snapshot found for {symbol}")
         return answer({"symbol": symbol, **snapshot})
 
-    async def _there(self, work: Callable[P, R], *args: P.args, **options: P.kwargs) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **options))
+    async def auctions(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/auctions."""
+        ask = self._ask(request, "auctions", read_symbols(request.query, self._known))
+        rows, token = await self._there(self._auctions.page, ask)
+        return answer({"auctions": rows, "next_page_token": token})
 
+    async def auctions_one(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/{symbol}/auctions."""
+        symbol = self._symbol(request)
+        ask = self._ask(request, "auctions", [symbol] if symbol in self._known else [])
+        rows, token = await self._there(self._auctions.page, ask)
+        return answer({"auctions": rows.get(symbol), "symbol": symbol, "next_page_token": token})
 
-def _ask(request: web.Request, symbols: list[str], now: int) -> Ask:
-    query: Any = request.query
-    kind = request.match_info["kind"]
-    limit, order = query.get("limit") or "1000", query.get("sort") or "asc"
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= 10_000):
-        raise BadRequest("invalid limit: it must be from 1 to 10000")
-    if order not in ("asc", "desc"):
-        raise BadRequest("invalid sort: it must be asc or desc")
-    try:
-        start = parse_time(query["start"]) if query.get("start") else new_york_midnight(now)
-        end = parse_time(query["end"]) if query.get("end") else now
-        if end < start and query.get("start") and query.get("end"):
-            raise ValueError("end should not be before start")
-        return Ask(
-            kind=kind,
-            symbols=symbols,
-            start=start,
-            end=min(end, now),
-            now=now,
-            limit=int(limit),
-            descending=order == "desc",
-            token=parse_token(query["page_token"]) if query.get("page_token") else None,
-            timeframe=parse_timeframe(query.get("timeframe", "")) if kind == "bars" else None,
-        )
-    except ValueError as e:
-        raise BadRequest(str(e)) from None
+    async def exchanges(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/meta/exchanges."""
+        return answer(EXCHANGES)
 
-
-def _symbols(request: web.Request) -> list[str]:
-    symbols = {s.strip().upper() for s in request.query.get("symbols", "").split(",") if s.strip()}
-    if not symbols:
-        raise BadRequest("symbols is required")
-    return sorted(symbols)
+    async def conditions(self, request: web.Request) -> web.Response:
+        """GET /v2/stocks/meta/conditions/{trade|quote}?tape=A."""
+        kind, tape = request.match_info["kind"], request.query.get("tape", "")
+        found = CONDITIONS.get((kind, tape.upper()))
+        if found is None:
+            raise BadRequest(f"invalid tape: {tape}" if kind in ("trade", "quote") else f"invalid tick type: {kind}")
+        return answer(found)

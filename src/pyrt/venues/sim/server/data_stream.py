@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,39 +11,21 @@ import numpy.typing as npt
 from aiohttp import WSMsgType, web
 
 from pyrt._core.encode import Encoder
-from pyrt._core.types import Flag, RecordType
+from pyrt._core.types import NO_PRICE, Flag, RecordType, market_dtype, status_dtype
+from pyrt.calendar import NEW_YORK
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.market.depth import Depth
+from pyrt.venues.sim.market.side import SideMarket
 from pyrt.venues.sim.market.stream_bars import StreamBars
 from pyrt.venues.sim.server.access import Access
 from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.feeds import Feed
 from pyrt.venues.sim.server.floor import Floor, Records
-from pyrt.venues.sim.server.hub import Hub
+from pyrt.venues.sim.server.hub import PING_SECONDS, Hub
 from pyrt.venues.sim.server.outbox import Outbox
 from pyrt.venues.sim.server.truth import Connection, Truth
+from pyrt.venues.sim.times import CHICAGO
 
-
-class Feed(NamedTuple):
-    """One kind of stream."""
-
-    asset_class: AssetClass
-    channels: tuple[str, ...]
-    foreign: tuple[str, ...]  # channels of other feeds, or not to be named
-    implied: tuple[str, ...]  # that come with trades
-
-
-STOCKS = Feed(
-    AssetClass.US_EQUITY,
-    ("trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds"),
-    ("orderbooks", "news", "imbalances", "corrections", "cancelErrors"),
-    ("corrections", "cancelErrors"),
-)
-CRYPTO = Feed(
-    AssetClass.CRYPTO,
-    ("trades", "quotes", "bars", "updatedBars", "dailyBars", "orderbooks"),
-    ("statuses", "lulds", "news", "imbalances", "corrections", "cancelErrors"),
-    (),
-)
 AUTH_SECONDS = 10.0
 FRAME_RECORDS = 2000  # a frame stays far below the 1 MiB that many clients accept
 
@@ -56,13 +38,15 @@ ERRORS = {
     405: "symbol limit exceeded",
     406: "connection limit exceeded",
     407: "slow client",
+    409: "insufficient subscription",
     410: "invalid subscribe action for this feed",
 }
+_BANDS = 0  # a place that no RecordType has: STATUS records with price bands
 _BITS = {
-    "trades": 1 << RecordType.TRADE,
+    "trades": 1 << RecordType.TRADE | 1 << RecordType.TRADE_CANCEL,
     "quotes": 1 << RecordType.QUOTE,
     "statuses": 1 << RecordType.STATUS,
-    "lulds": 1 << RecordType.STATUS,
+    "lulds": 1 << _BANDS,
     "orderbooks": 1 << RecordType.DELTA,
 }
 _BAR_BITS = {"bars": 1, "updatedBars": 2, "dailyBars": 4}
@@ -102,7 +86,7 @@ class Subscriptions:
 
     def listing(self) -> dict[str, Any]:
         """The acknowledgement: every channel, empty ones too."""
-        lists = {channel: list(symbols) for channel, symbols in self._wanted.items()}
+        lists = {c: list(symbols) for c, symbols in self._wanted.items() if symbols or c not in self._feed.rare}
         return {"T": "subscription", **lists, **dict.fromkeys(self._feed.implied, lists["trades"])}
 
     def __bool__(self) -> bool:
@@ -197,6 +181,9 @@ class Session:
             self.say(_error(403))
         elif not account:
             self.say(_error(402))
+        elif not self.hub.granted:
+            self.say(_error(409))
+            self.outbox.close(1008)
         elif not self.hub.admit(self, account):
             self.say(_error(406))
             self.outbox.close(1008)
@@ -227,14 +214,20 @@ class DataHub(Hub[Session]):
         truth: Truth,
         *,
         feed: Feed,
+        granted: bool = True,
+        side: SideMarket | None = None,
         interest: asyncio.Event,
         connection_limit: int = 1,
         symbol_limit: int = 0,
         buffer: int = 16 << 20,
         auth_seconds: float = AUTH_SECONDS,
+        compression: bool = True,
+        ping_seconds: float = PING_SECONDS,
     ) -> None:
         instruments = list(instruments)
         self.feed = feed
+        self.granted = granted  # the plan holds it
+        self._side = side  # the market that is told, where it is not the one that is traded
         self.rows = max((i.id for i in instruments), default=0) + 1  # of a table by instrument
         self._own = np.zeros(self.rows, dtype=bool)
         instruments = [i for i in instruments if i.asset_class == feed.asset_class]
@@ -247,20 +240,22 @@ class DataHub(Hub[Session]):
         self.auth_seconds = auth_seconds
         self.interest = interest  # set when somebody changed what is wanted
         self.messages = 0  # sent, over all clients
-        super().__init__(floor, truth)
+        super().__init__(floor, truth, compression=compression, ping_seconds=ping_seconds)
         self._faults = faults
         self._connection_limit = connection_limit
-        self.bars = StreamBars(instruments)
+        self._instruments = instruments
+        self.bars = self._fresh_bars()
         self._encoders: dict[str, Encoder] = {}
         for codec in ("msgpack", "json"):
             encoder = Encoder(codec)
             for i in instruments:
                 encoder.register(i.symbol, i.id, qty_exp=i.qty_exp)
             self._encoders[codec] = encoder
-        floor.on_market.append(self.publish)
+        if instruments:
+            floor.on_market.append(self.publish)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """GET /v2/iex, /v2/sip or /v1beta3/crypto/us, upgraded."""
+        """GET of a path of this feed, upgraded."""
         codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
         return await self._converse(request, lambda ws, entry: Session(self, ws, request, codec, entry))
 
@@ -273,8 +268,14 @@ class DataHub(Hub[Session]):
         return True
 
     def count(self, records: Records) -> None:
-        """Take in trades of the minute in which the venue begins, from before it did."""
-        self.bars.count(records[self._own[records["instrument"]]])
+        """Take in trades of the minute in which the venue begins, from before it did, and the books as they are then."""
+        own = records[self._own[records["instrument"]]]
+        self.bars.count(own)
+        self._books.apply(own)
+
+    def _fresh_bars(self) -> StreamBars:
+        crypto = self.feed.asset_class == AssetClass.CRYPTO
+        return StreamBars(self._instruments, self._side or self._floor.market, CHICAGO if crypto else NEW_YORK)
 
     def whole_books(self, codec: str, fresh: npt.NDArray[np.uint32]) -> list[bytes]:
         """The books of the instruments whose `fresh` bits have orderbooks, one frame each."""
@@ -294,6 +295,9 @@ class DataHub(Hub[Session]):
 
     def publish(self, records: Records, now: int) -> None:
         """Send a batch of the market, and the bars that it closed, to whom it concerns."""
+        if self._side is not None:
+            records = self._told_aside(self._side, now)
+            now -= self._side.lag
         if not self._own[1:].all():
             records = records[self._own[records["instrument"]]]
         self._books.apply(records)
@@ -309,11 +313,22 @@ class DataHub(Hub[Session]):
             for frame in made.get(key, ()):
                 session.send(frame)
 
+    def _told_aside(self, side: SideMarket, now: int) -> Records:
+        if not self._sessions:
+            side.close()
+        elif side.is_open:
+            return side.advance(now)
+        else:
+            before = side.open(now)
+            self.bars = self._fresh_bars()
+            self.count(before)
+        return np.zeros(0, dtype=market_dtype)
+
     def _frames(self, encoder: Encoder, wanted: Subscriptions, records: Records, bars: dict[str, Records]) -> list[bytes]:
         frames = []
         if len(records):
             bits = wanted.table[records["instrument"]]
-            chosen = records[(bits >> records["type"]) & 1 == 1] if bits.any() else records[:0]
+            chosen = records[(bits >> _places(records)) & 1 == 1] if bits.any() else records[:0]
             self.messages += len(chosen)
             frames += [encoder.encode(part) for part in _pieces(chosen)]
         for kind, channel in (("b", "bars"), ("u", "updatedBars"), ("d", "dailyBars")):
@@ -325,9 +340,20 @@ class DataHub(Hub[Session]):
         return frames
 
 
+def _places(records: Records) -> npt.NDArray[np.uint16]:
+    """The bit of each record in a table of what is wanted."""
+    places: npt.NDArray[np.uint16] = records["type"]
+    statuses = places == int(RecordType.STATUS)
+    if statuses.any():
+        bands = statuses & (records.view(status_dtype)["upper_px"] != NO_PRICE)
+        places = np.where(bands, np.uint16(_BANDS), places)
+    return places
+
+
 def _pieces(records: Records) -> Iterator[Records]:
-    """Of FRAME_RECORDS or a little more: an event of a book stays whole."""
+    """Of FRAME_RECORDS or a little more: an event of a book, and a correction, stay whole."""
     parts = (records["type"] == int(RecordType.DELTA)) & (records["flags"] & int(Flag.LAST) == 0)
+    parts |= (records["type"] == int(RecordType.TRADE_CANCEL)) & (records["flags"] & int(Flag.CORRECTED) != 0)
     ends = np.flatnonzero(~parts) + 1
     begin = 0
     while begin < len(records):

@@ -12,6 +12,7 @@ from aiohttp import web
 from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.server.access import Access, RateLimits
 from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.feeds import NEWS_PATH, STREAM_PATHS
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.truth import Request, Truth
 
@@ -20,7 +21,7 @@ log = logging.getLogger("pyrt.sim")
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ENTRY = web.RequestKey("entry", Request)
 ACCOUNT = web.RequestKey("account", str)  # whose keys the request showed
-STREAMS = frozenset({"/v2/iex", "/v2/sip", "/v1beta3/crypto/us", "/stream"})
+STREAMS = STREAM_PATHS | {"/stream"}
 BODY_MAX = 1 << 20
 BODY_KEPT = 16_384  # characters of a body that the truth keeps
 
@@ -79,7 +80,7 @@ class Edge:
     @web.middleware
     async def serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
         """Write the request down, answer it, write the answer down."""
-        if request.path in STREAMS:  # a stream has its own way to ask for keys
+        if _is_stream(request):  # a stream has its own way to ask for keys
             return await self._upgraded(request, handler)
         venue = self._floor.reading().now_ns
         entry = self._truth.request(request.method, request.path, request.query_string, venue, time.monotonic_ns())
@@ -94,13 +95,15 @@ class Edge:
     async def _upgraded(self, request: web.Request, handler: Next) -> web.StreamResponse:
         try:
             return await handler(request)
+        except web.HTTPNotFound:
+            return web.Response(status=404, text="404 page not found\n")
         except web.HTTPException:
             return problem(400, 40010000, "this is a WebSocket: the request is not an upgrade to one")
 
     async def _admitted(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
         data = is_data(request)
         account = self._access.allows_headers(request)
-        if not account:
+        if not account and not _is_public(request):
             return _unauthorized(request, data)
         request[ACCOUNT] = entry.account = account
         limit = (self._data if data else self._trading).of(account)
@@ -154,6 +157,19 @@ def local(handler: Next) -> Next:
         return await handler(request)
 
     return guarded
+
+
+def _is_public(request: web.Request) -> bool:
+    # Data of pairs is for everybody; keys that are given must be right.
+    return request.path.startswith("/v1beta3/crypto/") and "APCA-API-KEY-ID" not in request.headers
+
+
+def _is_stream(request: web.Request) -> bool:
+    # Also an upgrade of a path that is not there: it gets a plain 404. Of the other paths it opens none.
+    upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+    if request.path in STREAMS or (upgrade and request.path == NEWS_PATH):
+        return True
+    return upgrade and isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
 
 def is_data(request: web.BaseRequest) -> bool:

@@ -10,6 +10,8 @@ from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.outbox import CLOSE_SECONDS
 from pyrt.venues.sim.server.truth import Connection, Truth
 
+PING_SECONDS = 60.0  # between two pings; a client that does not answer within half of it is gone
+
 
 class Conversation(Protocol):
     """One client's socket."""
@@ -27,15 +29,19 @@ class Hub(Generic[T]):
 
     message_max = 1 << 20  # bytes of a client's message
 
-    def __init__(self, floor: Floor, truth: Truth) -> None:
+    def __init__(self, floor: Floor, truth: Truth, *, compression: bool = False, ping_seconds: float = PING_SECONDS) -> None:
         self._floor = floor
         self._truth = truth
         self._sessions: list[T] = []
+        self._compression = compression  # for clients that offer it
+        self._ping_seconds = ping_seconds
 
     async def _converse(
         self, request: web.Request, make: Callable[[web.WebSocketResponse, Connection], T]
     ) -> web.WebSocketResponse:
-        ws = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=60, compress=False, max_msg_size=self.message_max)
+        ws = web.WebSocketResponse(
+            timeout=CLOSE_SECONDS, heartbeat=self._ping_seconds, compress=self._compression, max_msg_size=self.message_max
+        )
         await ws.prepare(request)
         entry = self._truth.connection(request.path, self._floor.reading().now_ns, time.monotonic_ns())
         try:

@@ -23,17 +23,22 @@ from pyrt.venues.sim.server import api, openapi
 from pyrt.venues.sim.server.access import AccountConfig, Multiplier, RateLimits
 from pyrt.venues.sim.server.account_rest import AccountRest
 from pyrt.venues.sim.server.accounts_rest import AccountsRest, open_accounts
+from pyrt.venues.sim.server.archive_thread import ArchiveThread
 from pyrt.venues.sim.server.changes import Changes
+from pyrt.venues.sim.server.crypto_rest import CryptoRest
+from pyrt.venues.sim.server.data_query import Plan
 from pyrt.venues.sim.server.data_rest import DataRest
-from pyrt.venues.sim.server.data_stream import CRYPTO, STOCKS, DataHub
 from pyrt.venues.sim.server.edge import BODY_MAX, Edge
 from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
+from pyrt.venues.sim.server.feeds import PLAN
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.own_rest import OwnRest
 from pyrt.venues.sim.server.reference_rest import ReferenceRest
 from pyrt.venues.sim.server.saved import Saved, StateDirectory
 from pyrt.venues.sim.server.schedule import Schedule
+from pyrt.venues.sim.server.screener_rest import ScreenerRest
+from pyrt.venues.sim.server.streams import DataStreams
 from pyrt.venues.sim.server.trading_rest import TradingRest
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
@@ -70,6 +75,9 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     auth_seconds: float = 10.0
     calendar: bool = False  # the hours of XNYS; otherwise always open
     state: str = ""  # a directory; empty = nothing is kept
+    feeds: tuple[str, ...] = PLAN  # of shares, that the plan holds: iex, sip, delayed_sip, boats, overnight, otc
+    compression: bool = True  # of data streams, for clients that offer permessage-deflate
+    ping_seconds: float = 60.0  # between pings on data streams
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +105,7 @@ class Venue:
         self.truth = Truth()
         self.faults = Faults()
         self.trading: TradingHub | None = None
-        self.data: DataHub | None = None
-        self.crypto: DataHub | None = None
+        self.streams: DataStreams | None = None
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._generation = self._saved.generation + 1 if self._saved else 0  # one more may have been begun
@@ -153,26 +160,23 @@ class Venue:
         access = self.access
         edge = Edge(floor, access, self.faults, self.truth, RateLimits(config.rate_limit), RateLimits(config.data_rate_limit))
         self.trading = TradingHub(floor, access, self.faults, self.truth)
-        interest = asyncio.Event()
-        hubs = [
-            DataHub(
-                floor,
-                self.instruments,
-                access,
-                self.faults,
-                self.truth,
-                feed=feed,
-                interest=interest,
-                connection_limit=config.connection_limit,
-                symbol_limit=config.symbol_limit,
-                buffer=config.buffer,
-                auth_seconds=config.auth_seconds,
-            )
-            for feed in (STOCKS, CRYPTO)
-        ]
-        for hub in hubs:
-            hub.count(self._before)
-        self.data, self.crypto = hubs
+        self.streams = DataStreams(
+            floor,
+            self.instruments,
+            access,
+            self.faults,
+            self.truth,
+            plan=config.feeds,
+            again=lambda at: open_market(self._market, self._seed, at),
+            seed=self._seed,
+            connection_limit=config.connection_limit,
+            symbol_limit=config.symbol_limit,
+            buffer=config.buffer,
+            auth_seconds=config.auth_seconds,
+            compression=config.compression,
+            ping_seconds=config.ping_seconds,
+        )
+        self.streams.count(self._before)
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         events = TradeEvents(floor)
         app.on_shutdown.append(events.close)
@@ -186,13 +190,13 @@ class Venue:
         api.add_routes(app, [route for handlers in rest for route in handlers.routes()])
         app.add_routes(AccountsRest(floor, access).routes())
         app.add_routes(openapi.routes())
-        data_rest = DataRest(floor, self._archive)
-        app.add_routes(data_rest.routes())
-        app.on_cleanup.append(data_rest.close)
-        app.add_routes(OwnRest(floor, self.faults, self.truth, hubs, self.trading).routes())
-        for path in ("/v2/iex", "/v2/sip"):
-            app.router.add_get(path, self.data.serve, allow_head=False)
-        app.router.add_get("/v1beta3/crypto/us", self.crypto.serve, allow_head=False)
+        thread = ArchiveThread()
+        app.on_cleanup.append(thread.close)
+        app.add_routes(DataRest(floor, self._archive, thread, Plan(config.feeds)).routes())
+        app.add_routes(CryptoRest(floor, self._archive, thread).routes())
+        app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
+        app.add_routes(OwnRest(floor, self.faults, self.truth, self.streams.hubs, self.trading).routes())
+        app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
         return app
 
@@ -213,8 +217,8 @@ class Venue:
     async def stop(self) -> None:
         """Stop time, save, give up the directory."""
         self._ended.set()
-        if self.data is not None:
-            self.data.interest.set()
+        if self.streams is not None:
+            self.streams.interest.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             if self._directory is not None and self._changes is not None:
@@ -230,23 +234,22 @@ class Venue:
             self._directory.close()
 
     async def _pump(self) -> None:
-        assert self.data is not None
-        assert self.crypto is not None
-        hubs = (self.data, self.crypto)
+        assert self.streams is not None
+        hubs, interest = self.streams.hubs, self.streams.interest
         while not self._ended.is_set():
             if self.floor.rate:
                 await asyncio.sleep(PUMP_SECONDS)
                 self.floor.catch_up()
                 continue
-            if self.data.interest.is_set():
+            if interest.is_set():
                 # A client asks for one channel after the other: time waits until it has them all.
-                self.data.interest.clear()
+                interest.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.data.interest.wait(), SETTLE_SECONDS)
+                    await asyncio.wait_for(interest.wait(), SETTLE_SECONDS)
                 continue
             if not any(hub.is_wanted for hub in hubs) or not self.floor.run_ahead():
                 # Time stands still while nobody has subscribed, and when the market has ended.
-                await self.data.interest.wait()
+                await interest.wait()
             for hub in hubs:
                 await hub.drained()
             await asyncio.sleep(0)
@@ -327,10 +330,9 @@ async def open_venue(config: SimConfig) -> AsyncIterator[tuple[Venue, Listening]
             ),
         )
     finally:
-        if venue.data is not None and venue.trading is not None:
-            venue.data.cut("shutdown")
-            if venue.crypto is not None:
-                venue.crypto.cut("shutdown")
+        if venue.streams is not None and venue.trading is not None:
+            for hub in venue.streams.hubs:
+                hub.cut("shutdown")
             venue.trading.cut("shutdown")
         await runner.cleanup()
         await venue.stop()
