@@ -143,19 +143,22 @@ def test_the_screener_and_the_news(venue: SimulatedVenue) -> None:
         assert "no news" in answer.json()["message"]
 
 
-@pytest.mark.parametrize("timeframe", ["1Min", "7Min", "59T", "1Hour", "5H", "23Hour", "1D", "1Week", "1M", "2Month", "12Month"])
+LONG = [pytest.param(text, marks=pytest.mark.nightly) for text in ("1Hour", "1Week", "1M", "2Month", "12Month")]
+
+
+@pytest.mark.parametrize("timeframe", ["1Min", "7Min", "59T", "5H", "23Hour", "1D", *LONG])
 def test_every_timeframe_sums_the_minutes(timeframe: str) -> None:
     market = open_market("generated:rate=0.1,symbols=AAPL", 3, S)
     archive = Archive(market, market.instruments)
     frame = parse_timeframe(timeframe)
-    ask = Ask(kind="bars", symbols=["AAPL"], start=S - 2 * DAY, end=S, now=S, limit=10_000, timeframe=frame)
+    ask = Ask(kind="bars", symbols=["AAPL"], start=S - DAY, end=S, now=S, limit=10_000, timeframe=frame)
     rows = archive.page(ask)[0].get("AAPL", [])
     begins = [parse_time(row["t"]) for row in rows]
     if frame.interval:
         assert all(t % frame.interval == 0 for t in begins)
         assert begins[-1] + frame.interval <= S
     else:
-        assert begins == [frame.start_of(t) for t in begins if t >= S - 2 * DAY]
+        assert begins == [frame.start_of(t) for t in begins if t >= S - DAY]
     for row, begin in zip(rows, begins, strict=True):
         end = min(begin + frame.interval if frame.interval else S + 1, S + 1)
         following = [t for t in begins if t > begin]

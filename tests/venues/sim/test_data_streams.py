@@ -30,7 +30,7 @@ S = DEFAULT_START
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0, feeds=("iex", "delayed_sip", "otc"), start=S, ping_seconds=0.5, auth_seconds=60) as v:
+    with simulated_venue(speed=60.0, feeds=("iex", "delayed_sip", "otc"), start=S, ping_seconds=0.5, auth_seconds=60) as v:
         yield v
 
 
