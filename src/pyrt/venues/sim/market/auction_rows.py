@@ -45,9 +45,9 @@ class AuctionRows:
         rows = []
         for session in self._calendar.sessions(_day(ask.start), _day(ask.end)):
             row: dict[str, Any] = {"d": session.date.isoformat(), "o": [], "c": []}
-            if session.open <= ask.end:
+            if ask.start <= session.open <= ask.end:
                 row["o"] = self._prints(symbol, session.open, min(session.open + SEARCHED, ask.now), _OPEN, 0)
-            if session.close <= ask.end:
+            if ask.start <= session.close <= ask.end:
                 until = min(session.close + SEARCHED, ask.now)
                 row["c"] = self._prints(symbol, session.close - SEARCHED, until, _CLOSE, session.close)
             if row["o"] or row["c"]:

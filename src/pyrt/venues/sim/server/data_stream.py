@@ -298,7 +298,7 @@ class DataHub(Hub[Session]):
         if self._side is not None:
             records = self._told_aside(self._side, now)
             now -= self._side.lag
-        elif not self._own[1:].all():
+        if not self._own[1:].all():
             records = records[self._own[records["instrument"]]]
         self._books.apply(records)
         bars = self.bars.take(records, now)

@@ -167,8 +167,8 @@ def _is_public(request: web.Request) -> bool:
 def _is_stream(request: web.Request) -> bool:
     # Also an upgrade of a path that is not there: it gets a plain 404. Of the other paths it opens none.
     upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
-    if request.path in STREAMS:
-        return upgrade or request.path != NEWS_PATH
+    if request.path in STREAMS or (upgrade and request.path == NEWS_PATH):
+        return True
     return upgrade and isinstance(request.match_info.http_exception, web.HTTPNotFound)
 
 

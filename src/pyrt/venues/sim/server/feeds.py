@@ -38,6 +38,6 @@ NEWS = Feed(AssetClass.US_EQUITY, ("news",), (), ())
 STOCK_PATHS = {f"/v2/{name}": name for name in ("iex", "sip", "delayed_sip", "boats", "overnight", "otc", "test")}
 CRYPTO_PLACES = ("us", "us-1", "us-2", "eu-1")  # one market
 CRYPTO_PATHS = tuple(f"/v1beta3/crypto/{place}" for place in CRYPTO_PLACES)
-NEWS_PATH = "/v1beta1/news"  # in no plan of this venue
+NEWS_PATH = "/v1beta1/news"  # of REST and of a stream
 FEED_NAMES = tuple(name for name in STOCK_PATHS.values() if name != "test")
-STREAM_PATHS = frozenset((*STOCK_PATHS, *CRYPTO_PATHS, NEWS_PATH))
+STREAM_PATHS = frozenset((*STOCK_PATHS, *CRYPTO_PATHS))
