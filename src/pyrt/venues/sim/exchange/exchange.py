@@ -122,7 +122,8 @@ class Exchange(Desk):
             elif not row.working and self.hours.is_open(edge, extended=row.extended):
                 self._route(row, edge)
         if self._day(edge) != self._day(edge - 1):
-            state.begin_day(self.state, self._day(edge), self.mark, self.figures)
+            marks = {instrument: px for instrument in self.assets_.instruments if (px := self.mark(instrument))}
+            state.begin_day(self.state, self._day(edge), marks, self.figures)
 
     def _day(self, ns: int) -> str:
         return new_york(ns).date().isoformat()
