@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.account import FINAL, AccountOracle, Market, Order, number
 
 from pyrt._core.types import NO_PRICE, RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.calendar import Calendar
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import VenueRefusal
-from tests.reference.account import FINAL, AccountOracle, Market, Order, number
 
 pytestmark = pytest.mark.row("X08")
 
@@ -116,7 +116,7 @@ class Desk:
             told = datetime.fromisoformat(update["timestamp"][:19]).replace(tzinfo=UTC)
             ns = int(told.timestamp()) * SECOND
             if update["event"] == "expired":
-                assert order.expires and ns == order.expires
+                assert ns == order.expires
             self.oracle.event(update, is_open=self.is_open(ns, extended=order.extended))
             if update["event"] in ("fill", "partial_fill"):
                 self.fills.append(update)
@@ -326,7 +326,7 @@ OPERATIONS = st.lists(st.tuples(*[number_of] * 6), min_size=10, max_size=80)
 
 
 def random_operations(seed: int, count: int) -> list[Operation]:
-    rng = Random(seed)  # noqa: S311
+    rng = Random(seed)
     return [tuple(rng.randrange(SIZE) for _ in range(6)) for _ in range(count)]  # type: ignore[misc]
 
 
