@@ -12,13 +12,14 @@ ATTO = 10**18
 CENT = Fraction(1, 100)
 FINAL = {"filled", "canceled", "expired", "rejected", "replaced"}
 NEXT = {  # what an order's status may become; "" = it was not there
-    "pending_new": {"new", "canceled", "rejected", "expired", "replaced"},
-    "accepted": {"new", "canceled", "rejected", "expired", "replaced"},
+    "pending_new": {"new", "held", "canceled", "rejected", "expired", "replaced"},
+    "accepted": {"new", "held", "canceled", "rejected", "expired", "replaced"},
     "new": {"partially_filled", "filled", "canceled", "expired", "replaced"},
     "partially_filled": {"partially_filled", "filled", "canceled", "expired", "replaced"},
-    "held": {"new", "canceled", "expired", "replaced"},
+    "held": {"held", "new", "canceled", "expired", "replaced"},
 }
 FILLS = {"fill", "partial_fill"}
+STOPS = {"stop", "stop_limit", "trailing_stop"}
 
 
 def money(units: int) -> str:
@@ -48,6 +49,20 @@ def collar(px: Fraction) -> Fraction:
     """A buy at the market reserves 4 % more below 50.00, else 2.5 %, cut to the cent."""
     more = px * Fraction(104, 100) if px < 50 else px * Fraction(1025, 1000)
     return max(px, floor(more / CENT) * CENT)
+
+
+Verdict = tuple[int, int] | None
+
+
+def worst(kind: str, limit: Fraction) -> Fraction | None:
+    """The worst price at which an order may trade once it works; None = any."""
+    return limit if kind in ("limit", "stop_limit") else None
+
+
+def prices(body: dict[str, Any]) -> tuple[Fraction, Fraction]:
+    """The take-profit's limit and the stop-loss's stop of a request; 0 = none."""
+    target = (body.get("take_profit") or {}).get("limit_price") or 0
+    return Fraction(target), Fraction((body.get("stop_loss") or {}).get("stop_price") or 0)
 
 
 @dataclass
@@ -120,15 +135,70 @@ class Order:
     filled: Fraction = Fraction(0)
     traded: Fraction = Fraction(0)
     expires: int = 0
+    order_class: str = ""
+    role: str = ""  # "entry", "take_profit", "stop_loss"
+    group: list["Order"] = field(default_factory=list)  # everything that belongs together, replaced ones too
+    waits: bool = False  # an exit whose entry is not filled yet
+    notional: Fraction = Fraction(0)
+    trail: Fraction = Fraction(0)
+    percent: Fraction = Fraction(0)
+    hwm: Fraction = Fraction(0)
+    reached: bool = False  # a trade has come to its stop since it works
+    given_up: bool = False  # the client canceled it, or one of its group
 
     @property
     def leaves(self) -> Fraction:
-        return Fraction(0) if self.status in FINAL else self.qty - self.base - self.filled
+        return Fraction(0) if self.status in FINAL else max(Fraction(0), self.qty - self.base - self.filled)
+
+    @property
+    def by_money(self) -> bool:
+        """How many shares it is for is known only when it has traded."""
+        return bool(self.notional) and self.type == "market"
+
+    @property
+    def mates(self) -> list["Order"]:
+        return [order for order in self.group if order is not self and order.status not in FINAL]
+
+    @property
+    def partner(self) -> "Order | None":
+        """The other exit of a pair."""
+        return next((o for o in self.mates if "entry" not in (o.role, self.role)), None)
+
+    @property
+    def holds(self) -> Fraction:
+        """Shares that it keeps from other orders; a pair of exits shares them."""
+        shared = self.role == "stop_loss" and self.partner is not None
+        return Fraction(0) if self.waits or shared else self.leaves
+
+    @property
+    def reserve(self) -> int:
+        """Money that it keeps from other orders."""
+        if self.status in FINAL:
+            return 0
+        if self.by_money and self.opening:
+            return max(0, atto(self.notional - self.traded))
+        return atto(self.unit * self.leaves)
+
+    @property
+    def stops(self) -> Fraction:
+        """The price that makes it a market or a limit order; 0 = none."""
+        if not self.hwm or not (self.trail or self.percent):
+            return self.stop
+        away = self.trail or Fraction(floor(self.hwm * self.percent / 100 * 10**9), 10**9)
+        return self.hwm - away if self.side == "sell" else self.hwm + away
+
+    def sees(self, px: Fraction) -> None:
+        """A trade, while it works."""
+        stop = self.stops
+        if self.type in STOPS and stop and (px <= stop if self.side == "sell" else px >= stop):
+            self.reached = True
+        if self.type == "trailing_stop" and not self.reached:
+            best = max if self.side == "sell" else min
+            self.hwm = best(self.hwm, px) if self.hwm else px
 
     @property
     def worst(self) -> Fraction | None:
-        """The worst price at which it may trade once it works; None = any."""
-        return self.limit or None
+        return worst(self.type, self.limit)
 
     @property
     def bound(self) -> Fraction | None:
@@ -174,6 +244,7 @@ class AccountOracle:
     alive: dict[str, Order] = field(default_factory=dict)  # those of them that are not final
     positions: dict[str, Held] = field(default_factory=dict)
     cids: set[str] = field(default_factory=set)
+    groups: list[list[Order]] = field(default_factory=list)  # those that are not all final
     last_equity: int = 0
     last_maintenance: int = 0
     begin: int = 0
@@ -209,7 +280,7 @@ class AccountOracle:
 
     @property
     def reserved(self) -> int:
-        return sum(atto(order.unit * order.leaves) for order in self.open)
+        return sum(order.reserve for order in self.open)
 
     def free(self, multiplier: int) -> int:
         return multiplier * self.equity - (self.long - self.short) - self.reserved
@@ -227,48 +298,110 @@ class AccountOracle:
         return floor(total * ATTO)
 
     # ------------------------------------------------------------------------------------------------ what may be
-    def verdict(self, body: dict[str, Any], old: Order | None = None) -> tuple[int, int] | None:
+    def verdict(self, body: dict[str, Any], old: Order | None = None) -> Verdict:
         """HTTP status and code of the refusal that an order must get; None = it must be accepted."""
         symbol, side = body["symbol"], body["side"]
         if symbol not in self.markets:
             return 422, 42210000
-        qty, limit = Fraction(body["qty"]), Fraction(body.get("limit_price") or 0)
-        whole = qty.denominator == 1
-        if not whole and not self.fractionable[symbol]:
-            return 422, 42210000
-        if not whole and body["time_in_force"] != "day" and "/" not in symbol:
-            return 422, 42210000
-        if body.get("extended_hours") and (body["type"] != "limit" or body["time_in_force"] not in ("day", "gtc")):
-            return 422, 40010001
+        refused = self._words(body) if old is None else None
+        if refused:
+            return refused
         if body.get("client_order_id") and body["client_order_id"] in self.cids:
             return 422, 40010001
+        mine = worst(body["type"], Fraction(body.get("limit_price") or 0))
         for other in self.open:
-            if other is not old and other.symbol == symbol and other.side != side:
-                buy, sell = (limit or None, other.worst) if side == "buy" else (other.worst, limit or None)
+            friend = old is not None and (other is old or other in old.group)
+            if not friend and not other.waits and other.symbol == symbol and other.side != side:
+                buy, sell = (mine, other.worst) if side == "buy" else (other.worst, mine)
                 if buy is None or sell is None or buy >= sell:
                     return 403, 40310000
-        return self._afford(body, qty, whole, old)
+        return self._class(body) or self._afford(body, old) or self._base(body)
 
-    def _afford(self, body: dict[str, Any], qty: Fraction, whole: bool, old: Order | None) -> tuple[int, int] | None:
+    def _words(self, body: dict[str, Any]) -> Verdict:
+        """What needs neither money nor market."""
+        whole = "notional" not in body and Fraction(body["qty"]).denominator == 1
+        day, class_ = body["time_in_force"] == "day", body.get("order_class", "")
+        if not whole:
+            fits = self.fractionable[body["symbol"]] and body["type"] != "trailing_stop" and (day or "/" in body["symbol"])
+            if not fits:
+                return 422, 42210000
+        if body["type"] == "trailing_stop" and body["time_in_force"] not in ("day", "gtc"):
+            return 422, 40010001
+        if body.get("extended_hours") and (body["type"] != "limit" or body["time_in_force"] not in ("day", "gtc")):
+            return 422, 40010001
+        if not class_:
+            return None
+        if not whole or body.get("extended_hours") or body["time_in_force"] not in ("day", "gtc"):
+            return 422, 42210000
+        target, guard = prices(body)
+        buys = (body["side"] == "buy") == (class_ == "oco")
+        crossed = bool(target and guard) and (target >= guard if buys else target <= guard)
+        return (422, 42210000) if crossed else None
+
+    def _class(self, body: dict[str, Any]) -> Verdict:
+        """Brackets and OTOs open, OCOs close."""
+        class_, opens = body.get("order_class", ""), self.opens(body["symbol"], body["side"])
+        return (422, 42210000) if class_ and opens == (class_ == "oco") else None
+
+    def _base(self, body: dict[str, Any]) -> Verdict:
+        """The exits of an entry lie at least a cent on their sides of what it is expected to trade at."""
+        if body.get("order_class", "") not in ("bracket", "oto"):
+            return None
+        market, sign = self.markets[body["symbol"]], 1 if body["side"] == "buy" else -1
+        expected = (market.ask if sign > 0 else market.bid) or market.mark
+        base = Fraction(body.get("limit_price") or 0) or expected
+        target, guard = prices(body)
+        wrong = (target and (target - base) * sign < CENT) or (guard and (base - guard) * sign < CENT)
+        return (422, 42210000) if wrong else None
+
+    def _afford(self, body: dict[str, Any], old: Order | None) -> Verdict:
+        symbol, side = body["symbol"], body["side"]
+        exact, qty = self.size(body)
+        if qty is None:
+            return 422, 40010001
+        if not qty:
+            return 422, 42210000
         wanted = qty - (old.base + old.filled if old else 0)
-        if not self.opens(body["symbol"], body["side"]):
-            waiting = sum(o.leaves for o in self.open if o is not old and o.symbol == body["symbol"] and o.side == body["side"])
-            return (403, 40310000) if wanted > abs(self.held(body["symbol"]).qty) - waiting else None
+        friends = old.group or [old] if old else []
+        if not self.opens(symbol, side):
+            waiting = sum(o.holds for o in self.open if o not in friends and o.symbol == symbol and o.side == side)
+            return (403, 40310000) if wanted > abs(self.held(symbol).qty) - waiting else None
         unit = self.unit(body)
         if unit is None:
             return 422, 40010001
-        if body["side"] == "sell":
+        whole = "notional" not in body and qty.denominator == 1
+        if side == "sell":
             if self.multiplier < 2:
                 return 403, 40310000
             if not whole:
                 return 422, 42210000
             if self.equity < 2000 * ATTO:
                 return 403, 40310000
-        cost = atto(unit * wanted)
+        cost = atto(exact) if exact else atto(unit * wanted)
         if not whole and cost < ATTO:
             return 422, 42210000
-        back = atto(old.unit * old.leaves) if old else 0
-        return (403, 40310000) if cost > self.free(self.multiplier) + back else None
+        return (403, 40310000) if cost > self.free(self.multiplier) + (old.reserve if old else 0) else None
+
+    def size(self, body: dict[str, Any]) -> tuple[Fraction, Fraction | None]:
+        """The money that an order is for, 0 = none, and its shares; None = no price is known.
+
+        By money they are exact where there is a limit; what closes at the market holds 4 % more, within what is there.
+        """
+        if "notional" not in body:
+            return Fraction(0), Fraction(body["qty"])
+        market, symbol, side = self.markets[body["symbol"]], body["symbol"], body["side"]
+        money_, limit = Fraction(body["notional"]), Fraction(body.get("limit_price") or 0)
+        shown = (market.ask or market.mark or market.bid) if side == "buy" else (market.bid or market.mark or market.ask)
+        if not (limit or shown):
+            return money_, None
+        units = floor(money_ / (limit or shown) * 10**9)
+        if not limit and not self.opens(symbol, side):
+            waiting = sum(o.holds for o in self.open if o.symbol == symbol and o.side == side)
+            there = max(0, int((abs(self.held(symbol).qty) - waiting) * 10**9))
+            units = min(there, units * 104 // 100 + 1) if units <= there else units
+        elif not limit:
+            units *= 2
+        return money_, Fraction(units, 10**9)
 
     def opens(self, symbol: str, side: str) -> bool:
         """Whether an order opens or adds to a position."""
@@ -286,7 +419,9 @@ class AccountOracle:
             return collar(stop)
         if not ask and not limit and not stop:
             return None
-        return collar(ask) if body["side"] == "buy" else max(limit, stop, ask * Fraction(103, 100))
+        trail, percent = Fraction(body.get("trail_price") or 0), Fraction(body.get("trail_percent") or 0)
+        above = trail or Fraction(floor(ask * percent / 100 * 10**9), 10**9)
+        return collar(ask + above) if body["side"] == "buy" else max(limit, stop, ask * Fraction(103, 100))
 
     # ------------------------------------------------------------------------------------------------ what happened
     def accepted(self, body: dict[str, Any], answer: dict[str, Any], expires: int, old: Order | None = None) -> Order:
@@ -297,7 +432,7 @@ class AccountOracle:
             symbol=body["symbol"],
             side=body["side"],
             type=body["type"],
-            qty=Fraction(body["qty"]),
+            qty=self.size(body)[1] or Fraction(0),
             limit=Fraction(body.get("limit_price") or 0),
             stop=Fraction(body.get("stop_price") or 0),
             tif=body["time_in_force"],
@@ -307,12 +442,71 @@ class AccountOracle:
             status=answer["status"],
             base=old.base + old.filled if old else Fraction(0),
             expires=expires,
+            order_class=body.get("order_class", ""),
+            notional=Fraction(body.get("notional") or 0),
+            trail=Fraction(body.get("trail_price") or 0),
+            percent=Fraction(body.get("trail_percent") or 0),
         )
+        if old is not None and old.group:
+            order.role, order.group, order.waits, order.order_class = old.role, old.group, old.waits, old.order_class
+            order.group.append(order)
+            for mate in order.mates if order.role == "entry" else []:
+                mate.qty = order.qty if mate.waits else mate.qty
+        if old is not None:
+            order.hwm = old.hwm
+            order.opening, order.unit = (False, Fraction(0)) if old.waits else (order.opening, order.unit)
+        return self.add(order, answer)
+
+    def add(self, order: Order, answer: dict[str, Any]) -> Order:
+        """An order that is new to the account."""
         assert order.id not in self.orders
         assert answer["client_order_id"] not in self.cids
         self.cids.add(answer["client_order_id"])
         self.orders[order.id] = self.alive[order.id] = order
         return order
+
+    def legs(self, body: dict[str, Any], parent: Order, shown: list[dict[str, Any]]) -> None:
+        """The exits that came with an accepted order of a class."""
+        target, guard = prices(body)
+        parent.role = "take_profit" if body["order_class"] == "oco" else "entry"
+        side = parent.side if parent.role == "take_profit" else {"buy": "sell", "sell": "buy"}[parent.side]
+        limit = Fraction((body.get("stop_loss") or {}).get("limit_price") or 0)
+        wanted = [("take_profit", "limit", target, Fraction(0))] if target and parent.role == "entry" else []
+        wanted += [("stop_loss", "stop_limit" if limit else "stop", limit, guard)] if guard else []
+        assert len(shown) == len(wanted)
+        parent.group = [parent]
+        self.groups.append(parent.group)
+        for leg, (role, kind, limit_px, stop) in zip(shown, wanted, strict=True):
+            order = Order(
+                id=leg["id"],
+                symbol=parent.symbol,
+                side=side,
+                type=kind,
+                qty=parent.qty,
+                limit=limit_px,
+                stop=stop,
+                tif=parent.tif,
+                extended=False,
+                opening=False,
+                unit=Fraction(0),
+                status="held",
+                expires=parent.expires,
+                order_class=parent.order_class,
+                role=role,
+                group=parent.group,
+                waits=parent.role == "entry",
+            )
+            assert (leg["side"], leg["type"], leg["qty"], leg["status"]) == (side, kind, number(parent.qty), "held")
+            assert Fraction(leg["limit_price"] or 0) == limit_px
+            assert Fraction(leg["stop_price"] or 0) == stop
+            self.add(order, leg)
+            parent.group.append(order)
+
+    def trade(self, symbol: str, px: Fraction, *, is_open: bool) -> None:
+        """A print, seen by the stops that work."""
+        for order in self.open:
+            if order.symbol == symbol and not order.waits and is_open and order.status not in ("accepted", "pending_new"):
+                order.sees(px)
 
     def event(self, update: dict[str, Any], *, is_open: bool) -> None:
         """One trade_updates message, in its order. Raises AssertionError where it cannot be."""
@@ -321,13 +515,19 @@ class AccountOracle:
         assert shown["status"] in NEXT[order.status], (order.status, shown["status"])
         if update["event"] in FILLS:
             assert is_open
+            assert order.type not in STOPS or order.reached, "a stop that no trade came to"
             self._fill(order, update)
+        if shown["status"] == "new" and order.type == "trailing_stop" and not order.hwm:
+            order.hwm = self.markets[order.symbol].last
         order.status = shown["status"]
         if order.status in FINAL:
             del self.alive[order.id]
         assert update["event"] == {"filled": "fill", "partially_filled": "partial_fill"}.get(order.status, order.status)
         assert Fraction(shown["filled_qty"]) == order.filled
-        assert (order.status == "filled") == (order.base + order.filled == order.qty) or order.status == "replaced"
+        if order.role:
+            self._group(order, update)
+        if not order.by_money:
+            assert (order.status == "filled") == (order.base + order.filled == order.qty) or order.status in FINAL - {"filled"}
         if order.filled:
             average = Fraction(floor(order.traded / order.filled * 10**9 + Fraction(1, 2)), 10**9)
             assert shown["filled_avg_price"] == number(average)
@@ -336,14 +536,16 @@ class AccountOracle:
 
     def _fill(self, order: Order, update: dict[str, Any]) -> None:
         px, qty = Fraction(update["price"]), Fraction(update["qty"])
-        assert 0 < qty <= order.leaves
+        assert qty > 0
+        if order.by_money:
+            self._spend(order, px, qty, update["event"] == "fill")
+        assert qty <= order.leaves
         bound = order.bound
         if bound is not None:
             assert px <= bound if order.side == "buy" else px >= bound
         assert self.markets[order.symbol].meets(order.side, px, bound or Fraction(0), qty), "the market did not offer it"
         order.filled += qty
         order.traded += px * qty
-        assert order.base + order.filled <= order.qty
         held = self.held(order.symbol)
         before = held.realised
         held.fill(order.side, px, qty)
@@ -352,6 +554,55 @@ class AccountOracle:
         self.bought, self.sold = (self.bought + cost, self.sold) if order.side == "buy" else (self.bought, self.sold + cost)
         self.cash += -cost if order.side == "buy" else cost
         assert update["position_qty"] == number(held.qty)
+
+    def _spend(self, order: Order, px: Fraction, qty: Fraction, last: bool) -> None:
+        """A fill of an order by money: it never costs more, and ends when no further unit can be paid."""
+        spent = order.traded + px * qty
+        assert spent <= order.notional
+        left = floor((order.notional - spent) / px * 10**9)
+        assert not last or left <= 1
+        if last:
+            order.qty = order.filled + qty
+        elif order.opening:
+            order.qty = order.filled + qty + max(Fraction(1, 10**9), Fraction(left, 10**9))
+
+    def _group(self, order: Order, update: dict[str, Any]) -> None:
+        """What an event means for the orders that belong to this one."""
+        if update["event"] == "partial_fill" and order.role != "entry" and order.partner is not None:
+            order.partner.qty -= Fraction(update["qty"])
+        if update["event"] == "fill" and order.role == "entry":
+            there = max(Fraction(0), self.held(order.symbol).qty * (1 if order.side == "buy" else -1))
+            waiting = sum(o.holds for o in self.open if o.symbol == order.symbol and o.side != order.side)
+            for leg in order.mates:
+                leg.qty = min(leg.qty, max(Fraction(0), there - waiting))
+            for leg in order.mates:
+                leg.waits = False
+
+    def groups_hold(self) -> None:
+        """What is true of orders that belong together, whenever nothing is under way."""
+        for group in self.groups:
+            for order in group:
+                if order.status != "replaced":
+                    self._group_holds(order, [mate for mate in group if mate is not order and mate.status != "replaced"])
+        self.groups = [group for group in self.groups if any(order.status not in FINAL for order in group)]
+
+    def _group_holds(self, order: Order, mates: list[Order]) -> None:
+        if order.given_up or order.status in ("expired", "rejected"):
+            assert all(mate.status in FINAL for mate in mates)
+        if order.role == "entry":
+            assert order.status == "filled" or all(mate.waits or mate.status in FINAL for mate in mates)
+            sold = sum(o.filled for o in order.group if o.role != "entry")
+            assert sold <= sum(o.filled for o in order.group if o.role == "entry")
+            return
+        partner = next((mate for mate in mates if mate.role != "entry"), None)
+        if partner is None:
+            return
+        if order.status == "filled":
+            assert partner.status in FINAL
+        elif order.status == "canceled" and not order.given_up and partner.status not in FINAL:
+            assert any(o.reached for o in order.group if o.role == "stop_loss")
+        elif order.status not in FINAL and partner.status not in FINAL:
+            assert order.leaves == partner.leaves
 
     def new_day(self) -> None:
         """A New York day ended."""
@@ -388,7 +639,7 @@ class AccountOracle:
         held, market = self.held(symbol), self.markets[symbol]
         size, sign = abs(held.qty), 1 if held.qty > 0 else -1
         closing = "sell" if sign > 0 else "buy"
-        waiting = sum(o.leaves for o in self.open if o.symbol == symbol and o.side == closing)
+        waiting = sum(o.holds for o in self.open if o.symbol == symbol and o.side == closing)
         entry = Fraction(floor(Fraction(abs(held.cost), ATTO) / size * 10**9 + Fraction(1, 2)), 10**9)
         value, last = self.value(symbol), market.close or market.mark
         day_base = atto(last * held.day) + floor(held.cost * (size - abs(held.day)) / size)
