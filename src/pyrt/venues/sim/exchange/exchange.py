@@ -127,7 +127,8 @@ class Exchange(Trading):
             elif not (row.working or row.waits or row.flying):
                 self.enter_hours(row, edge)
         if self._day(edge) != self._day(edge - 1):
-            state.begin_day(self.state, self._day(edge), self.mark, self.figures)
+            marks = {instrument: px for instrument in self.assets_.instruments if (px := self.mark(instrument))}
+            state.begin_day(self.state, self._day(edge), marks, self.figures)
 
     def _day(self, ns: int) -> str:
         return new_york(ns).date().isoformat()

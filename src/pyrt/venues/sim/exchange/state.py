@@ -104,15 +104,15 @@ class State(msgspec.Struct, kw_only=True):
         return fill
 
 
-def begin_day(state: State, day: str, mark: Callable[[int], int], worth: Callable[[Account], Figures]) -> None:
+def begin_day(state: State, day: str, marks: dict[int, int], worth: Callable[[Account], Figures]) -> None:
     """A New York day begins: what accounts and instruments were worth becomes yesterday's."""
+    state.closes.update(marks)
     for account in state.accounts.values():
         figures = worth(account)
         account.last_equity, account.last_maintenance, account.balance_day = figures.equity, figures.maintenance, day
         account.day_power = figures.power(4) if figures.multiplier == 4 else 0
-        for instrument, position in account.positions.items():
+        for position in account.positions.values():
             position.day_qty = position.qty
-            state.closes[instrument] = mark(instrument)
 
 
 def show_activity(fill: Fill, row: Row, exp: int) -> Body:

@@ -155,7 +155,7 @@ def bar_rows(records: Records, scale: float) -> list[Row]:
             "c": c / _PX,
             "v": size(v, scale),
             "n": n,
-            "vw": round(((hi << 64) + lo) / v / _PX, 6) if v else 0,
+            "vw": ((hi << 64) + lo) // v / _PX if v else 0,  # as the stream tells it
         }
         for t, o, h, low, c, v, n, hi, lo in zip(*(r[name].tolist() for name in names), strict=True)
     ]
