@@ -34,6 +34,8 @@ class TimeInForce(IntEnum):
     GTC = 2
     IOC = 3
     FOK = 4
+    OPG = 5  # the opening auction
+    CLS = 6  # the closing auction
 
 
 class AssetClass(IntEnum):

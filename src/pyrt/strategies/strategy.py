@@ -446,7 +446,7 @@ _TYPES = {
 }
 
 
-_TIFS = {tif.name.lower(): tif for tif in TimeInForce}
+_TIFS = {tif.name.lower(): tif for tif in TimeInForce if tif <= TimeInForce.FOK}  # no auctions: no venue adapter sends them yet
 _ROUNDING = {"down": ROUND_FLOOR, "up": ROUND_CEILING, "nearest": ROUND_HALF_UP}
 
 
