@@ -53,6 +53,7 @@ class Position(msgspec.Struct):
     cost: int = 0  # money units, the sign of qty
     day_qty: int = 0  # what is left of the shares that the day began with
     realised: int = 0
+    fresh: int = 0  # money units, the sign of qty: what the shares of today among the open ones cost
 
     def fill(self, side: Side, px: int, qty: int, qty_exp: int) -> None:
         """Book one execution; a reduction takes floor(cost * closed / qty) out of the cost."""
@@ -61,6 +62,8 @@ class Position(msgspec.Struct):
             closed = min(qty, abs(self.qty))
             part = self.cost * closed // abs(self.qty)
             sign = 1 if self.qty > 0 else -1
+            today = abs(self.qty) - abs(self.day_qty)
+            self.fresh -= self.fresh * min(closed, today) // today if today else 0
             self.realised += sign * money(px, closed, qty_exp) - part
             self.cost -= part
             self.qty -= sign * closed
@@ -68,6 +71,7 @@ class Position(msgspec.Struct):
             self.day_qty = sign * min(abs(self.day_qty), abs(self.qty))
         self.qty += signed
         self.cost += money(px, signed, qty_exp)
+        self.fresh += money(px, signed, qty_exp)
 
 
 class Account(msgspec.Struct, kw_only=True):
@@ -218,7 +222,7 @@ def show_position(position: Position, asset: Body, exp: int, px: int, last_px: i
     value, size = money(px, position.qty, exp), abs(position.qty)
     available = max(0, size - held)
     gain = value - position.cost
-    day_base = money(last_px, position.day_qty, exp) + position.cost * (size - abs(position.day_qty)) // size
+    day_base = money(last_px, position.day_qty, exp) + position.fresh
     day_gain = value - day_base
     return {
         "asset_id": asset["id"],
