@@ -1,13 +1,13 @@
 """What the exchange knows, as its REST shows it; nothing here changes anything."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from operator import attrgetter
 
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import day_trades, orders, state
+from pyrt.venues.sim.exchange import activities, day_trades, orders, state
 from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position
 from pyrt.venues.sim.exchange.assets import Assets
 from pyrt.venues.sim.exchange.open_orders import OpenOrders
@@ -215,25 +215,22 @@ class Books:
         page_token: str | None = None,
         account: str | None = None,
     ) -> list[Body]:
-        """GET /v2/account/activities: FILL rows; `after`, `until` exclusive, ns UTC. Raises VenueRefusal for an unknown token."""
+        """GET /v2/account/activities: `after`, `until` exclusive, ns UTC. Raises VenueRefusal for an unknown token."""
         owner = self._account(account).id
         found: list[Body] = []
-        for fill in self._fills_after(page_token, direction, after) if types is None or "FILL" in types else ():
+        ahead = activities.ahead(self.state, None if types is None else frozenset(types), direction, after)
+        if page_token and not any(item.id == page_token for item in ahead):
+            raise VenueRefusal(422, 40010001, "page_token is invalid")
+        for item in ahead:  # what the search for the token left over
             if len(found) >= page_size:
                 break
-            row = self.state.rows[fill.number - 1]
-            if row.account == owner and not (until and fill.ts >= until):
-                found.append(state.show_activity(fill, row, self.assets_.instruments[row.instrument].qty_exp))
+            if until and item.ts >= until:
+                continue
+            if isinstance(item, activities.Entry):
+                found += [activities.show_entry(item)] if item.account == owner else []
+            elif (row := self.state.rows[item.number - 1]).account == owner and not item.busted:
+                found.append(state.show_activity(item, row, self.assets_.instruments[row.instrument].qty_exp))
         return found
-
-    def _fills_after(self, page_token: str | None, direction: str, after: int) -> Iterator[state.Fill]:
-        fills = self.state.fills
-        if after:
-            fills = fills[bisect_right(fills, after, key=attrgetter("ts")) :]
-        ahead = iter(fills) if direction == "asc" else reversed(fills)
-        if page_token and not any(fill.id == page_token for fill in ahead):
-            raise VenueRefusal(422, 40010001, "page_token is invalid")
-        return ahead  # what the search for the token left over
 
     def assets(self) -> list[Body]:
         """GET /v2/assets."""

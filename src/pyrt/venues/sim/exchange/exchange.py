@@ -23,7 +23,22 @@ import numpy.typing as npt
 from pyrt._core.types import Side, format_units
 from pyrt.errors import DataError
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import admission, crypto, day_trades, groups, notional, rules, state, terms, travel
+from pyrt.venues.sim.exchange import (
+    activities,
+    admission,
+    auctions,
+    corporate,
+    corrections,
+    crypto,
+    day_trades,
+    groups,
+    halts,
+    notional,
+    rules,
+    state,
+    terms,
+    travel,
+)
 from pyrt.venues.sim.exchange.account import Account, Position
 from pyrt.venues.sim.exchange.hours import Hours, Sessions
 from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
@@ -43,7 +58,15 @@ class Exchange(Trading):
         "entry": travel.entry_arrives,
         "replace": travel.replacement_arrives,
         "cancel": travel.cancel_arrives,
+        **auctions.HAPPENS,
+        **halts.HAPPENS,
+        **corporate.HAPPENS,
     }
+
+    halt, resume, set_bands = halts.halt, halts.resume, halts.set_bands
+    bust, correct, restate = corrections.bust, corrections.correct, corrections.restate
+    deposit, withdraw, journal = activities.deposit, activities.withdraw, activities.journal
+    schedule_action = corporate.schedule_action
 
     def __init__(
         self,
@@ -59,12 +82,14 @@ class Exchange(Trading):
         latency: Latency | None = None,
         queue: str = "pessimistic",
         second_leg: str = "held",
+        fees: activities.Fees | None = None,
     ) -> None:
         hours = Hours(calendar, always_open=always_open)
         super().__init__(instruments, state.State(seed=seed, now=start), hours, queue=queue, second_leg=second_leg)
         self.old_fields = account_fields == "before"
         self.latency = latency or Latency()
         self._edge = self.hours.next_edge(start) if start else 0
+        self.fees = fees
         self.default = self.open_account(cash=cash, multiplier=multiplier)
 
     # ------------------------------------------------------------------------------------------------ time and market
@@ -84,12 +109,17 @@ class Exchange(Trading):
         while begin < len(records):
             due = self._next_due()
             end = int(np.searchsorted(times, due)) if times[-1] >= due else len(records)
+            if self.state.crosses:
+                end = auctions.stop(self, records, begin, end)
             if end > begin:
+                first = begin
                 # Only up to the first record that moves an order: what follows from that may meet the next one.
                 begin += self.matcher.run(records[begin:end])
                 self.state.now = max(self.state.now, int(times[begin - 1]))
                 self._settle()
-            if begin == end and end < len(records):
+                if self.state.crosses:
+                    auctions.hear(self, records[first:begin])
+            if begin == end and end < len(records) and times[end] >= due:
                 self.advance(due)
 
     def advance(self, now: int) -> None:
@@ -118,7 +148,7 @@ class Exchange(Trading):
     def _cross(self, edge: int) -> None:
         self.state.now = max(self.state.now, edge)
         for row in [row for open_ in self._open.values() for row in open_]:
-            if row.status in FINAL:  # another order that was routed here met it
+            if row.status in FINAL or row.tif in auctions.AUCTIONS:  # another order that was routed here met it
                 continue
             if row.expires_at and row.expires_at <= edge:
                 self.end(row, "expired", edge)
@@ -126,9 +156,10 @@ class Exchange(Trading):
                 self._withdraw(row)
             elif not (row.working or row.waits or row.flying):
                 self.enter_hours(row, edge)
+        if self.hours.is_close(edge):
+            self.state.official = {i: self.mark(i) for i, one in self.assets_.instruments.items() if one.asset_class != AssetClass.CRYPTO}
         if self._day(edge) != self._day(edge - 1):
-            marks = {instrument: px for instrument in self.assets_.instruments if (px := self.mark(instrument))}
-            state.begin_day(self.state, self._day(edge), marks, self.figures)
+            state.begin_day(self.state, self._day(edge), self.mark, self.assets_.instruments)
 
     def _day(self, ns: int) -> str:
         return new_york(ns).date().isoformat()
@@ -157,6 +188,7 @@ class Exchange(Trading):
         admission.refuse(owner, instrument, asset, body)
         order = terms.read_terms(body, instrument, bool(asset["fractionable"]))
         admission.refuse_terms(owner, instrument, asset, order)
+        auctions.refuse(self, order)
         self._fresh(owner, order.cid)
         if order.notional:
             order = notional.estimate(order, instrument, *self._prices(instrument), self._free(owner, instrument, order.side))
@@ -219,6 +251,7 @@ class Exchange(Trading):
             self.weigh(each)
             if each.status == "held":
                 self.tell(each, "held", self.state.now)
+        auctions.expect(self, row)
         answer = self._show(row, nested=True)
         if row.status == "pending_new":
             travel.enter(self, row, self.latency.entry)
@@ -244,7 +277,7 @@ class Exchange(Trading):
             intent=intent,
             opening=intent.endswith("open"),
             unit_px=unit_px,
-            status="pending_new" if self.hours.is_open(now, extended=order.extended) else "accepted",
+            status="pending_new" if self.hours.takes(now, order.tif, extended=order.extended) else "accepted",
             created_at=now,
             updated_at=now,
             expires_at=self.hours.expiry(now, order.tif, order.extended),
@@ -279,6 +312,7 @@ class Exchange(Trading):
             admission.refuse_terms(owner, instrument, asset, order)
             self._fresh(owner, order.cid)
             groups.refuse_replaced(self, old, order)
+            auctions.refuse_replaced(order)
             intent, unit_px = (old.intent, 0) if old.waits else self._afford(owner, instrument, order, old)
         except VenueRefusal as refusal:
             self._refused("replace", owner, {"order_id": order_id, **body}, refusal)
@@ -391,6 +425,7 @@ class Exchange(Trading):
         exchange.state = saved
         exchange.default = next(iter(saved.accounts))
         exchange._edge = exchange.hours.next_edge(saved.now) if saved.now else 0
+        halts.restore(exchange)
         for row in saved.rows:
             exchange._index(row)
             if row.working:

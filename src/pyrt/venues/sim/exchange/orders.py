@@ -17,7 +17,7 @@ TYPES = {
     "stop_limit": OrderType.STOP_LIMIT,
     "trailing_stop": OrderType.STOP,  # a stop that has a distance
 }
-TIFS = {"day": TimeInForce.DAY, "gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC, "fok": TimeInForce.FOK}
+TIFS = {tif.name.lower(): tif for tif in TimeInForce}
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 INTENTS = ("buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close")
 SHARE = 1_000_000_000  # px units of 1.00
@@ -192,11 +192,12 @@ class Row(msgspec.Struct, kw_only=True):
     successor: int = 0  # number of the order that is under way to replace it
     held: int = 0  # qty units of the position that it holds back
     reserved: int = 0  # money units that it holds back
+    busted: int = 0  # of qty, what was filled and taken back: it is not worked again
 
     @property
     def leaves(self) -> int:
         """What may still fill."""
-        return 0 if self.status in FINAL else max(0, self.qty - self.base - self.filled)
+        return 0 if self.status in FINAL else max(0, self.qty - self.base - self.filled - self.busted)
 
     @property
     def shown_status(self) -> str:

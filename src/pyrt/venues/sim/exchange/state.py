@@ -9,7 +9,13 @@ import msgspec
 
 from pyrt._core.types import format_units
 from pyrt.errors import DataError
-from pyrt.venues.sim.exchange.account import Account, Figures, Instruments, read_money
+from pyrt.venues.sim.actions import Action
+from pyrt.venues.sim.exchange.account import Account, Instruments, figures, read_money
+from pyrt.venues.sim.exchange.activities import Entry, local_stamp
+from pyrt.venues.sim.exchange.auctions import Cross
+from pyrt.venues.sim.exchange.corporate import Split
+from pyrt.venues.sim.exchange.corrections import Correction
+from pyrt.venues.sim.exchange.halts import Bands
 from pyrt.venues.sim.exchange.orders import Body, Row
 from pyrt.venues.sim.times import format_time, new_york
 
@@ -26,6 +32,7 @@ class Fill(msgspec.Struct, kw_only=True):
     cum: int
     leaves: int
     type: str  # "partial_fill", "fill"
+    busted: bool = False  # taken back: it counts no more
 
 
 class Due(msgspec.Struct, order=True):
@@ -52,6 +59,15 @@ class State(msgspec.Struct, kw_only=True):
     marks: dict[int, int] = msgspec.field(default_factory=dict)  # px units when it was saved
     agenda: list[Due] = msgspec.field(default_factory=list)  # a heap
     put_down: int = 0  # how many things ever came onto the agenda
+    entries: list[Entry] = msgspec.field(default_factory=list)  # activities that are no fills
+    corrections: list[Correction] = msgspec.field(default_factory=list)
+    splits: list[Split] = msgspec.field(default_factory=list)  # that were made
+    actions: list[Action] = msgspec.field(default_factory=list)  # corporate actions, as scheduled
+    halted: dict[int, str] = msgspec.field(default_factory=dict)  # instrument -> reason
+    halts: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)  # those of our own making: begun, end (0 = open)
+    bands: dict[int, Bands] = msgspec.field(default_factory=dict)  # limit up, limit down
+    crosses: list[Cross] = msgspec.field(default_factory=list)  # auctions that have orders
+    official: dict[int, int] = msgspec.field(default_factory=dict)  # px units at the last regular close, with a calendar
 
     def new_id(self) -> str:
         """A UUID (version 4) that depends on the seed and on how many there were."""
@@ -88,9 +104,8 @@ class State(msgspec.Struct, kw_only=True):
 
     def add_fill(self, row: Row, px: int, qty: int, at: int) -> Fill:
         """Remember an execution of `row`, which already counts it."""
-        local = new_york(at).strftime("%Y%m%d%H%M%S") + f"{at // 1_000_000 % 1000:03d}"
         fill = Fill(
-            id=f"{local}::{self.new_id()}",
+            id=f"{local_stamp(at)}::{self.new_id()}",
             execution_id=self.new_id(),
             number=row.number,
             ts=at,
@@ -104,15 +119,22 @@ class State(msgspec.Struct, kw_only=True):
         return fill
 
 
-def begin_day(state: State, day: str, marks: dict[int, int], worth: Callable[[Account], Figures]) -> None:
-    """A New York day begins: what accounts and instruments were worth becomes yesterday's."""
-    state.closes.update(marks)
+def begin_day(state: State, day: str, mark: Callable[[int], int], instruments: Instruments) -> None:
+    """A New York day begins: what accounts and instruments were worth becomes yesterday's.
+
+    With a calendar that is at the last regular close's prices, otherwise at those of midnight.
+    """
+
+    def last(instrument: int) -> int:
+        return state.official.get(instrument) or mark(instrument)
+
+    state.closes = {i: px for i in instruments if (px := last(i))}
     for account in state.accounts.values():
-        figures = worth(account)
-        account.last_equity, account.last_maintenance, account.balance_day = figures.equity, figures.maintenance, day
-        account.day_power = figures.power(4) if figures.multiplier == 4 else 0
+        worth = figures(account, instruments, last)
+        account.last_equity, account.last_maintenance, account.balance_day = worth.equity, worth.maintenance, day
+        account.day_power = worth.power(4) if worth.multiplier == 4 else 0
         for position in account.positions.values():
-            position.day_qty = position.qty
+            position.day_qty, position.fresh = position.qty, 0
 
 
 def show_activity(fill: Fill, row: Row, exp: int) -> Body:

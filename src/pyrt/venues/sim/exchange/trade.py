@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
+
 from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
 from pyrt.model import Instrument, OrderType
-from pyrt.venues.sim.exchange import day_trades, groups, notional, rules, state
+from pyrt.venues.sim.exchange import activities, day_trades, groups, notional, rules, state
 from pyrt.venues.sim.exchange.account import Position, money
 from pyrt.venues.sim.exchange.desk import Desk
 from pyrt.venues.sim.exchange.hours import Hours
@@ -33,6 +36,8 @@ class Trading(Desk):
         self.hours = hours
         self.holds_second_leg = second_leg == "held"  # the status of a pair's stop while the take-profit works
         self._updates: list[Update] = []
+        self.fees: activities.Fees | None = None  # what sales cost; None = nothing
+        self.statuses: list[npt.NDArray[np.void]] = []  # halts and bands of our own, for the data stream
         self._settling = False
 
     # ------------------------------------------------------------------------------------------------ to the matcher
@@ -133,10 +138,10 @@ class Trading(Desk):
         row.traded += px * qty
         row.updated_at = at
         if done:
-            row.qty = row.base + row.filled
+            row.qty = row.base + row.filled + row.busted
         elif row.by_money and row.opening:  # how many more it may be for, at this price
             left = max(1, (row.notional + (-row.traded // 10**exp)) * 10**exp // px)
-            row.qty = row.base + row.filled + left
+            row.qty = row.base + row.filled + row.busted + left
         if row.status not in FINAL:
             row.status = "partially_filled" if row.leaves else "filled"
             if row.status == "filled":
@@ -158,6 +163,7 @@ class Trading(Desk):
             "position_qty": format_units(position.qty, exp),
         }
         self.tell(row, fill.type, at, told)
+        activities.charge(self, row, px, qty)
         self._heed(row, qty, at)
 
     def fill_beyond(self, row: Row, qty: int, px: int) -> None:
@@ -213,10 +219,11 @@ class Trading(Desk):
             self.weigh(partner)
 
     # ------------------------------------------------------------------------------------------------ told
-    def tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> None:
-        """Put an event on the account's stream, with the order as it is now."""
+    def tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> Body:
+        """Put an event on the account's stream, with the order as it is now, and return it."""
         update = {"event": event, "timestamp": format_time(at), **(extra or {}), "order": self._show(row)}
         self._updates.append((row.account, update))
+        return update
 
     def take_updates(self) -> list[Update]:
         """The trade_updates events since the last call, (account id, data), in the order in which they happened."""
