@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyrt.clock import MINUTE, SECOND, VenueClock
+from pyrt.venues.sim.exchange import halts
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.market import Market
 
@@ -100,12 +101,13 @@ class Floor:
         """Let the market run to `until` (never backwards), match, and tell."""
         if until <= self._now:
             return
-        records = self.market.advance(until)
+        records = halts.admit(self.exchange, self.market.advance(until))
         self._now = until
         if len(records):
             self.records += len(records)
             self.exchange.on_market(records)
         self.exchange.advance(until)
+        records = halts.published(self.exchange, records)
         for tell in self.on_market:
             tell(records, until)
         self.tell()

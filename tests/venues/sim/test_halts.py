@@ -1,0 +1,209 @@
+"""Halts, volatility pauses and bands: in the exchange, at the floor, on the wire, and in the generated market."""
+
+import numpy as np
+import pytest
+
+from pyrt._core.types import NO_PRICE, RecordType, TradingState, market_dtype, quote_dtype, status_dtype, to_units, trade_dtype
+from pyrt.model import Instrument
+from pyrt.venues.sim.exchange import halts
+from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.times import parse_time
+
+T = parse_time("2026-03-02T15:04:06Z")
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+AAPL, SPY = Instrument(id=1, symbol="AAPL"), Instrument(id=2, symbol="SPY")
+
+
+def quote(bid, ask, ts=T, size=1000, instrument=1):
+    row = np.zeros(1, dtype=quote_dtype)
+    row["type"], row["instrument"], row["ts_event"] = int(RecordType.QUOTE), instrument, ts
+    row["bid_px"], row["ask_px"] = to_units(bid), to_units(ask)
+    row["bid_qty"] = row["ask_qty"] = size * SECOND
+    return row.view(market_dtype)
+
+
+def trade(px, qty=100, ts=T, instrument=1):
+    row = np.zeros(1, dtype=trade_dtype)
+    row["type"], row["instrument"], row["ts_event"] = int(RecordType.TRADE), instrument, ts
+    row["px"], row["qty"] = to_units(px), qty * SECOND
+    return row.view(market_dtype)
+
+
+def order(side="buy", qty="10", kind="market", tif="day", symbol="AAPL", **more):
+    return {"symbol": symbol, "qty": qty, "side": side, "type": kind, "time_in_force": tif, **more}
+
+
+def events(ex):
+    return [(u["event"], u.get("price"), u.get("qty")) for _, u in ex.take_updates()]
+
+
+class Recorded:
+    """A market of given records."""
+
+    def __init__(self, *rows):
+        self.rows, self.at = np.concatenate(rows), 0
+        self.instruments = [AAPL, SPY]
+
+    @property
+    def next_event(self):
+        return int(self.rows["ts_event"][self.at]) if self.at < len(self.rows) else 0
+
+    def advance(self, until):
+        begin, self.at = self.at, int(np.searchsorted(self.rows["ts_event"], until, side="right"))
+        return self.rows[begin : self.at]
+
+
+def floor_of(*rows):
+    floor = Floor(Recorded(*rows), Exchange([AAPL, SPY]), T - 1, 1.0)
+    told = []
+    floor.on_market.append(lambda records, now: told.append(records.copy()))
+    return floor, told
+
+
+@pytest.fixture
+def exchange():
+    ex = Exchange([AAPL, SPY])
+    ex.on_market(quote("99.99", "100"))
+    return ex
+
+
+# ---------------------------------------------------------------------------------------------------- halts
+@pytest.mark.row("X08")
+def test_nothing_matches_while_halted_and_everything_after(exchange):
+    exchange.halt("AAPL", T + 1, "T1")
+    market = exchange.submit(order(), T + 2)
+    limit = exchange.submit(order(kind="limit", limit_price="101"), T + 2)
+    gone = exchange.submit(order(kind="limit", limit_price="102"), T + 2)
+    exchange.cancel(gone["id"], T + 3)
+    ioc = exchange.submit(order(kind="limit", limit_price="101", tif="ioc"), T + 3)
+    exchange.on_market(np.concatenate([trade("99", 500, T + 4), quote("99.99", "100", T + 5)]))
+    assert [exchange.order(o["id"])["status"] for o in (market, limit, gone, ioc)] == ["new", "new", "canceled", "canceled"]
+    assert [e for e in events(exchange) if "fill" in e[0]] == []
+    exchange.resume("AAPL", T + 6)
+    assert events(exchange) == [("fill", "100", "10"), ("fill", "100", "10")]
+
+
+def test_another_instrument_trades_on(exchange):
+    exchange.on_market(quote("400", "401", instrument=2))
+    exchange.halt("AAPL", T + 1)
+    exchange.submit(order(symbol="SPY", qty="1"), T + 2)
+    assert events(exchange)[-1] == ("fill", "401", "1")
+
+
+@pytest.mark.row("X08")
+def test_a_volatility_pause_ends_by_itself(exchange):
+    exchange.halt("AAPL", T, "LUDP")
+    exchange.submit(order(), T + 1)
+    exchange.advance(T + 5 * MINUTE - 1)
+    assert [e for e in events(exchange) if e[0] == "fill"] == []
+    exchange.advance(T + 5 * MINUTE)
+    assert events(exchange) == [("fill", "100", "10")]
+    told = np.concatenate(exchange.statuses).view(status_dtype)
+    assert told["state"].tolist() == [int(TradingState.HALTED), int(TradingState.TRADING)]
+    assert told["ts_event"].tolist() == [T, T + 5 * MINUTE]
+
+
+def test_a_halt_that_was_begun_anew_is_not_ended_by_the_old_one(exchange):
+    exchange.halt("AAPL", T, "LUDP")
+    exchange.resume("AAPL", T + MINUTE)
+    exchange.halt("AAPL", T + 2 * MINUTE, "T1")
+    exchange.advance(T + 20 * MINUTE)
+    assert exchange.state.halted == {1: "T1"}
+
+
+def test_what_cannot_be_halted_is_refused(exchange):
+    with pytest.raises(VenueRefusal) as unknown:
+        exchange.halt("NONE", T)
+    with pytest.raises(VenueRefusal) as wrong:
+        exchange.halt("AAPL", T, "a long one")
+    with pytest.raises(VenueRefusal) as trades:
+        exchange.resume("AAPL", T)
+    assert [e.value.http for e in (unknown, wrong, trades)] == [404, 422, 422]
+
+
+def test_a_halt_outlives_a_restart(exchange):
+    exchange.halt("AAPL", T, "LUDP")
+    exchange.submit(order(), T + 1)
+    again = Exchange.load(exchange.save(), [AAPL, SPY])
+    again.on_market(quote("99.99", "100", T + 2))
+    assert again.orders()[0]["filled_qty"] == "0"
+    again.advance(T + 5 * MINUTE)
+    assert again.positions()[0]["qty"] == "10"
+    assert again.save() == Exchange.load(again.save(), [AAPL, SPY]).save()
+
+
+# ---------------------------------------------------------------------------------------------------- the floor
+@pytest.mark.row("X08")
+@pytest.mark.parametrize("step", [SECOND, 7 * SECOND, 60 * SECOND])
+def test_the_data_stream_hears_a_halt_and_no_trade_during_it(step):
+    rows = [r for n in range(600) for r in (quote("99.99", "100", T + n * SECOND), trade("100", 1, T + n * SECOND))]
+    floor, told = floor_of(*rows)
+    floor.step(T + 10 * SECOND)
+    floor.exchange.halt("AAPL", T + 10 * SECOND, "LUDP")
+    for n in range(1, 600 * SECOND // step):
+        floor.step(T + 10 * SECOND + n * step)
+    seen = np.concatenate(told)
+    assert (np.diff(seen["ts_event"]) >= 0).all()
+    statuses = seen[seen["type"] == int(RecordType.STATUS)].view(status_dtype)
+    assert [(t - T, s) for t, s in zip(statuses["ts_event"].tolist(), statuses["state"].tolist(), strict=True)] == [
+        (10 * SECOND, 2),
+        (310 * SECOND, 1),
+    ]
+    trades = (seen["ts_event"][seen["type"] == int(RecordType.TRADE)] - T) // SECOND
+    assert trades.tolist() == [*range(11), *range(310, int(trades[-1]) + 1)]
+    assert len(trades) > 200
+
+
+@pytest.mark.row("X08")
+def test_the_markets_own_halts_are_remembered():
+    halted = halts.halted_record(1, T + SECOND, "C", "T1")
+    floor, told = floor_of(quote("99.99", "100"), halted, quote("99.99", "100", T + 2 * SECOND))
+    floor.step(T + 3 * SECOND)
+    assert floor.exchange.state.halted == {1: "T1"}
+    again = Exchange.load(floor.exchange.save(), [AAPL, SPY])
+    again.on_market(quote("99.99", "100", T + 4 * SECOND))
+    again.submit(order(), T + 5 * SECOND)
+    assert events(again) == [("new", None, None)]
+    again.on_market(halts.resumed_record(1, T + 6 * SECOND, "C"))
+    assert events(again) == [("fill", "100", "10")]
+    assert len(told[0]) == 3
+
+
+@pytest.mark.row("X08")
+@pytest.mark.parametrize("step", [SECOND, 50 * SECOND])
+def test_the_bands_hold_and_trading_pauses_at_them(step):
+    def at(px, n):
+        return [quote(str(px - 1), str(px), T + n * SECOND), trade(str(px), 10, T + n * SECOND + 1)]
+
+    path = [100] * 20 + [104, 106, 107, 107] + [106] * 380 + [101] * 40
+    floor, told = floor_of(*[r for n, px in enumerate(path) for r in at(px, n)])
+    ex = floor.exchange
+    floor.step(T + 10 * SECOND)
+    ex.set_bands("AAPL", "95", "105", T + 10 * SECOND)
+    short = ex.submit(order("sell", "5", "limit", limit_price="106"), T + 10 * SECOND)
+    for n in range(1, 430 * SECOND // step + 1):
+        floor.step(T + 10 * SECOND + n * step)
+    seen = np.concatenate(told)
+    trades = seen[seen["type"] == int(RecordType.TRADE)].view(trade_dtype)
+    assert trades["px"].max() == to_units("104")
+    quotes = seen[seen["type"] == int(RecordType.QUOTE)].view(quote_dtype)
+    quotes = quotes[quotes["ts_event"] > T + 10 * SECOND]
+    offers = quotes["ask_px"][quotes["ask_px"] != NO_PRICE]
+    assert (quotes["bid_px"].max(), offers.max()) == (to_units("105"), to_units("104"))
+    assert ex.order(short["id"])["filled_qty"] == "0"
+    statuses = seen[seen["type"] == int(RecordType.STATUS)].view(status_dtype)
+    first = [(int(s["ts_event"]) - T, int(s["state"]), int(s["reason"])) for s in statuses[:3]]
+    # Bands; the bid reaches them at second 21; fifteen seconds of limit state; five minutes of pause.
+    limit = 21 * SECOND
+    assert first == [
+        (10 * SECOND, 0, 0),
+        (limit + 15 * SECOND, int(TradingState.HALTED), halts.letters("LUDP")),
+        (limit + 315 * SECOND, int(TradingState.TRADING), halts.letters("C11")),
+    ]
+    with pytest.raises(VenueRefusal):
+        ex.set_bands("AAPL", "105", "95", floor.now)
+    ex.set_bands("AAPL", "0", "0", floor.now)
+    assert ex.state.bands == {}
