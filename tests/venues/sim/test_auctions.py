@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyrt._core.types import Flag, RecordType, market_dtype, quote_dtype, to_units, trade_dtype
+from pyrt._core.types import Flag, RecordType, format_units, market_dtype, quote_dtype, to_units, trade_dtype
 from pyrt.calendar import Calendar
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.market.market import open_market
+from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.times import format_time, parse_time
 
 SECOND = 1_000_000_000
@@ -231,7 +233,7 @@ def test_an_auction_outlives_a_restart():
     assert events(again) == [("fill", "a", "101", "10")]
 
 
-# ---------------------------------------------------------------------------------------------------- half days, extended hours, age
+# ------------------------------------------------------------------------------------------------ half days, hours, age
 @pytest.mark.row("X08")
 def test_a_half_day_ends_at_one():
     ex = opened(f"{HALF_DAY}T08:00:00-05:00")
@@ -277,3 +279,45 @@ def test_a_gtc_order_ends_after_ninety_days():
     assert [e[0] for e in events(ex)] == ["expired"]
     assert ex.order(placed["id"])["expired_at"] == placed["expires_at"]
     assert Exchange([AAPL]).hours.expiry(OPEN, ex.state.rows[0].tif, False) == 0  # a venue that never closes
+
+
+# ---------------------------------------------------------------------------------------------------- the generated market
+@pytest.mark.row("X08")
+def test_the_generated_market_has_its_crosses():
+    market = open_market("generated:rate=0.1,symbols=AAPL+SPY", 7, parse_time(f"{HALF_DAY}T09:00:00-05:00"))
+    rows = market.advance(parse_time(f"{HALF_DAY}T14:00:00-05:00"))
+    prints = rows[rows["type"] == int(RecordType.TRADE)].view(trade_dtype)
+    crosses = prints[np.isin(prints["conditions"], [ord("O"), ord("6")])]
+    assert [(int(c["instrument"]), chr(c["conditions"])) for c in np.sort(crosses, order=["instrument", "ts_event"])] == [
+        (1, "O"), (1, "6"), (3, "O"), (3, "6"),
+    ]  # fmt: skip
+    for cross in crosses:
+        clock = "09:30" if chr(cross["conditions"]) == "O" else "13:00"
+        begin = parse_time(f"{HALF_DAY}T{clock}:00-05:00")
+        assert begin <= cross["ts_event"] < begin + MINUTE
+        assert 10_000 * SECOND <= cross["qty"] < 50_000 * SECOND
+    past = market.history_trades("AAPL", parse_time("2026-11-25T00:00:00Z"), parse_time("2026-11-27T14:00:00Z")).view(trade_dtype)
+    assert [chr(c) for c in past["conditions"].tolist() if c in (ord("O"), ord("6"))] == ["O", "6"]  # Wednesday, Thanksgiving
+
+
+@pytest.mark.row("X08")
+def test_a_half_day_at_high_speed():
+    begin = parse_time(f"{HALF_DAY}T09:00:00-05:00")
+    market = open_market("generated:rate=0.5,symbols=AAPL", 3, begin)
+    ex = Exchange(market.instruments, calendar=Calendar(), always_open=False, start=begin)
+    floor = Floor(market, ex, begin, 0.0)
+    floor.step(begin + MINUTE)
+    for cid, body in {"moo": order(tif="opg"), "loc": order(kind="limit", limit_price="999"), "day": order(tif="day")}.items():
+        ex.submit({**body, "client_order_id": cid}, floor.now)
+    ex.submit({**order(kind="limit", limit_price="1", tif="day"), "client_order_id": "low"}, floor.now)
+    ex.take_updates()
+    while floor.now < parse_time(f"{HALF_DAY}T13:06:00-05:00"):
+        floor.run_ahead()
+    filled = {o["client_order_id"]: (o["status"], o["filled_at"], o["filled_avg_price"]) for o in ex.orders("closed")}
+    cross = {chr(t["conditions"]): t for t in market.history_trades("AAPL", begin, floor.now).view(trade_dtype)}
+    for cid, mark in (("moo", "O"), ("loc", "6")):
+        price = format_units(int(cross[mark]["px"]))
+        assert filled[cid] == ("filled", format_time(int(cross[mark]["ts_event"])), price)
+    assert filled["low"][0] == "expired"
+    assert ex.order_by_cid("low")["expired_at"] == f"{HALF_DAY}T18:00:00Z"
+    assert ex.positions()[0]["qty"] == "30"

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+from alpaca.data.live import StockDataStream
 
 from pyrt._core.types import NO_PRICE, RecordType, TradingState, market_dtype, quote_dtype, status_dtype, to_units, trade_dtype
+from pyrt.errors import ConfigError
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange import halts
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.server import simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 T = parse_time("2026-03-02T15:04:06Z")
@@ -207,3 +211,73 @@ def test_the_bands_hold_and_trading_pauses_at_them(step):
         ex.set_bands("AAPL", "105", "95", floor.now)
     ex.set_bands("AAPL", "0", "0", floor.now)
     assert ex.state.bands == {}
+
+
+# ---------------------------------------------------------------------------------------------------- the generated market
+BEGIN, END = parse_time("2026-03-03T09:25:00-05:00"), parse_time("2026-03-03T16:05:00-05:00")
+
+
+@pytest.mark.row("X08")
+def test_the_generated_market_halts_when_asked():
+    market = open_market("generated:rate=0.5,symbols=AAPL+SPY,halts=3", 4, BEGIN)
+    rows = market.advance(END)
+    assert (np.diff(rows["ts_event"]) >= 0).all()
+    for tape in market._tapes.values():
+        own = rows[rows["instrument"] == tape.instrument.id]
+        trades = own[own["type"] == int(RecordType.TRADE)].view(trade_dtype)
+        told = own[own["type"] == int(RecordType.STATUS)].view(status_dtype)
+        pauses = tape.events.halts.pauses(BEGIN // (1440 * MINUTE))
+        assert len(pauses) > 0
+        states = told[told["state"] != 0]
+        assert states["ts_event"].tolist() == [t for p in pauses for t in (p.begin, p.end)]
+        assert states["state"].tolist() == [int(TradingState.HALTED), int(TradingState.TRADING)] * len(pauses)
+        bands = told[told["state"] == 0]
+        assert len(bands) == 390
+        # No trade outside the bands of its minute, none in a pause; each pause begins at a band.
+        regular = trades[(trades["ts_event"] >= bands["ts_event"][0]) & (trades["ts_event"] < bands["ts_event"][-1] + MINUTE)]
+        place = np.searchsorted(bands["ts_event"], regular["ts_event"], side="right") - 1
+        assert (regular["px"] <= bands["upper_px"][place]).all()
+        assert (regular["px"] >= bands["lower_px"][place]).all()
+        for p in pauses:
+            assert not ((trades["ts_event"] >= p.begin) & (trades["ts_event"] < p.end)).any()
+            quotes = own[own["type"] == int(RecordType.QUOTE)].view(quote_dtype)
+            before = quotes[(quotes["ts_event"] < p.begin) & (quotes["ts_event"] >= p.begin - 15 * SECOND)]
+            band = bands[np.searchsorted(bands["ts_event"], p.begin - 1, side="right") - 1]
+            side, other, limit = ("bid_px", "ask_px", "upper_px") if p.up else ("ask_px", "bid_px", "lower_px")
+            assert len(before) > 0
+            assert (before[side] == band[limit]).all()
+            assert (before[other] == NO_PRICE).all()
+        quotes = own[own["type"] == int(RecordType.QUOTE)].view(quote_dtype)
+        two = (quotes["bid_px"] != NO_PRICE) & (quotes["ask_px"] != NO_PRICE)
+        assert (quotes["bid_px"] < quotes["ask_px"])[two].all()
+        same = market.history_trades(tape.instrument.symbol, BEGIN, END)
+        assert same.tobytes() == trades.view(market_dtype).tobytes()
+    again = open_market("generated:rate=0.5,symbols=AAPL+SPY,halts=3", 4, BEGIN)
+    assert again.advance(END).tobytes() == rows.tobytes()
+    calm = open_market("generated:rate=0.5,symbols=AAPL+SPY", 4, BEGIN).advance(END)
+    assert not (calm["type"] == int(RecordType.STATUS)).any()
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "21", "1e3", "nan"])
+def test_halts_of_the_generated_market_are_a_number(value):
+    with pytest.raises(ConfigError):
+        open_market(f"generated:halts={value}", 0)
+
+
+@pytest.mark.row("X08")
+def test_statuses_and_bands_reach_a_client():
+    with simulated_venue(market="generated:rate=1,symbols=AAPL,halts=20", seed=4, speed=0, start=BEGIN) as venue:
+        stream = StockDataStream(venue.key, venue.secret, raw_data=True, url_override=venue.data_url)
+        seen = {"s": [], "l": []}
+
+        async def take(message):
+            seen[message["T"]].append(message)
+            if len(seen["s"]) >= 2 and seen["l"]:
+                await stream.stop_ws()
+
+        stream.subscribe_trading_statuses(take, "AAPL")
+        stream._handlers["lulds"]["*"] = take
+        stream.run()
+    first, second = seen["s"][:2]
+    assert (first["sc"], first["rc"], second["sc"]) == ("H", "LUDP", "T")
+    assert 0 < seen["l"][0]["d"] < seen["l"][0]["u"]

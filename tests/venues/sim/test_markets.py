@@ -93,6 +93,7 @@ def test_quotes_never_cross_and_spreads_are_a_few_ticks(shares):
 def test_prints_happen_at_the_standing_quote_for_at_most_its_size(shares):
     for instrument in range(1, 7):
         own = shares[shares["instrument"] == instrument]
+        own = own[(own["type"] != int(RecordType.TRADE)) | ~np.isin(own.view(trade_dtype)["conditions"], [ord("O"), ord("6")])]
         standing = np.maximum.accumulate(np.where(own["type"] == int(RecordType.QUOTE), np.arange(len(own)), 0))
         at = own["type"] == int(RecordType.TRADE)
         trades, quotes = own[at].view(trade_dtype), own[standing[at]].view(quote_dtype)

@@ -20,6 +20,7 @@ from pyrt.calendar import NEW_YORK
 from pyrt.clock import SECOND
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
+from pyrt.venues.sim.market.events import Events
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -124,6 +125,7 @@ class Tape:
         self._lots = _table((1 - 1 / listing.lots) ** ladder)
         self._prints = _table(0.45**ladder)
         self._daily: list[float] = []
+        self.events = Events(self)
         self._minutes = lru_cache(maxsize=16)(self._walk_minutes)
         self.block = lru_cache(maxsize=32)(self._generate)
 
@@ -163,7 +165,7 @@ class Tape:
         dice = Dice(bits.random_raw(n), bits.random_raw(n))
         share = np.arange(1, n + 1) / n
         steps = ((dice.raw >> np.uint64(40)) / 2**24 - 0.5) * (np.sqrt(12 / n) * sigma[minute])
-        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (self.listing.base / (self.grid / 1e9))
+        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (self.listing.base * self.events.scale(number) / (self.grid / 1e9))
         first = np.arange(n) == 0
         spread = self._spreads[eight(dice.raw, 0)][hold(first | (eight(dice.raw, 8) < 16))]
         bid = np.maximum(np.floor(middle - spread / 2 + 0.5).astype(np.int64), 1)
@@ -188,7 +190,7 @@ class Tape:
         prints = self._printed(rows[at], at, hold(quotes)[at], px, qty, dice)
         prints["trade_id"] = minute * 100_000 + at
         rows[at] = prints.view(market_dtype)
-        return rows
+        return self.events.apply(rows, number)
 
     def _activity(self, day: int) -> Floats:
         return _activity(day)

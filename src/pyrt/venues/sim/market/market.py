@@ -1,6 +1,6 @@
 """Where the simulated venue's market comes from: the port, the generated one, and the argument of --market."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -9,10 +9,13 @@ import numpy.typing as npt
 from pyrt._core.types import RecordType, bar_dtype, market_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
+from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.market.bars_of import bars_of, bars_of_quotes, merge_bars
 from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.crypto import PAIRS, PairTape, pair_instrument
+from pyrt.venues.sim.market.events import dress
 from pyrt.venues.sim.market.generator import BLOCK, DAY, LISTINGS, Listing, Tape
+from pyrt.venues.sim.market.halts import is_rate
 from pyrt.venues.sim.market.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
@@ -63,9 +66,18 @@ class GeneratedMarket:
     """The seeded market of `generator` and `crypto`, from `start` on and HISTORY_DAYS before. It never ends."""
 
     def __init__(
-        self, seed: int, start: int, *, rate: float = 20.0, symbols: Iterable[str] = (), tapes: Iterable[Tape] | None = None
+        self,
+        seed: int,
+        start: int,
+        *,
+        rate: float = 20.0,
+        symbols: Iterable[str] = (),
+        tapes: Iterable[Tape] | None = None,
+        actions: Sequence[Action] = (),
+        halts: float = 0.0,
     ) -> None:
         self._tapes = {tape.instrument.symbol: tape for tape in tapes or listed(seed, rate, set(symbols))}
+        dress(self._tapes.values(), actions, halts)
         self.instruments = [tape.instrument for tape in self._tapes.values()]
         self._oldest = (start // DAY - HISTORY_DAYS) * DAY
         self._minutes: dict[tuple[str, int], Records] = {}
@@ -175,26 +187,32 @@ def share_tape(number: int, listing: Listing, seed: int, rate: float) -> Tape:
     return Tape(Instrument(id=number, symbol=listing.symbol), listing, seed, rate)
 
 
-def _open_generated(options: str, seed: int, start: int) -> Market:
-    rate, symbols = 20.0, ""
+def _open_generated(options: str, seed: int, start: int, actions: Sequence[Action]) -> Market:
+    rate, symbols, halts = 20.0, "", 0.0
     for option in filter(None, options.split(",")):
         name, _, value = option.partition("=")
         if name == "rate" and value.replace(".", "", 1).isdigit():
             rate = float(value)
         elif name == "symbols" and value:
             symbols = value
+        elif name == "halts" and is_rate(value):
+            halts = float(value)
         else:
             raise ConfigError(
-                f"{option!r} is not an option of the generated market", where="--market", mend="use rate=20 or symbols=AAPL+BTC/USD"
+                f"{option!r} is not an option of the generated market",
+                where="--market",
+                mend="use rate=20, symbols=AAPL+BTC/USD or halts=2",
             )
-    return GeneratedMarket(seed, start, rate=rate, symbols=symbols.split("+") if symbols else ())
+    wanted = symbols.split("+") if symbols else ()
+    return GeneratedMarket(seed, start, rate=rate, symbols=wanted, actions=actions, halts=halts)
 
 
-def open_market(spec: str, seed: int, start: int = DEFAULT_START) -> Market:
+def open_market(spec: str, seed: int, start: int = DEFAULT_START, actions: Sequence[Action] = ()) -> Market:
     """The market that `--market KIND[:OPTIONS]` names, ready at `start` (ns UTC). Raises ConfigError.
 
-    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+SPY], or a recorded one as open_history
-    reads it: FORMAT:FILE[?option=value]. Raises DataError for a file that is not what it says.
+    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+SPY,halts=PAUSES_A_SESSION], or a recorded one as open_history
+    reads it: FORMAT:FILE[?option=value]. actions: corporate actions that a generated market's prices follow.
+    Raises DataError for a file that is not what it says.
     """
     kind, _, options = spec.partition(":")
     if kind in FORMATS:
@@ -202,4 +220,4 @@ def open_market(spec: str, seed: int, start: int = DEFAULT_START) -> Market:
     if kind != "generated":
         known = ", ".join(("generated", *FORMATS))
         raise ConfigError(f"there is no market {kind!r}", where="--market", mend=f"use one of {known}")
-    return _open_generated(options, seed, start)
+    return _open_generated(options, seed, start, actions)
