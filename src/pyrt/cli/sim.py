@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from pyrt.errors import ConfigError
+from pyrt.venues.sim.actions import read_actions
 from pyrt.venues.sim.server.access import read_accounts
 from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
 from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
@@ -34,6 +35,7 @@ def sim(
     start: str = "",
     state: Path | None = None,
     calendar: bool = False,
+    actions: Path | None = None,
     control_fd: Annotated[int | None, Parameter(show=False)] = None,
 ) -> None:
     """Run the venue in the box: an exchange that speaks Alpaca's protocol, until Ctrl-C.
@@ -64,6 +66,8 @@ def sim(
         Directory that keeps account, orders and the venue's clock; each change is in it before anybody is told.
     calendar
         Trade in the hours of XNYS; without it the venue never closes.
+    actions
+        Corporate actions that are to happen: a TOML file of [[action]] tables, or a JSON list.
     control_fd
         An inherited pipe. Its first line is a JSON object, {} or {"key", "secret"}; when it closes, the venue saves and ends.
     """
@@ -82,6 +86,7 @@ def sim(
         accounts=read_accounts(accounts) if accounts else (),
         start=read_start(start, "--start"),
         calendar=calendar,
+        actions=read_actions(actions) if actions else (),
         state=str(state) if state else "",
     )
     asyncio.run(_serve(config, control_fd))

@@ -1,5 +1,6 @@
 """Splits and dividends: shares, cost, orders, cash, entries, prices, and the data host's list of them."""
 
+import time
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -7,6 +8,11 @@ from fractions import Fraction
 import alpaca.trading.models as alpaca
 import numpy as np
 import pytest
+import requests
+from alpaca.data.historical.corporate_actions import CorporateActionsClient
+from alpaca.data.requests import CorporateActionsRequest
+from alpaca.trading.client import TradingClient
+from alpaca.trading.requests import MarketOrderRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +25,8 @@ from pyrt.venues.sim.exchange.account import ONE, Position
 from pyrt.venues.sim.exchange.corporate import Split
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.adjust import adjust
+from pyrt.venues.sim.market.market import open_market
+from pyrt.venues.sim.server.server import simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 SECOND = 1_000_000_000
@@ -339,3 +347,67 @@ def test_bars_are_adjusted():
     assert len(adjust(raw[:0], [SPLIT], "all")) == 0
     with pytest.raises(ValueError, match="adjustment"):
         adjust(raw, [], "none")
+
+
+# ------------------------------------------------------------------------------------------ the generated market, the server
+@pytest.mark.row("X13")
+def test_the_generated_prices_follow():
+    quarter = Action(kind="cash_dividend", symbol="SPY", ex_date=date(2026, 3, 4), rate="25")
+    begin, end = EX - 120 * SECOND, EX + 120 * SECOND
+    spec = "generated:rate=2,symbols=AAPL+SPY"
+    plain = open_market(spec, 5, begin).advance(end)
+    market = open_market(spec, 5, begin, [SPLIT, quarter])
+    rows = market.advance(end)
+    assert (rows["ts_event"] == plain["ts_event"]).all()
+    trades = rows["type"] == int(RecordType.TRADE)
+    late = rows["ts_event"] >= EX
+    ratio = rows.view(trade_dtype)["px"] / plain.view(trade_dtype)["px"]
+    aapl, spy = trades & (rows["instrument"] == 1), trades & (rows["instrument"] == 3)
+    assert (ratio[trades & ~late] == 1).all()
+    assert ratio[aapl & late] == pytest.approx(0.5, abs=2e-4)
+    drop = (plain.view(trade_dtype)["px"] - rows.view(trade_dtype)["px"])[spy & late] / 1e9
+    assert drop == pytest.approx(25, abs=0.2)
+    again = market.history_trades("AAPL", begin, end)
+    assert again.tobytes() == rows[aapl].tobytes()
+
+
+@pytest.mark.row("X13")
+def test_a_venue_splits_and_lists_its_actions():
+    actions = (SPLIT, DIVIDEND, Action(kind="reverse_split", symbol="SPY", ex_date=date(2026, 3, 5), old_rate=5))
+    begin = EX - 30 * SECOND
+    with simulated_venue(market="generated:rate=2,symbols=AAPL+SPY", start=begin, speed=20.0, actions=actions) as venue:
+        trading = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
+        trading.submit_order(MarketOrderRequest(symbol="AAPL", qty=10, side="buy", time_in_force="day"))
+        listed = CorporateActionsClient(venue.key, venue.secret, url_override=venue.url)
+        ask = CorporateActionsRequest(symbols=["AAPL"], start=date(2026, 3, 1), end=date(2026, 3, 31))
+        found = listed.get_corporate_actions(ask).data
+        assert sorted(found) == ["cash_dividends", "forward_splits"]
+        (split,), (dividend,) = found["forward_splits"], found["cash_dividends"]
+        assert (split.symbol, split.new_rate, split.old_rate, split.ex_date) == ("AAPL", 2, 1, SPLIT.ex_date)
+        assert (dividend.rate, dividend.payable_date, str(dividend.id)) == (0.256, DIVIDEND.payable_date, DIVIDEND.id)
+        typed = CorporateActionsRequest(types=["reverse_split"], start=date(2026, 3, 1), end=date(2026, 3, 31))
+        assert listed.get_corporate_actions(typed).data["reverse_splits"][0].old_rate == 5
+        assert listed.get_corporate_actions(CorporateActionsRequest(ids=[SPLIT.id])).data["forward_splits"] == [split]
+
+        def get(**query):
+            headers = {"APCA-API-KEY-ID": venue.key, "APCA-API-SECRET-KEY": venue.secret}
+            return requests.get(f"{venue.url}/v1/corporate-actions", params=query, headers=headers, timeout=30)
+
+        span = {"start": "2026-03-01", "end": "2026-03-31"}
+        first = get(**span, limit=2, sort="desc").json()
+        second = get(**span, limit=2, sort="desc", page_token=first["next_page_token"]).json()
+        assert [sorted(p["corporate_actions"]) for p in (first, second)] in (
+            [["cash_dividends", "reverse_splits"], ["forward_splits"]],
+            [["forward_splits", "reverse_splits"], ["cash_dividends"]],
+        )
+        assert second["next_page_token"] is None
+        assert get(start="2025-01-01", end="2025-02-01").json() == {"corporate_actions": {}, "next_page_token": None}
+        for wrong in ({"types": "x"}, {"sort": "x"}, {"limit": "0"}, {"start": "x"}, {"start": "2026-03-02", "end": "2026-03-01"}):
+            assert get(**wrong).status_code == 400
+        while venue.clock()["now_ns"] < EX + 10 * SECOND:
+            time.sleep(0.02)
+        (position,) = trading.get_all_positions()
+        assert position.qty == "20"
+        assert abs(float(position.unrealized_plpc)) < 0.02
+        kinds = [a["activity_type"] for a in trading.get("/account/activities", {"direction": "asc"})]
+        assert (kinds[0], kinds[-2:]) == ("FILL", ["SPLIT", "SPLIT"])

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError
+from pyrt.venues.sim.actions import Action
+from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
@@ -25,6 +27,7 @@ from pyrt.venues.sim.server.account_rest import AccountRest
 from pyrt.venues.sim.server.accounts_rest import AccountsRest, open_accounts
 from pyrt.venues.sim.server.archive_thread import ArchiveThread
 from pyrt.venues.sim.server.changes import Changes
+from pyrt.venues.sim.server.corporate_rest import CorporateRest
 from pyrt.venues.sim.server.crypto_rest import CryptoRest
 from pyrt.venues.sim.server.data_query import Plan
 from pyrt.venues.sim.server.data_rest import DataRest
@@ -78,6 +81,8 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     feeds: tuple[str, ...] = PLAN  # of shares, that the plan holds: iex, sip, delayed_sip, boats, overnight, otc
     compression: bool = True  # of data streams, for clients that offer permessage-deflate
     ping_seconds: float = 60.0  # between pings on data streams
+    actions: tuple[Action, ...] = ()  # corporate actions, of the accounts and of a generated market's prices
+    fees: Fees | None = None  # what sales cost; None = nothing
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,9 +127,9 @@ class Venue:
             self._epoch, now = saved.market_epoch, saved.resume_ns
             self._market, self._seed = saved.market, saved.seed
         # What happened up to the saved instant was told before; the market goes on after it.
-        market = open_market(self._market, self._seed, now if saved is None else now + 1)
+        market = open_market(self._market, self._seed, now if saved is None else now + 1, config.actions)
         self.instruments = list(market.instruments)
-        past = open_market(self._market, self._seed, self._epoch)
+        past = open_market(self._market, self._seed, self._epoch, config.actions)
         self._archive = Archive(past, self.instruments)
         listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
         if saved is None:
@@ -136,6 +141,7 @@ class Venue:
                 always_open=not config.calendar,
                 calendar=calendar,
                 account_fields=config.account_fields,
+                fees=config.fees,
             )
         else:
             exchange = Exchange.load(
@@ -144,9 +150,12 @@ class Venue:
                 always_open=not config.calendar,
                 calendar=calendar,
                 account_fields=config.account_fields,
+                fees=config.fees,
             )
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
+        for action in config.actions:
+            exchange.schedule_action(action)
         self._before = this_minute(past, now if saved is None else now + 1)
         exchange.keep_samples(now)
         first = AccountConfig(key=config.key, secret=config.secret)
@@ -195,6 +204,7 @@ class Venue:
         app.add_routes(DataRest(floor, self._archive, thread, Plan(config.feeds)).routes())
         app.add_routes(CryptoRest(floor, self._archive, thread).routes())
         app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
+        app.add_routes(CorporateRest(floor, config.actions).routes())
         app.add_routes(OwnRest(floor, self.faults, self.truth, self.streams.hubs, self.trading).routes())
         app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
