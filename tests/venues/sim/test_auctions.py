@@ -93,7 +93,7 @@ def test_what_is_no_auction_order():
     ex = opened()
     at = "2026-03-03T12:00:00Z"
     assert "market or limit" in refusal(ex, order(kind="stop", stop_price="101"), at).message
-    assert "equities" in refusal(ex, order(symbol="BTC/USD"), at).message
+    assert "crypto" in refusal(ex, order(symbol="BTC/USD"), at).message
     assert "extended" in refusal(ex, order(kind="limit", limit_price="100", extended_hours=True), at).message
     always = Exchange([AAPL], start=ex.now)
     always.on_market(quote("99", "100", ex.now))

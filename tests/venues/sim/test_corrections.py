@@ -81,8 +81,13 @@ def test_a_bust_takes_an_execution_back():
     again = refusal(ex.bust, first["id"], T + 7 * SECOND)
     assert (again.http, again.message) == (422, f"execution {first['id']} was taken back before")
     assert refusal(ex.bust, "nothing", T + 7 * SECOND).http == 404
-    (kept,) = ex.state.corrections
-    assert (kept.was_px, kept.was_qty, kept.qty) == (to_units("100"), 10 * SECOND, 0)
+    (told,) = ex.truth()["corrections"]
+    assert (told["kind"], told["activity_id"], told["was_px"], told["was_qty"]) == (
+        "trade_bust",
+        first["id"],
+        to_units("100"),
+        10 * SECOND,
+    )
 
 
 @pytest.mark.row("X08")
@@ -177,6 +182,13 @@ def test_an_order_is_restated():
     assert ex.order(placed["id"])["filled_qty"] == "20"
     assert refusal(ex.restate, placed["id"], T + 3, qty="5").http == 422
     assert refusal(ex.restate, "x", T + 3).http == 404
+
+
+def test_a_busted_day_trade_was_none():
+    ex = traded(("buy", 10, "100"), ("sell", 10, "100"), account_fields="before")
+    assert ex.account()["daytrade_count"] == 1
+    ex.bust(ex.activities()[0]["id"], T + 5 * SECOND)
+    assert ex.account()["daytrade_count"] == 0
 
 
 # ---------------------------------------------------------------------------------------------------- other activities

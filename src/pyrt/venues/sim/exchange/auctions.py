@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pyrt._core.types import Flag, RecordType, Side, trade_dtype
 from pyrt.clock import MINUTE
-from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
+from pyrt.model import OrderType, TimeInForce
 from pyrt.venues.sim.exchange.orders import FINAL, Row, Terms, invalid
 
 if TYPE_CHECKING:
@@ -40,13 +40,11 @@ class Cross(msgspec.Struct, kw_only=True):
     qty: int = 0
 
 
-def refuse(exchange: "Exchange", instrument: Instrument, terms: Terms) -> None:
+def refuse(exchange: "Exchange", terms: Terms) -> None:
     """An auction order that cannot be: 422."""
     if terms.tif not in AUCTIONS:
         return
     name = terms.tif.name.lower()
-    if instrument.asset_class != AssetClass.US_EQUITY:
-        raise invalid(f"{name} orders are for equities only", 40010001)
     if terms.type not in (OrderType.MARKET, OrderType.LIMIT):
         raise invalid(f"{name} orders must be market or limit orders", 40010001)
     if exchange.hours.always_open:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import activities, day_trades, orders, state
+from pyrt.venues.sim.exchange import activities, corrections, day_trades, orders, state
 from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position
 from pyrt.venues.sim.exchange.assets import Assets
 from pyrt.venues.sim.exchange.open_orders import OpenOrders
@@ -247,4 +247,7 @@ class Books:
             "orders": [{"account": row.account, **self._show(row)} for row in self.state.rows],
             "fills": [state.show_fill(self.state, fill, self.assets_.instruments) for fill in self.state.fills],
             "refused": list(self.state.refused),
+            "corrections": corrections.told(self.state),
+            "entries": [{"account": entry.account, **activities.show_entry(entry)} for entry in self.state.entries],
+            "halted": {self.assets_.instruments[i].symbol: reason for i, reason in self.state.halted.items()},
         }

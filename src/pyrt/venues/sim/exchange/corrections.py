@@ -83,8 +83,11 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
     row.updated_at = state.now
     fill.busted = qty == 0
     fill.px, fill.qty = told_px, told_qty
-    position = exchange._account(row.account).positions.setdefault(row.instrument, Position())
-    exchange._account(row.account).cash -= paid
+    owner = exchange._account(row.account)
+    position = owner.positions.setdefault(row.instrument, Position())
+    owner.cash -= paid
+    if not row.filled:  # what did not happen was no day trade
+        owner.day_trades = [made for made in owner.day_trades if made[1] != row.number]
     after = replayed(exchange, row)
     # What no fill made (an exercise, say) stays: only the difference is booked.
     for name in ("qty", "cost", "day_qty", "realised", "fresh"):

@@ -157,7 +157,9 @@ class Exchange(Trading):
             elif not (row.working or row.waits or row.flying):
                 self.enter_hours(row, edge)
         if self.hours.is_close(edge):
-            self.state.official = {i: self.mark(i) for i, one in self.assets_.instruments.items() if one.asset_class != AssetClass.CRYPTO}
+            self.state.official = {
+                i: self.mark(i) for i, one in self.assets_.instruments.items() if one.asset_class != AssetClass.CRYPTO
+            }
         if self._day(edge) != self._day(edge - 1):
             state.begin_day(self.state, self._day(edge), self.mark, self.assets_.instruments)
 

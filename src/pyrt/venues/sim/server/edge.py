@@ -179,4 +179,4 @@ def is_data(request: web.BaseRequest) -> bool:
 
 def is_data_path(path: str) -> bool:
     """Whether the path belongs to the market-data host."""
-    return path.startswith(("/v2/stocks", "/v1beta"))
+    return path.startswith(("/v2/stocks", "/v1"))
