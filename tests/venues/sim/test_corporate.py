@@ -16,7 +16,7 @@ from alpaca.trading.requests import MarketOrderRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyrt._core.types import RecordType, bar_dtype, market_dtype, quote_dtype, to_units, trade_dtype
+from pyrt._core.types import Flag, RecordType, bar_dtype, market_dtype, quote_dtype, to_units, trade_dtype
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
@@ -359,7 +359,7 @@ def test_the_generated_prices_follow():
     market = open_market(spec, 5, begin, [SPLIT, quarter])
     rows = market.advance(end)
     assert (rows["ts_event"] == plain["ts_event"]).all()
-    trades = rows["type"] == int(RecordType.TRADE)
+    trades = (rows["type"] == int(RecordType.TRADE)) & (rows["flags"] & int(Flag.CORRECTED) == 0)
     late = rows["ts_event"] >= EX
     ratio = rows.view(trade_dtype)["px"] / plain.view(trade_dtype)["px"]
     aapl, spy = trades & (rows["instrument"] == 1), trades & (rows["instrument"] == 3)

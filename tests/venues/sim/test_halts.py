@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from alpaca.data.live import StockDataStream
 
-from pyrt._core.types import NO_PRICE, RecordType, TradingState, market_dtype, quote_dtype, status_dtype, to_units, trade_dtype
+from pyrt._core.types import (
+    NO_PRICE,
+    Flag,
+    RecordType,
+    TradingState,
+    market_dtype,
+    quote_dtype,
+    status_dtype,
+    to_units,
+    trade_dtype,
+)
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange import halts
@@ -224,7 +234,8 @@ def test_the_generated_market_halts_when_asked():
     assert (np.diff(rows["ts_event"]) >= 0).all()
     for tape in market._tapes.values():
         own = rows[rows["instrument"] == tape.instrument.id]
-        trades = own[own["type"] == int(RecordType.TRADE)].view(trade_dtype)
+        fresh = own["flags"] & int(Flag.CORRECTED) == 0
+        trades = own[(own["type"] == int(RecordType.TRADE)) & fresh].view(trade_dtype)
         told = own[own["type"] == int(RecordType.STATUS)].view(status_dtype)
         pauses = tape.events.halts.pauses(BEGIN // (1440 * MINUTE))
         assert len(pauses) > 0

@@ -125,7 +125,8 @@ def hear(exchange: "Exchange", records: Records) -> None:
 
 
 def _trades(records: Records, cross: Cross) -> list[tuple[int, Any]]:
-    places = np.flatnonzero((records["type"] == int(RecordType.TRADE)) & (records["instrument"] == cross.instrument)).tolist()
+    own = (records["type"] == int(RecordType.TRADE)) & (records["instrument"] == cross.instrument)
+    places = np.flatnonzero(own & (records["flags"] & int(Flag.CORRECTED) == 0)).tolist()
     rows = records.view(trade_dtype)
     return [(at, rows[at]) for at in places]
 

@@ -7,7 +7,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.types import NO_PRICE, RecordType, TradingState, market_dtype, quote_dtype, status_dtype, to_units, trade_dtype
+from pyrt._core.types import (
+    NO_PRICE,
+    Flag,
+    RecordType,
+    TradingState,
+    market_dtype,
+    quote_dtype,
+    status_dtype,
+    to_units,
+    trade_dtype,
+)
 from pyrt.clock import MINUTE, SECOND
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange.orders import VenueRefusal, invalid
@@ -200,7 +210,7 @@ def _within(exchange: "Exchange", records: Records, instrument: int, bands: Band
     if fresh.any() and not bands.since:
         bands.since = int(records["ts_event"][np.argmax(fresh)])
         state.put(bands.since + LIMIT_STATE, "pause", instrument=instrument, since=bands.since)
-    kept: Records = records[~(beyond & (records["type"] == int(RecordType.TRADE)))]
+    kept: Records = records[~(beyond & _trades(records))]
     return kept
 
 
@@ -211,7 +221,7 @@ def published(exchange: "Exchange", records: Records) -> Records:
         return records
     exchange.statuses = []
     keep = np.ones(len(records), dtype=bool)
-    trades, times = records["type"] == int(RecordType.TRADE), records["ts_event"]
+    trades, times = _trades(records), records["ts_event"]
     for instrument in sorted({int(r["instrument"][0]) for r in made} | set(halts)):
         mine = trades & (records["instrument"] == instrument)
         states = [r.view(status_dtype)[0] for r in made if r["instrument"][0] == instrument]
@@ -227,10 +237,16 @@ def published(exchange: "Exchange", records: Records) -> Records:
     return ordered
 
 
+def _trades(records: Records) -> npt.NDArray[np.bool_]:
+    """Which records are trades of their moment, not what became of an earlier one."""
+    fresh: npt.NDArray[np.bool_] = (records["type"] == int(RecordType.TRADE)) & (records["flags"] & int(Flag.CORRECTED) == 0)
+    return fresh
+
+
 def _clamp(records: Records, mine: npt.NDArray[np.bool_], bands: Bands) -> npt.NDArray[np.bool_]:
     """Which records want to leave the bands; quotes are brought back to them, an offer or bid that cannot trade is taken away."""
     trades, quotes = records.view(trade_dtype), records.view(quote_dtype)
-    beyond = mine & (records["type"] == int(RecordType.TRADE)) & ((trades["px"] > bands.upper) | (trades["px"] < bands.lower))
+    beyond = mine & _trades(records) & ((trades["px"] > bands.upper) | (trades["px"] < bands.lower))
     told = mine & (records["type"] == int(RecordType.QUOTE))
     bids, asks = quotes["bid_px"], quotes["ask_px"]
     high = told & (bids != NO_PRICE) & (bids >= bands.upper)

@@ -165,7 +165,8 @@ class Tape:
         dice = Dice(bits.random_raw(n), bits.random_raw(n))
         share = np.arange(1, n + 1) / n
         steps = ((dice.raw >> np.uint64(40)) / 2**24 - 0.5) * (np.sqrt(12 / n) * sigma[minute])
-        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (self.listing.base * self.events.scale(number) / (self.grid / 1e9))
+        base = self.listing.base * self.events.scale(number)
+        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (base / (self.grid / 1e9))
         first = np.arange(n) == 0
         spread = self._spreads[eight(dice.raw, 0)][hold(first | (eight(dice.raw, 8) < 16))]
         bid = np.maximum(np.floor(middle - spread / 2 + 0.5).astype(np.int64), 1)
