@@ -23,50 +23,28 @@ import numpy.typing as npt
 from pyrt._core.types import Side, format_units
 from pyrt.errors import DataError
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import (
-    activities,
-    admission,
-    auctions,
-    corporate,
-    corrections,
-    crypto,
-    day_trades,
-    groups,
-    halts,
-    notional,
-    rules,
-    state,
-    terms,
-    travel,
-)
+from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, groups, notional, rules, state, terms, travel
 from pyrt.venues.sim.exchange.account import Account, Position
+from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.hours import Hours, Sessions
 from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
-from pyrt.venues.sim.exchange.trade import Trading
 from pyrt.venues.sim.exchange.travel import Latency
-from pyrt.venues.sim.times import new_york
+from pyrt.venues.sim.exchange.upkeep import Upkeep
 
 
-class Exchange(Trading):
+class Exchange(Upkeep):
     """Accounts trade instruments against the market that `on_market` tells. Prices and quantities out are decimal text.
 
     Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
     """
 
     _happens: ClassVar[dict[str, Callable[..., None]]] = {  # what may stand on the agenda (Due.kind): called with Due.what
-        "sample": Trading._sample,
+        "sample": Upkeep._sample,
         "entry": travel.entry_arrives,
         "replace": travel.replacement_arrives,
         "cancel": travel.cancel_arrives,
-        **auctions.HAPPENS,
-        **halts.HAPPENS,
-        **corporate.HAPPENS,
+        **Upkeep._upkeep,
     }
-
-    halt, resume, set_bands = halts.halt, halts.resume, halts.set_bands
-    bust, correct, restate = corrections.bust, corrections.correct, corrections.restate
-    deposit, withdraw, journal = activities.deposit, activities.withdraw, activities.journal
-    schedule_action = corporate.schedule_action
 
     def __init__(
         self,
@@ -82,7 +60,7 @@ class Exchange(Trading):
         latency: Latency | None = None,
         queue: str = "pessimistic",
         second_leg: str = "held",
-        fees: activities.Fees | None = None,
+        fees: Fees | None = None,
     ) -> None:
         hours = Hours(calendar, always_open=always_open)
         super().__init__(instruments, state.State(seed=seed, now=start), hours, queue=queue, second_leg=second_leg)
@@ -156,15 +134,7 @@ class Exchange(Trading):
                 self._withdraw(row)
             elif not (row.working or row.waits or row.flying):
                 self.enter_hours(row, edge)
-        if self.hours.is_close(edge):
-            self.state.official = {
-                i: self.mark(i) for i, one in self.assets_.instruments.items() if one.asset_class != AssetClass.CRYPTO
-            }
-        if self._day(edge) != self._day(edge - 1):
-            state.begin_day(self.state, self._day(edge), self.mark, self.assets_.instruments)
-
-    def _day(self, ns: int) -> str:
-        return new_york(ns).date().isoformat()
+        self._keep_days(edge)
 
     # ------------------------------------------------------------------------------------------------ orders in
     def submit(self, body: Body, now: int, account: str | None = None) -> Body:
@@ -427,7 +397,7 @@ class Exchange(Trading):
         exchange.state = saved
         exchange.default = next(iter(saved.accounts))
         exchange._edge = exchange.hours.next_edge(saved.now) if saved.now else 0
-        halts.restore(exchange)
+        exchange._restore()
         for row in saved.rows:
             exchange._index(row)
             if row.working:
