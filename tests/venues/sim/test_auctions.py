@@ -103,6 +103,10 @@ def test_what_is_no_auction_order():
         ex.replace(placed["id"], {"qty": "5"}, ex.now)  # accepted orders are not replaceable
     ex.cancel(placed["id"], ex.now)
     assert ex.orders() == []
+    working = ex.submit(order(kind="limit", limit_price="90", tif="day"), OPEN)
+    with pytest.raises(VenueRefusal, match="cannot be replaced by opg or cls"):
+        ex.replace(working["id"], {"time_in_force": "cls"}, OPEN)
+    ex.cancel(working["id"], ex.now)
     assert ex.account()["buying_power"] == "200000"
 
 

@@ -165,6 +165,40 @@ def test_fractions_are_paid_out_where_the_action_says_so(side, cash, lieu):
     assert (ex.account()["cash"], ex.account()["equity"]) == (cash, "100000")
 
 
+@pytest.mark.row("X13")
+def test_exits_and_trailing_stops_are_scaled_together():
+    ex = holding("20")
+    ex.schedule_action(SPLIT)
+    ex.submit(order("sell", "10", "trailing_stop", trail_price="5"), T)
+    pair = {"order_class": "oco", "take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "80"}}
+    profit = ex.submit(order("sell", "10", "limit", **pair), T)
+    ex.on_market(trade("104", 100, T + 1))
+    ex.take_updates()
+    ex.advance(EX)
+    told = [(u["event"], u["order"]["qty"], u["order"]["limit_price"], u["order"]["stop_price"]) for _, u in ex.take_updates()]
+    assert told == [("restated", "20", None, "49.5"), ("restated", "20", "55", None), ("restated", "20", None, "40")]
+    assert ex.position("AAPL")["qty_available"] == "0"
+    ex.on_market(np.concatenate([quote("49.6", "49.7", EX + 1), trade("49.6", 100, EX + 1)]))
+    assert events(ex) == []
+    ex.on_market(np.concatenate([quote("49.4", "49.5", EX + 2), trade("49.5", 100, EX + 2)]))
+    assert [e[0] for e in events(ex)] == ["fill"]
+    ex.on_market(np.concatenate([quote("55.1", "55.2", EX + 3), trade("55.1", 500, EX + 3)]))
+    assert ex.order(profit["id"])["status"] == "filled"
+    assert ex.positions() == []
+    assert ex.orders() == []
+
+
+def test_a_reverse_split_ends_a_group_once():
+    ex = holding("20")
+    ex.schedule_action(REVERSE)
+    pair = {"order_class": "oco", "take_profit": {"limit_price": "110"}, "stop_loss": {"stop_price": "80"}}
+    ex.submit(order("sell", "10", "limit", **pair), T)
+    ex.take_updates()
+    ex.advance(EX)
+    assert [e[0] for e in events(ex)] == ["canceled", "canceled"]
+    assert ex.position("AAPL")["qty_available"] == "2"
+
+
 def test_orders_can_be_kept_or_canceled():
     for standing, told in (("keep", []), ("cancel", [("canceled", "5", "0", None, "90")])):
         ex = holding()

@@ -184,6 +184,20 @@ def test_an_order_is_restated():
     assert refusal(ex.restate, "x", T + 3).http == 404
 
 
+def test_a_correction_of_an_order_by_money():
+    ex = Exchange(INSTRUMENTS)
+    ex.on_market(quote("99", "100", size=4))
+    body = {"symbol": "AAPL", "notional": "1000", "side": "buy", "type": "market", "time_in_force": "day"}
+    placed = ex.submit(body, T)
+    assert ex.order(placed["id"])["filled_qty"] == "4"
+    ex.correct(ex.activities()[0]["id"], "5", "100", T + 1)
+    ex.on_market(quote("99", "100", T + 2, size=50))
+    shown = ex.order(placed["id"])
+    assert (shown["status"], shown["filled_qty"], ex.orders()) == ("filled", "11", [])  # the matcher had six to spend
+    assert ex.state.accounts[ex.default].reserved == 0
+    assert ex.positions()[0]["cost_basis"] == "1100"
+
+
 def test_a_busted_day_trade_was_none():
     ex = traded(("buy", 10, "100"), ("sell", 10, "100"), account_fields="before")
     assert ex.account()["daytrade_count"] == 1
