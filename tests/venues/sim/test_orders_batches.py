@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.venues.sim.orders_world import INSTRUMENTS, T, body, bracket, opened, quote, trade
 
 from pyrt._core.types import Side
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.open_orders import worst_px
 from pyrt.venues.sim.exchange.orders import FINAL, VenueRefusal
+from pyrt.venues.sim.exchange.state import decode
 from pyrt.venues.sim.exchange.travel import Latency
+from pyrt.venues.sim.server.changes import Changes, file_of, replay
 
 pytestmark = pytest.mark.row("X08")
 
@@ -168,3 +171,23 @@ def test_an_exit_meets_the_record_after_the_one_that_filled_its_entry():
         for i in range(0, 3, step):
             ex.on_market(np.concatenate(rows[i : i + step]))
         assert [u["event"] for _, u in ex.take_updates()] == ["fill", "new", "fill", "canceled"]
+
+
+@pytest.mark.parametrize("options", SETTINGS)
+def test_what_a_killed_venue_wrote_is_what_it_was(tmp_path, options):
+    base, changes = {}, {}
+
+    def check(ex):
+        if not base:
+            base["save"] = ex.save()
+            changes["file"] = Changes(tmp_path, 1, ex)
+            return
+        changes["file"].note(ex.take_updates())
+        kept = replay(file_of(tmp_path, 1), decode(base["save"]))
+        # what a trailing stop has seen since the last look is the matcher's
+        assert [structs.replace(row, hwm=0) for row in kept.rows] == [structs.replace(row, hwm=0) for row in ex.state.rows]
+        assert (kept.agenda, kept.fills, kept.refused) == (ex.state.agenda, ex.state.fills, ex.state.refused)
+        assert kept.accounts[ex.default].reserved == ex.state.accounts[ex.default].reserved
+
+    life(3, 80, lambda n: n, check, **options)
+    changes["file"].close()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pyrt._core.types import Flag, RecordType, Side, trade_dtype
 from pyrt.clock import MINUTE
 from pyrt.model import OrderType, TimeInForce
+from pyrt.venues.sim.exchange.hours import Hours
 from pyrt.venues.sim.exchange.orders import FINAL, Row, Terms, invalid
 
 if TYPE_CHECKING:
@@ -40,16 +41,16 @@ class Cross(msgspec.Struct, kw_only=True):
     qty: int = 0
 
 
-def refuse(exchange: "Exchange", terms: Terms) -> None:
+def refuse(hours: Hours, now: int, terms: Terms) -> None:
     """An auction order that cannot be: 422."""
     if terms.tif not in AUCTIONS:
         return
     name = terms.tif.name.lower()
     if terms.type not in (OrderType.MARKET, OrderType.LIMIT):
         raise invalid(f"{name} orders must be market or limit orders", 40010001)
-    if exchange.hours.always_open:
+    if hours.always_open:
         raise invalid(f"time_in_force {name} needs opening hours: this venue never closes", 40010001)
-    if exchange.hours.is_shut(exchange.state.now, terms.tif):
+    if hours.is_shut(now, terms.tif):
         begin = "9:28am" if terms.tif is TimeInForce.OPG else "ten minutes before the close"
         raise invalid(f"{name} orders cannot be submitted from {begin} to 7:00pm, New York time")
 

@@ -26,6 +26,7 @@ class Books:
         self._open: dict[tuple[str, int], OpenOrders] = {}
         self._groups: dict[int, list[int]] = {}  # numbers of all that ever belonged to it
         self._ids: dict[str, int] = {}
+        self.touched: set[int] = set()  # numbers of rows that changed, also where no update tells it; whoever keeps rows empties it
 
     # ------------------------------------------------------------------------------------------------ rows
     def _index(self, row: Row) -> None:
@@ -84,6 +85,8 @@ class Books:
         money_units, shares = self._reserve(row), self._hold(row)
         self._account(row.account).reserved += money_units - row.reserved
         self.open_of(row).held[row.side] += shares - row.held
+        if (row.reserved, row.held) != (money_units, shares):
+            self.touched.add(row.number)
         row.reserved, row.held = money_units, shares
 
     def replaced_by(self, row: Row) -> Row:
@@ -109,7 +112,10 @@ class Books:
     def follow(self, row: Row) -> None:
         """Learn from the matcher what a trailing stop has seen."""
         if row.trails and row.working and not row.triggered:
-            row.hwm = self.matcher.best(row.instrument, row.number) or row.hwm
+            best = self.matcher.best(row.instrument, row.number)
+            if best and best != row.hwm:
+                row.hwm = best
+                self.touched.add(row.number)
 
     def _account(self, account: str | None) -> Account:
         return self.state.accounts[self.default if account is None else account]

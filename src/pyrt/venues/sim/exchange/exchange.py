@@ -20,26 +20,28 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.types import Side, format_units
+from pyrt._core.types import format_units
 from pyrt.errors import DataError
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, groups, notional, rules, state, terms, travel
-from pyrt.venues.sim.exchange.account import Account, Position
+from pyrt.venues.sim.exchange import admission, auctions, groups, notional, rules, state, terms, travel
+from pyrt.venues.sim.exchange.account import Account
 from pyrt.venues.sim.exchange.activities import Fees
+from pyrt.venues.sim.exchange.desk import Desk
+from pyrt.venues.sim.exchange.entry import Entry
 from pyrt.venues.sim.exchange.hours import Hours, Sessions
 from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
 from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.exchange.upkeep import Upkeep
 
 
-class Exchange(Upkeep):
+class Exchange(Entry, Upkeep):
     """Accounts trade instruments against the market that `on_market` tells. Prices and quantities out are decimal text.
 
     Raises VenueRefusal from every verb that a client's request can make fail; a refusal changes nothing.
     """
 
     _happens: ClassVar[dict[str, Callable[..., None]]] = {  # what may stand on the agenda (Due.kind): called with Due.what
-        "sample": Upkeep._sample,
+        "sample": Desk._sample,
         "entry": travel.entry_arrives,
         "replace": travel.replacement_arrives,
         "cancel": travel.cancel_arrives,
@@ -148,71 +150,6 @@ class Exchange(Upkeep):
             raise
         return self._enter(owner, instrument, order, intent, unit_px)
 
-    def _check(self, body: Body, owner: Account) -> tuple[Instrument, Terms, str, int]:
-        terms.refuse_unreadable(body)
-        symbol = body.get("symbol")
-        if symbol in (None, ""):
-            raise invalid("symbol is required", 40010001)
-        instrument = self.assets_.find(symbol)
-        if instrument is None:
-            raise invalid(f'asset "{symbol}" not found')
-        asset = self.assets_.shown[instrument.id]
-        admission.refuse(owner, instrument, asset, body)
-        order = terms.read_terms(body, instrument, bool(asset["fractionable"]))
-        admission.refuse_terms(owner, instrument, asset, order)
-        auctions.refuse(self, order)
-        self._fresh(owner, order.cid)
-        if order.notional:
-            order = notional.estimate(order, instrument, *self._prices(instrument), self._free(owner, instrument, order.side))
-        intent, unit_px = self._afford(owner, instrument, order, None)
-        if order.order_class in ("bracket", "oto"):
-            bid, ask = self._prices(instrument)
-            rules.refuse_base(order, order.limit_px or (ask if order.side is Side.BUY else bid))
-        return instrument, order, intent, unit_px
-
-    def _fresh(self, owner: Account, cid: str) -> None:
-        if cid and cid in owner.cids:
-            raise invalid("client_order_id must be unique", 40010001)
-
-    def _prices(self, instrument: Instrument) -> tuple[int, int]:
-        """What a seller and a buyer may expect: bid and ask, or what else is known; px units, 0 = nothing."""
-        bid, _, ask, _, _ = self.matcher.top(instrument.id)
-        mark = self.mark(instrument.id)
-        return bid or mark or ask, ask or mark or bid
-
-    def _free(self, owner: Account, instrument: Instrument, side: Side) -> int | None:
-        """Qty units that an order of `side` may close; None = it would open."""
-        qty = owner.positions.get(instrument.id, Position()).qty
-        if (qty >= 0) == (side is Side.BUY):
-            return None
-        return max(0, abs(qty) - self._open_orders(owner.id, instrument.id).held[side])
-
-    def _afford(self, owner: Account, instrument: Instrument, order: Terms, old: Row | None) -> tuple[str, int]:
-        """The position intent and the price that reserves buying power; `old` is the order that this one stands in for."""
-        open_ = self._open_orders(owner.id, instrument.id)
-        own = [old, *self.mates(old)] if old is not None else []
-        rules.refuse_wash(open_, order, {row.number for row in own})
-        position = owner.positions.get(instrument.id, Position())
-        wanted = order.qty - (old.base + old.filled if old else 0)
-        if instrument.asset_class == AssetClass.CRYPTO:
-            held = open_.held[Side.SELL] - sum(row.held for row in own if row.side is Side.SELL)
-            ask, worth, back = self._prices(instrument)[1], self.figures(owner), old.reserved if old else 0
-            return crypto.afford(instrument, order, held, position.qty, wanted, ask, worth, back)
-        intent = rules.position_intent(position.qty, order)
-        rules.refuse_class(order, intent) if old is None else None
-        if intent.endswith("close"):
-            held = sum(row.held for row in own if row.side is order.side)
-            rules.refuse_short_of_shares(instrument, open_, position.qty, order.side, wanted, held)
-            if self.old_fields:
-                pending = sum(not row.opening for row in open_ if row is not old)
-                day_trades.refuse(owner, instrument, position, pending, self._day(self.state.now))
-            return intent, 0
-        unit_px = rules.reserve_px(order, self._prices(instrument)[1])
-        worth = self.figures(owner)
-        admission.refuse_short(owner, instrument, self.assets_.shown[instrument.id], order, worth, open_)
-        rules.refuse_cost(instrument, order, unit_px, wanted, worth, old.reserved if old else 0)
-        return intent, unit_px
-
     def _enter(self, owner: Account, instrument: Instrument, order: Terms, intent: str, unit_px: int) -> Body:
         row = self._new_row(owner, instrument, order, intent, unit_px, None)
         if order.order_class:
@@ -228,41 +165,6 @@ class Exchange(Upkeep):
         if row.status == "pending_new":
             travel.enter(self, row, self.latency.entry)
         return answer
-
-    def _new_row(self, owner: Account, instrument: Instrument, order: Terms, intent: str, unit_px: int, old: Row | None) -> Row:
-        now = self.state.now
-        row = Row(
-            number=len(self.state.rows) + 1,
-            id=self.state.new_id(),
-            cid=order.cid or self.state.new_id(),
-            account=owner.id,
-            instrument=instrument.id,
-            symbol=instrument.symbol,
-            asset=str(self.assets_.shown[instrument.id]["id"]),
-            side=order.side,
-            type=order.type,
-            tif=order.tif,
-            qty=order.qty,
-            limit_px=order.limit_px,
-            stop_px=order.stop_px,
-            extended=order.extended,
-            intent=intent,
-            opening=intent.endswith("open"),
-            unit_px=unit_px,
-            status="pending_new" if self.hours.takes(now, order.tif, extended=order.extended) else "accepted",
-            created_at=now,
-            updated_at=now,
-            expires_at=self.hours.expiry(now, order.tif, order.extended),
-            order_class=order.order_class,
-            notional=order.notional,
-            trail_px=order.trail_px,
-            trail_ratio=order.trail_ratio,
-        )
-        if old is not None:
-            row.replaces, row.base = old.id, old.base + old.filled
-            row.group, row.role, row.waits, row.triggered = old.group, old.role, old.waits, False
-        self.state.rows.append(row)
-        return row
 
     def replace(self, order_id: str, body: Body, now: int, account: str | None = None) -> Body:
         """PATCH /v2/orders/{id}: the new order, which has a new id and queues anew. Raises VenueRefusal.

@@ -84,6 +84,7 @@ def filled(venue: "Trading", row: Row, qty: int, at: int) -> None:
         venue.drop(partner, "canceled", at)
         return
     partner.qty -= qty
+    venue.touched.add(partner.number)
     partner.updated_at = max(partner.updated_at, at)
     if partner.working:
         venue.matcher.reduce(partner.instrument, partner.number, qty)
@@ -102,6 +103,7 @@ def _activate(venue: "Trading", entry: Row, at: int) -> None:
     for leg in legs:
         leg.qty = min(leg.qty, leg.base + leg.filled + max(0, free))
         leg.waits = False
+        venue.touched.add(leg.number)
         if not leg.leaves:
             venue.drop(leg, "canceled", at)
     for leg in legs:
@@ -132,11 +134,13 @@ def take_over(venue: "Trading", old: Row, new: Row) -> None:
     for number in new.legs:
         leg = venue.state.rows[number - 1]
         leg.parent = new.number
+        venue.touched.add(leg.number)
         if new.role == "entry" and leg.status not in FINAL:
             leg.qty = new.qty
     if old.parent:
         siblings = venue.state.rows[old.parent - 1].legs
         siblings[siblings.index(old.number)] = new.number
+        venue.touched.add(old.parent)
 
 
 def refuse_replaced(venue: "Trading", old: Row, terms: Terms) -> None:

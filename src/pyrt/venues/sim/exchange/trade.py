@@ -59,6 +59,7 @@ class Trading(Desk):
         if row.status not in REPLACEABLE and not groups.stays_held(self, row):
             self._begin_work(row, now)
         row.working = True
+        self.touched.add(row.number)
         limit_px, stop_px, trail_px, ratio = row.limit_px, row.stop_px, row.trail_px, row.trail_ratio
         if row.type is OrderType.STOP and row.side is Side.BUY and not row.trails:
             limit_px = rules.collar(row.stop_px)
@@ -100,6 +101,7 @@ class Trading(Desk):
             self.follow(row)
             self.matcher.cancel(row.instrument, row.number)
         row.working = False
+        self.touched.add(row.number)
 
     # ------------------------------------------------------------------------------------------------ from the matcher
     def _settle(self) -> None:
@@ -124,6 +126,7 @@ class Trading(Desk):
 
     def _trigger(self, row: Row, best: int, at: int) -> None:
         row.triggered = True
+        self.touched.add(row.number)
         if row.trails:
             row.hwm = best
         if row.role:
@@ -177,6 +180,7 @@ class Trading(Desk):
         if row.successor:
             successor = self.state.rows[row.successor - 1]
             successor.base = row.base + row.filled
+            self.touched.add(successor.number)
             if successor.status not in FINAL:
                 self.weigh(successor)
         if row.role:
@@ -221,6 +225,7 @@ class Trading(Desk):
     # ------------------------------------------------------------------------------------------------ told
     def tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> Body:
         """Put an event on the account's stream, with the order as it is now, and return it."""
+        self.touched.add(row.number)
         update = {"event": event, "timestamp": format_time(at), **(extra or {}), "order": self._show(row)}
         self._updates.append((row.account, update))
         return update

@@ -38,6 +38,7 @@ def _fly(venue: "Trading", row: Row, flying: bool) -> None:
     for number in row.legs:
         leg = venue.state.rows[number - 1]
         leg.flying = flying and not leg.waits
+        venue.touched.add(number)
 
 
 def entry_arrives(venue: "Trading", number: int) -> None:

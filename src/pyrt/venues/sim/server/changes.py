@@ -59,6 +59,7 @@ class Changes:
     def __init__(self, directory: Path, generation: int, exchange: Exchange) -> None:
         self.path = file_of(directory, generation)
         self._exchange = exchange
+        exchange.touched.clear()  # the save before this file has them
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
         state = exchange.state
         self._counts = [len(getattr(state, name)) for name in _GROWING]
@@ -76,12 +77,13 @@ class Changes:
             change.whole = state
         else:
             rows, fills, refused = self._counts
-            named = {number for number in self._numbers(updates) if number <= rows}
+            named = {number for number in {*self._numbers(updates), *self._exchange.touched} if number <= rows}
             change.rows = [state.rows[number - 1] for number in sorted(named)] + state.rows[rows:]
             change.fills, change.refused = state.fills[fills:], state.refused[refused:]
             change.rest = {name: msgspec.Raw(value) for name, value in changed.items()}
             known = self._accounts
             change.accounts = {owner: msgspec.Raw(value) for owner, value in accounts.items() if known.get(owner) != value}
+        self._exchange.touched.clear()
         self._counts, self._rest, self._accounts = counts, rest, accounts
         if change.whole or change.rows or change.fills or change.refused or change.rest or change.accounts:
             os.write(self._fd, _encode(change) + b"\n")

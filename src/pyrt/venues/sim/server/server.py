@@ -18,6 +18,7 @@ from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
@@ -76,6 +77,11 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     symbol_limit: int = 0  # symbols of trades and quotes on a data stream; 0 = none
     buffer: int = 16 << 20  # bytes waiting for one data client before it counts as slow
     auth_seconds: float = 10.0
+    entry_latency: int = 0  # ns of venue time until an order is at the matcher,
+    cancel_latency: int = 0  # a cancel,
+    replace_latency: int = 0  # a replacement; 0 = at once, and no pending states
+    queue: Literal["pessimistic", "proportional"] = "pessimistic"  # who of a shrinking level is taken to have canceled
+    second_leg: Literal["held", "new"] = "held"  # status of a pair's stop while its take-profit works
     calendar: bool = False  # the hours of XNYS; otherwise always open
     state: str = ""  # a directory; empty = nothing is kept
     feeds: tuple[str, ...] = PLAN  # of shares, that the plan holds: iex, sip, delayed_sip, boats, overnight, otc
@@ -142,6 +148,7 @@ class Venue:
                 calendar=calendar,
                 account_fields=config.account_fields,
                 fees=config.fees,
+                **_matching(config),
             )
         else:
             exchange = Exchange.load(
@@ -151,6 +158,7 @@ class Venue:
                 calendar=calendar,
                 account_fields=config.account_fields,
                 fees=config.fees,
+                **_matching(config),
             )
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
@@ -304,6 +312,11 @@ class Venue:
             exchange=self.floor.exchange.save(),
             generation=self._generation,
         )
+
+
+def _matching(config: SimConfig) -> dict[str, Any]:
+    latency = Latency(entry=config.entry_latency, cancel=config.cancel_latency, replace=config.replace_latency)
+    return {"latency": latency, "queue": config.queue, "second_leg": config.second_leg}
 
 
 def _seed_of_ids(config: SimConfig) -> int:
