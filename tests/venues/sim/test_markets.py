@@ -26,7 +26,7 @@ def kind(rows, which, dtype):
 @pytest.fixture(scope="module")
 def minutes():
     """Five minutes after the opening."""
-    rows = open_market("generated", 1).advance(S + 5 * MINUTE - 1)
+    rows = open_market("generated:corrections=0.001", 1).advance(S + 5 * MINUTE - 1)
     rows.setflags(write=False)
     return rows
 
@@ -145,7 +145,7 @@ def test_history_is_the_same_market_earlier():
 
 @pytest.mark.parametrize("interval", [10 * SECOND, MINUTE, 5 * MINUTE])
 def test_history_bars_equal_the_pipelines(interval):
-    market = open_market("generated:rate=3,symbols=AAPL", 5)
+    market = open_market("generated:rate=3,corrections=0.01,symbols=AAPL", 5)
     span = (S, S + 20 * MINUTE - 1)
     trades = revise(market.history_trades("AAPL", *span), market.history_corrections("AAPL", *span))
     pipeline = BarAggregator([interval], instrument=1)

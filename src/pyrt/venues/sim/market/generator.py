@@ -4,7 +4,7 @@ Three layers, each a function of (seed, symbol, place) alone: a mean-reverting w
 Brownian bridge over its minutes, busier where New York trades and busiest at the open and the close; in each minute a
 bridge over its events. So the price path is continuous from 2020 on, and history is the same path, earlier.
 
-A small share of the prints (CORRECTED of 2048) is taken back or corrected 2 to 20 s later: a TRADE_CANCEL, with the
+A small share of the prints is taken back or corrected 2 to 20 s later: a TRADE_CANCEL, with the
 corrected print behind it; `seq` of both is the time of the first print, ns UTC.
 """
 
@@ -33,7 +33,7 @@ FIRST_DAY = 18262  # 2020-01-01: where the walk begins
 REVERSION = 0.985  # of the daily walk's distance from its base
 TICK = 10_000_000  # px units
 LOT = 100 * SECOND  # qty units of a round lot
-CORRECTED = 2  # of 2048 prints: one taken back, one corrected
+CORRECTED = 0.0001  # of the prints: half of them taken back, half corrected
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -115,11 +115,12 @@ class Tape:
 
     grid = TICK  # px units between two prices
 
-    def __init__(self, instrument: Instrument, listing: Listing, seed: int, rate: float) -> None:
+    def __init__(self, instrument: Instrument, listing: Listing, seed: int, rate: float, corrected: float = CORRECTED) -> None:
         self.instrument = instrument
         self.listing = listing
         self._key = [seed, *listing.symbol.encode()]
         self._rate = rate * listing.busy
+        self._corrected = np.uint64(corrected * 2**24)
         self._spreads = _table(np.array(listing.spreads, dtype=float))
         ladder = np.arange(1, 31)
         self._lots = _table((1 - 1 / listing.lots) ** ladder)
@@ -226,7 +227,7 @@ class Tape:
         rows = self.block(number)
         prints = rows[rows["type"] == int(RecordType.TRADE)].view(trade_dtype)
         word = (prints["ts_event"].astype(np.uint64) ^ prints["trade_id"]) * MIX
-        (chosen,) = np.nonzero((word >> np.uint64(53)) < CORRECTED)
+        (chosen,) = np.nonzero((word >> np.uint64(40)) < self._corrected)
         out: Records = np.zeros((len(chosen), 2), dtype=trade_dtype)
         old, dice = prints[chosen], word[chosen]
         for pair in (out[:, 0], out[:, 1]):
@@ -234,7 +235,7 @@ class Tape:
             pair["seq"] = old["ts_event"]
             delay = 2 * SECOND + (dice & np.uint64(0xFFFF)).astype(np.int64) * (18 * SECOND >> 16)
             pair["ts_event"] = pair["ts_recv"] = old["ts_event"] + delay
-        corrected = (dice >> np.uint64(53)) == 1
+        corrected = (dice >> np.uint64(39)) & np.uint64(1) == 1
         out[:, 0]["type"] = int(RecordType.TRADE_CANCEL)
         out[:, 0]["flags"] |= np.where(corrected, int(Flag.CORRECTED), 0).astype(np.uint16)
         out[:, 1]["flags"] |= int(Flag.CORRECTED)

@@ -1,7 +1,7 @@
 """Where the simulated venue's market comes from: the port, the generated one, and the argument of --market."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from pyrt.venues.sim.market.bars_of import bars_of, bars_of_quotes, merge_bars
 from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.crypto import PAIRS, PairTape, pair_instrument
 from pyrt.venues.sim.market.events import dress
-from pyrt.venues.sim.market.generator import BLOCK, DAY, LISTINGS, Listing, Tape
+from pyrt.venues.sim.market.generator import BLOCK, CORRECTED, DAY, LISTINGS, Listing, Tape
 from pyrt.venues.sim.market.halts import is_rate
 from pyrt.venues.sim.market.replay import FORMATS, Replay
 
@@ -22,6 +22,15 @@ Records = npt.NDArray[np.void]
 HISTORY_DAYS = 10  # before the start of a generated market
 NEVER = 2**63 - 1
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
+
+
+class GeneratedOptions(NamedTuple):
+    """What `--market generated:` may say."""
+
+    rate: float = 20.0  # events a second and symbol
+    symbols: frozenset[str] = frozenset()  # empty = all
+    corrections: float = CORRECTED  # share of the prints of shares
+    halts: float = 0.0  # volatility pauses a session
 
 
 class Market(Protocol):
@@ -65,18 +74,8 @@ class Market(Protocol):
 class GeneratedMarket:
     """The seeded market of `generator` and `crypto`, from `start` on and HISTORY_DAYS before. It never ends."""
 
-    def __init__(
-        self,
-        seed: int,
-        start: int,
-        *,
-        rate: float = 20.0,
-        symbols: Iterable[str] = (),
-        tapes: Iterable[Tape] | None = None,
-        actions: Sequence[Action] = (),
-        halts: float = 0.0,
-    ) -> None:
-        self._tapes = {tape.instrument.symbol: tape for tape in tapes or listed(seed, rate, set(symbols))}
+    def __init__(self, start: int, tapes: Iterable[Tape], *, actions: Sequence[Action] = (), halts: float = 0.0) -> None:
+        self._tapes = {tape.instrument.symbol: tape for tape in tapes}
         dress(self._tapes.values(), actions, halts)
         self.instruments = [tape.instrument for tape in self._tapes.values()]
         self._oldest = (start // DAY - HISTORY_DAYS) * DAY
@@ -169,50 +168,49 @@ class GeneratedMarket:
         return bar
 
 
-def listed(seed: int, rate: float, wanted: set[str]) -> list[Tape]:
+def listed(options: GeneratedOptions, seed: int) -> list[Tape]:
     """The tapes of the symbols that are wanted; of all, if none is named. Raises ConfigError."""
     names = [listing.symbol for listing in LISTINGS] + [pair.listing.symbol for pair in PAIRS]
-    unknown = ", ".join(sorted(wanted.difference(names)))
+    unknown = ", ".join(sorted(options.symbols.difference(names)))
     if unknown:
         raise ConfigError(f"the generated market has no {unknown}", where="--market", mend=f"use {', '.join(names)}")
-    if not 0.1 <= rate <= 100_000:
-        raise ConfigError(f"a rate of {rate:g} events a second is out of range", where="--market", mend="use 0.1 to 100000")
-    tapes = [share_tape(number, listing, seed, rate) for number, listing in enumerate(LISTINGS, 1)]
-    tapes += [PairTape(pair_instrument(number, pair), pair, seed, rate) for number, pair in enumerate(PAIRS)]
-    return [tape for tape in tapes if not wanted or tape.instrument.symbol in wanted]
+    if not 0.1 <= options.rate <= 100_000:
+        raise ConfigError(f"a rate of {options.rate:g} events a second is out of range", where="--market", mend="use 0.1 to 100000")
+    tapes = [share_tape(number, listing, seed, options.rate, options.corrections) for number, listing in enumerate(LISTINGS, 1)]
+    tapes += [PairTape(pair_instrument(number, pair), pair, seed, options.rate) for number, pair in enumerate(PAIRS)]
+    return [tape for tape in tapes if not options.symbols or tape.instrument.symbol in options.symbols]
 
 
-def share_tape(number: int, listing: Listing, seed: int, rate: float) -> Tape:
+def share_tape(number: int, listing: Listing, seed: int, rate: float, corrected: float = CORRECTED) -> Tape:
     """The tape of a share with this instrument id."""
-    return Tape(Instrument(id=number, symbol=listing.symbol), listing, seed, rate)
+    return Tape(Instrument(id=number, symbol=listing.symbol), listing, seed, rate, corrected)
 
 
-def _open_generated(options: str, seed: int, start: int, actions: Sequence[Action]) -> Market:
-    rate, symbols, halts = 20.0, "", 0.0
-    for option in filter(None, options.split(",")):
+def _read_options(text: str) -> GeneratedOptions:
+    options = GeneratedOptions()
+    for option in filter(None, text.split(",")):
         name, _, value = option.partition("=")
-        if name == "rate" and value.replace(".", "", 1).isdigit():
-            rate = float(value)
+        number = value.replace(".", "", 1).isdigit()
+        if name == "rate" and number:
+            options = options._replace(rate=float(value))
+        elif name == "corrections" and number and float(value) <= 1:
+            options = options._replace(corrections=float(value))
         elif name == "symbols" and value:
-            symbols = value
+            options = options._replace(symbols=frozenset(value.split("+")))
         elif name == "halts" and is_rate(value):
-            halts = float(value)
+            options = options._replace(halts=float(value))
         else:
-            raise ConfigError(
-                f"{option!r} is not an option of the generated market",
-                where="--market",
-                mend="use rate=20, symbols=AAPL+BTC/USD or halts=2",
-            )
-    wanted = symbols.split("+") if symbols else ()
-    return GeneratedMarket(seed, start, rate=rate, symbols=wanted, actions=actions, halts=halts)
+            mend = "use rate=20, symbols=AAPL+BTC/USD, corrections=0.0001 or halts=2"
+            raise ConfigError(f"{option!r} is not an option of the generated market", where="--market", mend=mend)
+    return options
 
 
 def open_market(spec: str, seed: int, start: int = DEFAULT_START, actions: Sequence[Action] = ()) -> Market:
     """The market that `--market KIND[:OPTIONS]` names, ready at `start` (ns UTC). Raises ConfigError.
 
-    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+SPY,halts=PAUSES_A_SESSION], or a recorded one as open_history
-    reads it: FORMAT:FILE[?option=value]. actions: corporate actions that a generated market's prices follow.
-    Raises DataError for a file that is not what it says.
+    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+BTC/USD,corrections=SHARE_OF_PRINTS,halts=PAUSES_A_SESSION], or a
+    recorded one as open_history reads it: FORMAT:FILE[?option=value]. actions: corporate actions that a generated market's prices
+    follow. Raises DataError for a file that is not what it says.
     """
     kind, _, options = spec.partition(":")
     if kind in FORMATS:
@@ -220,4 +218,5 @@ def open_market(spec: str, seed: int, start: int = DEFAULT_START, actions: Seque
     if kind != "generated":
         known = ", ".join(("generated", *FORMATS))
         raise ConfigError(f"there is no market {kind!r}", where="--market", mend=f"use one of {known}")
-    return _open_generated(options, seed, start, actions)
+    given = _read_options(options)
+    return GeneratedMarket(start, listed(given, seed), actions=actions, halts=given.halts)

@@ -66,6 +66,6 @@ def fakepaca_market(symbol: str, seed: int, now: int) -> SideMarket:
     listing = Listing(symbol, 100.0, 0.01, (55, 30, 10, 4, 1), 4.0, 1.0, "C")
 
     def begin(at: int) -> Market:
-        return GeneratedMarket(seed, at, tapes=[share_tape(TEST_ID, listing, seed, 4.0)])
+        return GeneratedMarket(at, [share_tape(TEST_ID, listing, seed, 4.0)])
 
     return SideMarket(begin, shift=-(-missing // FORTNIGHT) * FORTNIGHT if missing > 0 else 0)

@@ -330,6 +330,7 @@ class DataHub(Hub[Session]):
             bits = wanted.table[records["instrument"]]
             chosen = records[(bits >> _places(records)) & 1 == 1] if bits.any() else records[:0]
             self.messages += len(chosen)
+            chosen = _dated_back(chosen)
             frames += [encoder.encode(part) for part in _pieces(chosen)]
         for kind, channel in (("b", "bars"), ("u", "updatedBars"), ("d", "dailyBars")):
             closed = bars.get(kind)
@@ -348,6 +349,15 @@ def _places(records: Records) -> npt.NDArray[np.uint16]:
         bands = statuses & (records.view(status_dtype)["upper_px"] != NO_PRICE)
         places = np.where(bands, np.uint16(_BANDS), places)
     return places
+
+
+def _dated_back(records: Records) -> Records:
+    """A correction carries the time of the print that it corrects, so that it counts in the minute of that print."""
+    late = (records["seq"] > 0) & (records["flags"] & int(Flag.CORRECTED) != 0)
+    if late.any():
+        records = records.copy()
+        records["ts_event"][late] = records["seq"][late]
+    return records
 
 
 def _pieces(records: Records) -> Iterator[Records]:

@@ -18,7 +18,8 @@ OnMarket = Callable[[Records, int], None]
 Updates = Sequence[tuple[str, dict[str, Any]]]
 OnUpdates = Callable[[Updates], None]
 
-STEP_MAX = MINUTE  # venue time of one step
+EDGE = MINUTE // 2  # no step goes over a multiple of it: then bars come at one place among the records, at any speed
+EDGES_MAX = 4  # of a silence at full speed: what is told at them is told at the first ones
 CATCH_UP_NS = SECOND // 20  # real time that one call may take
 BATCH = 4096  # records a step aims at when time runs as fast as the clients take it
 
@@ -59,6 +60,10 @@ class Floor:
         """Venue time that the market has reached, ns UTC."""
         return self._now
 
+    @property
+    def _next_edge(self) -> int:
+        return self._now // EDGE * EDGE + EDGE
+
     def reading(self) -> ClockReading:
         """The clock, for `GET /sim/clock`."""
         mono = time.monotonic_ns()
@@ -78,7 +83,7 @@ class Floor:
             mono = time.monotonic_ns()
             present = self.clock.at(mono)
             while self._now < present:  # never much at once: bars and updates come in the order of time
-                self.step(min(present, self._now + STEP_MAX))
+                self.step(min(present, self._next_edge))
                 if time.monotonic_ns() - mono > CATCH_UP_NS:
                     break  # a speed that this machine cannot keep: stay answerable, and say so in `lag_ns`
         return self._now
@@ -88,11 +93,15 @@ class Floor:
         begin = self.market.next_event
         if not begin:
             return False
+        for _ in range(EDGES_MAX):
+            if begin > self._next_edge:
+                self.step(self._next_edge)
+        self.step(begin - 1)  # a long silence is one step
         before = self.records
-        self.step(max(begin, self._now) + self._slice)
+        self.step(min(max(begin, self._now) + self._slice, self._next_edge))
         made = self.records - before
         if made < BATCH // 2:
-            self._slice = min(self._slice * 2, STEP_MAX)
+            self._slice = min(self._slice * 2, EDGE)
         elif made > BATCH * 2:
             self._slice = max(self._slice // 2, SECOND // 1000)
         return True
