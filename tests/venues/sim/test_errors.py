@@ -1,5 +1,6 @@
 """Every error of Alpaca's table: request -> status, code, message and what else the body tells."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -70,14 +71,7 @@ CASES = [
     new(422, 40010001, "market orders require no stop or limit price", type="market"),
     new(422, 40010001, "limit", limit_price=None),
     new(422, 40010001, "stop", type="stop", limit_price=None),
-    new(
-        422,
-        40010001,
-        'only type="limit" is allowed for extended hours orders',
-        type="market",
-        limit_price=None,
-        extended_hours=True,
-    ),
+    new(422, 40010001, 'only type="limit" is allowed for extended', type="market", limit_price=None, extended_hours=True),
     new(422, 40010001, "side", side="hold"),
     new(422, 40010001, "type", type=None),
     new(422, 40010001, "time_in_force", time_in_force=None),
@@ -119,7 +113,7 @@ def call(venue: SimulatedVenue) -> Iterator[Client]:
     bought = client("POST", "/v2/orders", json=order("buy", type="market", limit_price=None, time_in_force="day"))
     assert bought.status_code == 200, bought.text
     while client("GET", "/v2/positions/AAPL").status_code != 200:
-        pass
+        time.sleep(0.02)
     sold = client("POST", "/v2/orders", json=order("short", symbol="MSFT", side="sell", limit_price="9000"))
     assert sold.status_code == 200, sold.text
     taken = client("POST", "/v2/orders", json=order("taken")).json()
@@ -167,7 +161,7 @@ def test_the_rule_of_day_traders() -> None:
                 answers.append(client("POST", "/v2/orders", json=order(f"{side}-{n}", side=side, **market)))
                 held = 1 if side == "buy" else 0
                 while answers[-1].status_code == 200 and len(client("GET", "/v2/positions").json()) != held:
-                    pass
+                    time.sleep(0.02)
         account = client("GET", "/v2/account").json()
         client.session.close()
     assert [answer.status_code for answer in answers] == [200] * 7 + [403]

@@ -47,7 +47,9 @@ TABLE = web.AppKey("table", list[Route])  # of an application
 def add_routes(app: web.Application, table: list[Route]) -> None:
     """Let an application serve the table."""
     app[TABLE] = table
-    app.add_routes([web.route(row.method, row.path, _serving(row)) for row in table])
+    # aiohttp would let HEAD in beside GET; Alpaca does not.
+    options = {row.method: {"allow_head": False} if row.method == "GET" else {} for row in table}
+    app.add_routes([web.route(row.method, row.path, _serving(row), **options[row.method]) for row in table])
 
 
 def _serving(row: Route) -> Handler:

@@ -5,10 +5,12 @@ from typing import Any
 
 from aiohttp import web
 
-from pyrt.venues.sim.server.api import TABLE, Route
+from pyrt.venues.sim.server.api import TABLE, TEXT, Route, Schema, one_of
 from pyrt.venues.sim.server.edge import STREAMS, answer, is_data_path, local
 
 _PLACE = re.compile(r"\{([a-z_]+)(?::[^{}]*)?\}")
+_GROUP = re.compile(r"\(\?P<([a-z_]+)>([^()]*)\)")  # of the pattern that aiohttp makes of a path
+_WORDS = re.compile(r"[a-z0-9-]+(\|[a-z0-9-]+)+")
 _ERROR = {
     "description": "no",
     "content": {
@@ -45,7 +47,8 @@ def describe(app: web.Application) -> dict[str, Any]:
         path = route.resource.canonical if route.resource is not None else ""
         if path and path not in STREAMS:
             row = table.get((route.method, path))
-            paths.setdefault(path, {})[route.method.lower()] = _operation(route.method, path, row)
+            pattern = route.resource.get_info().get("pattern") if route.resource is not None else None
+            paths.setdefault(path, {})[route.method.lower()] = _operation(route.method, path, _places(pattern), row)
     return {
         "openapi": "3.1.0",
         "info": {"title": "pyrt sim: an exchange that speaks Alpaca's protocol", "version": "2"},
@@ -54,8 +57,16 @@ def describe(app: web.Application) -> dict[str, Any]:
     }
 
 
-def _operation(method: str, path: str, row: Route | None) -> dict[str, Any]:
-    places = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _PLACE.findall(path)]
+def _places(pattern: re.Pattern[str] | None) -> list[Schema]:
+    """The parameters of a path: any text, or one of the words that its pattern names."""
+    found = _GROUP.findall(pattern.pattern) if pattern is not None else []
+    return [
+        {"name": name, "in": "path", "required": True, "schema": one_of(*words.split("|")) if _WORDS.fullmatch(words) else TEXT}
+        for name, words in found
+    ]
+
+
+def _operation(method: str, path: str, places: list[Schema], row: Route | None) -> dict[str, Any]:
     asked = [{"name": p.name, "in": "query", "required": p.required, "schema": p.schema} for p in (row.query if row else ())]
     ok = {"description": "done"}
     operation: dict[str, Any] = {
