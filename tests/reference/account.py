@@ -556,11 +556,11 @@ class AccountOracle:
         assert update["position_qty"] == number(held.qty)
 
     def _spend(self, order: Order, px: Fraction, qty: Fraction, last: bool) -> None:
-        """A fill of an order by money: it never costs more, and ends when no further unit can be paid."""
+        """A fill of an order by money: it never costs more, and ends when no further unit can be paid, or is there."""
         spent = order.traded + px * qty
         assert spent <= order.notional
         left = floor((order.notional - spent) / px * 10**9)
-        assert not last or left <= 1
+        assert not last or left <= 1 or (not order.opening and order.filled + qty == order.qty)
         if last:
             order.qty = order.filled + qty
         elif order.opening:
