@@ -165,7 +165,9 @@ def sim(
     market: generated[:rate=20,symbols=AAPL+SPY], or a recorded one as FORMAT:FILE. speed: venue seconds a second, or "max".
     start: the venue's first instant, as text, datetime or ns UTC; the real time if empty. calendar: the hours of XNYS.
     rate_limit: trading requests a minute, 0 = no limit. faults: what goes wrong, at its `at` or from the start, as a list of
-    {"kind": ...} or the path of a TOML file of [[fault]] tables. state: a directory that keeps the venue. `more`: any other field of SimConfig.
+    {"kind": ...} or the path of a TOML file of [[fault]] tables. state: a directory that keeps the venue. `more`: any other
+    field of SimConfig.
+
     Raises ConfigError with what is wrong and how to mend it.
     """
     unknown = more.keys() - set(SimConfig.__struct_fields__)
