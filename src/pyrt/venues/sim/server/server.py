@@ -215,7 +215,6 @@ class Venue:
         app.add_routes(CryptoRest(floor, self._archive, thread).routes())
         app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
         app.add_routes(CorporateRest(floor, config.actions).routes())
-        app.add_routes(OwnRest(floor, self.faults, self.truth, self.streams.hubs, self.trading).routes())
         app.add_routes(OwnRest(floor, self.faults, self.truth, self.incidents.arm, self.script).routes())
         app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
