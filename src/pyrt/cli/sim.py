@@ -36,6 +36,7 @@ def sim(
     state: Path | None = None,
     calendar: bool = False,
     actions: Path | None = None,
+    faults: Path | None = None,
     control_fd: Annotated[int | None, Parameter(show=False)] = None,
 ) -> None:
     """Run the venue in the box: an exchange that speaks Alpaca's protocol, until Ctrl-C.
@@ -68,6 +69,8 @@ def sim(
         Trade in the hours of XNYS; without it the venue never closes.
     actions
         Corporate actions that are to happen: a TOML file of [[action]] tables, or a JSON list.
+    faults
+        TOML file of what goes wrong and when: [[fault]] tables with at, kind, for and the settings of the kind.
     control_fd
         An inherited pipe. Its first line is a JSON object, {} or {"key", "secret"}; when it closes, the venue saves and ends.
     """
@@ -88,6 +91,7 @@ def sim(
         calendar=calendar,
         actions=read_actions(actions) if actions else (),
         state=str(state) if state else "",
+        faults=str(faults) if faults else "",
     )
     asyncio.run(_serve(config, control_fd))
 

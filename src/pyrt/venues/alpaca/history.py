@@ -121,18 +121,20 @@ class History:
             except requests.RequestException as e:
                 problem = type(e).__name__
             else:
+                problem = str(answer.status_code)
                 if answer.status_code == 200:
                     try:
                         return _page.decode(answer.content)
-                    except msgspec.DecodeError as e:
+                    except msgspec.ValidationError as e:  # another form than ours: it will not change
                         raise DataError(f"a page that does not read as market data: {e}", where=path) from None
-                if answer.status_code in (401, 403):
+                    except msgspec.DecodeError as e:  # cut on its way, or a proxy's page
+                        problem = str(e)
+                elif answer.status_code in (401, 403):
                     raise NotAuthorized(
                         f"{answer.status_code} {answer.text[:200]}", where=path, mend="check the keys and the data plan"
                     )
-                if answer.status_code < 500 and answer.status_code != 429:
+                elif answer.status_code < 500 and answer.status_code != 429:
                     raise DataError(f"{answer.status_code} {answer.text[:200]}", where=path)
-                problem = str(answer.status_code)
                 wait = max(wait, _retry_after(answer))
             if attempt < _TRIES:
                 time.sleep(wait)
@@ -159,6 +161,8 @@ def _retry_after(answer: requests.Response) -> float:
     try:
         if "Retry-After" in answer.headers:
             return min(float(answer.headers["Retry-After"]), 60.0)
+        if answer.status_code != 429:  # the end of the window means nothing to an answer that is not about it
+            return 0.0
         return min(max(float(answer.headers.get("X-RateLimit-Reset", 0)) - time.time(), 0.0), 60.0)
     except ValueError:
         return 0.0

@@ -70,7 +70,11 @@ class SimulatedVenue:
         return self._own("GET", "clock")
 
     def fault(self, kind: str, **settings: Any) -> None:
-        """Arm a fault, e.g. `fault("gateway_timeout", every=3)`. Raises ConfigError for one that there is not."""
+        """Arm a fault, e.g. `fault("gateway_timeout", every=3)`; `lasts` is its `for`, a word that Python keeps for itself.
+
+        Raises ConfigError for one that there is not.
+        """
+        settings = {"for" if name == "lasts" else name: value for name, value in settings.items()}
         self._own("POST", "faults", json={"kind": kind, **settings})
 
     def faults(self) -> dict[str, Any]:
@@ -160,8 +164,10 @@ def sim(
 
     market: generated[:rate=20,symbols=AAPL+SPY], or a recorded one as FORMAT:FILE. speed: venue seconds a second, or "max".
     start: the venue's first instant, as text, datetime or ns UTC; the real time if empty. calendar: the hours of XNYS.
-    rate_limit: trading requests a minute, 0 = no limit. faults: what is armed from the start, as a list of {"kind": ...} or the
-    path of a TOML file of [[fault]] tables. state: a directory that keeps the venue. `more`: any other field of SimConfig.
+    rate_limit: trading requests a minute, 0 = no limit. faults: what goes wrong, at its `at` or from the start, as a list of
+    {"kind": ...} or the path of a TOML file of [[fault]] tables. state: a directory that keeps the venue. `more`: any other
+    field of SimConfig.
+
     Raises ConfigError with what is wrong and how to mend it.
     """
     unknown = more.keys() - set(SimConfig.__struct_fields__)
@@ -178,17 +184,10 @@ def sim(
         rate_limit=read_count(rate_limit, 10**9, "rate_limit"),
         state=str(state),
         port=read_count(port, 65_535, "port"),
+        faults=tuple(read_faults(faults)),
         **more,
     )
-    script = read_faults(faults)
-    venue = SimulatedVenue(_checked(config))
-    try:
-        for fault in script:
-            venue.fault(**fault)
-    except BaseException:
-        venue.close()
-        raise
-    return venue
+    return SimulatedVenue(_checked(config))
 
 
 def read_faults(given: FaultScript) -> list[dict[str, Any]]:

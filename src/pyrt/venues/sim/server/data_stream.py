@@ -1,7 +1,6 @@
 """The market-data streams of stocks and of crypto: handshake, subscriptions, fan-out."""
 
 import asyncio
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -21,8 +20,11 @@ from pyrt.venues.sim.server.access import Access
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.feeds import Feed
 from pyrt.venues.sim.server.floor import Floor, Records
-from pyrt.venues.sim.server.hub import PING_SECONDS, Hub
+from pyrt.venues.sim.server.hub import PING_SECONDS, Hub, end
+from pyrt.venues.sim.server.kinds import DropData, MuteData
+from pyrt.venues.sim.server.mishaps import offset_ns
 from pyrt.venues.sim.server.outbox import Outbox
+from pyrt.venues.sim.server.skew import moved_records
 from pyrt.venues.sim.server.truth import Connection, Truth
 from pyrt.venues.sim.times import CHICAGO
 
@@ -138,6 +140,8 @@ class Session:
 
     def send(self, frame: bytes) -> None:
         """Queue a data frame; a client that reads too slowly hears so and is closed."""
+        if self.hub.faults.silences(MuteData, self.entry):
+            return
         if not self.outbox.put(frame, self._kind):
             self.entry.fault = "slow client"
             self.hub.leave(self)
@@ -145,15 +149,15 @@ class Session:
 
     def say(self, message: dict[str, Any]) -> None:
         """Queue a control message, alone in its array."""
+        if self.hub.faults.silences(MuteData, self.entry, control=True):
+            return
         self.outbox.put(self._encode(message), self._kind)
 
-    def cut(self, fault: str) -> None:
+    def cut(self, fault: str, how: str = "fin") -> None:
         """End the connection without a close frame."""
         self.entry.fault = fault
         self.hub.leave(self)
-        transport = self._request.transport
-        if transport is not None:
-            transport.abort()
+        end(self._request, self.outbox, how)
 
     def _hear(self, data: str | bytes) -> None:
         try:
@@ -241,7 +245,7 @@ class DataHub(Hub[Session]):
         self.interest = interest  # set when somebody changed what is wanted
         self.messages = 0  # sent, over all clients
         super().__init__(floor, truth, compression=compression, ping_seconds=ping_seconds)
-        self._faults = faults
+        self.faults = faults
         self._connection_limit = connection_limit
         self._instruments = instruments
         self.bars = self._fresh_bars()
@@ -262,7 +266,8 @@ class DataHub(Hub[Session]):
     def admit(self, session: Session, account: str) -> bool:
         """Give a session one of the account's slots, if one is free."""
         taken = sum(other.account == account for other in self._sessions)
-        if taken >= self._connection_limit or self._faults.refuses_data(time.monotonic_ns()):
+        refused = self.faults.meets(DropData, lambda f: bool(f.window), connection=session.entry.seq, note="406") is not None
+        if refused or taken >= self._connection_limit:
             return False
         self._sessions.append(session)
         return True
@@ -280,7 +285,7 @@ class DataHub(Hub[Session]):
     def whole_books(self, codec: str, fresh: npt.NDArray[np.uint32]) -> list[bytes]:
         """The books of the instruments whose `fresh` bits have orderbooks, one frame each."""
         wanted = np.flatnonzero(fresh & _BITS["orderbooks"]).tolist()
-        books = (self._books.whole(number, self._floor.now) for number in wanted if self._own[number])
+        books = (self._books.whole(number, self._floor.now + offset_ns(self.faults)) for number in wanted if self._own[number])
         return [self._encoders[codec].encode(book) for book in books]
 
     @property
@@ -302,8 +307,10 @@ class DataHub(Hub[Session]):
             records = records[self._own[records["instrument"]]]
         self._books.apply(records)
         bars = self.bars.take(records, now)
-        if not self._sessions or self._faults.mutes_data(time.monotonic_ns()):
+        if not self._sessions:
             return
+        if skew_ns := offset_ns(self.faults):
+            records, bars = moved_records(records, skew_ns), {kind: moved_records(rows, skew_ns) for kind, rows in bars.items()}
         made: dict[tuple[str, bytes], Sequence[bytes]] = {}
         for session in self._sessions.copy():
             wanted = session.subscriptions

@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,9 +12,9 @@ from aiohttp import web
 
 from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.server.access import Access, RateLimits
-from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.feeds import NEWS_PATH, STREAM_PATHS
 from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.mishaps import Mishaps
 from pyrt.venues.sim.server.truth import Request, Truth
 
 log = logging.getLogger("pyrt.sim")
@@ -23,7 +24,6 @@ ENTRY = web.RequestKey("entry", Request)
 ACCOUNT = web.RequestKey("account", str)  # whose keys the request showed
 STREAMS = STREAM_PATHS | {"/stream"}
 BODY_MAX = 1 << 20
-BODY_KEPT = 16_384  # characters of a body that the truth keeps
 
 _PLAIN = {
     404: (40410000, "endpoint not found."),
@@ -69,10 +69,10 @@ async def read_object(request: web.Request) -> dict[str, Any]:
 class Edge:
     """The middleware of all requests: identity, record, keys, limits, and an answer to every error."""
 
-    def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth, trading: RateLimits, data: RateLimits) -> None:
+    def __init__(self, floor: Floor, access: Access, mishaps: Mishaps, truth: Truth, trading: RateLimits, data: RateLimits) -> None:
         self._floor = floor
         self._access = access
-        self._faults = faults
+        self._mishaps = mishaps
         self._truth = truth
         self._trading = trading
         self._data = data
@@ -88,7 +88,7 @@ class Edge:
         own = request.path.startswith("/sim/")
         response = await (self._answered if own else self._admitted)(request, handler, entry)
         response.headers["X-Request-ID"] = f"{entry.seq:032x}"
-        entry.status = response.status
+        entry.status = 0 if entry.cut else response.status
         entry.answered_mono_ns = time.monotonic_ns()
         return response
 
@@ -107,22 +107,23 @@ class Edge:
             return _unauthorized(request, data)
         request[ACCOUNT] = entry.account = account
         limit = (self._data if data else self._trading).of(account)
-        storm = None if data else self._faults.rate_limited(time.monotonic_ns())
+        if 0 < (request.content_length or 0) <= BODY_MAX:  # a larger one is refused when it is read, and then not read again
+            entry.keep(await request.read())  # what a fault then keeps from the handler was asked all the same
+        storm = self._mishaps.storm(entry, data=data)
         if storm is None and limit.take():
-            response = await self._answered(request, handler, entry)
+            serve = partial(self._answered, handler=handler, entry=entry)
+            response = await self._mishaps.answered(request, entry, serve, data=data)
         else:
             response = problem(429, None if data else 42910000, "too many requests.")
-            if storm is not None:
-                entry.fault = "rate_limited"
-                if storm.retry_after:
-                    response.headers["Retry-After"] = str(max(1, round(storm.seconds)))
         response.headers.update(limit.headers())
+        if storm is not None:
+            response.headers.update(storm if limit.limit else {n: v for n, v in storm.items() if n == "Retry-After"})
         return response
 
     async def _answered(self, request: web.Request, handler: Next, entry: Request) -> web.StreamResponse:
         try:
             if request.body_exists:
-                entry.body = (await request.read())[:BODY_KEPT].decode("utf-8", "replace")
+                entry.keep(await request.read())
             return await handler(request)
         except VenueRefusal as e:
             return answer(e.body, e.http)

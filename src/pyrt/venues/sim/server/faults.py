@@ -1,171 +1,195 @@
-"""What can be made to go wrong, as data. One struct a fault; the servers ask here at the points where it would bite.
-
-`POST /sim/faults {"kind": "gateway_timeout", "every": 3}` arms one; the same kind again replaces it; `DELETE` disarms all.
-"""
+"""The armed faults: whether one bites at an occasion, and the record of each that did."""
 
 import random
-from typing import Annotated, TypeVar, cast
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+from pyrt.venues.sim.server.kinds import AnyFault, Chance, Fault, Meets, Updates, kind_of
+from pyrt.venues.sim.server.truth import Connection, Request, Truth
+
+KEPT = 100_000  # firings and armings in memory; older ones are dropped and counted
+
+F = TypeVar("F", bound=Fault)
 
 
-class Fault(msgspec.Struct, kw_only=True, tag=True, tag_field="kind", forbid_unknown_fields=True):
-    """Anything that can be armed."""
+class Firing(msgspec.Struct, kw_only=True):
+    """One time that a fault bit, and what."""
+
+    seq: int  # in the order of the truth's requests and connections
+    fault: int  # number of its arming
+    kind: str
+    venue_ns: int
+    mono_ns: int
+    request: int = 0  # seq of the request; 0 = none
+    connection: int = 0  # seq of the connection; 0 = none
+    order: str = ""  # the venue's id of the order
+    note: str = ""
 
 
-class Timed(Fault, kw_only=True):
-    """A fault that holds for a while of real time."""
+class Arming(msgspec.Struct, kw_only=True):
+    """One fault from its arming to its end."""
 
-    seconds: Seconds = 10.0
-
-
-class GatewayTimeout(Fault, kw_only=True, tag="gateway_timeout"):
-    """Every `every`-th order POST is accepted and answered 504; `count` of them in all, None = no end."""
-
-    every: Count = 1
-    count: Count | None = None
-
-
-class DelayAccept(Fault, kw_only=True, tag="delay_accept"):
-    """Every `every`-th order POST is held for `seconds` of real time before the exchange sees it."""
-
-    seconds: Seconds
-    every: Count = 1
-    count: Count | None = None
-
-
-class RateLimited(Timed, kw_only=True, tag="rate_limited"):
-    """Every trading request is answered 429, with Retry-After if asked for."""
-
-    retry_after: bool = False
-
-
-class DropData(Timed, kw_only=True, tag="drop_data"):
-    """All data sockets are cut without a close frame, and none may authenticate (406) for `seconds`."""
-
-    seconds: Seconds = 0.0
-
-
-class MuteData(Timed, kw_only=True, tag="mute_data"):
-    """Data sockets stay open and answer pings, and nothing else is sent on them for `seconds`."""
-
-
-class DropStream(Fault, kw_only=True, tag="drop_stream"):
-    """All trading streams are cut without a close frame."""
-
-
-class DropUpdates(Fault, kw_only=True, tag="drop_updates"):
-    """Each trade update is lost with `probability` (seeded); `count` of them in all, None = no end."""
-
-    probability: Probability = 1.0
-    seed: int = 0
-    count: Count | None = None
-
-
-class DuplicateUpdates(Fault, kw_only=True, tag="duplicate_updates"):
-    """Each trade update is sent twice with `probability` (seeded); `count` of them in all, None = no end."""
-
-    probability: Probability = 1.0
-    seed: int = 0
-    count: Count | None = None
-
-
-AnyFault = GatewayTimeout | DelayAccept | RateLimited | DropData | MuteData | DropStream | DropUpdates | DuplicateUpdates
-
-F = TypeVar("F", GatewayTimeout, DelayAccept)
-T = TypeVar("T", bound=Timed)
-
-
-class _Armed:
-    def __init__(self, fault: AnyFault, mono: int) -> None:
-        self.fault = fault
-        self.until = mono + int(fault.seconds * 1e9) if isinstance(fault, Timed) else 0
-        self.asked = 0
-        self.fired = 0
-        self.dice = random.Random(getattr(fault, "seed", 0))
+    number: int
+    fault: AnyFault
+    venue_ns: int
+    mono_ns: int
+    until_mono_ns: int = 0  # 0 = no end
+    asked: int = 0  # occasions it met
+    fired: int = 0
+    state: str = "armed"  # "armed", "over", "replaced", "disarmed"
 
 
 class Faults:
-    """The armed faults, one of a kind. Times are the machine's monotonic ns."""
+    """What is armed, by kind and name. Times are the machine's monotonic ns; the venue's time is only written down."""
 
-    def __init__(self) -> None:
-        self._armed: dict[type, _Armed] = {}
-        self._fired: dict[str, int] = {}
+    def __init__(self, truth: Truth | None = None, venue: Callable[[], int] = lambda: 0) -> None:
+        self._truth = truth or Truth()
+        self._venue = venue
+        self._armed: dict[tuple[str, str], Arming] = {}
+        self._dice: dict[int, random.Random] = {}
+        self._history: deque[Arming] = deque(maxlen=KEPT)
+        self._firings: deque[Firing] = deque(maxlen=KEPT)
+        self._dropped = 0
+        self._number = 0
+        self._silenced: set[tuple[int, int]] = set()  # (arming, connection) whose silence is written down
+        self._fired: Counter[str] = Counter()
 
-    def arm(self, fault: AnyFault, mono: int) -> None:
-        """Arm a fault, in place of one of the same kind."""
-        self._armed[type(fault)] = _Armed(fault, mono)
+    def arm(self, fault: AnyFault) -> Arming:
+        """Arm a fault, in place of one of the same kind and name."""
+        mono, key = time.monotonic_ns(), (kind_of(fault), fault.name)
+        self._end(key, "replaced")
+        self._number += 1
+        arming = Arming(number=self._number, fault=fault, venue_ns=self._venue(), mono_ns=mono)
+        if fault.window is not None:
+            arming.until_mono_ns = mono + int(fault.window * 1e9)
+        self._armed[key] = arming
+        self._dice[arming.number] = random.Random(getattr(fault, "seed", 0))
+        self._history.append(arming)
+        return arming
+
+    def finish(self, arming: Arming) -> None:
+        """End a fault that did at once all that it does."""
+        self._end((kind_of(arming.fault), arming.fault.name), "over")
 
     def disarm(self) -> None:
         """End all of them."""
-        self._armed.clear()
+        for key in list(self._armed):
+            self._end(key, "disarmed")
 
-    def report(self) -> dict[str, object]:
-        """What is armed, and how often each kind fired in this life."""
-        return {"armed": [a.fault for a in self._armed.values()], "fired": dict(self._fired)}
+    def _end(self, key: tuple[str, str], state: str) -> None:
+        arming = self._armed.pop(key, None)
+        if arming is not None:
+            over = arming.until_mono_ns and time.monotonic_ns() >= arming.until_mono_ns
+            arming.state = "over" if over else state
+            self._dice.pop(arming.number)
 
-    def gateway_timeout(self) -> bool:
-        """Whether this order POST, now accepted, is answered 504."""
-        return self._periodic(GatewayTimeout) is not None
+    # ------------------------------------------------------------------------------------------------ occasions
+    def armed(self, kind: type[F]) -> list[Arming]:
+        """The armings of a kind that hold now."""
+        if not self._armed:
+            return []
+        mono = time.monotonic_ns()
+        for key, arming in list(self._armed.items()):
+            if arming.until_mono_ns and mono >= arming.until_mono_ns:
+                self._end(key, "over")
+        return [a for a in self._armed.values() if isinstance(a.fault, kind)]
 
-    def accept_delay(self) -> float:
-        """Seconds for which this order POST is held back."""
-        fault = self._periodic(DelayAccept)
-        return fault.seconds if fault is not None else 0.0
+    def meets(
+        self,
+        kind: type[F],
+        where: Callable[[F], bool] = lambda fault: True,
+        *,
+        groups: frozenset[str] = frozenset(),
+        event: str = "",
+        **who: Any,
+    ) -> F | None:
+        """The fault of a kind that bites at this occasion, which is then written down.
 
-    def rate_limited(self, mono: int) -> RateLimited | None:
-        """The storm that this trading request meets."""
-        return self._timed(RateLimited, mono)
+        where: which of the kind are meant; groups: what the request is; event: of the trade update; who: request, connection,
+        order, note of the record.
+        """
+        for arming in self.armed(kind):
+            fault: Any = arming.fault
+            if not where(fault):
+                continue
+            if isinstance(fault, Meets) and fault.on not in groups:
+                continue
+            if isinstance(fault, Updates) and fault.events and event not in fault.events:
+                continue
+            if self._bites(arming):
+                self.fire(arming, **who)
+                chosen: F = fault
+                return chosen
+        return None
 
-    def refuses_data(self, mono: int) -> bool:
-        """Whether a data session may not authenticate yet after a drop."""
-        return self._timed(DropData, mono) is not None
-
-    def mutes_data(self, mono: int) -> bool:
-        """Whether data frames are withheld now."""
-        return self._timed(MuteData, mono) is not None
-
-    def copies_of_update(self) -> int:
-        """How often the next trade update is sent: 0, 1 or 2."""
-        if self._chance(DropUpdates):
-            return 0
-        return 2 if self._chance(DuplicateUpdates) else 1
-
-    def _periodic(self, kind: type[F]) -> F | None:
-        armed = self._armed.get(kind)
-        if armed is None:
-            return None
-        fault = armed.fault
-        assert isinstance(fault, GatewayTimeout | DelayAccept)
-        armed.asked += 1
-        if armed.asked % fault.every or (fault.count is not None and armed.fired >= fault.count):
-            return None
-        self._fire(armed)
-        return cast(F, fault)
-
-    def _timed(self, kind: type[T], mono: int) -> T | None:
-        armed = self._armed.get(kind)
-        if armed is None or mono >= armed.until:
-            return None
-        self._fire(armed)
-        return cast(T, armed.fault)
-
-    def _chance(self, kind: type[DropUpdates] | type[DuplicateUpdates]) -> bool:
-        armed = self._armed.get(kind)
-        if armed is None:
+    def _bites(self, arming: Arming) -> bool:
+        fault = arming.fault
+        arming.asked += 1
+        if not isinstance(fault, Chance):
+            return True
+        if arming.asked % fault.every or (fault.count is not None and arming.fired >= fault.count):
             return False
-        fault = armed.fault
-        assert isinstance(fault, DropUpdates | DuplicateUpdates)
-        if (fault.count is not None and armed.fired >= fault.count) or armed.dice.random() >= fault.probability:
-            return False
-        self._fire(armed)
-        return True
+        return fault.probability >= 1.0 or self._dice[arming.number].random() < fault.probability
 
-    def _fire(self, armed: _Armed) -> None:
-        armed.fired += 1
-        kind = str(type(armed.fault).__struct_config__.tag)
-        self._fired[kind] = self._fired.get(kind, 0) + 1
+    def left(self, fault: Fault) -> float:
+        """Seconds of real time until an armed fault ends; 0 where it does not end by itself."""
+        until = self._armed[kind_of(fault), fault.name].until_mono_ns
+        return max(0.0, (until - time.monotonic_ns()) / 1e9)
+
+    def silences(self, kind: type[F], connection: Connection, *, control: bool = False) -> bool:
+        """Whether a mute of this kind withholds a frame from a connection; written down once for each connection."""
+        for arming in self.armed(kind):
+            fault: Any = arming.fault
+            if (control and not fault.control) or (fault.present and connection.opened_mono_ns > arming.mono_ns):
+                continue
+            if (arming.number, connection.seq) not in self._silenced:
+                self._silenced.add((arming.number, connection.seq))
+                self.fire(arming, connection=connection.seq)
+            return True
+        return False
+
+    def fire(self, arming: Arming, *, request: Request | None = None, connection: int = 0, order: str = "", note: str = "") -> None:
+        """Write down that a fault bit."""
+        arming.fired += 1
+        kind = kind_of(arming.fault)
+        self._fired[kind] += 1
+        self._dropped += len(self._firings) == self._firings.maxlen
+        if request is not None:
+            request.fault = f"{request.fault},{kind}".lstrip(",")
+        self._firings.append(
+            Firing(
+                seq=self._truth.next_seq(),
+                fault=arming.number,
+                kind=kind,
+                venue_ns=self._venue(),
+                mono_ns=time.monotonic_ns(),
+                request=request.seq if request is not None else 0,
+                connection=connection,
+                order=order,
+                note=note,
+            )
+        )
+
+    # ------------------------------------------------------------------------------------------------ reports
+    def report(self) -> dict[str, Any]:
+        """What is armed, how often each kind fired in this life, and what was armed and never fired."""
+        self.armed(Fault)
+        return {
+            "armed": [a.fault for a in self._armed.values()],
+            "fired": dict(self._fired),
+            "never_fired": [a for a in self._history if not a.fired],
+        }
+
+    def truth(self, since: int = 0) -> dict[str, Any]:
+        """Every arming of this life, and each firing with a seq above `since`."""
+        self.armed(Fault)
+        return {
+            "armings": list(self._history),
+            "firings": [f for f in self._firings if f.seq > since],
+            "firings_dropped": self._dropped,
+            "never_fired": [a.number for a in self._history if not a.fired],
+        }

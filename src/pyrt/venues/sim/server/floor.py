@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -53,6 +55,8 @@ class Floor:
         self.on_updates: list[OnUpdates] = []
         self.records = 0
         self._now = epoch
+        self._due: list[tuple[int, int, Callable[[], object]]] = []  # a heap
+        self._order = count()
         self._slice = SECOND // 100
 
     @property
@@ -106,8 +110,30 @@ class Floor:
             self._slice = max(self._slice // 2, SECOND // 1000)
         return True
 
+    def at(self, instant: int, act: Callable[[], object]) -> None:
+        """Call `act` when the market has come to a venue time, before anything later happens."""
+        heappush(self._due, (instant, next(self._order), act))
+
+    def jump(self, market: Market, seen: Records, to: int) -> None:
+        """Go on at a later instant in a market that begins there; `seen`: what it shows then. What lies between never was."""
+        self.market = market
+        self.clock = VenueClock(to, time.monotonic_ns(), self.rate or 1.0)
+        self.exchange.advance(to)
+        self.exchange.on_market(seen)
+        self._now = to
+        self.changed = True
+        self.tell()
+
     def step(self, until: int) -> None:
         """Let the market run to `until` (never backwards), match, and tell."""
+        while self._due and self._due[0][0] <= until:
+            instant, _, act = heappop(self._due)
+            self._step(instant)
+            act()
+            self.tell()
+        self._step(until)
+
+    def _step(self, until: int) -> None:
         if until <= self._now:
             return
         records = halts.admit(self.exchange, self.market.advance(until))
@@ -123,11 +149,10 @@ class Floor:
 
     def tell(self) -> None:
         """Pass on what happened to orders."""
-        updates = self.exchange.take_updates()
-        if updates or self.changed:
+        while (updates := self.exchange.take_updates()) or self.changed:  # a listener may act on the exchange
             self.changed = False
             for note in self.on_change:
                 note(updates)
-        if updates:
-            for listener in self.on_updates:
-                listener(updates)
+            if updates:
+                for listener in self.on_updates:
+                    listener(updates)

@@ -1,5 +1,6 @@
 """What the venue's streams have in common: their sockets, each of them noted in the truth while it lives."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
@@ -7,7 +8,8 @@ from typing import Generic, Protocol, TypeVar
 from aiohttp import web
 
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.server.outbox import CLOSE_SECONDS
+from pyrt.venues.sim.server.mishaps import sever
+from pyrt.venues.sim.server.outbox import CLOSE_SECONDS, Outbox
 from pyrt.venues.sim.server.truth import Connection, Truth
 
 PING_SECONDS = 60.0  # between two pings; a client that does not answer within half of it is gone
@@ -16,9 +18,12 @@ PING_SECONDS = 60.0  # between two pings; a client that does not answer within h
 class Conversation(Protocol):
     """One client's socket."""
 
+    @property
+    def entry(self) -> Connection: ...
+
     async def run(self) -> None: ...
 
-    def cut(self, fault: str) -> None: ...
+    def cut(self, fault: str, how: str = "fin") -> None: ...
 
 
 T = TypeVar("T", bound=Conversation)
@@ -35,6 +40,7 @@ class Hub(Generic[T]):
         self._sessions: list[T] = []
         self._compression = compression  # for clients that offer it
         self._ping_seconds = ping_seconds
+        self._dead: list[T] = []  # half-open: the client hears nothing more, and the venue does not know it
 
     async def _converse(
         self, request: web.Request, make: Callable[[web.WebSocketResponse, Connection], T]
@@ -53,10 +59,28 @@ class Hub(Generic[T]):
 
     def leave(self, session: T) -> None:
         """Forget a session; its slot is free."""
-        if session in self._sessions:
-            self._sessions.remove(session)
+        for sessions in (self._sessions, self._dead):
+            if session in sessions:
+                sessions.remove(session)
 
-    def cut(self, fault: str) -> None:
-        """End all connections without a close frame."""
-        for session in self._sessions.copy():
-            session.cut(fault)
+    @property
+    def connections(self) -> list[Connection]:
+        """The record of each socket that is served now."""
+        return [session.entry for session in self._sessions]
+
+    def cut(self, fault: str, how: str = "fin", reap: float = 0.0) -> None:
+        """End all connections without a close frame; `how` as in DropData, `reap`: seconds until a half-open one is closed."""
+        for session in [*self._sessions, *self._dead]:
+            session.cut(fault, how)
+            if how == "half_open" and session not in self._dead:
+                self._dead.append(session)
+                asyncio.get_running_loop().call_later(reap, session.cut, fault)
+
+
+def end(request: web.Request, outbox: Outbox, how: str) -> None:
+    """End the connection under a socket; half_open leaves it, deaf and dumb."""
+    if how != "half_open":
+        sever(request.transport, how)
+    elif request.transport is not None:
+        outbox.silence()
+        request.transport.pause_reading()

@@ -22,11 +22,12 @@ class Outbox:
         self._drained = asyncio.Event()
         self._drained.set()
         self._closing: int = 0
+        self._silent = False
         self.waiting = 0  # bytes
 
     def put(self, frame: bytes, kind: WSMsgType) -> bool:
         """Queue a frame; False when too much waits: the caller decides what then."""
-        if self._closing:
+        if self._closing or self._silent:
             return True
         if self.waiting + len(frame) > self._full:
             return False
@@ -47,6 +48,13 @@ class Outbox:
             self.waiting += len(last[0])
         self._closing = code
         self._wake.set()
+
+    def silence(self) -> None:
+        """Take frames and write none, those that wait included."""
+        self._silent = True
+        self._frames.clear()
+        self.waiting = 0
+        self._drained.set()
 
     async def drained(self) -> None:
         """Wait until little is left to write."""

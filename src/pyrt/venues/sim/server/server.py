@@ -37,16 +37,21 @@ from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.feeds import PLAN
 from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.incidents import Incidents
+from pyrt.venues.sim.server.kinds import DropData, DropStream
+from pyrt.venues.sim.server.mishaps import Mishaps
 from pyrt.venues.sim.server.own_rest import OwnRest
 from pyrt.venues.sim.server.reference_rest import ReferenceRest
 from pyrt.venues.sim.server.saved import Saved, StateDirectory
 from pyrt.venues.sim.server.schedule import Schedule
 from pyrt.venues.sim.server.screener_rest import ScreenerRest
+from pyrt.venues.sim.server.script import Script, read_script
 from pyrt.venues.sim.server.streams import DataStreams
 from pyrt.venues.sim.server.trading_rest import TradingRest
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
 from pyrt.venues.sim.server.watchlists_rest import WatchlistsRest
+from pyrt.venues.sim.times import new_york_midnight
 
 DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
@@ -84,6 +89,7 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     second_leg: Literal["held", "new"] = "held"  # status of a pair's stop while its take-profit works
     calendar: bool = False  # the hours of XNYS; otherwise always open
     state: str = ""  # a directory; empty = nothing is kept
+    faults: str | tuple[dict[str, Any], ...] = ""  # the path of a fault script, or its [[fault]] tables
     feeds: tuple[str, ...] = PLAN  # of shares, that the plan holds: iex, sip, delayed_sip, boats, overnight, otc
     compression: bool = True  # of data streams, for clients that offer permessage-deflate
     ping_seconds: float = 60.0  # between pings on data streams
@@ -114,7 +120,9 @@ class Venue:
             self._close_directory()
             raise
         self.truth = Truth()
-        self.faults = Faults()
+        self.faults = Faults(self.truth, lambda: self.floor.now)
+        self.incidents = Incidents(self.floor, self.faults, self._jump)
+        self.script = Script(read_script(config.faults), self.floor, self.incidents.arm)
         self.trading: TradingHub | None = None
         self.streams: DataStreams | None = None
         self._ended = asyncio.Event()
@@ -175,7 +183,8 @@ class Venue:
         """The routes; call it on the loop that will serve them."""
         config, floor = self.config, self.floor
         access = self.access
-        edge = Edge(floor, access, self.faults, self.truth, RateLimits(config.rate_limit), RateLimits(config.data_rate_limit))
+        mishaps = Mishaps(self.faults, floor, self.incidents)
+        edge = Edge(floor, access, mishaps, self.truth, RateLimits(config.rate_limit), RateLimits(config.data_rate_limit))
         self.trading = TradingHub(floor, access, self.faults, self.truth)
         self.streams = DataStreams(
             floor,
@@ -194,11 +203,12 @@ class Venue:
             ping_seconds=config.ping_seconds,
         )
         self.streams.count(self._before)
+        self.incidents.hubs = {DropData: [*self.streams.hubs], DropStream: [self.trading]}
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         events = TradeEvents(floor)
         app.on_shutdown.append(events.close)
         rest = (
-            TradingRest(floor, self.faults),
+            TradingRest(floor),
             AccountRest(floor),
             ReferenceRest(floor, self._schedule),
             WatchlistsRest(floor),
@@ -213,10 +223,19 @@ class Venue:
         app.add_routes(CryptoRest(floor, self._archive, thread).routes())
         app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
         app.add_routes(CorporateRest(floor, config.actions).routes())
-        app.add_routes(OwnRest(floor, self.faults, self.truth, self.streams.hubs, self.trading).routes())
+        app.add_routes(OwnRest(floor, self.faults, self.truth, self.incidents.arm, self.script).routes())
         app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
         return app
+
+    def _jump(self, to: str) -> int:
+        """Go on at the next midnight of New York, or the next opening of the exchange."""
+        now = self.floor.now
+        calendar = self.floor.exchange.hours.calendar
+        target = calendar.next_open(now) if to == "open" and calendar is not None else new_york_midnight(now, 1)
+        past = open_market(self._market, self._seed, self._epoch)
+        self.floor.jump(open_market(self._market, self._seed, target), last_seen(past, target - 1), target)
+        return target
 
     def start(self) -> None:
         """Let time run."""

@@ -1,6 +1,5 @@
 """Trading REST under /v2: orders and positions."""
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -9,7 +8,6 @@ from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.server import api
 from pyrt.venues.sim.server.api import ASKED, NUMBER, TEXT, Route, one_of
 from pyrt.venues.sim.server.edge import ACCOUNT, ENTRY, BadRequest, answer, read_object
-from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor
 
 _GROUPS = {"take_profit", "stop_loss"}
@@ -64,10 +62,9 @@ _CHANGE = api.body(
 class TradingRest:
     """The handlers; the exchange decides, they only translate."""
 
-    def __init__(self, floor: Floor, faults: Faults) -> None:
+    def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._exchange: Exchange = floor.exchange
-        self._faults = faults
 
     def routes(self) -> list[Route]:
         """Every path and method."""
@@ -89,15 +86,8 @@ class TradingRest:
     async def submit(self, request: web.Request) -> web.Response:
         """POST /v2/orders."""
         body = _plain(await read_object(request))
-        delay = self._faults.accept_delay()
-        if delay:
-            request[ENTRY].fault = "delay_accept"
-            await asyncio.sleep(delay)
         order = self._exchange.submit(body, self._handled(request), request[ACCOUNT])
         self._changed()
-        if self._faults.gateway_timeout():
-            request[ENTRY].fault = "gateway_timeout"
-            return web.Response(status=504, text="504 Gateway Time-out")
         return answer(order)
 
     async def replace(self, request: web.Request) -> web.Response:

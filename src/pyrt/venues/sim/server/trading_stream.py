@@ -10,9 +10,11 @@ from aiohttp import WSMsgType, web
 from pyrt.venues.sim.server.access import Access
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.server.hub import Hub
+from pyrt.venues.sim.server.hub import Hub, end
+from pyrt.venues.sim.server.kinds import DropStream, MuteStream
 from pyrt.venues.sim.server.outbox import Outbox
 from pyrt.venues.sim.server.truth import Connection, Truth
+from pyrt.venues.sim.server.updates import UpdatePath
 
 STREAMS = ("trade_updates",)
 
@@ -44,16 +46,17 @@ class Session:
 
     def send(self, frame: bytes) -> None:
         """Queue an encoded message; who does not read is closed, for nothing may be left out."""
+        if self.hub.faults.silences(MuteStream, self.entry):
+            return
         if not self.outbox.put(frame, WSMsgType.BINARY):
             self.entry.fault = "slow client"
             self.outbox.close(1008, discard=True)
 
-    def cut(self, fault: str) -> None:
+    def cut(self, fault: str, how: str = "fin") -> None:
         """End the connection without a close frame."""
         self.entry.fault = fault
-        transport = self._request.transport
-        if transport is not None:
-            transport.abort()
+        self.hub.leave(self)
+        end(self._request, self.outbox, how)
 
     def _hear(self, data: str | bytes) -> None:
         try:
@@ -85,7 +88,8 @@ class Session:
         self._say("authorization", {"status": "authorized" if self.account else "unauthorized", "action": action})
 
     def _say(self, stream: str, data: dict[str, Any]) -> None:
-        self.send(encode(stream, data, self.msgpack))
+        if not self.hub.faults.silences(MuteStream, self.entry, control=True):
+            self.outbox.put(encode(stream, data, self.msgpack), WSMsgType.BINARY)
 
 
 class TradingHub(Hub[Session]):
@@ -94,11 +98,14 @@ class TradingHub(Hub[Session]):
     def __init__(self, floor: Floor, access: Access, faults: Faults, truth: Truth) -> None:
         super().__init__(floor, truth)
         self.access = access
-        self._faults = faults
+        self.faults = faults
+        self._path = UpdatePath(faults, self._send)
         floor.on_updates.append(self.publish)
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """GET /stream, upgraded."""
+        if self.faults.meets(DropStream, lambda f: bool(f.window), note="503") is not None:
+            return web.Response(status=503)
 
         def join(ws: web.WebSocketResponse, entry: Connection) -> Session:
             session = Session(self, ws, request, entry)
@@ -110,14 +117,15 @@ class TradingHub(Hub[Session]):
     def publish(self, updates: Sequence[tuple[Any, dict[str, Any]]]) -> None:
         """Send trade updates, in their order, to every session of the account that listens."""
         for account, data in updates:
-            copies = self._faults.copies_of_update()
-            frames: dict[bool, bytes] = {}
-            for session in self._sessions.copy():
-                if session.account == account and "trade_updates" in session.listening:
-                    if session.msgpack not in frames:
-                        frames[session.msgpack] = encode("trade_updates", data, session.msgpack)
-                    for _ in range(copies):
-                        session.send(frames[session.msgpack])
+            self._path.pass_on(account, data)
+
+    def _send(self, account: Any, data: dict[str, Any]) -> None:
+        frames: dict[bool, bytes] = {}
+        for session in self._sessions.copy():
+            if session.account == account and "trade_updates" in session.listening:
+                if session.msgpack not in frames:
+                    frames[session.msgpack] = encode("trade_updates", data, session.msgpack)
+                session.send(frames[session.msgpack])
 
 
 def encode(stream: str, data: dict[str, Any], msgpack: bool) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+BODY_KEPT = 16_384  # characters of a body
 KEPT = 500_000  # requests in memory; older ones are dropped and counted
 
 
@@ -21,8 +22,13 @@ class Request(msgspec.Struct, kw_only=True):
     handled_ns: int = 0  # venue clock at which the exchange took it; 0 = it never did
     answered_mono_ns: int = 0  # 0 = not yet
     status: int = 0  # what the client saw; 0 = not yet, or the connection was cut
-    fault: str = ""  # the fault that changed the answer
+    fault: str = ""  # the faults that it met, with commas
     account: str = ""  # whose keys it showed; empty = nobody's
+    cut: bool = False  # the connection ended before a whole answer
+
+    def keep(self, body: bytes) -> None:
+        """Write down the body, as far as it is kept."""
+        self.body = body[:BODY_KEPT].decode("utf-8", "replace")
 
 
 class Connection(msgspec.Struct, kw_only=True):
@@ -50,18 +56,28 @@ class Truth:
 
     def request(self, method: str, path: str, query: str, venue_ns: int, mono_ns: int) -> Request:
         """Write down a request; the caller completes it when it answers."""
-        self._seq += 1
-        entry = Request(seq=self._seq, method=method, path=path, query=query, arrived_ns=venue_ns, arrived_mono_ns=mono_ns)
+        entry = Request(
+            seq=self.next_seq(),
+            method=method,
+            path=path,
+            query=query,
+            arrived_ns=venue_ns,
+            arrived_mono_ns=mono_ns,
+        )
         self._dropped += len(self._requests) == self._requests.maxlen
         self._requests.append(entry)
         return entry
 
     def connection(self, path: str, venue_ns: int, mono_ns: int) -> Connection:
         """Write down a new WebSocket; the caller completes it when it closes."""
-        self._seq += 1
-        entry = Connection(seq=self._seq, path=path, opened_ns=venue_ns, opened_mono_ns=mono_ns)
+        entry = Connection(seq=self.next_seq(), path=path, opened_ns=venue_ns, opened_mono_ns=mono_ns)
         self._connections.append(entry)
         return entry
+
+    def next_seq(self) -> int:
+        """The next number of what happens; requests, connections and faults share them."""
+        self._seq += 1
+        return self._seq
 
     def report(self, since: int = 0) -> dict[str, Any]:
         """Requests and connections with a seq above `since`."""
