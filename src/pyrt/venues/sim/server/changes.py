@@ -5,7 +5,7 @@ and refusals grow, so only new or named ones are written; what else differs is w
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -88,11 +88,13 @@ class Changes:
         if change.whole or change.rows or change.fills or change.refused or change.rest or change.accounts:
             os.write(self._fd, _encode(change) + b"\n")
 
-    def _numbers(self, updates: Updates) -> Iterable[int]:
+    def _numbers(self, updates: Updates) -> set[int]:
+        found: set[int] = set()
         for _, update in updates:
             order = update["order"]
             for shown in (order, *(order.get("legs") or ())):
-                yield self._exchange.number_of_order(shown["id"])
+                found |= self._exchange.concerned(shown["id"])
+        return found
 
     def close(self, *, remove: bool = False) -> None:
         """Close it; `remove` when a later save holds all of it."""
