@@ -136,7 +136,9 @@ class Floor:
     def _step(self, until: int) -> None:
         if until <= self._now:
             return
-        records = halts.admit(self.exchange, self.market.advance(until))
+        records = self.market.advance(until)
+        if len(records):
+            records = halts.admit(self.exchange, records)
         self._now = until
         if len(records):
             self.records += len(records)
