@@ -126,15 +126,6 @@ class Books:
             raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
         return self.state.rows[number - 1]
 
-    def concerned(self, order_id: str) -> set[int]:
-        """Numbers of an order and of those that change with it: its group, what it replaces, what is under way to replace it."""
-        number = self._ids.get(order_id, 0)
-        if not number:
-            return set()
-        row = self.state.rows[number - 1]
-        group = self._groups.get(row.group, ()) if row.group else ()
-        return {number, row.successor, self._ids.get(row.replaces or "", 0), self._ids.get(row.replaced_by or "", 0), *group} - {0}
-
     def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
         """GET /v2/orders/{id}. Raises VenueRefusal 404."""
         return self._show(self._row(order_id, self._account(account)), nested)
