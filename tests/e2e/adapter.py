@@ -75,7 +75,7 @@ class ShortLink(AlpacaLink):
         return super().feed(*args, sink=hear, **short, **options)
 
     def stream(self, sink: Any, **options: Any) -> Any:
-        short = {"patience": ANSWER, "ping_idle": PING, "ping_reply": PING, "first_pause": 0.05, "longest_pause": 0.4}
+        short = {"patience": ANSWER, "ping_idle": PING, "ping_reply": PING, "first_pause": 0.02, "longest_pause": 0.1}
         return super().stream(sink, **short, **options)
 
 
@@ -204,7 +204,7 @@ def link_to(venue: SimulatedVenue, rate_limit: int = 0) -> ShortLink:
     stream = "ws" + venue.url.removeprefix("http")
     at = Addresses(trading=venue.url, data=venue.url, stream=stream, updates=stream)
     keys = Keys(Secret(venue.key), Secret(venue.secret))
-    return ShortLink("sim", at, keys, rate_limit=rate_limit, reconnect_delay=(0.05, 0.4))
+    return ShortLink("sim", at, keys, rate_limit=rate_limit, reconnect_delay=(0.02, 0.1))
 
 
 def trade(
