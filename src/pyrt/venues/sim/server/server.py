@@ -234,8 +234,8 @@ class Venue:
         now = self.floor.now
         calendar = self.floor.exchange.hours.calendar
         target = calendar.next_open(now) if to == "open" and calendar is not None else new_york_midnight(now, 1)
-        past = open_market(self._market, self._seed, self._epoch)
-        self.floor.jump(open_market(self._market, self._seed, target), last_seen(past, target - 1), target)
+        past = open_market(self._market, self._seed, self._epoch, self.config.actions)
+        self.floor.jump(open_market(self._market, self._seed, target, self.config.actions), last_seen(past, target - 1), target)
         return target
 
     def start(self) -> None:
