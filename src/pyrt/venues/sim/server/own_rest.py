@@ -10,6 +10,7 @@ from pyrt.venues.sim.server.data_stream import DataHub
 from pyrt.venues.sim.server.edge import BadRequest, answer, local
 from pyrt.venues.sim.server.faults import AnyFault, DropData, DropStream, Faults
 from pyrt.venues.sim.server.floor import Floor
+from pyrt.venues.sim.server.options_stream import OptionHub
 from pyrt.venues.sim.server.trading_stream import TradingHub
 from pyrt.venues.sim.server.truth import Truth
 
@@ -17,7 +18,9 @@ from pyrt.venues.sim.server.truth import Truth
 class OwnRest:
     """The handlers of /sim."""
 
-    def __init__(self, floor: Floor, faults: Faults, truth: Truth, data: Sequence[DataHub], trading: TradingHub) -> None:
+    def __init__(
+        self, floor: Floor, faults: Faults, truth: Truth, data: Sequence[DataHub | OptionHub], trading: TradingHub
+    ) -> None:
         self._floor = floor
         self._faults = faults
         self._truth = truth
