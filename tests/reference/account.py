@@ -3,6 +3,7 @@
 Nothing of the venue's code is read here. Money is an integer of 1e-18, a price or a quantity a Fraction.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -75,7 +76,8 @@ class Market:
     ask_qty: Fraction = Fraction(0)
     last: Fraction = Fraction(0)
     saved: Fraction = Fraction(0)
-    close: Fraction = Fraction(0)  # when the last New York day ended
+    official: Fraction = Fraction(0)  # when the last session ended, of a venue that has sessions
+    close: Fraction = Fraction(0)  # of the last New York day
     taken: dict[str, Fraction] = field(default_factory=lambda: {"bid": Fraction(0), "ask": Fraction(0)})
     printed: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # the record under way, if it is a trade
 
@@ -96,8 +98,8 @@ class Market:
 
     def restart(self) -> None:
         """The venue was loaded again: it knows the mark, not the display."""
-        saved, close = self.mark, self.close
-        self.__init__(saved=saved, close=close)  # type: ignore[misc]
+        saved, official, close = self.mark, self.official, self.close
+        self.__init__(saved=saved, official=official, close=close)  # type: ignore[misc]
 
     def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction) -> bool:
         """Whether a fill took what was printed or displayed; it is then used up."""
@@ -208,14 +210,27 @@ class Order:
         return self.limit or None
 
 
+def maintenance(positions: Iterable[tuple[Fraction, Fraction]]) -> int:
+    """Of quantities at prices: long 30 % (100 % under 2.50), short max(5, 30 %) a share, under 5 max(2.50, 100 %)."""
+    total = Fraction(0)
+    for qty, px in positions:
+        if qty > 0:
+            total += px * qty * (1 if px < Fraction("2.5") else Fraction(3, 10))
+        else:
+            share = max(Fraction(5), px * Fraction(3, 10)) if px >= 5 else max(Fraction("2.5"), px)
+            total += share * -qty
+    return floor(total * ATTO)
+
+
 @dataclass
 class Held:
-    """One position: shares, what they cost, what is left of those that the day began with."""
+    """One position: shares, what they cost, what is left of those that the day began with, what the others of today cost."""
 
     qty: Fraction = Fraction(0)
     cost: int = 0
     day: Fraction = Fraction(0)
     realised: int = 0
+    fresh: int = 0
 
     def fill(self, side: str, px: Fraction, qty: Fraction) -> None:
         """Opening adds px x qty to the cost; closing takes floor(cost x closed / held) out of it."""
@@ -224,12 +239,15 @@ class Held:
         if closed:
             out = floor(Fraction(self.cost) * closed / abs(self.qty))
             self.realised += atto(-sign * px * closed) - out
+            today = abs(self.qty) - abs(self.day)  # these are closed first
+            self.fresh -= floor(Fraction(self.fresh) * min(closed, today) / today) if today else 0
             self.cost -= out
             self.qty += sign * closed
             left = min(abs(self.day), abs(self.qty))
             self.day = left if self.qty > 0 else -left
         self.qty += sign * (qty - closed)
         self.cost += atto(sign * px * (qty - closed))
+        self.fresh += atto(sign * px * (qty - closed))
 
 
 @dataclass
@@ -287,15 +305,7 @@ class AccountOracle:
 
     @property
     def maintenance(self) -> int:
-        total = Fraction(0)
-        for symbol, held in self.positions.items():
-            px = self.markets[symbol].mark
-            if held.qty > 0:
-                total += px * held.qty * (1 if px < Fraction("2.5") else Fraction(3, 10))
-            else:
-                share = max(Fraction(5), px * Fraction(3, 10)) if px >= 5 else max(Fraction("2.5"), px)
-                total += share * -held.qty
-        return floor(total * ATTO)
+        return maintenance((held.qty, self.markets[symbol].mark) for symbol, held in self.positions.items())
 
     # ------------------------------------------------------------------------------------------------ what may be
     def verdict(self, body: dict[str, Any], old: Order | None = None) -> Verdict:
@@ -604,13 +614,20 @@ class AccountOracle:
         elif order.status not in FINAL and partner.status not in FINAL:
             assert order.leaves == partner.leaves
 
-    def new_day(self) -> None:
-        """A New York day ended."""
-        self.last_equity, self.last_maintenance = self.equity, self.maintenance
-        for held in self.positions.values():
-            held.day = held.qty
+    def regular_close(self) -> None:
+        """A session of the exchange ended."""
         for market in self.markets.values():
-            market.close = market.mark
+            market.official = market.mark
+
+    def new_day(self) -> None:
+        """A New York day ended: yesterday's prices are those of the last session, where there is one."""
+        for market in self.markets.values():
+            market.close = market.official or market.mark
+        worth = [(held, self.markets[symbol].close) for symbol, held in self.positions.items()]
+        self.last_equity = self.cash + sum(atto(held.qty * px) for held, px in worth)
+        self.last_maintenance = maintenance((held.qty, px) for held, px in worth)
+        for held in self.positions.values():
+            held.day, held.fresh = held.qty, 0
 
     # ------------------------------------------------------------------------------------------------ what must be shown
     def account(self) -> dict[str, str]:
@@ -642,7 +659,7 @@ class AccountOracle:
         waiting = sum(o.holds for o in self.open if o.symbol == symbol and o.side == closing)
         entry = Fraction(floor(Fraction(abs(held.cost), ATTO) / size * 10**9 + Fraction(1, 2)), 10**9)
         value, last = self.value(symbol), market.close or market.mark
-        day_base = atto(last * held.day) + floor(held.cost * (size - abs(held.day)) / size)
+        day_base = atto(last * held.day) + held.fresh
         return {
             "qty": number(held.qty),
             "qty_available": number(sign * max(Fraction(0), size - waiting)),

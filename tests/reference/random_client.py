@@ -84,14 +84,22 @@ class Desk:
         end = self.now + ns
         midnight = at(local(self.now) + timedelta(days=1), 0)
         while midnight <= end:
+            self.regular_close(midnight)
             self.exchange.advance(midnight)
+            self.now = midnight
             self.listen()
             self.oracle.new_day()
             midnight = at(local(midnight) + timedelta(days=1), 0)
+        self.regular_close(end)
         self.exchange.advance(end)
         self.now = end
         self.listen()
         assert all(not o.expires or o.expires > self.now for o in self.oracle.open), "an order outlived its session"
+
+    def regular_close(self, end: int) -> None:
+        """Where a session ends by `end`, its last price is the official one."""
+        if self.hours and is_session(local(self.now)) and self.now < at(local(self.now), 16) <= end:
+            self.oracle.regular_close()
 
     def is_open(self, ns: int, *, extended: bool = False) -> bool:
         day = local(ns)
