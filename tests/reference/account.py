@@ -311,7 +311,7 @@ class AccountOracle:
         mine = worst(body["type"], Fraction(body.get("limit_price") or 0))
         for other in self.open:
             friend = old is not None and (other is old or other in old.group)
-            if not friend and not other.waits and other.symbol == symbol and other.side != side:
+            if not friend and other.status != "held" and other.symbol == symbol and other.side != side:
                 buy, sell = (mine, other.worst) if side == "buy" else (other.worst, mine)
                 if buy is None or sell is None or buy >= sell:
                     return 403, 40310000

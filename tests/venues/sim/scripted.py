@@ -12,6 +12,14 @@ def order(**given: Any) -> dict[str, Any]:
     return {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "1.00", "time_in_force": "gtc", **given}
 
 
+BRACKET = {
+    "type": "limit",
+    "limit_price": "900.00",
+    "time_in_force": "day",
+    "order_class": "bracket",
+    "take_profit": {"limit_price": "950.00"},
+    "stop_loss": {"stop_price": "2.00"},
+}
 REQUESTS = st.one_of(
     st.builds(
         lambda side, symbol, qty, kind: ("submit", {"symbol": symbol, "side": side, "qty": qty, **kind}),
@@ -23,6 +31,12 @@ REQUESTS = st.one_of(
             {"type": "limit", "limit_price": "150.00", "time_in_force": "ioc"},
             {"type": "limit", "limit_price": "900.00", "time_in_force": "day"},
             {"type": "limit", "limit_price": "2.00", "time_in_force": "gtc"},
+            {"type": "stop", "stop_price": "3.00", "time_in_force": "day"},
+            {"type": "trailing_stop", "trail_percent": "0.1", "time_in_force": "day"},
+            {"type": "market", "time_in_force": "day", "qty": None, "notional": "5000"},
+            BRACKET,
+            {**BRACKET, "type": "market", "limit_price": None},
+            {**BRACKET, "order_class": "oco", "type": "limit"},
         ]),
     ),
     st.tuples(st.sampled_from(["cancel", "replace"]), st.integers(0, 30)),

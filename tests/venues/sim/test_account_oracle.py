@@ -27,6 +27,7 @@ def test_five_hundred_operations(seed: int, hours: bool, multiplier: int) -> Non
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(100, 116))
 def test_ten_thousand_operations(seed: int) -> None:
     desk = Desk(hours=bool(seed % 2), multiplier=(1, 2, 2, 4)[seed // 2 % 4], cash=50_000)

@@ -109,6 +109,7 @@ def test_configurations_work_on_orders() -> None:
     exchange.configure({"suspend_trade": False, "fractional_trading": False, "no_shorting": True})
     no = refused(exchange, order(qty="0.5"))
     assert (no.http, no.code) == (403, 40310000)
+    assert refused(exchange, {"notional": "50"} | {k: v for k, v in order().items() if k != "qty"}).code == 40310000
     no = refused(exchange, order(side="sell"))
     assert (no.http, no.code, no.message) == (403, 40310000, "account is not allowed to short")
     assert exchange.account()["shorting_enabled"] is False
@@ -222,6 +223,18 @@ def test_a_pair_is_bought_with_cash_and_sold_from_what_is_there() -> None:
     exchange.cancel_all(T)
     assert [http for _, http, _ in exchange.close_all(T)] == [200]
     assert exchange.positions() == []
+
+
+def test_a_pair_is_bought_for_money() -> None:
+    exchange = opened(cash="1000")
+    by_money = {"symbol": "BTC/USD", "side": "buy", "type": "market", "time_in_force": "gtc"}
+    assert refused(exchange, {**by_money, "notional": "0.99"}).message == "cost basis must be >= minimal amount of order 1"
+    assert refused(exchange, {**by_money, "notional": "1001"}).body["symbol"] == "USD"
+    exchange.submit({**by_money, "notional": "600.1"}, T)
+    assert exchange.position("BTC/USD")["qty"] == "0.01"
+    exchange.submit({**by_money, "side": "sell", "notional": "300"}, T)
+    assert exchange.position("BTC/USD")["qty"] == "0.005"
+    assert exchange.account()["cash"] == "699.9"
 
 
 # ---------------------------------------------------------------------------------------------------- before July 2026

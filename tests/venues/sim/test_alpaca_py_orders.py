@@ -149,7 +149,8 @@ def test_an_oco_ends_both_ways(client: TradingClient, venue: SimulatedVenue) -> 
 def test_an_oto_has_one_exit(client: TradingClient, venue: SimulatedVenue) -> None:
     px = ask_price(venue, "SPY")
     loss = StopLossRequest(stop_price=round(px * 0.5, 2))
-    order = client.submit_order(MarketOrderRequest(symbol="SPY", qty=3, order_class=OrderClass.OTO, stop_loss=loss, **BUY, **DAY))
+    request = MarketOrderRequest(symbol="SPY", qty=3, order_class=OrderClass.OTO, stop_loss=loss, **BUY, **DAY)
+    order = client.submit_order(request)
     (leg,) = order.legs
     assert (leg.type, leg.status) == (OrderType.STOP, OrderStatus.HELD)
     reach(client, order, OrderStatus.FILLED)

@@ -423,9 +423,9 @@ def test_a_venue_splits_and_lists_its_actions():
         assert listed.get_corporate_actions(typed).data["reverse_splits"][0].old_rate == 5
         assert listed.get_corporate_actions(CorporateActionsRequest(ids=[SPLIT.id])).data["forward_splits"] == [split]
 
-        def get(**query):
+        def get(path="/v1/corporate-actions", **query):
             headers = {"APCA-API-KEY-ID": venue.key, "APCA-API-SECRET-KEY": venue.secret}
-            return requests.get(f"{venue.url}/v1/corporate-actions", params=query, headers=headers, timeout=30)
+            return requests.get(f"{venue.url}{path}", params=query, headers=headers, timeout=30)
 
         span = {"start": "2026-03-01", "end": "2026-03-31"}
         first = get(**span, limit=2, sort="desc").json()
@@ -443,5 +443,18 @@ def test_a_venue_splits_and_lists_its_actions():
         (position,) = trading.get_all_positions()
         assert position.qty == "20"
         assert abs(float(position.unrealized_plpc)) < 0.02
+        span = {"timeframe": "1Min", "start": "2026-03-04T06:55:00Z", "end": "2026-03-04T06:58:00Z", "symbols": "AAPL"}
+
+        def bars(**query):
+            return get("/v2/stocks/bars", **span, **query).json()["bars"]["AAPL"]
+
+        raw, split, everything = bars(), bars(adjustment="split"), bars(adjustment="all")
+        assert [b["c"] / 2 for b in raw] == pytest.approx([b["c"] for b in split])
+        assert [b["v"] * 2 for b in raw] == [b["v"] for b in split]
+        factor = everything[0]["c"] / split[0]["c"]
+        assert factor == pytest.approx(1 - 0.256 / raw[-1]["c"], abs=1e-4)
+        day = get("/v2/stocks/bars", timeframe="1Day", start="2026-03-04T05:00:00Z", symbols="AAPL", adjustment="split").json()
+        (today,) = day["bars"]["AAPL"]
+        assert today["h"] / today["l"] < 1.5  # of one kind of shares, although the split was in it
         kinds = [a["activity_type"] for a in trading.get("/account/activities", {"direction": "asc"})]
         assert (kinds[0], kinds[-2:]) == ("FILL", ["SPLIT", "SPLIT"])

@@ -102,12 +102,13 @@ def test_auctions(venue: SimulatedVenue) -> None:
     ]
     opening, closing = days["auctions"]["AAPL"][0]["o"][0], days["auctions"]["AAPL"][0]["c"][0]
     assert set(opening) == set(closing) == {"t", "x", "p", "s", "c"}
-    assert (opening["c"], closing["c"]) == ("Q", "M")
+    assert (opening["c"], closing["c"]) == ("O", "6")
     trades = {"symbols": "AAPL", "start": "2026-02-27T14:30:00Z", "end": "2026-02-27T20:59:59.999999999Z"}
     first = get(venue, "/v2/stocks/trades", **trades, limit=50).json()["trades"]["AAPL"]
-    assert opening["t"] == next(t["t"] for t in first if "I" not in t["c"])
-    last = get(venue, "/v2/stocks/trades", **trades, limit=50, sort="desc").json()["trades"]["AAPL"]
-    assert closing["t"] == next(t["t"] for t in last if "I" not in t["c"])
+    assert opening["t"] == next(t["t"] for t in first if "O" in t["c"])
+    after = {"start": "2026-02-27T21:00:00Z", "end": "2026-02-27T21:01:00Z"}
+    last = get(venue, "/v2/stocks/trades", symbols="AAPL", **after, limit=50).json()["trades"]["AAPL"]
+    assert closing["t"] == next(t["t"] for t in last if "6" in t["c"])
     assert days["auctions"]["AAPL"][1]["c"] == []  # it is noon
     token = days["next_page_token"]
     rest = get(venue, "/v2/stocks/auctions", symbols="AAPL,SPY", start="2026-02-27", limit=3, page_token=token).json()

@@ -182,7 +182,8 @@ def test_what_a_killed_venue_wrote_is_what_it_was(tmp_path, options):
             base["save"] = ex.save()
             changes["file"] = Changes(tmp_path, 1, ex)
             return
-        changes["file"].note(ex.take_updates())
+        ex.take_updates()
+        changes["file"].note()
         kept = replay(file_of(tmp_path, 1), decode(base["save"]))
         # what a trailing stop has seen since the last look is the matcher's
         assert [structs.replace(row, hwm=0) for row in kept.rows] == [structs.replace(row, hwm=0) for row in ex.state.rows]

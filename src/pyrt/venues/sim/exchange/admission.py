@@ -22,7 +22,7 @@ def refuse(owner: Account, instrument: Instrument, asset: Body, body: Body) -> N
 
 def refuse_terms(owner: Account, instrument: Instrument, asset: Body, terms: Terms) -> None:
     """Terms that this account does not want or this asset does not allow. Raises VenueRefusal."""
-    refuse_part(owner.configuration, instrument, terms.qty)
+    refuse_part(owner.configuration, instrument, terms.qty, terms.notional)
     if asset["class"] == "crypto":
         crypto.refuse_terms(instrument, asset, terms)
     elif not asset.get("easy_to_borrow", True) and asset["shortable"] and terms.tif is not TimeInForce.DAY:

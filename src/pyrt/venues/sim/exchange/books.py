@@ -126,10 +126,6 @@ class Books:
             raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
         return self.state.rows[number - 1]
 
-    def number_of_order(self, order_id: str) -> int:
-        """The place of an order in the exchange's book of them, from 1; 0 = there is none."""
-        return self._ids.get(order_id, 0)
-
     def order(self, order_id: str, nested: bool = False, account: str | None = None) -> Body:
         """GET /v2/orders/{id}. Raises VenueRefusal 404."""
         return self._show(self._row(order_id, self._account(account)), nested)

@@ -80,10 +80,10 @@ def refuse_trader(configuration: Configuration, permissions: Permissions, instru
         raise invalid(f"{kind} orders not allowed for account", 40010001)
 
 
-def refuse_part(configuration: Configuration, instrument: Instrument, qty: int) -> None:
-    """A part of a share where the account's owner wants none. Raises VenueRefusal 403."""
+def refuse_part(configuration: Configuration, instrument: Instrument, qty: int, notional: int) -> None:
+    """A part of a share, or an order by money, where the account's owner wants none. Raises VenueRefusal 403."""
     equity = asset_class(instrument) == "us_equity"
-    if equity and not configuration.fractional_trading and qty % 10**instrument.qty_exp:
+    if equity and not configuration.fractional_trading and (notional or qty % 10**instrument.qty_exp):
         raise VenueRefusal(403, 40310000, "account is not allowed to trade fractional shares")
 
 

@@ -3,7 +3,7 @@
 from pyrt._core.types import Side, format_units, to_units
 from pyrt.model import Instrument, OrderType, TimeInForce
 from pyrt.venues.sim.exchange.account import Figures, money, money_text
-from pyrt.venues.sim.exchange.orders import Body, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.orders import SHARE, Body, Terms, VenueRefusal, invalid
 from pyrt.venues.sim.exchange.rules import position_intent, reserve_px
 
 _TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_LIMIT})
@@ -28,6 +28,8 @@ def refuse_terms(instrument: Instrument, asset: Body, terms: Terms) -> None:
         raise invalid("invalid order type for crypto order", 40010001)
     if terms.tif not in _TIFS:
         raise invalid("invalid crypto time_in_force")
+    if terms.notional and terms.notional < SHARE:
+        raise invalid("cost basis must be >= minimal amount of order 1")
     least, step = (to_units(asset[key], instrument.qty_exp) for key in ("min_order_size", "min_trade_increment"))
     if not terms.notional and terms.qty < least:
         raise invalid(f"qty must be >= minimal amount of order {asset['min_order_size']}")

@@ -155,8 +155,7 @@ class Archive:
             start = max(start, token.ts)
         skip = token.served if token else 0
         if ask.timeframe is not None:
-            bars = self.adjust(self._bars(instrument, start, end, ask.timeframe, ask.now), instrument.symbol, ask.adjustment)
-            found = _ordered(bars, ask.descending)
+            found = _ordered(self._bars(instrument, start, end, ask.timeframe, ask.now, ask.adjustment), ask.descending)
         else:
             found = self._ticks(ask.kind, instrument.symbol, start, end, ask.descending, wanted + skip, ask.now)
         return found[skip : skip + wanted]
@@ -192,16 +191,20 @@ class Archive:
                 start = last + 1
         return np.concatenate(parts)
 
-    def _bars(self, instrument: Instrument, start: int, end: int, timeframe: Timeframe, now: int) -> Records:
+    def _bars(
+        self, instrument: Instrument, start: int, end: int, timeframe: Timeframe, now: int, adjustment: str = "raw"
+    ) -> Records:
         # Bars of minutes and hours are shown when they are over; the present day is shown as far as it has come.
+        # Adjusted before they are grouped: a day may be of two kinds of shares.
         past, symbol = self._market.history_bars, instrument.symbol
         if timeframe.interval:
-            return past(symbol, start, min(end, now - timeframe.interval), timeframe.interval, now)
+            bars = past(symbol, start, min(end, now - timeframe.interval), timeframe.interval, now)
+            return self.adjust(bars, symbol, adjustment)
         zone = CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK
         begin, this_hour = timeframe.start_of(start, zone), now // HOUR * HOUR
         hours = past(symbol, begin, this_hour - 1, HOUR, now)
         minutes = past(symbol, max(this_hour, begin), now - MINUTE, MINUTE, now)
-        bars = group_bars(np.concatenate([hours, minutes]), timeframe, zone)
+        bars = group_bars(self.adjust(np.concatenate([hours, minutes]), symbol, adjustment), timeframe, zone)
         found: Records = bars[(bars["start"] >= start) & (bars["start"] <= end)]
         return found
 

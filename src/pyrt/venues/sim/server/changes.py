@@ -1,11 +1,10 @@
 """What changed since the last whole save, on file before anybody hears of it: a venue that is killed forgets nothing it said.
 
 A line of JSON a change, handed to the operating system, not synced: it outlives the process, not the machine's power. Rows, fills
-and refusals grow, so only new or named ones are written; what else differs is written as it is now.
+and refusals grow, so only those that are new or touched are written; what else differs is written as it is now.
 """
 
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -19,7 +18,6 @@ from pyrt.venues.sim.exchange.orders import Row
 from pyrt.venues.sim.exchange.state import Fill, State
 
 NAME = "changes"
-Updates = Sequence[tuple[str, dict[str, Any]]]
 
 _GROWING = ("rows", "fills", "refused")
 _DERIVED = frozenset({"cids", "samples"})  # of an account: told by the rows; a long record of the past that saves keep
@@ -66,8 +64,8 @@ class Changes:
         self._rest = _rest(state)
         self._accounts = _accounts(state)
 
-    def note(self, updates: Updates = ()) -> None:
-        """Write what differs from the last note; `updates` are those that are told next."""
+    def note(self) -> None:
+        """Write what differs from the last note."""
         state = self._exchange.state
         counts = [len(getattr(state, name)) for name in _GROWING]
         rest, accounts = _rest(state), _accounts(state)
@@ -77,7 +75,7 @@ class Changes:
             change.whole = state
         else:
             rows, fills, refused = self._counts
-            named = {number for number in {*self._numbers(updates), *self._exchange.touched} if number <= rows}
+            named = {number for number in self._exchange.touched if number <= rows}
             change.rows = [state.rows[number - 1] for number in sorted(named)] + state.rows[rows:]
             change.fills, change.refused = state.fills[fills:], state.refused[refused:]
             change.rest = {name: msgspec.Raw(value) for name, value in changed.items()}
@@ -87,12 +85,6 @@ class Changes:
         self._counts, self._rest, self._accounts = counts, rest, accounts
         if change.whole or change.rows or change.fills or change.refused or change.rest or change.accounts:
             os.write(self._fd, _encode(change) + b"\n")
-
-    def _numbers(self, updates: Updates) -> Iterable[int]:
-        for _, update in updates:
-            order = update["order"]
-            for shown in (order, *(order.get("legs") or ())):
-                yield self._exchange.number_of_order(shown["id"])
 
     def close(self, *, remove: bool = False) -> None:
         """Close it; `remove` when a later save holds all of it."""

@@ -237,6 +237,7 @@ class DataHub(Hub[Session]):
         instruments = [i for i in instruments if i.asset_class == feed.asset_class]
         self.ids = {i.symbol: i.id for i in instruments}
         self._own[list(self.ids.values())] = True
+        self._all_own = bool(self._own[1:].all())
         self._books = Depth(instruments)
         self.access = access
         self.symbol_limit = symbol_limit  # 0 = none
@@ -300,10 +301,13 @@ class DataHub(Hub[Session]):
 
     def publish(self, records: Records, now: int) -> None:
         """Send a batch of the market, and the bars that it closed, to whom it concerns."""
+        if self._side is not None and not self._sessions:
+            self._side.close()
+            return
         if self._side is not None:
             records = self._told_aside(self._side, now)
             now -= self._side.lag
-        if not self._own[1:].all():
+        if len(records) and not self._all_own:
             records = records[self._own[records["instrument"]]]
         self._books.apply(records)
         bars = self.bars.take(records, now)
@@ -321,14 +325,11 @@ class DataHub(Hub[Session]):
                 session.send(frame)
 
     def _told_aside(self, side: SideMarket, now: int) -> Records:
-        if not self._sessions:
-            side.close()
-        elif side.is_open:
+        if side.is_open:
             return side.advance(now)
-        else:
-            before = side.open(now)
-            self.bars = self._fresh_bars()
-            self.count(before)
+        before = side.open(now)
+        self.bars = self._fresh_bars()
+        self.count(before)
         return np.zeros(0, dtype=market_dtype)
 
     def _frames(self, encoder: Encoder, wanted: Subscriptions, records: Records, bars: dict[str, Records]) -> list[bytes]:

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import web
 
+from pyrt.venues.alpaca.wire import parse_time
 from pyrt.venues.sim.server import api
 from pyrt.venues.sim.server.api import ASKED, Route
 from pyrt.venues.sim.server.edge import ACCOUNT, BadRequest
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.times import format_time, parse_time
+from pyrt.venues.sim.times import format_time
 
 KEPT = 100_000  # events in memory, over all accounts; older ones are gone
 WAITING = 10_000  # events that may wait for one reader

@@ -50,7 +50,7 @@ class Floor:
         self.rate = rate  # venue seconds a second; 0 = as fast as the clients take it
         self.clock = VenueClock(epoch, time.monotonic_ns(), rate or 1.0)
         self.changed = True  # something happened that was not passed to on_change
-        self.on_change: list[Callable[[Updates], None]] = []  # before anybody is told
+        self.on_change: list[Callable[[], None]] = []  # before anybody is told
         self.on_market: list[OnMarket] = []
         self.on_updates: list[OnUpdates] = []
         self.records = 0
@@ -136,7 +136,9 @@ class Floor:
     def _step(self, until: int) -> None:
         if until <= self._now:
             return
-        records = halts.admit(self.exchange, self.market.advance(until))
+        records = self.market.advance(until)
+        if len(records):
+            records = halts.admit(self.exchange, records)
         self._now = until
         if len(records):
             self.records += len(records)
@@ -152,7 +154,7 @@ class Floor:
         while (updates := self.exchange.take_updates()) or self.changed:  # a listener may act on the exchange
             self.changed = False
             for note in self.on_change:
-                note(updates)
+                note()
             if updates:
                 for listener in self.on_updates:
                     listener(updates)

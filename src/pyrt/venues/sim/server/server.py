@@ -19,6 +19,7 @@ from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.travel import Latency
+from pyrt.venues.sim.market.adjust import Adjuster
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
@@ -144,7 +145,7 @@ class Venue:
         market = open_market(self._market, self._seed, now if saved is None else now + 1, config.actions)
         self.instruments = list(market.instruments)
         past = open_market(self._market, self._seed, self._epoch, config.actions)
-        self._archive = Archive(past, self.instruments)
+        self._archive = Archive(past, self.instruments, Adjuster(past, config.actions, lambda: self.floor.now))
         listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
         if saved is None:
             exchange = Exchange(
@@ -233,8 +234,8 @@ class Venue:
         now = self.floor.now
         calendar = self.floor.exchange.hours.calendar
         target = calendar.next_open(now) if to == "open" and calendar is not None else new_york_midnight(now, 1)
-        past = open_market(self._market, self._seed, self._epoch)
-        self.floor.jump(open_market(self._market, self._seed, target), last_seen(past, target - 1), target)
+        past = open_market(self._market, self._seed, self._epoch, self.config.actions)
+        self.floor.jump(open_market(self._market, self._seed, target, self.config.actions), last_seen(past, target - 1), target)
         return target
 
     def start(self) -> None:

@@ -1,0 +1,79 @@
+"""Connections that are lost again and again cost nothing that stays: descriptors, threads, tasks and memory are flat."""
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.e2e.adapter import Day, trade
+
+pytestmark = pytest.mark.row("X08", "S021")
+
+WARM = 10  # reconnects before the first count
+MIB = 1 << 20
+
+
+def resources() -> tuple[int, int, int, int]:
+    """Open descriptors, threads, tasks, and resident bytes of this process: session and venue together."""
+    gc.collect()
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), len(asyncio.all_tasks()), resident
+
+
+async def reconnect(day: Day, how: str) -> None:
+    """Both streams end; wait until both are back with all that is wanted."""
+    since = time.monotonic_ns()
+    await day.fault("drop_data", how=how)
+    await day.fault("drop_stream", how=how)
+
+    def back() -> bool:
+        told = [day.states(name, since) for name in ("data", "trading")]
+        return all(states and not states[0][1].up and states[-1][1].up for states in told)
+
+    await day.until(back, "both streams")
+    assert day.feed.channels.acknowledged == day.feed.channels.wanted  # type: ignore[attr-defined]
+    day.heard.clear()
+
+
+async def settled(day: Day, base: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """What is in use once nothing that a reconnect began is still ending; the best of what is seen."""
+    await day.until(lambda: resources()[0] <= base[0] and resources()[2] <= base[2], f"the descriptors of {base}: {resources()}")
+    return resources()
+
+
+def story_of(reconnects: int, growth: int) -> tuple[list[tuple[int, int, int, int]], object]:
+    seen: list[tuple[int, int, int, int]] = []
+
+    async def story(day: Day) -> None:
+        for i in range(WARM):
+            await reconnect(day, ("rst", "fin")[i % 2])
+        await asyncio.sleep(1.0)
+        seen.append(resources())
+        for i in range(reconnects):
+            await reconnect(day, ("rst", "fin")[i % 2])
+        seen.append(await settled(day, seen[0]))
+        assert seen[1][1] <= seen[0][1], seen
+        assert seen[1][3] - seen[0][3] <= growth, seen
+        await day.fresh()
+        await day.filled(day.take())
+        connections = (await day.truth())["connections"]
+        assert len(connections) >= 2 * (reconnects + WARM)
+        assert sum(not c["closed_ns"] for c in connections) == 2
+
+    return seen, story
+
+
+def test_fifty_reconnects_leave_nothing(tmp_path: Path) -> None:
+    _, story = story_of(50, 8 * MIB)
+    trade(tmp_path, story)  # type: ignore[arg-type]
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_a_thousand_reconnects_leave_nothing(tmp_path: Path) -> None:
+    seen, story = story_of(1000, 16 * MIB)
+    trade(tmp_path, story, patience=1700.0)  # type: ignore[arg-type]
+    print("descriptors, threads, tasks, resident:", seen)
