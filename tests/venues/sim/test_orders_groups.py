@@ -8,6 +8,7 @@ import pytest
 from tests.venues.sim.orders_world import INSTRUMENTS, SECOND, T, body, bracket, opened, power, quote, refusal, told, trade
 
 from pyrt.calendar import Calendar
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.exchange.exchange import Exchange
 
 pytestmark = pytest.mark.row("X08")
@@ -74,8 +75,9 @@ def test_the_second_leg_may_be_shown_as_new():
     ex = opened(second_leg="new")
     ex.submit(bracket(), T)
     assert told(ex)[-2:] == [("new", "take_profit", "new", None), ("new", "stop_loss", "new", None)]
-    with pytest.raises(ValueError, match="held or new"):
-        opened(second_leg="x")
+    for wrong, text in (({"second_leg": "x"}, "held or new"), ({"queue": "x"}, "pessimistic or proportional")):
+        with pytest.raises(ConfigError, match=text):
+            opened(**wrong)
 
 
 def test_a_partial_fill_of_one_exit_shrinks_the_other():
