@@ -256,8 +256,9 @@ def test_a_trade_through_fills_up_to_its_size_at_the_limit(matcher):
 def test_a_print_that_may_not_set_a_price_does_nothing(matcher):
     matcher.submit(ID, 1, 1, BUY, 10, 100)
     matcher.submit(ID, 2, 1, BUY, 10, 0, 103)
-    matcher.market(trade(110, 15, flags=Flag.INELIGIBLE))
-    matcher.market(trade(90, 15, flags=Flag.INELIGIBLE))
+    for flag in (Flag.INELIGIBLE, Flag.CORRECTED):
+        matcher.market(trade(110, 15, flags=flag))
+        matcher.market(trade(90, 15, flags=flag))
     assert len(matcher.take()) == 0
     assert matcher.top(ID) == (100, 30, 102, 50, 0)
 

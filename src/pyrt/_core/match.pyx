@@ -28,7 +28,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memmove
 
 from pyrt._core.types cimport (
-    ACTION_CLEAR, ACTION_SET, FLAG_INELIGIBLE, FLAG_LAST, NO_PX, SIDE_BUY, SIDE_SELL, STATE_TRADING,
+    ACTION_CLEAR, ACTION_SET, FLAG_CORRECTED, FLAG_INELIGIBLE, FLAG_LAST, NO_PX, SIDE_BUY, SIDE_SELL, STATE_TRADING,
     TYPE_DELTA, TYPE_QUOTE, TYPE_STATUS, TYPE_TRADE, i128, status_t,
 )
 
@@ -355,7 +355,7 @@ cdef class Matcher:
         cdef Py_ssize_t i
         cdef resting_t* o
         cdef queue_t* q
-        if t.flags & FLAG_INELIGIBLE or t.px <= 0:
+        if t.flags & (FLAG_INELIGIBLE | FLAG_CORRECTED) or t.px <= 0:   # a corrected print was told before: nobody trades on it again
             return
         p.last_px = t.px
         p.last_ts = t.ts_event

@@ -8,6 +8,7 @@ import pytest
 from tests.venues.sim.orders_world import INSTRUMENTS, SECOND, T, body, bracket, opened, power, quote, refusal, told, trade
 
 from pyrt.calendar import Calendar
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.exchange.exchange import Exchange
 
 pytestmark = pytest.mark.row("X08")
@@ -74,8 +75,9 @@ def test_the_second_leg_may_be_shown_as_new():
     ex = opened(second_leg="new")
     ex.submit(bracket(), T)
     assert told(ex)[-2:] == [("new", "take_profit", "new", None), ("new", "stop_loss", "new", None)]
-    with pytest.raises(ValueError, match="held or new"):
-        opened(second_leg="x")
+    for wrong, text in (({"second_leg": "x"}, "held or new"), ({"queue": "x"}, "pessimistic or proportional")):
+        with pytest.raises(ConfigError, match=text):
+            opened(**wrong)
 
 
 def test_a_partial_fill_of_one_exit_shrinks_the_other():
@@ -243,6 +245,37 @@ def test_a_legs_price_is_replaced_and_it_stays_in_its_group(is_filled):
         assert ex.positions() == []
     ex.cancel_all(T + 3)
     assert ex.orders() == []
+
+
+def test_a_stop_that_was_reached_stays_reached_unless_it_moves():
+    ex = opened()
+    ex.submit(bracket(qty="10", stop_limit="179.50"), T)
+    ex.on_market(np.concatenate([quote("179.00", 300, "179.20", 60, T + 1), trade("180", 1, T + 2)]))
+    stop = ex.orders()[0]
+    assert (stop["type"], stop["status"]) == ("stop_limit", "new")
+    moved = ex.replace(stop["id"], {"stop_price": "170", "limit_price": "169"}, T + 3)
+    told(ex)
+    ex.on_market(trade("175", 1, T + 4))
+    assert told(ex) == []
+    ex.on_market(trade("170", 1, T + 5))
+    assert told(ex) == [("fill", "stop_loss", "filled", "10")]
+    assert ex.order(moved["id"])["filled_avg_price"] == "179"
+    other = opened()
+    other.submit(bracket(qty="10", stop_limit="179.50"), T)
+    other.on_market(np.concatenate([quote("179.00", 300, "179.20", 60, T + 1), trade("180", 1, T + 2)]))
+    told(other)
+    other.replace(other.orders()[0]["id"], {"limit_price": "178"}, T + 3)
+    assert told(other)[-1] == ("fill", "stop_loss", "filled", "10")
+
+
+def test_an_entry_that_is_canceled_half_way_leaves_its_shares_alone():
+    ex = opened()
+    answer = ex.submit(bracket(qty="80", kind="limit", limit_price="189.53"), T)
+    told(ex)
+    ex.cancel(answer["id"], T)
+    assert {(event, status) for event, _, status, _ in told(ex)} == {("canceled", "canceled")}
+    assert held(ex) == ("60", "60")
+    assert ex.state.accounts[ex.default].reserved == 0
 
 
 # ---------------------------------------------------------------------------------------------------- lists, time, wash

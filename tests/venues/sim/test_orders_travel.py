@@ -7,6 +7,7 @@ import pytest
 from tests.venues.sim.orders_world import INSTRUMENTS, SECOND, T, body, bracket, opened, power, quote, refusal, told, trade
 
 from pyrt.calendar import Calendar
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.travel import Latency
 
@@ -66,6 +67,11 @@ def test_a_cancel_may_overtake_and_a_fill_may_win():
         ("fill", "filled"),
         ("order_cancel_rejected", "filled"),
     ]
+
+
+def test_a_latency_is_not_negative():
+    with pytest.raises(ConfigError, match="below 0"):
+        Latency(cancel=-1)
 
 
 def test_a_cancel_may_come_before_the_order():

@@ -72,8 +72,8 @@ class Books:
         if row.by_money and row.opening:
             return 0 if row.status in FINAL else max(0, row.notional * 10**9 - money(1, row.traded, exp))
         full = money(row.unit_px, row.leaves, exp)
-        if row.flying and row.replaces is not None:  # while it is under way the larger of both is held back
-            return max(0, full - self.replaced_by(row).reserved)
+        if row.flying and row.replaces is not None:
+            return self._more(row, full, self.replaced_by(row).reserved)
         return full
 
     def _hold(self, row: Row) -> int:
@@ -81,8 +81,12 @@ class Books:
         if row.waits or (row.role == "stop_loss" and self.partner(row) is not None):
             return 0
         if row.flying and row.replaces is not None:
-            return max(0, row.leaves - self.replaced_by(row).held)
+            return self._more(row, row.leaves, self.replaced_by(row).held)
         return row.leaves
+
+    def _more(self, row: Row, full: int, held: int) -> int:
+        """While a replacement is under way the larger of both is held back; what it was to replace may have ended meanwhile."""
+        return 0 if self.replaced_by(row).status in FINAL else max(0, full - held)
 
     def weigh(self, row: Row) -> None:
         """Bring what an order holds back up to date, after anything that its leaves or its group depend on."""

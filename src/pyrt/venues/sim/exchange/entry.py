@@ -116,6 +116,12 @@ class Entry(Trading):
         )
         if old is not None:
             row.replaces, row.base = old.id, old.base + old.filled
-            row.group, row.role, row.waits, row.triggered = old.group, old.role, old.waits, False
+            row.group, row.role, row.waits = old.group, old.role, old.waits
+            # A stop that was reached stays reached, unless it is given another price.
+            row.triggered = old.triggered and (order.stop_px, order.trail_px, order.trail_ratio) == (
+                old.stop_px,
+                old.trail_px,
+                old.trail_ratio,
+            )
         self.state.rows.append(row)
         return row

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from pyrt._core.match import CANCELED, FILL
+from pyrt._core.match import CANCELED, FILL, QUEUES
 from pyrt._core.types import Side, format_units
+from pyrt.errors import ConfigError
 from pyrt.model import Instrument, OrderType
 from pyrt.venues.sim.exchange import activities, day_trades, groups, mleg, notional, rules, state
 from pyrt.venues.sim.exchange.account import Position, money, value_exp
@@ -30,9 +31,11 @@ class Trading(Desk):
         queue: str = "pessimistic",
         second_leg: str = "held",
     ) -> None:
-        super().__init__(instruments, kept, queue)
+        if queue not in QUEUES:
+            raise ConfigError(f"{queue!r} is no queue", where="queue", mend=f"use {' or '.join(QUEUES)}")
         if second_leg not in ("held", "new"):
-            raise ValueError("second_leg is held or new")
+            raise ConfigError(f"{second_leg!r} is no status of a second leg", where="second_leg", mend="use held or new")
+        super().__init__(instruments, kept, queue)
         self.hours = hours
         self.holds_second_leg = second_leg == "held"  # the status of a pair's stop while the take-profit works
         self._updates: list[Update] = []
@@ -223,14 +226,22 @@ class Trading(Desk):
         self.weigh(row)
         self.open_of(row).remove(row)
         for mate in self.mates(row) if row.role else ():
-            self.weigh(mate)
+            self._weigh_both(mate)
+        if row.successor:
+            self.weigh(self.state.rows[row.successor - 1])
+
+    def _weigh_both(self, row: Row) -> None:
+        """An order, and the one that is under way to replace it and holds back what it needs more."""
+        self.weigh(row)
+        if row.successor:
+            self.weigh(self.state.rows[row.successor - 1])
 
     def weigh_group(self, row: Row) -> None:
         """Both of a pair of exits, whichever has changed."""
-        self.weigh(row)
+        self._weigh_both(row)
         partner = self.partner(row)
         if partner is not None:
-            self.weigh(partner)
+            self._weigh_both(partner)
 
     # ------------------------------------------------------------------------------------------------ told
     def tell(self, row: Row, event: str, at: int, extra: Body | None = None) -> Body:

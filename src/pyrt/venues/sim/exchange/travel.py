@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.exchange import groups
 from pyrt.venues.sim.exchange.orders import FINAL, Row
 
@@ -21,6 +22,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     entry: int = 0
     cancel: int = 0
     replace: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.entry, self.cancel, self.replace) < 0:
+            raise ConfigError("a latency is below 0", where="latency", mend="give ns of venue time, 0 for none")
 
 
 def enter(venue: "Trading", row: Row, latency: int) -> None:
