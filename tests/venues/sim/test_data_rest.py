@@ -38,7 +38,7 @@ def venue() -> Iterator[SimulatedVenue]:
 @pytest.fixture(scope="module")
 def free() -> Iterator[SimulatedVenue]:
     """The free plan: no sip until it is a quarter of an hour old."""
-    with simulated_venue(market=MARKET, start=NOON, feeds=("iex",)) as v:
+    with simulated_venue(market=MARKET, start=NOON, feeds=("iex", "otc")) as v:
         yield v
 
 
@@ -62,6 +62,33 @@ def test_recent_sip_data_is_not_in_the_free_plan(venue: SimulatedVenue, free: Si
     with pytest.raises(APIError, match="recent SIP data"):
         client.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="AAPL", feed=DataFeed.SIP))
     client._session.close()
+
+
+def test_a_feed_of_the_plan_in_which_nothing_trades_is_empty(free: SimulatedVenue) -> None:
+    query = {"symbols": "AAPL", "feed": "otc", "timeframe": "1Min"}
+    for kind in ("bars", "trades", "quotes"):
+        assert get(free, f"/v2/stocks/{kind}", **query).json() == {kind: {}, "next_page_token": None}
+        assert get(free, f"/v2/stocks/{kind}/latest", **query).json() == {kind: {}}
+    assert get(free, "/v2/stocks/AAPL/quotes/latest", feed="otc").status_code == 404
+    assert get(free, "/v2/stocks/AAPL/quotes/latest", feed="boats").json() == {
+        "message": "subscription does not permit querying BOATS data"
+    }
+
+
+@pytest.mark.parametrize(
+    "token", ["!", "WyJBQVBMIiwxZTQwLDFd", "WyJBQVBMIiwxLC0xXQ==", "WyJBQVBMIiwxMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAsMV0="]
+)
+def test_a_token_that_is_not_ours_is_a_400(venue: SimulatedVenue, token: str) -> None:
+    for path in ("trades", "auctions"):
+        answer = get(venue, f"/v2/stocks/{path}", symbols="AAPL", page_token=token)
+        assert (answer.status_code, answer.json()) == (400, {"message": "invalid page token"})
+
+
+@pytest.mark.parametrize("start", ["1901-01-01", "1990-01-01", "2199-12-31T23:59:59Z"])
+def test_spans_far_from_the_present(venue: SimulatedVenue, start: str) -> None:
+    for path in ("stocks/trades", "stocks/auctions"):
+        query = {"symbols": "SPY", "limit": 2, "start": start}
+        assert get(venue, f"/v2/{path}", **query).status_code == 200
 
 
 @pytest.mark.parametrize(
