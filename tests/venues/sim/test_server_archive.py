@@ -20,6 +20,8 @@ BEGIN = parse_time("2026-03-02T15:00:00Z")
 class Tape:
     """Trades of two symbols at given minutes after BEGIN; many may share one instant."""
 
+    oldest = BEGIN
+
     def __init__(self, minutes: list[list[int]]) -> None:
         self.instruments = [Instrument(id=n, symbol=s) for n, s in enumerate(("AAA", "BBB"), 1)]
         self._trades = {i.symbol: self._rows(i.id, sorted(m)) for i, m in zip(self.instruments, minutes, strict=True)}

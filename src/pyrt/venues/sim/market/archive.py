@@ -174,7 +174,7 @@ class Archive:
     def _ticks(self, kind: str, symbol: str, start: int, end: int, descending: bool, wanted: int, now: int) -> Records:
         # Span by span until there is enough: a day of quotes is large. Where there is nothing the spans grow.
         parts: list[Records] = [np.empty(0, dtype=market_dtype)]
-        have, span = 0, SPAN
+        have, span, start = 0, SPAN, max(start, self._market.oldest)
         while start <= end and have < wanted:
             first = max(start, end - span + 1) if descending else start
             last = end if descending else min(end, start + span - 1)

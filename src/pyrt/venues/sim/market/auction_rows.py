@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pyrt._core.types import Flag, trade_dtype
-from pyrt.calendar import NEW_YORK, Calendar
+from pyrt.calendar import FIRST_YEAR, NEW_YORK, Calendar
 from pyrt.clock import MINUTE, SECOND
 from pyrt.venues.sim.market.archive import Archive, Ask
 from pyrt.venues.sim.market.rows import EXCHANGE, Row, Token, letters, size
@@ -43,7 +43,7 @@ class AuctionRows:
 
     def _days(self, symbol: str, ask: Ask) -> list[Row]:
         rows = []
-        for session in self._calendar.sessions(_day(ask.start), _day(ask.end)):
+        for session in self._calendar.sessions(max(_day(ask.start), date(FIRST_YEAR, 1, 1)), _day(ask.end)):
             row: dict[str, Any] = {"d": session.date.isoformat(), "o": [], "c": []}
             if ask.start <= session.open <= ask.end:
                 row["o"] = self._prints(symbol, session.open, min(session.open + SEARCHED, ask.now), _OPEN, 0)

@@ -37,6 +37,7 @@ class Market(Protocol):
     """A market that runs once, forward, and can show its past. Times ns UTC; both ends of a range are included."""
 
     instruments: list[Instrument]
+    oldest: int  # no record is from before this instant
 
     @property
     def next_event(self) -> int:
@@ -78,7 +79,7 @@ class GeneratedMarket:
         self._tapes = {tape.instrument.symbol: tape for tape in tapes}
         dress(self._tapes.values(), actions, halts)
         self.instruments = [tape.instrument for tape in self._tapes.values()]
-        self._oldest = (start // DAY - HISTORY_DAYS) * DAY
+        self.oldest = (start // DAY - HISTORY_DAYS) * DAY
         self._minutes: dict[tuple[str, int], Records] = {}
         self._load(start // BLOCK)
         self._at = int(np.searchsorted(self._rows["ts_event"], start))
@@ -109,7 +110,7 @@ class GeneratedMarket:
 
     def _history(self, symbol: str, start: int, end: int, kind: RecordType) -> Records:
         tape = self._tapes.get(symbol)
-        start = max(start, self._oldest)
+        start = max(start, self.oldest)
         if tape is None or end < start:
             return np.zeros(0, dtype=market_dtype)
         rows: Records = np.concatenate([tape.block(number) for number in range(start // BLOCK, end // BLOCK + 1)])
@@ -127,7 +128,7 @@ class GeneratedMarket:
 
     def history_bars(self, symbol: str, start: int, end: int, interval: int, now: int = NEVER) -> Records:
         """Bars of a symbol that begin in the range, each whole; none of a symbol that is not traded here."""
-        begin = -(-max(start, self._oldest) // interval) * interval
+        begin = -(-max(start, self.oldest) // interval) * interval
         last = end // interval * interval + interval - 1
         if symbol not in self._tapes or last < begin:
             return np.zeros(0, dtype=bar_dtype)
@@ -140,7 +141,7 @@ class GeneratedMarket:
     def history_corrections(self, symbol: str, start: int, end: int) -> Records:
         """What becomes of the trades in the range."""
         tape = self._tapes.get(symbol)
-        start = max(start, self._oldest)
+        start = max(start, self.oldest)
         if tape is None or end < start:
             return np.zeros(0, dtype=market_dtype)
         late = np.concatenate([tape.corrections(number) for number in range(start // BLOCK, end // BLOCK + 1)])

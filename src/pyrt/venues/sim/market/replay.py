@@ -43,6 +43,7 @@ class Replay:
         self._depths: dict[str, tuple[int, Depth]] = {}
         self._rows = tape.records
         self._times = self._rows["ts_event"]
+        self.oldest = int(self._times[0])
         self._at = int(np.searchsorted(self._times, start))
 
     @property

@@ -77,7 +77,10 @@ class Token(msgspec.Struct, array_like=True):
 def parse_token(text: str) -> Token:
     """A `page_token` of ours. Raises ValueError."""
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=Token)
+        token = msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=Token)
+        if not all(0 <= number < 2**63 for number in (token.ts, token.served, token.now)):
+            raise ValueError(text)
+        return token
     except (ValueError, msgspec.DecodeError):
         raise ValueError("invalid page token") from None
 
