@@ -91,6 +91,20 @@ def test_a_fill_that_overtakes_a_replace(tmp_path: Path) -> None:
     trade(tmp_path, story)
 
 
+def test_a_fill_while_a_replacement_travels(tmp_path: Path) -> None:
+    async def story(day: Day) -> None:
+        order = await day.working(day.rest("AAPL", 3))
+        await day.fault("fill_during_replace", count=1)
+        changed = day.do(lambda: day.hand.replace(order, limit=round(float(order.limit) - 0.05, 2)))
+        await day.filled(order)
+        await day.until(lambda: changed.status is OrderStatus.REJECTED, f"the end of the replacement: {changed.status}")
+        assert held(day) == 3
+        patches = [r["status"] for r in (await day.truth())["requests"] if r["method"] == "PATCH"]
+        assert patches == [200]  # which was no promise
+
+    trade(tmp_path, story, replace_latency=SECOND // 2)
+
+
 def test_a_halt_is_heard_and_orders_wait(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
         await day.fault("halt", symbol="AAPL", seconds=4)
