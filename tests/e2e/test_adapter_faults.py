@@ -146,6 +146,30 @@ def test_a_submit_whose_fate_is_open_becomes_one_order(tmp_path: Path) -> None:
     trade(tmp_path, story)
 
 
+def test_a_replace_whose_fate_is_open_is_made_once_or_not(tmp_path: Path) -> None:
+    async def story(day: Day) -> None:
+        for kind, settings, arrives in [row for row in SUBMITS if row[0] in ("gateway_timeout", "cut_request")][:2]:
+            order = await day.working(day.rest("AAPL" if arrives else "MSFT", 2))
+            await day.fault("drop_updates")
+            await day.fault(kind, on="replaces", count=1, **settings)
+            changed = day.do(lambda order=order: day.hand.replace(order, limit=round(float(order.limit) - 0.05, 2)))
+            await day.until(lambda changed=changed: changed.status and changed.status is not OrderStatus.INTENT, "an attempt")
+            await day.until(lambda changed=changed: changed.is_done or changed.status is OrderStatus.ACCEPTED, "its fate")
+            if arrives:
+                assert changed.status is OrderStatus.ACCEPTED, kind
+                await day.until(lambda order=order: order.status is OrderStatus.REPLACED, f"{kind}: {order.status}")
+            else:  # a replacement is not repeated: the order stays as it was
+                assert changed.status is OrderStatus.ABANDONED, kind
+                await day.working(order)
+            assert await day.firings(kind), kind
+            await day.calm()
+            last = changed if arrives else order
+            day.do(lambda last=last: day.hand.cancel(last))
+            await day.canceled(last)
+
+    trade(tmp_path, story)
+
+
 def test_a_request_is_over_at_its_deadline(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
         await day.fault("slow_answer", on="submits", interval=0.3, count=1)  # some minutes, if one waits

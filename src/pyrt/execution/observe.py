@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pyrt._core.types import PX_SCALE, Side, to_units
 from pyrt.execution.cid import parse_cid
-from pyrt.execution.orders import Order, Orders
+from pyrt.execution.orders import CORRECTIONS, Order, Orders
 from pyrt.execution.step import Step
 from pyrt.model import (
     Defined,
@@ -42,7 +42,6 @@ STATUS = {
 TYPES = {"market": OrderType.MARKET, "limit": OrderType.LIMIT, "stop": OrderType.STOP, "stop_limit": OrderType.STOP_LIMIT}
 TIFS = {"day": TimeInForce.DAY, "gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC, "fok": TimeInForce.FOK}
 FILLS = frozenset({"fill", "partial_fill"})
-CORRECTIONS = frozenset({"trade_bust", "trade_correct"})
 EVENTS = FILLS | CORRECTIONS | STATUS.keys() | {"order_cancel_rejected", "order_replace_rejected", "restated"}
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)  # finals that say: the venue does not have it
 
@@ -194,9 +193,12 @@ class Observer:
         execution_id: str = "",
         activity_id: str = "",
     ) -> None:
-        known = self._orders.fills.get((venue_id, cum))
+        key = (venue_id, cum)
+        if ts <= self._orders.busted.get(key, -1):
+            return  # a late word of what was taken back
+        known = self._orders.fills.get(key)
         if known is not None:
-            if (known.px, known.qty) != (px, qty):
+            if key not in self._orders.corrected and (known.px, known.qty) != (px, qty):
                 self._disagree(order, f"fill ({venue_id}, {cum}) came with other numbers from the {source}", step)
             return
         if cum <= order.base:
@@ -228,11 +230,7 @@ class Observer:
             self._settle(order, step)
 
     def _append(self, order: Order, fill: Filled, step: Step) -> None:
-        positions = self._orders.positions
-        self.trail.setdefault(fill.instrument, {positions.get(fill.instrument, 0)})
-        step.append(fill, Sync.SOON)
-        self.trail[fill.instrument].add(positions.get(fill.instrument, 0))
-        self.flows.add(self._orders.cash_flow)
+        self._note(fill, fill.instrument, step)
         if order.qty and order.filled > order.qty:
             step.alarm("critical", "OVERFILL", f"order {order.cid or fill.venue_order_id} has {order.filled} of {order.qty}")
 
@@ -279,8 +277,16 @@ class Observer:
                 reason=reason,
                 ts=update.ts,
             )
-            step.append(fact, Sync.SOON)
+            self._note(fact, order.instrument, step)
         self._ask(step)
+
+    def _note(self, fact: Filled | PositionAdjusted, instrument: int, step: Step) -> None:
+        """Journal what moves a position; a snapshot under way may show it before or after."""
+        positions = self._orders.positions
+        self.trail.setdefault(instrument, {positions.get(instrument, 0)})
+        step.append(fact, Sync.SOON)
+        self.trail[instrument].add(positions.get(instrument, 0))
+        self.flows.add(self._orders.cash_flow)
 
     # -------------------------------------------------------------------------------------------- what is not ours
     def instrument(self, symbol: str, step: Step) -> Instrument:

@@ -27,6 +27,8 @@ from pyrt.model import (
 )
 
 OPENING = "opening position"
+BUST = "trade_bust"
+CORRECTIONS = frozenset({BUST, "trade_correct"})
 
 
 class Order(msgspec.Struct, kw_only=True):
@@ -96,6 +98,8 @@ class Orders:
         self.positions: dict[int, int] = {}  # signed, of the whole account
         self.cash_flow = 0  # money in 1e-9 units that the fills moved, fees included
         self.corrections: set[str] = set()  # reasons of adjustments that must not be made twice
+        self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
+        self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
         self.epoch = 0
@@ -123,7 +127,7 @@ class Orders:
                 self._external(fact)
             case PositionAdjusted():
                 self._move(fact.instrument, fact.qty)
-                self.corrections.add(fact.reason)
+                self._corrected(fact)
             case Defined():
                 self.instruments.add(fact.instrument)
             case EpochOpened():
@@ -252,6 +256,23 @@ class Orders:
             order.filled += fact.qty
             if not order.venue_order_id:
                 self._place(order, fact.venue_order_id)
+
+    def _corrected(self, fact: PositionAdjusted) -> None:
+        """An execution that was taken back or changed: its order has filled so much less or more, and the cash moved."""
+        self.corrections.add(fact.reason)
+        event, _, execution = fact.reason.partition(" ")
+        key = self.executions.get(execution) if event in CORRECTIONS else None
+        if key is None:
+            return
+        self.cash_flow -= fact.cost
+        order = self.by_number.get(self.fills[key].number)
+        if order is not None:
+            order.filled += fact.qty if order.side is Side.BUY else -fact.qty
+        if event == BUST:
+            self.busted[key] = fact.ts
+            del self.fills[key], self.executions[execution]  # a later execution may come to the same quantity
+        else:
+            self.corrected.add(key)
 
     def _move(self, instrument: int, qty: int) -> None:
         position = self.positions.get(instrument, 0) + qty

@@ -194,7 +194,10 @@ class ReorderUpdates(Updates, kw_only=True, tag="reorder_updates"):
 
 # ---------------------------------------------------------------------------------------------------- the exchange
 class FillDuringReplace(Chance, kw_only=True, tag="fill_during_replace"):
-    """A PATCH arrives and the order fills first: `qty` of it, or all that is left, at its limit or the last price."""
+    """A PATCH arrives and the order fills first: `qty` of it, or all that is left, at its limit or the last price.
+
+    Where replacements travel (`replace_latency`), the PATCH is answered 200 and the fill comes on its way.
+    """
 
     qty: Units = ""
 

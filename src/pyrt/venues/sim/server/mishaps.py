@@ -88,7 +88,7 @@ class Mishaps:
             await asyncio.sleep(delay.seconds)
         if "cancels" in groups:
             return self._lost_cancel(entry)
-        if "replaces" in groups:
+        if "replaces" in groups and not self._floor.exchange.latency.replace:
             self._fill(entry)
         return None
 
@@ -97,6 +97,8 @@ class Mishaps:
     ) -> web.StreamResponse:
         faults = self._faults
         if response.status < 300:
+            if "replaces" in groups and self._floor.exchange.latency.replace:
+                self._fill(entry)
             if faults.meets(GatewayTimeout, groups=groups, request=entry) is not None:
                 return web.Response(status=504, text="504 Gateway Time-out")
             error = faults.meets(ServerError, lambda f: f.applied, groups=groups, request=entry, note="applied")
@@ -126,7 +128,7 @@ class Mishaps:
         return web.Response(status=204)
 
     def _fill(self, entry: Request) -> None:
-        """Fill the order that a PATCH is about, before the PATCH is looked at."""
+        """Fill the order that a PATCH is about: before the PATCH is looked at, or while the replacement travels."""
         order = self._open_order(entry) if self._faults.armed(FillDuringReplace) else ""
         fault = self._faults.meets(FillDuringReplace, request=entry, order=order) if order else None
         if fault is not None:

@@ -1,0 +1,67 @@
+"""Executions that the venue takes back or changes: rebooked once, and what it tells afterwards agrees."""
+
+from tests.reference.bench import EPOCH, SHARE, Bench, activity, order, update
+
+from pyrt.clock import SECOND
+from pyrt.model import Filled, PositionAdjusted
+from pyrt.ports import Outcome, SubmitResult, TradeUpdate
+
+
+def fill(cum: str, qty: str, execution: str, at: int) -> TradeUpdate:
+    status = "filled" if cum == "10" else "partially_filled"
+    shown = order(filled_qty=cum, status=status)
+    return update("partial_fill", shown, price="190", qty=qty, execution_id=execution, ts=EPOCH + at)
+
+
+def part_filled(bench: Bench) -> None:
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order()))
+    bench.on(fill("4", "4", "e1", 1))
+
+
+def bust(filled: str = "0") -> TradeUpdate:
+    return update("trade_bust", order(filled_qty=filled), price="190", qty="4", execution_id="e1", ts=EPOCH + 20)
+
+
+def test_a_working_order_goes_on_after_a_bust(bench: Bench) -> None:
+    part_filled(bench)
+    bench.on(bust())
+    bench.on(bust())
+    assert bench.engine.positions == {}
+    assert bench.engine.orders[1].filled == 0
+    bench.on(fill("4", "4", "e2", 30))  # the same quantity again: another execution
+    assert bench.engine.positions == {1: 4 * SHARE}
+    assert bench.codes().count("BREAK") == 0
+    assert sum(isinstance(fact, PositionAdjusted) for fact in bench.facts) == 1
+
+
+def test_what_was_taken_back_is_not_booked_by_a_late_word_of_it(bench: Bench) -> None:
+    part_filled(bench)
+    bench.t = 10 * SECOND
+    bench.on(bust())
+    bench.snapshot(orders=(order(),), fills=(activity("4", "4"),))  # read before it happened
+    assert bench.engine.positions == {}
+    bench.on(fill("4", "4", "e1", 1))
+    assert bench.engine.positions == {}
+    assert sum(isinstance(fact, Filled) for fact in bench.facts) == 1
+
+
+def test_a_correction_upwards_leaves_nothing_missing(bench: Bench) -> None:
+    part_filled(bench)
+    bench.t = 10 * SECOND
+    shown = order(filled_qty="6", status="partially_filled")
+    bench.on(update("trade_correct", shown, price="191", qty="6", execution_id="e1", ts=EPOCH + 20))
+    assert bench.engine.positions == {1: 6 * SHARE}
+    assert bench.engine.orders[1].filled == 6 * SHARE
+    bench.snapshot(orders=(shown,), fills=(activity("4", "6", price="191"),))
+    assert not {"BREAK", "FILLS_MISSING"} & set(bench.codes())
+    bench.on(fill("10", "4", "e2", 30))
+    assert (bench.engine.positions, bench.status) == ({1: 10 * SHARE}, "FILLED")
+
+
+def test_a_replay_knows_of_it(bench: Bench) -> None:
+    part_filled(bench)
+    bench.on(bust())
+    again = Bench(bench.facts)
+    assert again.engine.state_digest() == bench.engine.state_digest()
+    assert again.engine.orders[1].filled == 0
