@@ -60,7 +60,7 @@ def test_each_key_opens_its_own_account(venue: SimulatedVenue, first: Client, se
 
 
 def test_every_page_is_the_accounts_own(venue: SimulatedVenue) -> None:
-    one, other = open_client(venue), open_client(venue)
+    one, other = open_client(venue), open_client(venue, cash="50000")
     bought = order("mine", type="market", limit_price=None, time_in_force="day")
     made = one("POST", "/v2/orders", json=bought).json()
     while not one("GET", "/v2/account/activities/FILL").json():
@@ -79,7 +79,7 @@ def test_every_page_is_the_accounts_own(venue: SimulatedVenue) -> None:
     shorts = [client("GET", "/v2/account/configurations").json()["no_shorting"] for client in (one, other)]
     assert shorts == [True, False]
     history = [client("GET", "/v2/account/portfolio/history").json()["equity"] for client in (one, other)]
-    assert history[0] != history[1] == [100_000.0]
+    assert history[0] != history[1] == [50_000.0]
     assert other("DELETE", "/v2/positions/AAPL").status_code == 404
     assert (other("DELETE", "/v2/positions").json(), other("DELETE", "/v2/orders").json()) == ([], [])
     assert one("GET", "/v2/positions/AAPL").json()["qty"] == "1"
