@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import requests
 from tests.venues.sim.clients import Client, open_client, order
+from tests.venues.sim.test_server_changes import end, sim
 
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
@@ -217,6 +218,27 @@ def test_accounts_outlive_the_venue(tmp_path: Path) -> None:
         assert again("GET", "/v2/account").json()["id"] == ids[1]
     for client in (opened, two, again):
         client.session.close()
+
+
+def test_kill_9_right_after_an_answer_forgets_no_account_list_or_wish(tmp_path: Path) -> None:
+    process, call = sim(tmp_path)
+    try:
+        opened = call("POST", "/sim/accounts", json={"cash": "321"})
+        call("PATCH", f"/sim/accounts/{opened['id']}", json={"trading_blocked": True})
+        wish = call("PATCH", "/v2/account/configurations", json={"no_shorting": True})
+        made = call("POST", "/v2/watchlists", json={"name": "mine", "symbols": ["AAPL"]})
+        more = call("POST", f"/v2/watchlists/{made['id']}", json={"symbol": "SPY"})
+    finally:
+        end(process, call)
+    process, call = sim(tmp_path)
+    try:
+        assert call("GET", "/v2/account/configurations") == wish
+        assert call("GET", f"/v2/watchlists/{made['id']}") == more
+        keys = {"APCA-API-KEY-ID": opened["key"], "APCA-API-SECRET-KEY": opened["secret"]}
+        account = call("GET", "/v2/account", headers=keys)
+        assert (account["id"], account["cash"], account["trading_blocked"]) == (opened["id"], "321", True)
+    finally:
+        end(process, call)
 
 
 def test_a_file_of_accounts(tmp_path: Path) -> None:
