@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 import requests
 from tests.venues.sim.clients import Client, open_client, order
+from tests.venues.sim.test_server_changes import end, sim
 
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
@@ -56,6 +58,34 @@ def test_each_key_opens_its_own_account(venue: SimulatedVenue, first: Client, se
     assert first("GET", f"/v2/orders/{made['id']}").json()["status"] == "new"
     asked = [r["account"] for r in venue.truth()["requests"] if '"same"' in r["body"]]
     assert asked == [a["id"], b["id"]]
+
+
+def test_every_page_is_the_accounts_own(venue: SimulatedVenue) -> None:
+    one, other = open_client(venue), open_client(venue, cash="50000")
+    bought = order("mine", type="market", limit_price=None, time_in_force="day")
+    made = one("POST", "/v2/orders", json=bought).json()
+    while not one("GET", "/v2/account/activities/FILL").json():
+        time.sleep(0.02)
+    one("PATCH", "/v2/account/configurations", json={"no_shorting": True})
+    one("POST", "/v2/watchlists", json={"name": "mine"})
+    for path, held in (
+        ("/v2/orders?status=all", 1),
+        ("/v2/positions", 1),
+        ("/v2/account/activities", 1),
+        ("/v2/watchlists", 1),
+    ):
+        assert [len(client("GET", path).json()) for client in (one, other)] == [held, 0], path
+    for path in (f"/v2/orders/{made['id']}", "/v2/orders:by_client_order_id?client_order_id=mine", "/v2/positions/AAPL"):
+        assert [client("GET", path).status_code for client in (one, other)] == [200, 404], path
+    shorts = [client("GET", "/v2/account/configurations").json()["no_shorting"] for client in (one, other)]
+    assert shorts == [True, False]
+    history = [client("GET", "/v2/account/portfolio/history").json()["equity"] for client in (one, other)]
+    assert history[0] != history[1] == [50_000.0]
+    assert other("DELETE", "/v2/positions/AAPL").status_code == 404
+    assert (other("DELETE", "/v2/positions").json(), other("DELETE", "/v2/orders").json()) == ([], [])
+    assert one("GET", "/v2/positions/AAPL").json()["qty"] == "1"
+    for client in (one, other):
+        client.session.close()
 
 
 def test_keys_of_one_do_not_mix_with_secrets_of_the_other(venue: SimulatedVenue) -> None:
@@ -183,8 +213,32 @@ def test_accounts_outlive_the_venue(tmp_path: Path) -> None:
         assert (account["id"], account["cash"]) == (ids[1], "5000")  # the account stays, its secret is the new one
         two.url = venue.url
         assert two("GET", "/v2/account").status_code == 401
-        for client in (opened, two, again):
-            client.session.close()
+    with simulated_venue(state=str(tmp_path)) as venue:  # nobody names it any more, and it is still there
+        again.url = venue.url
+        assert again("GET", "/v2/account").json()["id"] == ids[1]
+    for client in (opened, two, again):
+        client.session.close()
+
+
+def test_kill_9_right_after_an_answer_forgets_no_account_list_or_wish(tmp_path: Path) -> None:
+    process, call = sim(tmp_path)
+    try:
+        opened = call("POST", "/sim/accounts", json={"cash": "321"})
+        call("PATCH", f"/sim/accounts/{opened['id']}", json={"trading_blocked": True})
+        wish = call("PATCH", "/v2/account/configurations", json={"no_shorting": True})
+        made = call("POST", "/v2/watchlists", json={"name": "mine", "symbols": ["AAPL"]})
+        more = call("POST", f"/v2/watchlists/{made['id']}", json={"symbol": "SPY"})
+    finally:
+        end(process, call)
+    process, call = sim(tmp_path)
+    try:
+        assert call("GET", "/v2/account/configurations") == wish
+        assert call("GET", f"/v2/watchlists/{made['id']}") == more
+        keys = {"APCA-API-KEY-ID": opened["key"], "APCA-API-SECRET-KEY": opened["secret"]}
+        account = call("GET", "/v2/account", headers=keys)
+        assert (account["id"], account["cash"], account["trading_blocked"]) == (opened["id"], "321", True)
+    finally:
+        end(process, call)
 
 
 def test_a_file_of_accounts(tmp_path: Path) -> None:

@@ -279,6 +279,15 @@ def test_the_fourth_day_trade_in_five_days_is_refused() -> None:
     assert exchange.account()["daytrade_count"] == 1
 
 
+def test_a_weekend_does_not_count() -> None:
+    exchange = opened(cash="24000", account_fields="before")
+    friday = T + 4 * DAY
+    round_trip(exchange, friday)
+    for days, made in ((3, 1), (6, 1), (7, 0)):  # Monday, Thursday, Friday
+        exchange.advance(friday + days * DAY)
+        assert exchange.account()["daytrade_count"] == made
+
+
 def test_pending_pairs_count_and_partial_fills_count_once() -> None:
     exchange = opened(cash="24000", account_fields="before")
     exchange.on_market(quote("100", "100.02", size=6))

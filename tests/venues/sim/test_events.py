@@ -66,6 +66,7 @@ def test_the_past_by_time_and_by_id(venue: SimulatedVenue, call: Client) -> None
     ids = [event["event_id"] for event in whole]
     assert ids == sorted(set(ids))
     assert all(len(id_) == 26 for id_ in ids)
+    assert [id_[:10] for id_ in ids] == [ulid(parse_time(event["at"]), 0)[:10] for event in whole]
     assert [parse_time(event["at"]) for event in whole] == [parse_time(event["timestamp"]) for event in whole]
     assert events(call, since_id=ids[1], until_id=ids[2]) == whole[1:3]  # both ends are included
     assert events(call, since_id=ids[1].lower(), until_id=ids[1]) == [whole[1]]

@@ -123,6 +123,23 @@ def test_questions_that_make_no_sense(asked: dict) -> None:
     assert (error.value.http, error.value.code) == (422, 40010001)
 
 
+def test_money_that_came_and_went_is_told_by_its_kind() -> None:
+    exchange = running()
+    exchange.deposit("500", T + 2 * MINUTE)
+    exchange.deposit("0.25", T + 2 * MINUTE)
+    exchange.withdraw("100", T + 4 * MINUTE)
+    now = T + 5 * MINUTE
+    exchange.advance(now)
+    asked = {"period": "1D", "timeframe": "1min"}
+    assert "cashflow" not in ask(exchange, now, **asked)
+    assert "cashflow" not in ask(exchange, now, **asked, cashflow_types="none")
+    both = {"CSD": [0.0, 0.0, 500.25, 0.0, 0.0, 0.0], "CSW": [0.0, 0.0, 0.0, 0.0, -100.0, 0.0]}
+    assert ask(exchange, now, **asked, cashflow_types="ALL")["cashflow"] == both
+    assert ask(exchange, now, **asked, cashflow_types="csw,DIV")["cashflow"] == {"CSW": both["CSW"], "DIV": [0.0] * 6}
+    with pytest.raises(VenueRefusal):
+        ask(exchange, now, **asked, cashflow_types="CSD,1")
+
+
 def test_before_the_account_there_is_nothing() -> None:
     exchange = running()
     assert ask(exchange, T + SECOND, end=T - DAY)["timestamp"] == []

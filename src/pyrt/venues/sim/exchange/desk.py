@@ -125,4 +125,4 @@ class Desk(Books):
         """GET /v2/account/portfolio/history. Raises VenueRefusal 422."""
         owner = self._account(account)
         ask = portfolio.read(asked, now)
-        return portfolio.history(owner, ask, now, self.figures(owner).equity, self.hours)
+        return portfolio.history(owner, ask, now, self.figures(owner).equity, self.hours, self.state.entries)
