@@ -75,12 +75,16 @@ class Market:
     ask_qty: Fraction = Fraction(0)
     last: Fraction = Fraction(0)
     saved: Fraction = Fraction(0)
+    frozen: bool = False  # valued at the last session's end
     close: Fraction = Fraction(0)  # when the last New York day ended
+    official: Fraction = Fraction(0)  # when the last session ended; 0 = there are no sessions
     taken: dict[str, Fraction] = field(default_factory=lambda: {"bid": Fraction(0), "ask": Fraction(0)})
     printed: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # the record under way, if it is a trade
 
     @property
     def mark(self) -> Fraction:
+        if self.frozen:
+            return self.official or self.last or self.bid or self.ask or self.saved
         return self.last or self.bid or self.ask or self.saved
 
     def quote(self, bid: Fraction, bid_qty: Fraction, ask: Fraction, ask_qty: Fraction) -> None:
@@ -96,8 +100,8 @@ class Market:
 
     def restart(self) -> None:
         """The venue was loaded again: it knows the mark, not the display."""
-        saved, close = self.mark, self.close
-        self.__init__(saved=saved, close=close)  # type: ignore[misc]
+        saved, close, official = self.mark, self.close, self.official
+        self.__init__(saved=saved, close=close, official=official)  # type: ignore[misc]
 
     def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction) -> bool:
         """Whether a fill took what was printed or displayed; it is then used up."""
@@ -215,6 +219,7 @@ class Held:
     qty: Fraction = Fraction(0)
     cost: int = 0
     day: Fraction = Fraction(0)
+    fresh: int = 0  # what those of today cost
     realised: int = 0
 
     def fill(self, side: str, px: Fraction, qty: Fraction) -> None:
@@ -222,6 +227,8 @@ class Held:
         sign = 1 if side == "buy" else -1
         closed = min(qty, abs(self.qty)) if self.qty * sign < 0 else Fraction(0)
         if closed:
+            today = abs(self.qty) - abs(self.day)
+            self.fresh -= floor(self.fresh * min(closed, today) / today) if today else 0
             out = floor(Fraction(self.cost) * closed / abs(self.qty))
             self.realised += atto(-sign * px * closed) - out
             self.cost -= out
@@ -230,6 +237,7 @@ class Held:
             self.day = left if self.qty > 0 else -left
         self.qty += sign * (qty - closed)
         self.cost += atto(sign * px * (qty - closed))
+        self.fresh += atto(sign * px * (qty - closed))
 
 
 @dataclass
@@ -604,13 +612,20 @@ class AccountOracle:
         elif order.status not in FINAL and partner.status not in FINAL:
             assert order.leaves == partner.leaves
 
+    def session_ended(self) -> None:
+        """The exchange closed."""
+        for market in self.markets.values():
+            market.official = market.mark
+
     def new_day(self) -> None:
-        """A New York day ended."""
+        """A New York day ended: its figures are those of the last session's prices."""
+        for market in self.markets.values():
+            market.frozen = True
         self.last_equity, self.last_maintenance = self.equity, self.maintenance
         for held in self.positions.values():
-            held.day = held.qty
+            held.day, held.fresh = held.qty, 0
         for market in self.markets.values():
-            market.close = market.mark
+            market.close, market.frozen = market.mark, False
 
     # ------------------------------------------------------------------------------------------------ what must be shown
     def account(self) -> dict[str, str]:
@@ -642,7 +657,7 @@ class AccountOracle:
         waiting = sum(o.holds for o in self.open if o.symbol == symbol and o.side == closing)
         entry = Fraction(floor(Fraction(abs(held.cost), ATTO) / size * 10**9 + Fraction(1, 2)), 10**9)
         value, last = self.value(symbol), market.close or market.mark
-        day_base = atto(last * held.day) + floor(held.cost * (size - abs(held.day)) / size)
+        day_base = atto(last * held.day) + held.fresh
         return {
             "qty": number(held.qty),
             "qty_available": number(sign * max(Fraction(0), size - waiting)),
