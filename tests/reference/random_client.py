@@ -305,7 +305,8 @@ class Desk:
         oracle.books_balance()
         oracle.groups_hold()
         shown, wanted = exchange.account(), oracle.account()
-        assert {key: shown[key] for key in wanted} == wanted, {k: (shown[k], v) for k, v in wanted.items() if v != shown[k]}
+        other = {key: (shown[key], value) for key, value in wanted.items() if shown[key] != value}
+        assert not other, other
         open_ = {order["id"]: order for order in exchange.orders(limit=10**9)}
         assert set(open_) == {order.id for order in oracle.open}
         for order in oracle.open:
