@@ -3,7 +3,6 @@
 Nothing of the venue's code is read here. Money is an integer of 1e-18, a price or a quantity a Fraction.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -76,13 +75,16 @@ class Market:
     ask_qty: Fraction = Fraction(0)
     last: Fraction = Fraction(0)
     saved: Fraction = Fraction(0)
-    official: Fraction = Fraction(0)  # when the last session ended, of a venue that has sessions
-    close: Fraction = Fraction(0)  # of the last New York day
+    frozen: bool = False  # valued at the last session's end
+    close: Fraction = Fraction(0)  # when the last New York day ended
+    official: Fraction = Fraction(0)  # when the last session ended; 0 = there are no sessions
     taken: dict[str, Fraction] = field(default_factory=lambda: {"bid": Fraction(0), "ask": Fraction(0)})
     printed: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))  # the record under way, if it is a trade
 
     @property
     def mark(self) -> Fraction:
+        if self.frozen:
+            return self.official or self.last or self.bid or self.ask or self.saved
         return self.last or self.bid or self.ask or self.saved
 
     def quote(self, bid: Fraction, bid_qty: Fraction, ask: Fraction, ask_qty: Fraction) -> None:
@@ -98,8 +100,8 @@ class Market:
 
     def restart(self) -> None:
         """The venue was loaded again: it knows the mark, not the display."""
-        saved, official, close = self.mark, self.official, self.close
-        self.__init__(saved=saved, official=official, close=close)  # type: ignore[misc]
+        saved, close, official = self.mark, self.close, self.official
+        self.__init__(saved=saved, close=close, official=official)  # type: ignore[misc]
 
     def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction) -> bool:
         """Whether a fill took what was printed or displayed; it is then used up."""
@@ -210,37 +212,25 @@ class Order:
         return self.limit or None
 
 
-def maintenance(positions: Iterable[tuple[Fraction, Fraction]]) -> int:
-    """Of quantities at prices: long 30 % (100 % under 2.50), short max(5, 30 %) a share, under 5 max(2.50, 100 %)."""
-    total = Fraction(0)
-    for qty, px in positions:
-        if qty > 0:
-            total += px * qty * (1 if px < Fraction("2.5") else Fraction(3, 10))
-        else:
-            share = max(Fraction(5), px * Fraction(3, 10)) if px >= 5 else max(Fraction("2.5"), px)
-            total += share * -qty
-    return floor(total * ATTO)
-
-
 @dataclass
 class Held:
-    """One position: shares, what they cost, what is left of those that the day began with, what the others of today cost."""
+    """One position: shares, what they cost, what is left of those that the day began with."""
 
     qty: Fraction = Fraction(0)
     cost: int = 0
     day: Fraction = Fraction(0)
+    fresh: int = 0  # what those of today cost
     realised: int = 0
-    fresh: int = 0
 
     def fill(self, side: str, px: Fraction, qty: Fraction) -> None:
         """Opening adds px x qty to the cost; closing takes floor(cost x closed / held) out of it."""
         sign = 1 if side == "buy" else -1
         closed = min(qty, abs(self.qty)) if self.qty * sign < 0 else Fraction(0)
         if closed:
+            today = abs(self.qty) - abs(self.day)
+            self.fresh -= floor(self.fresh * min(closed, today) / today) if today else 0
             out = floor(Fraction(self.cost) * closed / abs(self.qty))
             self.realised += atto(-sign * px * closed) - out
-            today = abs(self.qty) - abs(self.day)  # these are closed first
-            self.fresh -= floor(Fraction(self.fresh) * min(closed, today) / today) if today else 0
             self.cost -= out
             self.qty += sign * closed
             left = min(abs(self.day), abs(self.qty))
@@ -305,7 +295,15 @@ class AccountOracle:
 
     @property
     def maintenance(self) -> int:
-        return maintenance((held.qty, self.markets[symbol].mark) for symbol, held in self.positions.items())
+        total = Fraction(0)
+        for symbol, held in self.positions.items():
+            px = self.markets[symbol].mark
+            if held.qty > 0:
+                total += px * held.qty * (1 if px < Fraction("2.5") else Fraction(3, 10))
+            else:
+                share = max(Fraction(5), px * Fraction(3, 10)) if px >= 5 else max(Fraction("2.5"), px)
+                total += share * -held.qty
+        return floor(total * ATTO)
 
     # ------------------------------------------------------------------------------------------------ what may be
     def verdict(self, body: dict[str, Any], old: Order | None = None) -> Verdict:
@@ -614,20 +612,20 @@ class AccountOracle:
         elif order.status not in FINAL and partner.status not in FINAL:
             assert order.leaves == partner.leaves
 
-    def regular_close(self) -> None:
-        """A session of the exchange ended."""
+    def session_ended(self) -> None:
+        """The exchange closed."""
         for market in self.markets.values():
             market.official = market.mark
 
     def new_day(self) -> None:
-        """A New York day ended: yesterday's prices are those of the last session, where there is one."""
+        """A New York day ended: its figures are those of the last session's prices."""
         for market in self.markets.values():
-            market.close = market.official or market.mark
-        worth = [(held, self.markets[symbol].close) for symbol, held in self.positions.items()]
-        self.last_equity = self.cash + sum(atto(held.qty * px) for held, px in worth)
-        self.last_maintenance = maintenance((held.qty, px) for held, px in worth)
+            market.frozen = True
+        self.last_equity, self.last_maintenance = self.equity, self.maintenance
         for held in self.positions.values():
             held.day, held.fresh = held.qty, 0
+        for market in self.markets.values():
+            market.close, market.frozen = market.mark, False
 
     # ------------------------------------------------------------------------------------------------ what must be shown
     def account(self) -> dict[str, str]:

@@ -82,24 +82,21 @@ class Desk:
     def tick(self, ns: int) -> None:
         """Time passes; the venue and the oracle see days end and orders expire."""
         end = self.now + ns
-        midnight = at(local(self.now) + timedelta(days=1), 0)
-        while midnight <= end:
-            self.regular_close(midnight)
-            self.exchange.advance(midnight)
-            self.now = midnight
+        for edge, happens in self.edges(end):
+            self.exchange.advance(edge)
             self.listen()
-            self.oracle.new_day()
-            midnight = at(local(midnight) + timedelta(days=1), 0)
-        self.regular_close(end)
+            happens()
         self.exchange.advance(end)
         self.now = end
         self.listen()
         assert all(not o.expires or o.expires > self.now for o in self.oracle.open), "an order outlived its session"
 
-    def regular_close(self, end: int) -> None:
-        """Where a session ends by `end`, its last price is the official one."""
-        if self.hours and is_session(local(self.now)) and self.now < at(local(self.now), 16) <= end:
-            self.oracle.regular_close()
+    def edges(self, end: int) -> list[tuple[int, Any]]:
+        """The ends of sessions and of days from now to `end`."""
+        days = [local(self.now).replace(hour=12) + timedelta(days=n) for n in range((end - self.now) // (86_400 * SECOND) + 3)]
+        closes = [(at(day, 16), self.oracle.session_ended) for day in days if self.hours and is_session(day)]
+        midnights = [(at(day, 0), self.oracle.new_day) for day in days]
+        return sorted(edge for edge in closes + midnights if self.now < edge[0] <= end)
 
     def is_open(self, ns: int, *, extended: bool = False) -> bool:
         day = local(ns)
@@ -109,6 +106,8 @@ class Desk:
         return is_session(day) and begin <= ns < end
 
     def expiry(self, body: dict[str, Any]) -> int:
+        if self.hours and body["time_in_force"] == "gtc":
+            return at(local(self.now) + timedelta(days=90), 16, 15)
         if not self.hours or body["time_in_force"] != "day":
             return 0
         hour = 20 if body.get("extended_hours") else 16
@@ -306,7 +305,8 @@ class Desk:
         oracle.books_balance()
         oracle.groups_hold()
         shown, wanted = exchange.account(), oracle.account()
-        assert {key: shown[key] for key in wanted} == wanted
+        other = {key: (shown[key], value) for key, value in wanted.items() if shown[key] != value}
+        assert not other, other
         open_ = {order["id"]: order for order in exchange.orders(limit=10**9)}
         assert set(open_) == {order.id for order in oracle.open}
         for order in oracle.open:
@@ -316,7 +316,9 @@ class Desk:
         assert set(positions) == {symbol for symbol, held in oracle.positions.items() if held.qty}
         for symbol, position in positions.items():
             figures = oracle.position(symbol)
-            assert {key: position[key] for key in figures} == figures
+            assert {key: position[key] for key in figures} == figures, {
+                k: (position[k], v) for k, v in figures.items() if v != position[k]
+            }
 
     def wind_up(self) -> None:
         """The end: nothing open reserves nothing, and the activities are the fills."""
