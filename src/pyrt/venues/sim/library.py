@@ -4,7 +4,6 @@ import asyncio
 import atexit
 import contextlib
 import threading
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -184,27 +183,10 @@ def sim(
         rate_limit=read_count(rate_limit, 10**9, "rate_limit"),
         state=str(state),
         port=read_count(port, 65_535, "port"),
-        faults=tuple(read_faults(faults)),
+        faults=str(faults) if isinstance(faults, str | Path) else tuple(dict(fault) for fault in faults),
         **more,
     )
     return SimulatedVenue(_checked(config))
-
-
-def read_faults(given: FaultScript) -> list[dict[str, Any]]:
-    """A list of faults, or the [[fault]] tables of a TOML file. Raises ConfigError."""
-    rows: Any = given
-    where = "faults"
-    if isinstance(given, str | Path):
-        where = str(given)
-        try:
-            rows = tomllib.loads(Path(given).read_text(encoding="utf-8")).get("fault")
-        except OSError as e:
-            raise ConfigError(f"cannot read the faults: {e.strerror}", where=where, mend="give the path of a TOML file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-            raise ConfigError(f"this is not TOML: {e}", where=where, mend='write [[fault]] and kind = "gateway_timeout"') from None
-    if not isinstance(rows, Sequence) or not all(isinstance(row, Mapping) and "kind" in row for row in rows):
-        raise ConfigError("a fault needs its kind", where=where, mend='write {"kind": "gateway_timeout", "every": 3}')
-    return [dict(row) for row in rows]
 
 
 def _checked(config: SimConfig) -> SimConfig:

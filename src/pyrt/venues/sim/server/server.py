@@ -126,13 +126,13 @@ class Venue:
         try:
             self._saved = self._directory.load() if self._directory else None
             self.floor = self._open(self._saved)
+            self.truth = Truth()
+            self.faults = Faults(self.truth, lambda: self.floor.now)
+            self.incidents = Incidents(self.floor, self.faults, self._jump)
+            self.script = Script(read_script(config.faults), self.floor, self.incidents.arm)
         except BaseException:
             self._close_directory()
             raise
-        self.truth = Truth()
-        self.faults = Faults(self.truth, lambda: self.floor.now)
-        self.incidents = Incidents(self.floor, self.faults, self._jump)
-        self.script = Script(read_script(config.faults), self.floor, self.incidents.arm)
         self.trading: TradingHub | None = None
         self.streams: DataStreams | None = None
         self.contracts: dict[str, OptionHub] = {}
