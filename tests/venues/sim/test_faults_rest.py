@@ -148,6 +148,19 @@ def test_a_cancel_that_is_lost_and_one_whose_answer_is(venue: SimulatedVenue) ->
     assert ask(venue, "DELETE", f"/v2/orders/{second}").status_code == 422  # an order that is over is not concerned
 
 
+def test_orders_of_every_account_are_met(venue: SimulatedVenue) -> None:
+    made = requests.post(venue.url + "/sim/accounts", json={}, timeout=30).json()
+    mine = {"APCA-API-KEY-ID": made["key"], "APCA-API-SECRET-KEY": made["secret"]}
+    order = requests.post(venue.url + "/v2/orders", json=ORDER, headers=mine, timeout=30).json()["id"]
+    venue.fault("lose_cancel", count=1)
+    assert requests.delete(f"{venue.url}/v2/orders/{order}", headers=mine, timeout=30).status_code == 204
+    assert requests.get(f"{venue.url}/v2/orders/{order}", headers=mine, timeout=30).json()["status"] == "new"
+    venue.fault("fill_during_replace", count=1)
+    changed = requests.patch(f"{venue.url}/v2/orders/{order}", json={"limit_price": "0.99"}, headers=mine, timeout=30)
+    assert changed.status_code == 422
+    assert requests.get(f"{venue.url}/v2/orders/{order}", headers=mine, timeout=30).json()["status"] == "filled"
+
+
 @pytest.mark.parametrize("retry_after", [False, True])
 def test_a_storm_of_429_on_chosen_requests(venue: SimulatedVenue, retry_after: bool) -> None:
     venue.fault("rate_limited", seconds=60, on="orders", retry_after=retry_after)

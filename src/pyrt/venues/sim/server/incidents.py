@@ -78,10 +78,10 @@ class Incidents:
         floor.changed = True
         floor.tell()
 
-    def fill(self, order_id: str, qty: str) -> None:
+    def fill(self, order_id: str, qty: str, account: str | None = None) -> None:
         """Fill an open order now: `qty` of it, or all that is left; at its limit, or the last price."""
         floor = self._floor
-        exchange, shown = floor.exchange, floor.exchange.order(order_id)
+        exchange, shown = floor.exchange, floor.exchange.order(order_id, account=account)
         instrument = self._instrument(shown["symbol"])
         exp = instrument.qty_exp
         left = to_units(shown["qty"], exp) - to_units(shown["filled_qty"], exp)

@@ -132,14 +132,14 @@ class Mishaps:
         order = self._open_order(entry) if self._faults.armed(FillDuringReplace) else ""
         fault = self._faults.meets(FillDuringReplace, request=entry, order=order) if order else None
         if fault is not None:
-            self._incidents.fill(order, fault.qty)
+            self._incidents.fill(order, fault.qty, entry.account or None)
 
     def _open_order(self, entry: Request) -> str:
         """The id of the open order that a request names, "" where it names none."""
         order_id = _order_of(entry)
         self._floor.catch_up()
         try:
-            return "" if self._floor.exchange.order(order_id)["status"] in FINAL else order_id
+            return "" if self._floor.exchange.order(order_id, account=entry.account or None)["status"] in FINAL else order_id
         except VenueRefusal:
             return ""
 
