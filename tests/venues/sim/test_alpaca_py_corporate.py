@@ -68,7 +68,7 @@ def test_what_is_absent_says_so(venue: SimulatedVenue) -> None:
     news._session.close()
     trading = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
     asked = GetCorporateAnnouncementsRequest(ca_types=[CorporateActionType.SPLIT], since=date(2026, 3, 1), until=date(2026, 3, 31))
-    with pytest.warns(DeprecationWarning), pytest.raises(APIError) as refused:
+    with pytest.warns(DeprecationWarning, match="get_corporate_announcements"), pytest.raises(APIError) as refused:
         trading.get_corporate_announcements(asked)
     assert (refused.value.status_code, refused.value.code) == (404, 40410000)
     with pytest.raises(APIError) as refused:
