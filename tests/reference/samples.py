@@ -102,6 +102,23 @@ STREAM = {  # 1.2, 1.3, 1.4, 1.5: messages of the data stream, each as it stands
         "t":"2026-03-02T05:00:00Z"}""",
 }
 
+RARE = {  # 1.5, 1.6: what the stream tells now and then; s and l where trading stops, o of coins
+    "u": """{"T":"u","S":"AAPL","o":189.4,"h":189.6,"l":189.33,"c":189.51,"v":18230,"n":211,"vw":189.472113,
+        "t":"2026-03-02T15:04:00Z"}""",
+    "c": """{"T":"c","S":"AAPL","x":"D","oi":7,"op":189.5,"os":10,"oc":["@"],"ci":8,"cp":189.4,"cs":10,"cc":["@"],"z":"C",
+        "t":"2026-03-02T15:06:00Z"}""",
+    "x": '{"T":"x","S":"AAPL","i":8,"x":"D","p":189.4,"s":10,"a":"C","z":"C","t":"2026-03-02T15:07:00Z"}',
+    "s": """{"T":"s","S":"XYZ","sc":"H","sm":"Trading Halt","rc":"LUDP","rm":"Volatility Trading Pause","z":"C",
+        "t":"2026-03-02T15:05:00.01Z"}""",
+    "l": '{"T":"l","S":"XYZ","u":10.5,"d":9.5,"i":"B","z":"C","t":"2026-03-02T15:05:30.4Z"}',
+}
+
+BOOKS = {  # 1.6
+    "whole": """{"T":"o","S":"BTC/USD","t":"2026-03-02T00:00:00.1Z","b":[{"p":61999.5,"s":0.5},{"p":61990,"s":1.1}],
+        "a":[{"p":62001,"s":0.4}],"r":true}""",
+    "change": '{"T":"o","S":"BTC/USD","t":"2026-03-02T00:00:00.2Z","b":[{"p":61999.5,"s":0}],"a":[]}',
+}
+
 ACCOUNT_STREAM = {  # 2
     "authorization": '{"stream":"authorization","data":{"status":"authorized","action":"authenticate"}}',
     "unauthorized": '{"stream":"authorization","data":{"status":"unauthorized","action":"listen"}}',
@@ -131,6 +148,10 @@ TRADING = {  # 3.1 to 3.7
     "asset": """{"id":"UUID","class":"us_equity","exchange":"NASDAQ","symbol":"AAPL","name":"Apple Inc. Common Stock",
         "status":"active","tradable":true,"marginable":true,"shortable":true,"easy_to_borrow":true,"fractionable":true,
         "maintenance_margin_requirement":30,"attributes":["has_options","fractional_eh_enabled"]}""",
+    "configurations": """{"fractional_trading":true,"no_shorting":false,"suspend_trade":false,"max_margin_multiplier":"4",
+        "trade_confirm_email":"all","ptp_no_exception_entry":false,"max_options_trading_level":null}""",
+    "history": """{"timestamp":[1772463840],"equity":[100000.1],"profit_loss":[0.1],"profit_loss_pct":[0.000001],
+        "base_value":100000,"timeframe":"1Min"}""",
     "cancelled": '{"id":"UUID","status":200}',
     "closed": '{"symbol":"AAPL","status":200}',
 }
@@ -158,6 +179,8 @@ DATA = {  # 4
     "latest quotes": f'{{"quotes":{{"AAPL":{QUOTE}}}}}',
     "latest bars": f'{{"bars":{{"AAPL":{BAR}}}}}',
     "bars of one": f'{{"bars":[{BAR}],"symbol":"AAPL","next_page_token":null}}',
+    "orderbooks": """{"orderbooks":{"BTC/USD":{"t":"2026-03-02T15:04:05.1Z","b":[{"p":61999.5,"s":0.5}],
+        "a":[{"p":62001,"s":0.4}]}}}""",
     "nothing": '{"bars":{},"next_page_token":null}',
 }
 

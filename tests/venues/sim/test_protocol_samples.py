@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,8 @@ MINUTE = 60 * 10**9
 ALL = ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds"]
 TABLES: dict[str, dict[str, str]] = {
     "stream": samples.STREAM,
+    "rare": samples.RARE,
+    "books": samples.BOOKS,
     "account stream": samples.ACCOUNT_STREAM,
     "trading": {"order": json.dumps(samples.ORDER), **samples.TRADING},
     "errors": samples.ERRORS,
@@ -62,6 +65,8 @@ class Scene:
         asyncio.run(self.account_stream())
         asyncio.run(self.data_stream("msgpack", {"Content-Type": "application/msgpack"}))
         asyncio.run(self.data_stream("json", {}))
+        asyncio.run(self.rare())
+        asyncio.run(self.books())
         self.trading()
         self.errors()
         self.data()
@@ -119,6 +124,26 @@ class Scene:
                         self.made.setdefault(("stream", message["T"]), message)
                     wanted.discard(message["T"])
 
+    async def rare(self) -> None:
+        """What takes a while, of any symbol."""
+        await self.hear_all(self.venue.data_url, {channel: ["*"] for channel in ALL}, "rare", lambda m: m["T"], set(samples.RARE))
+
+    async def books(self) -> None:
+        """Section 1.6: the whole book, then a change of it."""
+        url = self.venue.url.replace("http", "ws") + "/v1beta3/crypto/us"
+        await self.hear_all(
+            url, {"orderbooks": ["BTC/USD"]}, "books", lambda m: "whole" if m.get("r") else "change", {"whole", "change"}
+        )
+
+    async def hear_all(self, url: str, wanted: Any, table: str, name: Callable[[Any], str], names: set[str]) -> None:
+        keys = {"APCA-API-KEY-ID": self.venue.key, "APCA-API-SECRET-KEY": self.venue.secret}
+        async with aiohttp.ClientSession() as session, session.ws_connect(url, headers=keys, max_msg_size=0) as ws:
+            await ws.send_str(json.dumps({"action": "subscribe", **wanted}))
+            while missing := names - {known for place, known in self.made if place == table}:
+                for message in json.loads((await ws.receive(timeout=60)).data):
+                    if "S" in message and name(message) in missing:
+                        self.made.setdefault((table, name(message)), message)
+
     # ------------------------------------------------------------------------------------------------ REST
     def trading(self) -> None:
         made, ask = self.made, self.ask
@@ -129,6 +154,10 @@ class Scene:
         made["trading", "position"] = ask("GET", "/v2/positions/AAPL")
         made["trading", "clock"] = ask("GET", "/v2/clock")
         (made["trading", "calendar"],) = ask("GET", "/v2/calendar?start=2024-07-03&end=2024-07-04")
+        made["trading", "configurations"] = ask("GET", "/v2/account/configurations")
+        made["trading", "history"] = ask(
+            "GET", "/v2/account/portfolio/history?period=1D&timeframe=1Min&intraday_reporting=continuous"
+        )
         made["trading", "asset"] = ask("GET", "/v2/assets/AAPL")
         (cancelled,) = (row for row in ask("DELETE", "/v2/orders") if row["id"] == resting["id"])
         cancelled.pop("body", None)
@@ -145,7 +174,9 @@ class Scene:
         made["errors", "duplicate"] = self.order(symbol="TSLA", client_order_id="twice", type="limit", limit_price="1")
         made["errors", "not found"] = self.ask("GET", f"/v2/orders/{samples.UUID}")
         made["errors", "poor"] = self.order(qty="1000000", symbol="GOOGL", type="limit", limit_price="999.99")
-        self.order(symbol="AMZN", qty="5", type="limit", limit_price="900.00")
+        bought = self.order(symbol="AMZN", qty="5", type="limit", limit_price="900.00")
+        while self.ask("GET", f"/v2/orders/{bought['id']}")["status"] != "filled":  # it may be in a pause
+            time.sleep(0.01)
         self.order(symbol="AMZN", qty="5", side="sell", type="limit", limit_price="950.00")
         made["errors", "no shares"] = self.order(symbol="AMZN", qty="5", side="sell", type="limit", limit_price="960.00")
         made["errors", "data"] = self.ask("GET", "/v2/stocks/bars?symbols=AAPL&timeframe=1Min&limit=0")
@@ -164,11 +195,14 @@ class Scene:
             "nothing": f"bars?symbols=NOSUCH&timeframe=1Min{window}",
         }.items():
             self.made["data", name] = self.ask("GET", f"/v2/stocks/{path}")
+        self.made["data", "orderbooks"] = self.ask("GET", "/v1beta3/crypto/us/latest/orderbooks?symbols=BTC/USD")
 
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    with simulated_venue(speed=60.0, start=BEGIN, calendar=True, cash="100000000", seed=3) as venue:
+    with simulated_venue(
+        market="generated:halts=20,corrections=0.02", speed=240.0, start=BEGIN, calendar=True, cash="100000000", seed=3
+    ) as venue:
         scene = Scene(venue)
         scene.play()
         yield scene
