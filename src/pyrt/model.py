@@ -43,6 +43,7 @@ class AssetClass(IntEnum):
 
     US_EQUITY = 1
     CRYPTO = 2
+    OPTION = 3  # a contract on a US equity; its prices are per share, its multiplier is 100
 
 
 class Venue(IntEnum):

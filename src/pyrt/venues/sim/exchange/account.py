@@ -8,7 +8,7 @@ import msgspec
 from pyrt._core.types import Side, format_units
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.exchange.configuration import Configuration, Permissions
-from pyrt.venues.sim.exchange.orders import Body, average
+from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, average
 from pyrt.venues.sim.exchange.samples import Samples
 from pyrt.venues.sim.exchange.watchlists import Watchlist
 from pyrt.venues.sim.times import format_time
@@ -24,6 +24,11 @@ def money(px: int, qty: int, qty_exp: int) -> int:
     """Px * qty in money units."""
     scale: int = 10 ** (9 - qty_exp)
     return px * qty * scale
+
+
+def value_exp(instrument: Instrument) -> int:
+    """The exponent that money() takes: a contract on 100 shares counts a hundredfold, which is two places."""
+    return instrument.qty_exp - (len(str(instrument.multiplier)) - 1)
 
 
 def money_text(units: int) -> str:
@@ -97,6 +102,7 @@ class Account(msgspec.Struct, kw_only=True):
     watchlists: dict[str, Watchlist] = msgspec.field(default_factory=dict)  # by id
     key: str = ""  # that opens it; empty = that of the venue's own configuration
     secret: str = ""
+    no_exercise: list[int] = msgspec.field(default_factory=list)  # contracts that are to expire unexercised
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -109,6 +115,10 @@ class Figures(msgspec.Struct, frozen=True):
     reserved: int
     multiplier: int
     pairs: int = 0  # of long: crypto, on which nothing can be borrowed
+    options: int = 0  # market value of contracts, part of long + short
+    options_gross: int = 0  # the same without signs
+    locked: int = 0  # what short contracts may lose
+    options_reserved: int = 0  # part of reserved: orders in contracts
 
     @property
     def equity(self) -> int:
@@ -121,12 +131,21 @@ class Figures(msgspec.Struct, frozen=True):
         return self.long - self.short
 
     def free(self, multiplier: int) -> int:
-        """What may be opened: multiplier * equity, less what is open and what orders reserve; negative where too much is."""
-        return multiplier * (self.equity - self.pairs) - (self.gross - self.pairs) - self.reserved
+        """What may be opened: multiplier * equity, less what is open and what orders reserve; negative where too much is.
+
+        Nothing is borrowed on pairs and contracts: what they take counts before the multiplier.
+        """
+        own = self.equity - self.pairs - self.options - self.locked - self.options_reserved
+        return multiplier * own - (self.gross - self.pairs - self.options_gross) - (self.reserved - self.options_reserved)
 
     def power(self, multiplier: int) -> int:
         """What may be opened, never below 0."""
         return max(0, self.free(multiplier))
+
+    @property
+    def options_free(self) -> int:
+        """What contracts may cost: the buying power without the multiplier; negative where too much is open."""
+        return self.free(self.multiplier) // self.multiplier
 
     @property
     def buying_power(self) -> int:
@@ -152,13 +171,13 @@ def figures(account: Account, instruments: Instruments, mark: Marks, old: bool =
     long = short = maintenance = pairs = 0
     for instrument, position in account.positions.items():
         if position.qty:
-            px, exp = mark(instrument), instruments[instrument].qty_exp
+            px, exp = mark(instrument), value_exp(instruments[instrument])
             value = money(px, position.qty, exp)
             long, short = (long + value, short) if value > 0 else (long, short + value)
             if instruments[instrument].asset_class == AssetClass.CRYPTO:
                 pairs += value
                 maintenance += value
-            else:
+            elif instrument < FIRST_CONTRACT:
                 maintenance += _maintenance(position.qty, px, exp)
     multiplier = _multiplier(account, account.cash + long + short, old)
     return Figures(account.cash, long, short, maintenance, account.reserved, multiplier, pairs)
@@ -180,7 +199,7 @@ def show_account(account: Account, worth: Figures) -> Body:
         "buying_power": power,
         "regt_buying_power": worth.power(min(2, worth.multiplier)),
         "non_marginable_buying_power": settled,
-        "options_buying_power": settled,
+        "options_buying_power": max(0, worth.options_free),
         "effective_buying_power": power,
         "portfolio_value": worth.equity,
         "equity": worth.equity,
@@ -188,8 +207,10 @@ def show_account(account: Account, worth: Figures) -> Body:
         "long_market_value": worth.long,
         "short_market_value": worth.short,
         "position_market_value": worth.gross,
-        "initial_margin": (worth.gross - worth.pairs) // min(2, worth.multiplier) + worth.pairs,
-        "maintenance_margin": worth.maintenance,
+        "initial_margin": (worth.gross - worth.pairs - worth.options_gross) // min(2, worth.multiplier)
+        + worth.pairs
+        + worth.locked,
+        "maintenance_margin": worth.maintenance + worth.locked,
         "last_maintenance_margin": account.last_maintenance,
         "sma": worth.equity,
     }
@@ -217,8 +238,9 @@ def show_account(account: Account, worth: Figures) -> Body:
     }
 
 
-def show_position(position: Position, asset: Body, exp: int, px: int, last_px: int, held: int) -> Body:
+def show_position(position: Position, asset: Body, instrument: Instrument, px: int, last_px: int, held: int) -> Body:
     """The object of GET /v2/positions: `held` qty units wait in open closing orders, `last_px` was the last day's price."""
+    qty_exp, exp = instrument.qty_exp, value_exp(instrument)
     value, size = money(px, position.qty, exp), abs(position.qty)
     available = max(0, size - held)
     gain = value - position.cost
@@ -230,8 +252,8 @@ def show_position(position: Position, asset: Body, exp: int, px: int, last_px: i
         "exchange": asset["exchange"],
         "asset_class": asset["class"],
         "asset_marginable": asset["marginable"],
-        "qty": format_units(position.qty, exp),
-        "qty_available": format_units(available if position.qty > 0 else -available, exp),
+        "qty": format_units(position.qty, qty_exp),
+        "qty_available": format_units(available if position.qty > 0 else -available, qty_exp),
         "side": "long" if position.qty > 0 else "short",
         "avg_entry_price": format_units(average(abs(position.cost), size * 10 ** (9 - exp))),
         "market_value": money_text(value),

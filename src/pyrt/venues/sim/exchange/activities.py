@@ -10,7 +10,7 @@ import msgspec
 
 from pyrt._core.types import Side, format_units
 from pyrt.venues.sim.exchange.account import ONE, money, money_text, read_money
-from pyrt.venues.sim.exchange.orders import Body, Row, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, VenueRefusal, invalid
 from pyrt.venues.sim.times import format_time, new_york
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def journal(
 
 def charge(exchange: "Trading", row: Row, px: int, qty: int) -> None:
     """The fees of a fill of `row`, if this venue takes any."""
-    if exchange.fees is None or row.side is not Side.SELL or "/" in row.symbol:
+    if exchange.fees is None or row.side is not Side.SELL or "/" in row.symbol or row.instrument >= FIRST_CONTRACT:
         return
     exp = exchange.assets_.instruments[row.instrument].qty_exp
     for name, fee in exchange.fees.of(px, qty, exp).items():

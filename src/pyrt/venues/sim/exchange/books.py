@@ -7,11 +7,12 @@ from operator import attrgetter
 from pyrt._core.match import Matcher
 from pyrt._core.types import Side
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import activities, corrections, day_trades, orders, state
-from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position
+from pyrt.venues.sim.exchange import activities, corrections, day_trades, mleg, orders, state
+from pyrt.venues.sim.exchange.account import Account, Figures, Position, figures, money, show_account, show_position, value_exp
 from pyrt.venues.sim.exchange.assets import Assets
+from pyrt.venues.sim.exchange.contracts import Options
 from pyrt.venues.sim.exchange.open_orders import OpenOrders
-from pyrt.venues.sim.exchange.orders import FINAL, Body, Row, VenueRefusal
+from pyrt.venues.sim.exchange.orders import FINAL, FIRST_CONTRACT, Body, Row, VenueRefusal
 
 
 class Books:
@@ -23,6 +24,7 @@ class Books:
         self.state = kept
         self.default = ""
         self.old_fields = False  # show and rule as before July 2026
+        self.options: Options | None = None
         self._open: dict[tuple[str, int], OpenOrders] = {}
         self._groups: dict[int, list[int]] = {}  # numbers of all that ever belonged to it
         self._ids: dict[str, int] = {}
@@ -59,12 +61,14 @@ class Books:
 
     def mark(self, instrument: int) -> int:
         """The price that positions are valued at: the last trade, else the bid, else the ask; px units, 0 = none yet."""
+        if self.options is not None and instrument >= mleg.PACKAGE:
+            return self.options.mark(instrument)
         bid, _, ask, _, last = self.matcher.top(instrument)
         return last or bid or ask or self.state.marks.get(instrument, 0)
 
     def _reserve(self, row: Row) -> int:
         """Money units that an order should hold back now."""
-        exp = self.assets_.instruments[row.instrument].qty_exp
+        exp = value_exp(self.assets_.instruments[row.instrument])
         if row.by_money and row.opening:
             return 0 if row.status in FINAL else max(0, row.notional * 10**9 - money(1, row.traded, exp))
         full = money(row.unit_px, row.leaves, exp)
@@ -107,7 +111,8 @@ class Books:
         exp = self.assets_.instruments[row.instrument].qty_exp
         self.follow(row)
         legs = [self._show(self.state.rows[number - 1]) for number in row.legs] if nested and row.legs else None
-        return orders.show(row, exp, legs)
+        shown = orders.show(row, exp, legs)
+        return shown if row.order_class != "mleg" else mleg.show(self, row, shown)
 
     def follow(self, row: Row) -> None:
         """Learn from the matcher what a trailing stop has seen."""
@@ -161,7 +166,10 @@ class Books:
                 return False
             if status != "all" and (row.status in FINAL) != (status == "closed"):
                 return False
-            return not ((wanted and row.symbol not in wanted) or (side and row.side.name.lower() != side))
+            symbols_of = (
+                {row.symbol} if not row.legs else {row.symbol, *(self.state.rows[number - 1].symbol for number in row.legs)}
+            )
+            return not ((wanted and not wanted & symbols_of) or (side and row.side.name.lower() != side))
 
         rows = self._working(owner) if status == "open" else self.state.rows
         rows = rows[bisect_right(rows, after, key=attrgetter("created_at")) :] if after else rows
@@ -171,22 +179,34 @@ class Books:
                 break
             if asked(row) and not (nested and row.parent and asked(self.state.rows[row.parent - 1])):
                 shown = self._show(row, nested)
-                if asset_class in ("", "all", shown["asset_class"]):
-                    found.append(shown)
+                if asset_class in ("", "all", shown["asset_class"] or "us_option"):
+                    found.append(shown if nested else {**shown, "legs": None})
         return found
 
     def figures(self, owner: Account) -> Figures:
         """What an account is worth now."""
-        return figures(owner, self.assets_.instruments, self.mark, self.old_fields)
+        worth = figures(owner, self.assets_.instruments, self.mark, self.old_fields)
+        return worth if self.options is None else self.options.figures(owner, worth)
 
     def account(self, account: str | None = None) -> Body:
         """GET /v2/account."""
         owner = self._account(account)
         worth = self.figures(owner)
-        return show_account(owner, worth) | (day_trades.show(owner, worth, self.state.now) if self.old_fields else {})
+        shown = show_account(owner, worth) | (day_trades.show(owner, worth, self.state.now) if self.old_fields else {})
+        if self.options is not None:
+            shown |= {"options_approved_level": self.options.level, "options_trading_level": self.options.level_of(owner)}
+        return shown
+
+    def _find(self, name: object) -> Instrument | None:
+        """The instrument of a symbol or an asset id; that of a contract too."""
+        return self.assets_.find(name) or (None if self.options is None else self.options.find(name))
+
+    def _covering(self, owner: Account, instrument: Instrument) -> int:
+        """Qty units that stand behind short calls."""
+        return 0 if self.options is None or instrument.id >= FIRST_CONTRACT else self.options.covering(owner, instrument.id)
 
     def _position(self, name: str, account: str | None) -> tuple[Instrument, Position]:
-        instrument = self.assets_.find(name)
+        instrument = self._find(name)
         if instrument is None:
             raise VenueRefusal(404, 40410000, f"symbol not found: {name}")
         position = self._account(account).positions.get(instrument.id)
@@ -198,9 +218,11 @@ class Books:
         """GET /v2/positions/{symbol or asset id}. Raises VenueRefusal 404."""
         instrument, position = self._position(symbol_or_asset_id, account)
         held = self._open_orders(self._account(account).id, instrument.id).held[Side.SELL if position.qty > 0 else Side.BUY]
+        if position.qty > 0:
+            held += self._covering(self._account(account), instrument)
         px = self.mark(instrument.id)
         last_px = self.state.closes.get(instrument.id) or px
-        return show_position(position, self.assets_.shown[instrument.id], instrument.qty_exp, px, last_px, held)
+        return show_position(position, self.assets_.shown[instrument.id], instrument, px, last_px, held)
 
     def positions(self, account: str | None = None) -> list[Body]:
         """GET /v2/positions, by symbol."""
@@ -236,7 +258,7 @@ class Books:
 
     def assets(self) -> list[Body]:
         """GET /v2/assets."""
-        return [dict(asset) for asset in self.assets_.shown.values()]
+        return [dict(asset) for asset in self.assets_.shown.values() if asset["class"] != "us_option"]
 
     def asset(self, symbol_or_id: str) -> Body:
         """GET /v2/assets/{symbol or id}. Raises VenueRefusal 404."""

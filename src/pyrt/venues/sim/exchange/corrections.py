@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pyrt._core.types import Side, format_units, to_units
-from pyrt.venues.sim.exchange.account import Position, money
+from pyrt.venues.sim.exchange.account import Position, money, value_exp
 from pyrt.venues.sim.exchange.orders import FINAL, Body, Row, VenueRefusal, check_price, invalid
 from pyrt.venues.sim.times import format_time, new_york_midnight
 
@@ -63,6 +63,8 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
     if fill.busted:
         raise invalid(f"execution {fill_id} was taken back before")
     row = state.rows[fill.number - 1]
+    if row.order_class == "mleg":
+        raise invalid("executions of multi-leg orders cannot be taken back or corrected at this venue")
     before = replayed(exchange, row)
     state.corrections.append(
         Correction(
@@ -75,8 +77,9 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
             qty=qty,
         )
     )
-    told_px, told_qty, exp = px or fill.px, qty or fill.qty, exchange.assets_.instruments[row.instrument].qty_exp
-    paid = (money(px, qty, exp) - money(fill.px, fill.qty, exp)) * (1 if row.side is Side.BUY else -1)
+    instrument = exchange.assets_.instruments[row.instrument]
+    told_px, told_qty, exp, worth = px or fill.px, qty or fill.qty, instrument.qty_exp, value_exp(instrument)
+    paid = (money(px, qty, worth) - money(fill.px, fill.qty, worth)) * (1 if row.side is Side.BUY else -1)
     row.filled += qty - fill.qty
     row.busted -= qty - fill.qty
     row.traded += px * qty - fill.px * fill.qty
@@ -111,7 +114,7 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
 def replayed(exchange: "Exchange", of: Row) -> Position:
     """The position that the fills of an account in one instrument make, splits and the begin of this day included."""
     state, position = exchange.state, Position()
-    exp = exchange.assets_.instruments[of.instrument].qty_exp
+    exp = value_exp(exchange.assets_.instruments[of.instrument])
     midnight, begun = new_york_midnight(state.now), False
     for ts, event in _events(state, of):
         if not begun and ts >= midnight:
@@ -155,6 +158,8 @@ def restate(
         raise VenueRefusal(404, 40410000, f"order not found for {order_id}")
     if row.status in FINAL:
         raise invalid(f'order is already in "{row.status}" state')
+    if row.order_class == "mleg":
+        raise invalid("multi-leg orders cannot be restated at this venue")
     exp = exchange.assets_.instruments[row.instrument].qty_exp
     try:
         units = row.qty if qty is None else to_units(qty, exp)

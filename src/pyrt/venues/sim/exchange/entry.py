@@ -4,7 +4,7 @@ from pyrt._core.types import Side
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, notional, rules, terms
 from pyrt.venues.sim.exchange.account import Account, Position
-from pyrt.venues.sim.exchange.orders import Body, Row, Terms, invalid
+from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, Terms, invalid
 from pyrt.venues.sim.exchange.trade import Trading
 from pyrt.venues.sim.times import new_york
 
@@ -20,11 +20,13 @@ class Entry(Trading):
         symbol = body.get("symbol")
         if symbol in (None, ""):
             raise invalid("symbol is required", 40010001)
-        instrument = self.assets_.find(symbol)
+        instrument = self._find(symbol)
         if instrument is None:
             raise invalid(f'asset "{symbol}" not found')
         asset = self.assets_.shown[instrument.id]
         admission.refuse(owner, instrument, asset, body)
+        if self.options is not None and instrument.id >= FIRST_CONTRACT:
+            self.options.refuse(body)
         order = terms.read_terms(body, instrument, bool(asset["fractionable"]))
         admission.refuse_terms(owner, instrument, asset, order)
         auctions.refuse(self.hours, self.state.now, order)
@@ -56,6 +58,8 @@ class Entry(Trading):
 
     def _afford(self, owner: Account, instrument: Instrument, order: Terms, old: Row | None) -> tuple[str, int]:
         """The position intent and the price that reserves buying power; `old` is the order that this one stands in for."""
+        if self.options is not None and instrument.id >= FIRST_CONTRACT:
+            return self.options.afford(owner, instrument, order, old)
         open_ = self._open_orders(owner.id, instrument.id)
         own = [old, *self.mates(old)] if old is not None else []
         rules.refuse_wash(open_, order, {row.number for row in own})
@@ -69,7 +73,8 @@ class Entry(Trading):
         rules.refuse_class(order, intent) if old is None else None
         if intent.endswith("close"):
             held = sum(row.held for row in own if row.side is order.side)
-            rules.refuse_short_of_shares(instrument, open_, position.qty, order.side, wanted, held)
+            free = position.qty - (self._covering(owner, instrument) if position.qty > 0 else 0)
+            rules.refuse_short_of_shares(instrument, open_, free, order.side, wanted, held)
             if self.old_fields:
                 pending = sum(not row.opening for row in open_ if row is not old)
                 day_trades.refuse(owner, instrument, position, pending, self._day(self.state.now))

@@ -23,13 +23,15 @@ import numpy.typing as npt
 from pyrt._core.types import format_units
 from pyrt.errors import DataError
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import admission, auctions, groups, notional, rules, state, terms, travel
+from pyrt.venues.sim.exchange import admission, auctions, groups, mleg, notional, rules, state, terms, travel
 from pyrt.venues.sim.exchange.account import Account
 from pyrt.venues.sim.exchange.activities import Fees
+from pyrt.venues.sim.exchange.contracts import Options
 from pyrt.venues.sim.exchange.desk import Desk
 from pyrt.venues.sim.exchange.entry import Entry
+from pyrt.venues.sim.exchange.expiry import expire
 from pyrt.venues.sim.exchange.hours import Hours, Sessions
-from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.orders import FINAL, FIRST_CONTRACT, REPLACEABLE, Body, Row, Terms, VenueRefusal, invalid
 from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.exchange.upkeep import Upkeep
 
@@ -46,6 +48,9 @@ class Exchange(Entry, Upkeep):
         "replace": travel.replacement_arrives,
         "cancel": travel.cancel_arrives,
         **Upkeep._upkeep,
+        "list_contracts": lambda self, wait: self.options and self.options.list_contracts(wait),
+        "requote": lambda self: self.options and self.options.requote(),
+        "expire": expire,
     }
 
     def __init__(
@@ -63,6 +68,7 @@ class Exchange(Entry, Upkeep):
         queue: str = "pessimistic",
         second_leg: str = "held",
         fees: Fees | None = None,
+        options_level: int | None = None,  # None = no options are listed
     ) -> None:
         hours = Hours(calendar, always_open=always_open)
         super().__init__(instruments, state.State(seed=seed, now=start), hours, queue=queue, second_leg=second_leg)
@@ -71,6 +77,10 @@ class Exchange(Entry, Upkeep):
         self._edge = self.hours.next_edge(start) if start else 0
         self.fees = fees
         self.default = self.open_account(cash=cash, multiplier=multiplier)
+        if options_level is not None:
+            self.options = Options(self, options_level)
+            if start:
+                self.options.begin(start)
 
     # ------------------------------------------------------------------------------------------------ time and market
     @property
@@ -124,6 +134,8 @@ class Exchange(Entry, Upkeep):
         self._edge = self.hours.next_edge(now)
         for account in self.state.accounts.values():
             account.created_at, account.balance_day = now, self._day(now)
+        if self.options is not None:
+            self.options.begin(now)
 
     def _cross(self, edge: int) -> None:
         self.state.now = max(self.state.now, edge)
@@ -141,6 +153,8 @@ class Exchange(Entry, Upkeep):
     # ------------------------------------------------------------------------------------------------ orders in
     def submit(self, body: Body, now: int, account: str | None = None) -> Body:
         """POST /v2/orders: the order as received. Raises VenueRefusal."""
+        if body.get("order_class") == "mleg" and self.options is not None:
+            return mleg.submit(self, body, now, account)
         self.advance(now)
         owner = self._account(account)
         try:
@@ -179,9 +193,13 @@ class Exchange(Entry, Upkeep):
             old = self._row(order_id, owner)
             if old.shown_status not in REPLACEABLE and old.shown_status != "held":
                 raise invalid(f'order is not replaceable: it is in "{old.shown_status}" state')
+            if old.order_class == "mleg":
+                return mleg.replace(self, old, body, owner)
             instrument = self.assets_.instruments[old.instrument]
             asset = self.assets_.shown[instrument.id]
             admission.refuse(owner, instrument, asset, {})
+            if self.options is not None and instrument.id >= FIRST_CONTRACT:
+                self.options.refuse({"time_in_force": "day", **{k: v for k, v in body.items() if v is not None}})
             order = terms.replaced_terms(body, old, instrument)
             admission.refuse_terms(owner, instrument, asset, order)
             self._fresh(owner, order.cid)
@@ -212,13 +230,15 @@ class Exchange(Entry, Upkeep):
         travel.cancel(self, row, self.latency.cancel)
 
     def _refuse_cancel(self, row: Row) -> None:
+        if row.ratio and row.status not in FINAL:
+            raise invalid("a leg of a multi-leg order cannot be canceled: cancel the order")
         if row.status in FINAL or row.pending == "pending_replace":
             raise invalid(f'order is already in "{row.shown_status}" state')
 
     def cancel_all(self, now: int, account: str | None = None) -> list[tuple[str, int, Body]]:
         """DELETE /v2/orders: (order id, HTTP status, order or error) of each that was open."""
         self.advance(now)
-        rows, results = self._working(self._account(account).id), []
+        rows, results = [row for row in self._working(self._account(account).id) if not row.ratio], []
         for row in rows:
             try:
                 if row.status not in FINAL:  # one of its group took it along
@@ -247,7 +267,8 @@ class Exchange(Entry, Upkeep):
         if cancel_orders:
             self.cancel_all(now, account)
         results: list[tuple[str, int, Body]] = []
-        for position in self.positions(account):
+        # What is short goes first: what is long may stand behind it.
+        for position in sorted(self.positions(account), key=lambda position: position["side"] == "long"):
             try:
                 results.append((position["symbol"], 200, self.close_position(position["symbol"], now, account=account)))
             except VenueRefusal as refusal:
@@ -280,7 +301,7 @@ class Exchange(Entry, Upkeep):
     # ------------------------------------------------------------------------------------------------ across restarts
     def save(self) -> bytes:
         """Everything that must survive a restart, as JSON; what the market displays is not part of it."""
-        for instrument in self.assets_.instruments:
+        for instrument in [number for number in self.assets_.instruments if number < mleg.PACKAGE]:
             self.state.marks[instrument] = self.mark(instrument)
         for open_ in self._open.values():
             for row in open_:
@@ -292,11 +313,13 @@ class Exchange(Entry, Upkeep):
         """An exchange as saved; settings as for the constructor. Working orders queue anew. Raises DataError."""
         saved = state.decode(data)
         exchange = cls(instruments, **settings)
+        exchange.state = saved
+        if exchange.options is not None:
+            exchange.options.load()
         lost = {row.symbol for row in saved.rows if row.instrument not in exchange.assets_.instruments}
         if lost:
             what = f"the saved venue trades {', '.join(sorted(lost))}, this market does not"
             raise DataError(what, mend="use the market it was saved with")
-        exchange.state = saved
         exchange.default = next(iter(saved.accounts))
         exchange._edge = exchange.hours.next_edge(saved.now) if saved.now else 0
         exchange._restore()

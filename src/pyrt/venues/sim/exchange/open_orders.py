@@ -27,10 +27,10 @@ class OpenOrders:
         return iter(self.rows.values())
 
     def add(self, row: Row) -> None:
-        """Another open order; one that is held meets nobody."""
+        """Another open order; one that is held, or trades with other legs only, meets nobody."""
         self.rows[row.number] = row
         self.held[row.side] += row.held
-        if row.status != "held":
+        if row.status != "held" and not row.ratio:
             self.place(row)
 
     def remove(self, row: Row) -> None:

@@ -21,6 +21,7 @@ TIFS = {tif.name.lower(): tif for tif in TimeInForce}
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 INTENTS = ("buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close")
 SHARE = 1_000_000_000  # px units of 1.00
+FIRST_CONTRACT = 1 << 16  # instrument ids from here on are option contracts
 
 Body = dict[str, Any]
 
@@ -193,6 +194,7 @@ class Row(msgspec.Struct, kw_only=True):
     held: int = 0  # qty units of the position that it holds back
     reserved: int = 0  # money units that it holds back
     busted: int = 0  # of qty, what was filled and taken back: it is not worked again
+    ratio: int = 0  # of a leg of a multi-leg order: its contracts in one unit
 
     @property
     def leaves(self) -> int:
@@ -230,6 +232,13 @@ def _px(units: int) -> str | None:
     return format_units(units) if units else None
 
 
+def asset_class(row: Row) -> str:
+    """As the venue writes it."""
+    if row.instrument >= FIRST_CONTRACT:
+        return "us_option"
+    return "crypto" if "/" in row.symbol else "us_equity"
+
+
 def show(row: Row, qty_exp: int, legs: list[Body] | None = None) -> Body:
     """The order object of Alpaca's REST and streams: every key, unused ones null."""
     kind = "trailing_stop" if row.trails else row.type.name.lower()
@@ -249,7 +258,7 @@ def show(row: Row, qty_exp: int, legs: list[Body] | None = None) -> Body:
         "replaces": row.replaces,
         "asset_id": row.asset,
         "symbol": row.symbol,
-        "asset_class": "crypto" if "/" in row.symbol else "us_equity",
+        "asset_class": asset_class(row),
         "notional": _px(row.notional),
         "qty": None if row.notional else format_units(row.qty, qty_exp),
         "filled_qty": format_units(row.filled, qty_exp),

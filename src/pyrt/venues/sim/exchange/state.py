@@ -68,6 +68,9 @@ class State(msgspec.Struct, kw_only=True):
     bands: dict[int, Bands] = msgspec.field(default_factory=dict)  # limit up, limit down
     crosses: list[Cross] = msgspec.field(default_factory=list)  # auctions that have orders
     official: dict[int, int] = msgspec.field(default_factory=dict)  # px units at the last regular close, with a calendar
+    listings: list[tuple[int, int, int]] = msgspec.field(default_factory=list)  # ns, underlying, px: what contracts were made of
+    expiries: list[str] = msgspec.field(default_factory=list)  # "underlying:ns" that the agenda had
+    requotes: bool = False  # the agenda has the next quotes of contracts
 
     def new_id(self) -> str:
         """A UUID (version 4) that depends on the seed and on how many there were."""

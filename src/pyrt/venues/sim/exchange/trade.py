@@ -8,11 +8,11 @@ import numpy.typing as npt
 from pyrt._core.match import CANCELED, FILL
 from pyrt._core.types import Side, format_units
 from pyrt.model import Instrument, OrderType
-from pyrt.venues.sim.exchange import activities, day_trades, groups, notional, rules, state
-from pyrt.venues.sim.exchange.account import Position, money
+from pyrt.venues.sim.exchange import activities, day_trades, groups, mleg, notional, rules, state
+from pyrt.venues.sim.exchange.account import Position, money, value_exp
 from pyrt.venues.sim.exchange.desk import Desk
 from pyrt.venues.sim.exchange.hours import Hours
-from pyrt.venues.sim.exchange.orders import FINAL, REPLACEABLE, Body, Row
+from pyrt.venues.sim.exchange.orders import FINAL, FIRST_CONTRACT, REPLACEABLE, Body, Row
 from pyrt.venues.sim.times import format_time, new_york
 
 Update = tuple[str, Body]
@@ -56,6 +56,8 @@ class Trading(Desk):
 
     def _route(self, row: Row, now: int) -> None:
         """Hand an order to the matcher, and tell that it works."""
+        if self.options is not None and row.instrument >= mleg.PACKAGE and not self.options.route(row):
+            return
         if row.status not in REPLACEABLE and not groups.stays_held(self, row):
             self._begin_work(row, now)
         row.working = True
@@ -136,7 +138,8 @@ class Trading(Desk):
 
     def _fill(self, row: Row, px: int, qty: int, at: int, *, done: bool = False) -> None:
         """Book an execution; `done`: an order by money has spent it."""
-        exp = self.assets_.instruments[row.instrument].qty_exp
+        instrument = self.assets_.instruments[row.instrument]
+        exp = instrument.qty_exp
         row.filled += qty
         row.traded += px * qty
         row.updated_at = at
@@ -154,11 +157,16 @@ class Trading(Desk):
         owner = self._account(row.account)
         position = owner.positions.setdefault(row.instrument, Position())
         if self.old_fields and not row.opening:
-            instrument = self.assets_.instruments[row.instrument]
             day_trades.note(owner, instrument, row.number, position, new_york(at).date().isoformat())
-        position.fill(row.side, px, qty, exp)
-        owner.cash -= money(px, qty, exp) if row.side is Side.BUY else -money(px, qty, exp)
+        position.fill(row.side, px, qty, value_exp(instrument))
+        cost = money(px, qty, value_exp(instrument))
+        owner.cash -= cost if row.side is Side.BUY else -cost
         fill = self.state.add_fill(row, px, qty, at)
+        if self.options is not None and row.instrument >= FIRST_CONTRACT:
+            self.options.took(row.instrument, row.side, qty)
+            if row.ratio:  # its package tells
+                self.touched.add(row.number)
+                return
         told = {
             "execution_id": fill.execution_id,
             "price": format_units(px),
@@ -203,6 +211,8 @@ class Trading(Desk):
             row.expired_at = at
         elif status == "rejected":
             row.failed_at = at
+        if row.order_class == "mleg":
+            mleg.end(self, row, status, at)
         self._close(row)
         self.tell(row, status, at)
 

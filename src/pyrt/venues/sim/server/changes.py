@@ -24,7 +24,7 @@ _DERIVED = frozenset({"cids", "samples"})  # of an account: told by the rows; a 
 # What changes beside these changes rows or fills without naming them: then the whole is written.
 _ROUTINE = frozenset({
     "now", "ids", "accounts", "agenda", "put_down", "marks", "closes", "official", "bands", "crosses", "halts", "halted",
-    "entries", "actions",
+    "entries", "actions", "listings", "expiries", "requotes",
 })  # fmt: skip
 _MAKE = {f.name: f.default_factory for f in msgspec.structs.fields(Account) if f.name in _DERIVED}
 _TYPES = get_type_hints(State)

@@ -42,6 +42,8 @@ ERRORS = {
     407: "slow client",
     409: "insufficient subscription",
     410: "invalid subscribe action for this feed",
+    412: "option messages are only available in MsgPack format",
+    413: "star subscription is not allowed for option quotes",
 }
 _BANDS = 0  # a place that no RecordType has: STATUS records with price bands
 _BITS = {

@@ -40,4 +40,5 @@ CRYPTO_PLACES = ("us", "us-1", "us-2", "eu-1")  # one market
 CRYPTO_PATHS = tuple(f"/v1beta3/crypto/{place}" for place in CRYPTO_PLACES)
 NEWS_PATH = "/v1beta1/news"  # of REST and of a stream
 FEED_NAMES = tuple(name for name in STOCK_PATHS.values() if name != "test")
-STREAM_PATHS = frozenset((*STOCK_PATHS, *CRYPTO_PATHS))
+OPTION_PATHS = ("/v1beta1/indicative", "/v1beta1/opra")
+STREAM_PATHS = frozenset((*STOCK_PATHS, *CRYPTO_PATHS, *OPTION_PATHS))

@@ -13,15 +13,18 @@ import msgspec
 from aiohttp import web
 
 from pyrt.calendar import Calendar
+from pyrt.clock import DAY
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.exchange.hours import Hours
 from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.market.adjust import Adjuster
 from pyrt.venues.sim.market.archive import Archive, last_seen, this_minute
-from pyrt.venues.sim.market.market import open_market
+from pyrt.venues.sim.market.market import HISTORY_DAYS, open_market
+from pyrt.venues.sim.market.options_archive import OptionArchive
 from pyrt.venues.sim.market.replay import first_instant
 from pyrt.venues.sim.server import api, openapi
 from pyrt.venues.sim.server.access import AccountConfig, Multiplier, RateLimits
@@ -33,6 +36,7 @@ from pyrt.venues.sim.server.corporate_rest import CorporateRest
 from pyrt.venues.sim.server.crypto_rest import CryptoRest
 from pyrt.venues.sim.server.data_query import Plan
 from pyrt.venues.sim.server.data_rest import DataRest
+from pyrt.venues.sim.server.data_stream import DataHub
 from pyrt.venues.sim.server.edge import BODY_MAX, Edge
 from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
@@ -41,6 +45,9 @@ from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.incidents import Incidents
 from pyrt.venues.sim.server.kinds import DropData, DropStream
 from pyrt.venues.sim.server.mishaps import Mishaps
+from pyrt.venues.sim.server.options_data_rest import OptionsDataRest
+from pyrt.venues.sim.server.options_rest import OptionsRest
+from pyrt.venues.sim.server.options_stream import OptionHub, option_hubs
 from pyrt.venues.sim.server.own_rest import OwnRest
 from pyrt.venues.sim.server.reference_rest import ReferenceRest
 from pyrt.venues.sim.server.saved import Saved, StateDirectory
@@ -96,6 +103,8 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     ping_seconds: float = 60.0  # between pings on data streams
     actions: tuple[Action, ...] = ()  # corporate actions, of the accounts and of a generated market's prices
     fees: Fees | None = None  # what sales cost; None = nothing
+    options_level: Literal[0, 1, 2, 3] = 3  # what accounts may trade in contracts: 0 nothing ... 3 spreads
+    opra: bool = False  # whether the plan holds this feed of contracts; it shows what indicative shows
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +135,7 @@ class Venue:
         self.script = Script(read_script(config.faults), self.floor, self.incidents.arm)
         self.trading: TradingHub | None = None
         self.streams: DataStreams | None = None
+        self.contracts: dict[str, OptionHub] = {}
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._generation = self._saved.generation + 1 if self._saved else 0  # one more may have been begun
@@ -146,6 +156,8 @@ class Venue:
         self.instruments = list(market.instruments)
         past = open_market(self._market, self._seed, self._epoch, config.actions)
         self._archive = Archive(past, self.instruments, Adjuster(past, config.actions, lambda: self.floor.now))
+        hours = Hours(calendar, always_open=not config.calendar)
+        self._option_archive = OptionArchive(past, hours.is_open, self._epoch - HISTORY_DAYS * DAY)
         listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
         if saved is None:
             exchange = Exchange(
@@ -157,6 +169,7 @@ class Venue:
                 calendar=calendar,
                 account_fields=config.account_fields,
                 fees=config.fees,
+                options_level=config.options_level,
                 **_matching(config),
             )
         else:
@@ -167,10 +180,13 @@ class Venue:
                 calendar=calendar,
                 account_fields=config.account_fields,
                 fees=config.fees,
+                options_level=config.options_level,
                 **_matching(config),
             )
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
+        if saved is None and exchange.options is not None:
+            exchange.options.list_contracts()
         for action in config.actions:
             exchange.schedule_action(action)
         self._before = this_minute(past, now if saved is None else now + 1)
@@ -196,16 +212,16 @@ class Venue:
             plan=config.feeds,
             again=lambda at: open_market(self._market, self._seed, at),
             seed=self._seed,
-            connection_limit=config.connection_limit,
-            symbol_limit=config.symbol_limit,
-            buffer=config.buffer,
-            auth_seconds=config.auth_seconds,
-            compression=config.compression,
-            ping_seconds=config.ping_seconds,
+            **_limits(config),
         )
         self.streams.count(self._before)
-        self.incidents.hubs = {DropData: [*self.streams.hubs], DropStream: [self.trading]}
+        self.contracts = option_hubs(
+            floor, access, self.faults, self.truth, opra=config.opra, interest=self.streams.interest, **_limits(config)
+        )
+        self.incidents.hubs = {DropData: [*self.hubs], DropStream: [self.trading]}
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
+        thread = ArchiveThread()
+        app.on_cleanup.append(thread.close)
         events = TradeEvents(floor)
         app.on_shutdown.append(events.close)
         rest = (
@@ -214,16 +230,17 @@ class Venue:
             ReferenceRest(floor, self._schedule),
             WatchlistsRest(floor),
             events,
+            OptionsRest(floor),
+            OptionsDataRest(floor, self._option_archive, thread.run, opra=config.opra),
         )
         api.add_routes(app, [route for handlers in rest for route in handlers.routes()])
         app.add_routes(AccountsRest(floor, access).routes())
         app.add_routes(openapi.routes())
-        thread = ArchiveThread()
-        app.on_cleanup.append(thread.close)
         app.add_routes(DataRest(floor, self._archive, thread, Plan(config.feeds)).routes())
         app.add_routes(CryptoRest(floor, self._archive, thread).routes())
         app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
         app.add_routes(CorporateRest(floor, config.actions).routes())
+        app.add_routes([web.get(path, hub.serve, allow_head=False) for path, hub in self.contracts.items()])
         app.add_routes(OwnRest(floor, self.faults, self.truth, self.incidents.arm, self.script).routes())
         app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
@@ -237,6 +254,11 @@ class Venue:
         past = open_market(self._market, self._seed, self._epoch, self.config.actions)
         self.floor.jump(open_market(self._market, self._seed, target, self.config.actions), last_seen(past, target - 1), target)
         return target
+
+    @property
+    def hubs(self) -> list[DataHub | OptionHub]:
+        """Every data stream."""
+        return [*(self.streams.hubs if self.streams is not None else ()), *self.contracts.values()]
 
     def start(self) -> None:
         """Let time run."""
@@ -273,7 +295,7 @@ class Venue:
 
     async def _pump(self) -> None:
         assert self.streams is not None
-        hubs, interest = self.streams.hubs, self.streams.interest
+        hubs, interest = self.hubs, self.streams.interest
         while not self._ended.is_set():
             if self.floor.rate:
                 await asyncio.sleep(PUMP_SECONDS)
@@ -339,6 +361,11 @@ def _matching(config: SimConfig) -> dict[str, Any]:
     return {"latency": latency, "queue": config.queue, "second_leg": config.second_leg}
 
 
+def _limits(config: SimConfig) -> dict[str, Any]:
+    names = ("connection_limit", "symbol_limit", "buffer", "auth_seconds", "compression", "ping_seconds")
+    return {name: getattr(config, name) for name in names}
+
+
 def _seed_of_ids(config: SimConfig) -> int:
     # Two new venues are two accounts, unless both the seed and the start were asked for: then all ids are the same again.
     born = config.start or time.time_ns()
@@ -374,7 +401,7 @@ async def open_venue(config: SimConfig) -> AsyncIterator[tuple[Venue, Listening]
         )
     finally:
         if venue.streams is not None and venue.trading is not None:
-            for hub in venue.streams.hubs:
+            for hub in venue.hubs:
                 hub.cut("shutdown")
             venue.trading.cut("shutdown")
         await runner.cleanup()
