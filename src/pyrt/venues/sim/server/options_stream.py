@@ -23,6 +23,7 @@ from pyrt.venues.sim.server.feeds import OPTION_PATHS, Feed
 from pyrt.venues.sim.server.floor import Floor, Records
 from pyrt.venues.sim.server.hub import PING_SECONDS, Hub
 from pyrt.venues.sim.server.kinds import DropData
+from pyrt.venues.sim.server.mishaps import offset_ns
 from pyrt.venues.sim.server.truth import Connection, Truth
 
 FEED = Feed(
@@ -100,11 +101,11 @@ class OptionHub(Hub[OptionSession]):
         self.access, self.interest, self.granted = access, interest, granted
         self.symbol_limit, self.buffer, self.auth_seconds = symbol_limit, buffer, auth_seconds
         self.messages = 0
-        self.faults = faults
-        self._desk, self._connection_limit = desk, connection_limit
+        self.faults, self._desk, self._connection_limit = faults, desk, connection_limit
         self._spots: dict[int, int] = {}  # of underlyings, before the next batch
         self._made_of: dict[int, tuple[int, int]] = {}  # spot and minute that an underlying's quotes were last made of
         self._until = 0
+        self._skew = 0  # ns of a fault of the clock
         floor.on_market.append(self.publish)
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -116,7 +117,7 @@ class OptionHub(Hub[OptionSession]):
         """Give a session one of the account's slots, if one is free."""
         taken = sum(other.account == account for other in self._sessions)
         refused = self.faults.meets(DropData, lambda f: bool(f.window), connection=session.entry.seq, note="406") is not None
-        if taken >= self._connection_limit or refused:
+        if refused or taken >= self._connection_limit:
             return False
         self._sessions.append(session)
         return True
@@ -137,10 +138,11 @@ class OptionHub(Hub[OptionSession]):
 
     def publish(self, records: Records, now: int) -> None:
         """Make the quotes and prints of the time that has gone by, for the contracts that somebody wants."""
-        begin, self._until = self._until, now
+        begin, self._until = max(self._until, now - MINUTE), now  # after a jump of the clock, from a minute before
         if not self.is_wanted:
             self._spots.clear()
             return
+        self._skew = offset_ns(self.faults)
         quotes, prints = self._wanted()
         paths = self._paths({c.underlying for c in (*quotes, *prints)}, records)
         messages: list[Any] = []  # time, channel, symbol, message, quote
@@ -188,7 +190,7 @@ class OptionHub(Hub[OptionSession]):
         body = {
             "T": "q",
             "S": contract.symbol,
-            "t": stamp(at),
+            "t": stamp(at + self._skew),
             "bx": EXCHANGE,
             "bp": shown.bid / 1e9,
             "bs": shown.bid_qty,
@@ -210,7 +212,7 @@ class OptionHub(Hub[OptionSession]):
                 body = {
                     "T": "t",
                     "S": contract.symbol,
-                    "t": stamp(found.at),
+                    "t": stamp(found.at + self._skew),
                     "p": px / 1e9,
                     "s": found.qty,
                     "x": EXCHANGE,

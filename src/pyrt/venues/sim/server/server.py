@@ -215,6 +215,10 @@ class Venue:
             **_limits(config),
         )
         self.streams.count(self._before)
+        self.contracts = option_hubs(
+            floor, access, self.faults, self.truth, opra=config.opra, interest=self.streams.interest, **_limits(config)
+        )
+        self.incidents.hubs = {DropData: [*self.hubs], DropStream: [self.trading]}
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
         thread = ArchiveThread()
         app.on_cleanup.append(thread.close)
@@ -236,11 +240,7 @@ class Venue:
         app.add_routes(CryptoRest(floor, self._archive, thread).routes())
         app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
         app.add_routes(CorporateRest(floor, config.actions).routes())
-        self.contracts = option_hubs(
-            floor, access, self.faults, self.truth, opra=config.opra, interest=self.streams.interest, **_limits(config)
-        )
         app.add_routes([web.get(path, hub.serve, allow_head=False) for path, hub in self.contracts.items()])
-        self.incidents.hubs = {DropData: [*self.hubs], DropStream: [self.trading]}
         app.add_routes(OwnRest(floor, self.faults, self.truth, self.incidents.arm, self.script).routes())
         app.add_routes(self.streams.routes())
         app.router.add_get("/stream", self.trading.serve, allow_head=False)
