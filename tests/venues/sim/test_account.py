@@ -53,3 +53,10 @@ def test_maintenance_margin(shares: int, cents: int, a_share: int) -> None:
     account.positions[1] = Position(qty=shares * SHARE, cost=0)
     worth = figures(account, {1: INSTRUMENT}, lambda _: cents * DOLLAR // 100)
     assert worth.maintenance == abs(shares) * a_share * ONE // 100
+
+
+def test_what_closes_takes_its_part_of_what_today_cost() -> None:
+    position = held((Side.BUY, 10), (Side.SELL, 4), day=5)
+    assert position.fresh == 600 * ONE
+    position.fill(Side.SELL, 100 * DOLLAR, 8 * SHARE, 9)
+    assert (position.qty, position.day_qty, position.fresh) == (3 * SHARE, 3 * SHARE, 0)

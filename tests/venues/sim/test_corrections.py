@@ -239,6 +239,8 @@ def test_sales_cost_fees_where_the_venue_takes_them():
     ]
     assert ex.account()["cash"] == "99999.7"
     assert traded(("buy", 100, "100"), ("sell", 100, "100")).activities(["FEE"]) == []
+    capped = Fees(taf_per_share="1", taf_max="8.30")
+    assert traded(("buy", 100, "100"), ("sell", 100, "100"), fees=capped).activities(["FEE"])[0]["net_amount"] == "-8.3"
 
 
 # ---------------------------------------------------------------------------------------------------- the day roll
