@@ -281,8 +281,8 @@ def test_how_the_market_is_batched_changes_nothing() -> None:
 
 def test_the_agenda_is_empty_of_quotes_when_no_order_is_open() -> None:
     venue = exchange()
-    shown = venue.submit(order(call(190), "buy", 1, "0.50"), T + SECOND)
-    assert [due.kind for due in venue.state.agenda].count("requote") == 1
+    shown = venue.submit(order(call(190), "buy", 1, "0.50"), T + SECOND + 300_000_000)
+    assert [due.at for due in venue.state.agenda if due.kind == "requote"] == [T + 2 * SECOND]
     venue.cancel(shown["id"], T + 2 * SECOND)
     venue.advance(T + 3 * SECOND)
     assert "requote" not in {due.kind for due in venue.state.agenda}
