@@ -20,9 +20,9 @@ from pyrt.model import Instrument
 from pyrt.venues.sim.exchange import halts
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.server.server import simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 T = parse_time("2026-03-02T15:04:06Z")
