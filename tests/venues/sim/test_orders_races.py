@@ -5,6 +5,7 @@ import pytest
 from tests.venues.sim import option_market
 from tests.venues.sim.orders_world import SECOND, T, body, bracket, opened, quote, trade
 
+from pyrt.calendar import Calendar
 from pyrt.venues.sim.exchange.travel import Latency
 
 pytestmark = pytest.mark.row("X08")
