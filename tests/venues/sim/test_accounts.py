@@ -21,12 +21,7 @@ from pyrt.venues.sim.server.access import AccountConfig, read_accounts
 pytestmark = pytest.mark.row("X08")
 
 SECOND = AccountConfig(key="PKSECOND", secret="second-secret", cash="5000", multiplier=1)
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(accounts=(SECOND,)) as v:
-        yield v
+VENUE = {"accounts": (SECOND,)}
 
 
 @pytest.fixture(scope="module")

@@ -101,12 +101,6 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue() as v:
-        yield v
-
-
-@pytest.fixture(scope="module")
 def call(venue: SimulatedVenue) -> Iterator[Client]:
     """An account that holds one share of AAPL, sells MSFT short at a price of its own, and has used the names."""
     client = open_client(venue)

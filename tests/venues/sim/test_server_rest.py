@@ -29,12 +29,6 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue() as v:
-        yield v
-
-
-@pytest.fixture(scope="module")
 def call(venue: SimulatedVenue) -> Iterator[Client]:
     client = Client(venue)
     yield client

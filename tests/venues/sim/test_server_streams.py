@@ -17,12 +17,7 @@ from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 pytestmark = pytest.mark.row("X08")
 
 MSGPACK = {"Content-Type": "application/msgpack"}
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0) as v:
-        yield v
+VENUE = {"speed": 20.0}
 
 
 @pytest.fixture(autouse=True)

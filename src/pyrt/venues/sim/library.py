@@ -15,7 +15,8 @@ import msgspec
 import requests
 
 from pyrt.errors import ConfigError, PyrtError
-from pyrt.venues.sim.server.server import Listening, SimConfig, serve
+from pyrt.venues.sim.server.config import Listening, SimConfig
+from pyrt.venues.sim.server.server import serve
 from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
 
 FaultScript = Sequence[Mapping[str, Any]] | str | Path
