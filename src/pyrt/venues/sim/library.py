@@ -170,10 +170,7 @@ def sim(
 
     Raises ConfigError with what is wrong and how to mend it.
     """
-    unknown = more.keys() - set(SimConfig.__struct_fields__)
-    if unknown:
-        known = ", ".join(SimConfig.__struct_fields__)
-        raise ConfigError(f"no setting {', '.join(sorted(unknown))}", where="pyrt.sim", mend=f"use faults, {known}")
+    _refuse_unknown(more)
     config = SimConfig(
         market=market,
         seed=read_count(seed, 2**63 - 1, "seed"),
@@ -188,6 +185,13 @@ def sim(
         **more,
     )
     return SimulatedVenue(_checked(config))
+
+
+def _refuse_unknown(more: Mapping[str, Any]) -> None:
+    unknown = more.keys() - set(SimConfig.__struct_fields__)
+    if unknown:
+        known = ", ".join(SimConfig.__struct_fields__)
+        raise ConfigError(f"no setting {', '.join(sorted(unknown))}", where="pyrt.sim", mend=f"use faults, {known}")
 
 
 def _checked(config: SimConfig) -> SimConfig:
