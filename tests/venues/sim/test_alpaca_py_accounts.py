@@ -18,7 +18,7 @@ from alpaca.trading.requests import (
     UpdateWatchlistRequest,
 )
 
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
 

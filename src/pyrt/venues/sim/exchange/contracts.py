@@ -322,7 +322,7 @@ class Options:
         self.refuse_level(owner, contract, 1)
         position = owner.positions.get(instrument.id, Position())
         intent = rules.position_intent(position.qty, terms)
-        wanted = terms.qty - (old.base + old.filled if old else 0)
+        wanted = terms.qty - (old.spent if old else 0)
         if intent.endswith("close"):
             rules.refuse_short_of_shares(instrument, open_, position.qty, terms.side, wanted, old.held if old else 0)
         back = old.reserved if old else 0

@@ -64,7 +64,7 @@ class Entry(Trading):
         own = [old, *self.mates(old)] if old is not None else []
         rules.refuse_wash(open_, order, {row.number for row in own})
         position = owner.positions.get(instrument.id, Position())
-        wanted = order.qty - (old.base + old.filled if old else 0)
+        wanted = order.qty - (old.spent if old else 0)
         if instrument.asset_class == AssetClass.CRYPTO:
             held = open_.held[Side.SELL] - sum(row.held for row in own if row.side is Side.SELL)
             ask, worth, back = self._prices(instrument)[1], self.figures(owner), old.reserved if old else 0
@@ -115,13 +115,9 @@ class Entry(Trading):
             trail_ratio=order.trail_ratio,
         )
         if old is not None:
-            row.replaces, row.base = old.id, old.base + old.filled
+            row.replaces = old.id
+            row.follow_on(old)
             row.group, row.role, row.waits = old.group, old.role, old.waits
-            # A stop that was reached stays reached, unless it is given another price.
-            row.triggered = old.triggered and (order.stop_px, order.trail_px, order.trail_ratio) == (
-                old.stop_px,
-                old.trail_px,
-                old.trail_ratio,
-            )
+            row.triggered = row.stays_reached(old)
         self.state.rows.append(row)
         return row

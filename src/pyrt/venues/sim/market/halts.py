@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pyrt._core.types import NO_PRICE, RecordType, quote_dtype, trade_dtype
 from pyrt.calendar import Calendar, Session
 from pyrt.clock import MINUTE
-from pyrt.venues.sim.exchange.halts import LIMIT_STATE, PAUSE, halted_record, resumed_record, status_record
+from pyrt.venues.sim.market.status import LIMIT_STATE, PAUSE, halted_record, resumed_record, status_record
 
 if TYPE_CHECKING:
     from pyrt.venues.sim.market.generator import Tape

@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -423,10 +422,3 @@ async def serve(config: SimConfig, stop: asyncio.Event, *, ready: Callable[[List
             stopped.cancel()
             failed.cancel()
             await asyncio.gather(stopped, failed, return_exceptions=True)
-
-
-def __getattr__(name: str) -> Any:
-    # The library stands on this file and is still found here.
-    if name not in ("SimulatedVenue", "simulated_venue"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("pyrt.venues.sim.library"), name)
