@@ -462,6 +462,8 @@ class AccountOracle:
                 mate.qty = order.qty if mate.waits else mate.qty
         if old is not None:
             order.hwm = old.hwm
+            kept = (order.stop, order.trail, order.percent) == (old.stop, old.trail, old.percent)
+            order.reached = old.reached and kept  # given another stop it waits again
             order.opening, order.unit = (False, Fraction(0)) if old.waits else (order.opening, order.unit)
         return self.add(order, answer)
 
