@@ -147,8 +147,9 @@ def test_seven_hundred_operations_of_every_class(seed: int, hours: bool) -> None
         assert desk.counts.get(what), f"{what} never happened"
 
 
+@pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize(("patched", "fills"), [(2, 1), (6, 0)])  # the limit alone; the limit and the stop
-def test_a_stop_that_was_reached_stays_reached_unless_it_is_given_another_stop(patched: int, fills: int) -> None:
+def test_a_stop_that_was_reached_stays_reached_unless_it_is_given_another_stop(patched: int, fills: int, restarts: bool) -> None:
     desk = ClassDesk()
     desk.enter(
         {"symbol": "SIRI", "side": "buy", "qty": "10", "type": "stop_limit", "time_in_force": "gtc"}
@@ -159,6 +160,8 @@ def test_a_stop_that_was_reached_stays_reached_unless_it_is_given_another_stop(p
     desk.check()
     (order,) = desk.oracle.open
     assert order.limit == Fraction("2.36")
+    if restarts:
+        desk.rare(1, 0, 0, 0, 0)
     desk.trade(1, 0, 9, 0, 0)  # 2.32: ten for the buyer at 2.36, were it not for its stop
     assert desk.counts.get("fill", 0) == fills
 
