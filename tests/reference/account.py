@@ -103,6 +103,12 @@ class Market:
         saved, close, official = self.mark, self.close, self.official
         self.__init__(saved=saved, close=close, official=official)  # type: ignore[misc]
 
+    def offers(self, side: str, bound: Fraction | None) -> bool:
+        """Whether something is displayed that was not taken, at `bound` or better; None = at any price."""
+        shown, qty, name = (self.ask, self.ask_qty, "ask") if side == "buy" else (self.bid, self.bid_qty, "bid")
+        near = bound is None or (shown <= bound if side == "buy" else shown >= bound)
+        return bool(shown) and near and qty > self.taken[name]
+
     def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction) -> bool:
         """Whether a fill took what was printed or displayed; it is then used up."""
         printed, left = self.printed
@@ -462,6 +468,8 @@ class AccountOracle:
                 mate.qty = order.qty if mate.waits else mate.qty
         if old is not None:
             order.hwm = old.hwm
+            kept = (order.stop, order.trail, order.percent) == (old.stop, old.trail, old.percent)
+            order.reached = old.reached and kept  # given another stop it waits again
             order.opening, order.unit = (False, Fraction(0)) if old.waits else (order.opening, order.unit)
         return self.add(order, answer)
 
@@ -585,6 +593,15 @@ class AccountOracle:
                 leg.qty = min(leg.qty, max(Fraction(0), there - waiting))
             for leg in order.mates:
                 leg.waits = False
+
+    def nobody_idles(self, *, is_open: bool, is_extended: bool) -> None:
+        """What works takes what is displayed at its price, and a stop that was reached works."""
+        for order in self.open:
+            if not (is_extended if order.extended else is_open) or order.waits or order.status in ("accepted", "pending_new"):
+                continue
+            assert order.status != "held" or not order.reached, "a stop that was reached is still held"
+            works = order.reached if order.type in STOPS else order.status != "held"
+            assert not (works and self.markets[order.symbol].offers(order.side, order.bound)), "it rests though it could trade"
 
     def groups_hold(self) -> None:
         """What is true of orders that belong together, whenever nothing is under way."""
