@@ -109,15 +109,13 @@ class Market:
         near = bound is None or (shown <= bound if side == "buy" else shown >= bound)
         return bool(shown) and near and qty > self.taken[name]
 
-    def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction) -> bool:
-        """Whether a fill took what was printed or displayed; it is then used up."""
+    def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction, *, rested: bool) -> bool:
+        """Whether a fill took of the print what an order that was there before may have, or what is displayed; it is then used up."""
         printed, left = self.printed
-        cheaper = printed and (printed <= limit if side == "buy" else printed >= limit)
-        if cheaper and px == limit and left > 0:
-            used = min(left, qty)
-            self.printed, qty = (printed, left - used), qty - used
-        if not qty:
-            return True
+        if printed and rested:
+            self.printed = printed, left - qty
+            cheaper = printed <= limit if side == "buy" else printed >= limit
+            return cheaper and px == limit and qty <= left
         shown, name = (self.ask, "ask") if side == "buy" else (self.bid, "bid")
         self.taken[name] += qty
         room = (self.ask_qty if side == "buy" else self.bid_qty) - self.taken[name]
@@ -154,6 +152,7 @@ class Order:
     percent: Fraction = Fraction(0)
     hwm: Fraction = Fraction(0)
     reached: bool = False  # a trade has come to its stop since it works
+    rested: bool = False  # it was there to trade when the print under way came
     given_up: bool = False  # the client canceled it, or one of its group
 
     @property
@@ -521,6 +520,7 @@ class AccountOracle:
     def trade(self, symbol: str, px: Fraction, *, is_open: bool) -> None:
         """A print, seen by the stops that work."""
         for order in self.open:
+            order.rested = order.status in ("new", "partially_filled") and (order.type not in STOPS or order.reached)
             if order.symbol == symbol and not order.waits and is_open and order.status not in ("accepted", "pending_new"):
                 order.sees(px)
 
@@ -559,7 +559,8 @@ class AccountOracle:
         bound = order.bound
         if bound is not None:
             assert px <= bound if order.side == "buy" else px >= bound
-        assert self.markets[order.symbol].meets(order.side, px, bound or Fraction(0), qty), "the market did not offer it"
+        fits = self.markets[order.symbol].meets(order.side, px, bound or Fraction(0), qty, rested=order.rested)
+        assert fits, "the market did not offer it"
         order.filled += qty
         order.traded += px * qty
         held = self.held(order.symbol)

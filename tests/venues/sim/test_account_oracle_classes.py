@@ -166,6 +166,17 @@ def test_a_stop_that_was_reached_stays_reached_unless_it_is_given_another_stop(p
     assert desk.counts.get("fill", 0) == fills
 
 
+def test_a_stop_takes_what_is_displayed_and_not_the_print_that_reaches_it() -> None:
+    desk = ClassDesk()
+    desk.enter(
+        {"symbol": "SIRI", "side": "buy", "qty": "40", "type": "stop_limit", "time_in_force": "gtc"}
+        | {"stop_price": "2.39", "limit_price": "2.40"}
+    )
+    desk.trade(1, 7, 7, 0, 0)  # eight at 2.39, while thirty are asked for at 2.40
+    desk.check()
+    assert desk.oracle.markets["SIRI"].taken["ask"] == 30
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(200, 216))
