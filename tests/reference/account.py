@@ -110,7 +110,7 @@ class Market:
         return bool(shown) and near and qty > self.taken[name]
 
     def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction, *, rested: bool) -> bool:
-        """Whether a fill took of the print what an order that was there before may have, or what is displayed; it is then used up."""
+        """Whether a fill took what an order may have of the print that came after it, or what is displayed; it is then used up."""
         printed, left = self.printed
         if printed and rested:
             self.printed = printed, left - qty
