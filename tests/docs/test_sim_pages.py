@@ -91,7 +91,7 @@ def test_every_code_of_the_data_streams_has_its_text() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:websockets.*")
-@pytest.mark.parametrize("name", ["sim.md", "sim-faults.md"])
+@pytest.mark.parametrize("name", ["sim.md", "sim-settings.md", "sim-faults.md"])
 def test_the_examples_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {"__name__": "example"}
     for line, text in blocks(DOCS / name, "python"):
