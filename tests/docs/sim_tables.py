@@ -1,13 +1,12 @@
-"""`python tests/docs/sim_tables.py` writes the table of docs/sim-faults.md from the structs; and what the pages of the venue name."""
+"""`python tests/docs/sim_tables.py` writes the table of docs/sim-faults.md from the structs; and which routes a page names."""
 
 import re
-import sys
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args, get_origin
 
 import msgspec
 
-from pyrt.venues.sim.server.kinds import AnyFault, Chance, Fault, kind_of
+from pyrt.venues.sim.server.kinds import AnyFault, Chance, Fault, Requests, kind_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 FAULTS = DOCS / "sim-faults.md"
@@ -24,9 +23,14 @@ def kinds() -> tuple[type[Fault], ...]:
 def _setting(field: msgspec.structs.FieldInfo) -> str:
     if field.default is msgspec.NODEFAULT:
         required = field.default_factory is msgspec.NODEFAULT
-        return field.encode_name if required else f"{field.encode_name}=[]"
-    value = field.default
-    return f"{field.encode_name}={msgspec.json.encode(value).decode()}"
+        return f"`{field.encode_name}`" if required else f"`{field.encode_name}=[]`"
+    shown = f"`{field.encode_name}={_text(field.default)}`"
+    others = get_args(field.type) if get_origin(field.type) is Literal and field.type != Requests else ()
+    return " or ".join([shown, *(f"`{_text(value)}`" for value in others if value != field.default)])
+
+
+def _text(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def fault_table() -> str:
@@ -34,7 +38,7 @@ def fault_table() -> str:
     rows = ["| kind | settings | what happens |", "|---|---|---|"]
     for fault in kinds():
         fields = [f for f in msgspec.structs.fields(fault) if f.name not in ("name", "lasts", *_OCCASION)]
-        settings = [f"`{_setting(f)}`" for f in fields] + (["occasions"] if issubclass(fault, Chance) else [])
+        settings = [_setting(f) for f in fields] + (["occasions"] if issubclass(fault, Chance) else [])
         text = " ".join((fault.__doc__ or "").split())
         rows.append(f"| `{kind_of(fault)}` | {', '.join(settings)} | {text} |")
     return "\n".join(rows)
@@ -59,4 +63,3 @@ def named_routes(page: Path) -> set[tuple[str, str]]:
 
 if __name__ == "__main__":
     FAULTS.write_text(_TABLE.sub(lambda _: fault_table(), FAULTS.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.exit(0)
