@@ -2,7 +2,7 @@
 
 from pyrt._core.types import Side
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, notional, rules, terms
+from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, notional, option_terms, rules, terms
 from pyrt.venues.sim.exchange.account import Account, Position
 from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, Terms, invalid
 from pyrt.venues.sim.exchange.trade import Trading
@@ -26,7 +26,7 @@ class Entry(Trading):
         asset = self.assets_.shown[instrument.id]
         admission.refuse(owner, instrument, asset, body)
         if self.options is not None and instrument.id >= FIRST_CONTRACT:
-            self.options.refuse(body)
+            option_terms.refuse(body)
         order = terms.read_terms(body, instrument, bool(asset["fractionable"]))
         admission.refuse_terms(owner, instrument, asset, order)
         auctions.refuse(self.hours, self.state.now, order)

@@ -8,14 +8,14 @@ from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrt._core.types import Side, format_units
-from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
-from pyrt.venues.sim.exchange import orders, rules, travel
+from pyrt.model import OrderType, TimeInForce
+from pyrt.venues.sim.exchange import option_terms, orders, rules, travel
 from pyrt.venues.sim.exchange import terms as requests
 from pyrt.venues.sim.exchange.account import Account, Position, money
 from pyrt.venues.sim.exchange.configuration import refuse_trader
 from pyrt.venues.sim.exchange.margin import Leg
 from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, Terms, VenueRefusal, invalid
-from pyrt.venues.sim.market.options import CENT, MULTIPLIER, Contract
+from pyrt.venues.sim.market.options import CENT, Contract
 from pyrt.venues.sim.times import format_time
 
 if TYPE_CHECKING:
@@ -51,16 +51,7 @@ class Package(NamedTuple):
 
 def define(exchange: "Exchange") -> None:
     """Give the exchange the instrument that packages are kept under; it has no name and no market."""
-    exchange.assets_.instruments[PACKAGE] = Instrument(
-        id=PACKAGE,
-        symbol="",
-        asset_class=AssetClass.OPTION,
-        tick=CENT,
-        sub_tick=CENT,
-        lot=1,
-        qty_exp=0,
-        multiplier=MULTIPLIER,
-    )
+    exchange.assets_.instruments[PACKAGE] = option_terms.instrument(PACKAGE, "")
     exchange.matcher.add(PACKAGE)
 
 
