@@ -76,13 +76,17 @@ def _bridge(steps: Floats, share: Floats, begin: float, end: float) -> Floats:
 
 
 def _bridges(steps: Floats, share: Floats, walk: tuple[Ints, Ints], begin: Floats, end: Floats) -> Floats:
-    """The same, of minutes one behind the other; walk: their counts and begins."""
+    """The same, of minutes one behind the other, to the last bit; walk: their counts and begins. Uses up `share`."""
     counts, begins = walk
     path = np.empty(len(steps))
     for at, until in zip(begins.tolist(), (begins + counts).tolist(), strict=True):
-        np.cumsum(steps[at:until], out=path[at:until])
-    last = path[begins + counts - 1]
-    tied: Floats = np.repeat(begin, counts) + np.repeat(end - begin, counts) * share + path - np.repeat(last, counts) * share
+        steps[at:until].cumsum(out=path[at:until])
+    tied: Floats = np.repeat(end - begin, counts)
+    tied *= share
+    tied += np.repeat(begin, counts)
+    tied += path
+    share *= np.repeat(path[begins + counts - 1], counts)
+    tied -= share
     return tied
 
 
@@ -224,13 +228,19 @@ class Tape:
         first = np.zeros(len(dice.raw), dtype=bool)
         first[begins] = True
         share = (np.arange(1, len(first) + 1) - np.repeat(begins, counts)) / np.repeat(counts, counts)
-        steps = (fraction(dice.raw) - 0.5) * np.repeat(np.sqrt(12 / counts) * sigma[minute : minute + count], counts)
+        steps = fraction(dice.raw)
+        steps -= 0.5
+        steps *= np.repeat(np.sqrt(12 / counts) * sigma[minute : minute + count], counts)
         bases = np.array([self.listing.base * self.events.scale(place) for place in range(number, number + count)])
-        bridge = _bridges(steps, share, (counts, begins), path[minute : minute + count], path[minute + 1 : minute + count + 1])
-        middle = np.exp(bridge) * np.repeat(bases / (self.grid / 1e9), counts)
+        middle = _bridges(steps, share, (counts, begins), path[minute : minute + count], path[minute + 1 : minute + count + 1])
+        np.exp(middle, out=middle)
+        middle *= np.repeat(bases / (self.grid / 1e9), counts)
         (fresh,) = np.nonzero(first | (eight(dice.raw, 8) < 16))
         spread = np.repeat(self._spreads[eight(dice.raw[fresh], 0)], np.diff(fresh, append=len(first)))
-        bid = np.maximum(np.floor(middle - spread / 2 + 0.5).astype(np.int64), 1)
+        middle -= spread / 2
+        middle += 0.5
+        bid = np.floor(middle, out=middle).astype(np.int64)
+        np.maximum(bid, 1, out=bid)
         trades = (eight(dice.raw, 16) < 64) & ~first
         return Walk(number, counts, begins, first, dice, Sides(bid, bid + spread), *np.nonzero(~trades), *np.nonzero(trades))
 

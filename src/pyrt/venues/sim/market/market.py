@@ -14,13 +14,14 @@ from pyrt.venues.sim.market.bars_of import bars_of, merge_bars
 from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.crypto import PAIRS, PairTape, pair_instrument
 from pyrt.venues.sim.market.events import dress
-from pyrt.venues.sim.market.generator import BLOCK, CORRECTED, DAY, LISTINGS, Listing, Tape
+from pyrt.venues.sim.market.generator import BLOCK, CORRECTED, DAY, FIRST_DAY, LISTINGS, Listing, Tape
 from pyrt.venues.sim.market.halts import is_rate
 from pyrt.venues.sim.market.minute_bars import MinuteBars
 from pyrt.venues.sim.market.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
 HISTORY_DAYS = 10  # before the start of a generated market
+FIRST_INSTANT = (FIRST_DAY + 2) * DAY  # that has a past
 NEVER = 2**63 - 1
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
 
@@ -80,21 +81,26 @@ class GeneratedMarket:
         self._tapes = {tape.instrument.symbol: tape for tape in tapes}
         dress(self._tapes.values(), actions, halts)
         self.instruments = [tape.instrument for tape in self._tapes.values()]
-        self.oldest = (start // DAY - HISTORY_DAYS) * DAY
+        if start < FIRST_INSTANT:
+            raise ConfigError("the generated market begins on 2020-01-01", mend="start it later")
+        self.oldest = max((start // DAY - HISTORY_DAYS) * DAY, FIRST_INSTANT)
         self._minute_bars = MinuteBars(self._tapes)
-        self._load(start // BLOCK)
-        self._at = int(np.searchsorted(self._rows["ts_event"], start))
+        # Nothing is made before it is asked for: a market that is only looked back on never runs.
+        self._start = start
+        self._block = start // BLOCK - 1
+        self._rows = np.zeros(0, dtype=market_dtype)
+        self._at = 0
 
     def _load(self, number: int) -> None:
         rows = np.concatenate([tape.live(number) for tape in self._tapes.values()])
         self._block = number
         self._rows = rows[np.argsort(rows["ts_event"], kind="stable")]
-        self._at = 0
+        self._at = int(np.searchsorted(self._rows["ts_event"], self._start))
 
     @property
     def next_event(self) -> int:
         """When the next record is due."""
-        if self._at == len(self._rows):
+        while self._at == len(self._rows):
             self._load(self._block + 1)
         return int(self._rows["ts_event"][self._at])
 
