@@ -45,6 +45,11 @@ class Pause(NamedTuple):
         """When it goes on."""
         return self.begin + PAUSE
 
+    @property
+    def minutes(self) -> range:
+        """Those in which the market is not as it were without it."""
+        return range(self.minute, self.end // MINUTE)
+
 
 @lru_cache(maxsize=64)
 def session_of(day: int) -> Session | None:
