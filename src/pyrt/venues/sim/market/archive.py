@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.market.corrections import mark
 from pyrt.venues.sim.market.market import Market
 from pyrt.venues.sim.market.rows import HOUR, PAIR_ROWS, ROWS, Records, Row, Timeframe, Token, group_bars, size
-from pyrt.venues.sim.times import CHICAGO, day_start, format_time, new_york_midnight
+from pyrt.venues.sim.times import CHICAGO, day_start, format_time
 
 SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled
 LATEST_SPANS = (MINUTE, HOUR, DAY, 5 * DAY)  # how far back the latest is looked for, step by step
@@ -63,7 +64,7 @@ class Archive:
     def today(self, symbol: str, now: int) -> tuple[Row | None, float]:
         """The day so far, and the last price of the day before; 0 where there was none."""
         instrument = self._instruments[symbol]
-        midnight = day_start(now, CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK)
+        midnight = day_start(now, _zone(instrument))
         days = self._rows("bars", instrument, self._bars(instrument, midnight, now, Timeframe(1, "D"), now))
         before = self.latest("trades", symbol, midnight - 1)
         return (days[-1] if days else None), (before["p"] if before else 0.0)
@@ -136,9 +137,8 @@ class Archive:
         for back in DAYS_BACK:
             if len(rows) > 1:
                 break
-            rows = self._rows(
-                "bars", instrument, self._bars(instrument, new_york_midnight(now, -back), now, Timeframe(1, "D"), now)
-            )
+            begin = day_start(now, _zone(instrument), -back)
+            rows = self._rows("bars", instrument, self._bars(instrument, begin, now, Timeframe(1, "D"), now))
         return {
             "latestTrade": self.latest("trades", symbol, now),
             "latestQuote": self.latest("quotes", symbol, now),
@@ -218,7 +218,7 @@ class Archive:
         """Bars of days and more; the present one as far as it has come."""
         # Adjusted before they are grouped: a day may be of two kinds of shares.
         past, symbol = self._market.history_bars, instrument.symbol
-        zone = CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK
+        zone = _zone(instrument)
         begin, this_hour = timeframe.start_of(start, zone), now // HOUR * HOUR
         hours = past(symbol, begin, this_hour - 1, HOUR, now)
         minutes = past(symbol, max(this_hour, begin), now - MINUTE, MINUTE, now)
@@ -233,6 +233,11 @@ class Archive:
     def _rows(self, kind: str, instrument: Instrument, records: Records) -> list[Row]:
         rows = PAIR_ROWS if instrument.asset_class == AssetClass.CRYPTO else ROWS
         return rows[kind](records, 10.0**instrument.qty_exp)
+
+
+def _zone(instrument: Instrument) -> ZoneInfo:
+    """Whose midnight begins a day of an instrument."""
+    return CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK
 
 
 def last_seen(market: Market, now: int) -> Records:

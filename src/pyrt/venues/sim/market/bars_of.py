@@ -86,7 +86,7 @@ def _limbs(values: Ints) -> list[Ints]:
     return limbs
 
 
-def _sums(high: Records, low: Records, edges: Ints) -> list[int]:
+def _sums(high: Ints, low: npt.NDArray[np.uint64], edges: Ints) -> list[int]:
     """Exact sums of high * 2**64 + low from edge to edge, of at most 2**31 numbers."""
     half = np.uint64(32)
     parts = (high, low >> half, low & np.uint64(2**32 - 1))
