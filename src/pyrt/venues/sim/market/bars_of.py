@@ -78,7 +78,7 @@ def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:
 
 
 def _limbs(values: Ints) -> list[Ints]:
-    """The digits of numbers not below 0, lowest first: a product of two fits a machine word, and so do a million of them."""
+    """The digits of numbers >= 0, lowest first: a million products of two of them fit one machine word."""
     limbs, top = [], int(values.max())
     while top:
         limbs.append(values & (1 << LIMB) - 1)
