@@ -16,6 +16,7 @@ from tests.venues.sim.test_server_changes import end, sim
 
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.access import AccountConfig, read_accounts
 
 pytestmark = pytest.mark.row("X08")
@@ -25,7 +26,7 @@ SECOND = AccountConfig(key="PKSECOND", secret="second-secret", cash="5000", mult
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(accounts=(SECOND,)) as v:
+    with simulated_venue(accounts=(SECOND,), start=DEFAULT_START) as v:
         yield v
 
 

@@ -18,6 +18,7 @@ from alpaca.trading.requests import (
     UpdateWatchlistRequest,
 )
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
@@ -28,7 +29,7 @@ SELL = {"side": OrderSide.SELL, "time_in_force": TimeInForce.DAY}
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=60.0) as v:
+    with simulated_venue(speed=60.0, start=DEFAULT_START) as v:
         yield v
 
 

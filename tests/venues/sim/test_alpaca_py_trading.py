@@ -25,6 +25,7 @@ from alpaca.trading.requests import (
     StopOrderRequest,
 )
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
@@ -36,7 +37,7 @@ BUY, SELL = {"side": OrderSide.BUY}, {"side": OrderSide.SELL}
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0, cash="1000000") as v:
+    with simulated_venue(speed=20.0, start=DEFAULT_START, cash="1000000") as v:
         yield v
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.venues.sim.clients import Client, open_client, order
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.events import ulid
 from pyrt.venues.sim.times import format_time, parse_time
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.row("X08")
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue() as v:
+    with simulated_venue(start=DEFAULT_START) as v:
         yield v
 
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
@@ -21,7 +22,7 @@ ORDER = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_pr
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(seed=7) as v:
+    with simulated_venue(seed=7, start=DEFAULT_START) as v:
         yield v
 
 

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import requests
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
@@ -22,7 +23,7 @@ Story = Callable[[aiohttp.ClientSession], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(seed=7, speed=20.0) as v:
+    with simulated_venue(seed=7, start=DEFAULT_START, speed=20.0) as v:
         yield v
 
 

@@ -11,13 +11,14 @@ from alpaca.trading.requests import ClosePositionRequest, GetAssetsRequest, GetC
 from tests.venues.sim.clients import Client, open_client, order
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 
 pytestmark = pytest.mark.row("X08")
 
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue() as v:
+    with simulated_venue(start=DEFAULT_START) as v:
         yield v
 
 

@@ -35,6 +35,7 @@ from alpaca.trading.requests import (
 )
 from alpaca.trading.stream import TradingStream
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.row("X08")
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=60.0, cash="1000000") as v:
+    with simulated_venue(speed=60.0, start=DEFAULT_START, cash="1000000") as v:
         yield v
 
 

@@ -9,6 +9,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import format_time, parse_time
 
@@ -30,7 +31,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue() as v:
+    with simulated_venue(start=DEFAULT_START) as v:
         yield v
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import requests
 
+from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
@@ -21,7 +22,7 @@ MSGPACK = {"Content-Type": "application/msgpack"}
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0) as v:
+    with simulated_venue(speed=20.0, start=DEFAULT_START) as v:
         yield v
 
 
@@ -217,12 +218,15 @@ def test_one_connection_and_its_slot_is_free_at_once(venue: SimulatedVenue) -> N
 
 
 def test_authentication_symbols_and_speed_have_limits() -> None:
-    with simulated_venue(auth_seconds=0.2, symbol_limit=2, buffer=20_000, speed=100.0, market="generated:rate=500") as venue:
+    async def silent(socket: Socket) -> None:
+        await socket.hear()
+        assert await socket.hear() == [{"T": "error", "code": 404, "msg": "auth timeout"}]
+        await socket.closed()
 
-        async def silent(socket: Socket) -> None:
-            await socket.hear()
-            assert await socket.hear() == [{"T": "error", "code": 404, "msg": "auth timeout"}]
-            await socket.closed()
+    with simulated_venue(start=DEFAULT_START, auth_seconds=0.2) as venue:
+        run(venue.data_url, silent)
+    settings = {"start": DEFAULT_START, "speed": 100.0, "market": "generated:rate=500,symbols=AAPL+MSFT+SPY"}
+    with simulated_venue(symbol_limit=2, buffer=20_000, **settings) as venue:
 
         async def slow(socket: Socket) -> None:
             await enter(venue, socket)
@@ -239,7 +243,6 @@ def test_authentication_symbols_and_speed_have_limits() -> None:
             assert last == [{"T": "error", "code": 407, "msg": "slow client"}]
             await socket.closed()
 
-        run(venue.data_url, silent)
         run(venue.data_url, slow)
         assert venue.truth()["connections"][-1]["fault"] == "slow client"
 
