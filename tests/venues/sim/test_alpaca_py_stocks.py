@@ -40,7 +40,7 @@ Heard = dict[str, list[Any]]
 
 @pytest.fixture(scope="module")
 def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=60.0, start=parse_time(BEGIN + "Z"), seed=5) as v:
+    with simulated_venue(market="generated:rate=5", speed=60.0, start=parse_time(BEGIN + "Z"), seed=5) as v:
         yield v
 
 
@@ -60,14 +60,15 @@ def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 @contextmanager
-def running(stream: Any) -> Iterator[None]:
+def running(stream: Any) -> Iterator[threading.Thread]:
     thread = threading.Thread(target=stream.run, daemon=True)
     thread.start()
     try:
         until(lambda: stream._running)
-        yield
+        yield thread
     finally:
-        stream.stop()
+        if thread.is_alive():  # to stop it while it ends would wait for a loop that is gone
+            stream.stop()
         thread.join(30)
         assert not thread.is_alive()
 
@@ -104,7 +105,9 @@ def test_bars_are_made_of_the_trades_of_their_minute(venue: SimulatedVenue, data
         assert bar.low <= bar.vwap <= bar.high
 
 
-@pytest.mark.parametrize(("amount", "unit", "minutes"), [(5, "Minute", 5), (1, "Hour", 60), (1, "Day", 1440)])
+@pytest.mark.parametrize(
+    ("amount", "unit", "minutes"), [(5, "Minute", 5), (1, "Hour", 60), pytest.param(1, "Day", 1440, marks=pytest.mark.nightly)]
+)
 def test_longer_bars_are_made_of_shorter_ones(data: StockHistoricalDataClient, amount: int, unit: str, minutes: int) -> None:
     begin, end = at(-2.1 * minutes), at(-1)
     small = StockBarsRequest(symbol_or_symbols="MSFT", timeframe=TimeFrame.Minute, start=begin, end=end)
@@ -235,22 +238,25 @@ def test_stop_ws_and_close_end_a_stream(venue: SimulatedVenue) -> None:
 def stop_by_itself(stream: StockDataStream) -> None:
     heard = Heard()
     stream.subscribe_quotes(hears(heard, "quotes"), "AAPL")
-    with running(stream):
+    with running(stream) as thread:
         until(lambda: heard.get("quotes"))
         stream._loop.call_soon_threadsafe(lambda: stream._loop.create_task(stream.stop_ws()))
-        until(lambda: not stream._running)
+        thread.join(30)
+        assert not stream._running
 
 
 def test_the_trading_stream_tells_the_life_of_an_order(venue: SimulatedVenue) -> None:
     client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
     stream, heard = TradingStream(venue.key, venue.secret, paper=True, url_override=venue.stream_url), Heard()
     stream.subscribe_trade_updates(hears(heard, "updates"))
-    with running(stream):
+    with running(stream) as thread:
         until(lambda: venue.truth()["connections"][-1]["path"] == "/stream")
         request = MarketOrderRequest(symbol="AAPL", qty=3, side=OrderSide.BUY, time_in_force=TimeInForce.DAY)
         order = client.submit_order(request)
         until(lambda: any(u.event == "fill" for u in heard.get("updates", ())))
         stream._loop.call_soon_threadsafe(lambda: stream._loop.create_task(stream.stop_ws()))
+        venue.fault("drop_stream")  # it ends when it hears something, or after 5 s
+        thread.join(30)
     client._session.close()
     assert heard["updates"][0].event == "new"
     fills = [u for u in heard["updates"] if u.event in ("partial_fill", "fill")]

@@ -69,7 +69,6 @@ class Scene:
         asyncio.run(self.books())
         self.trading()
         self.errors()
-        self.data()
 
     # ------------------------------------------------------------------------------------------------ streams
     async def account_stream(self) -> None:
@@ -200,10 +199,15 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
+    with simulated_venue(start=BEGIN, calendar=True, seed=3) as slow:  # the bar of a day takes long where time is fast
+        history = Scene(slow)
+        history.data()
+        history.session.close()
     with simulated_venue(
         market="generated:halts=20,corrections=0.02", speed=240.0, start=BEGIN, calendar=True, cash="100000000", seed=3
     ) as venue:
         scene = Scene(venue)
+        scene.made |= history.made
         scene.play()
         yield scene
         scene.session.close()
