@@ -51,6 +51,15 @@ def data(venue: SimulatedVenue) -> Iterator[StockHistoricalDataClient]:
     client._session.close()
 
 
+@pytest.fixture
+def unhurried() -> Iterator[StockHistoricalDataClient]:
+    """Data of a venue whose time is ours: the bar of a day takes long where time is fast, and prints are taken back soon."""
+    with simulated_venue(start=parse_time(BEGIN + "Z"), seed=5) as venue:
+        client = StockHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
+        yield client
+        client._session.close()
+
+
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -147,7 +156,8 @@ def test_pages_limits_sort_and_empty_answers(data: StockHistoricalDataClient) ->
     assert refused.value.status_code == 400
 
 
-def test_latest_is_the_end_of_history(data: StockHistoricalDataClient) -> None:
+def test_latest_is_the_end_of_history(unhurried: StockHistoricalDataClient) -> None:
+    data = unhurried
     trade = data.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="SPY"))["SPY"]
     quote = data.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["SPY", "NOSUCH"]))
     bar = data.get_stock_latest_bar(StockLatestBarRequest(symbol_or_symbols="SPY"))["SPY"]
