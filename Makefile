@@ -51,9 +51,10 @@ bench: build
 bench-table: build
 	PYTHONPATH=src $(PYTHON) -m bench
 
-# docs/status.md: which test or benchmark shows which row of the feature list.
+# docs/status.md: which test or benchmark shows which row of the feature list; and the table of faults in docs/sim-faults.md.
 status:
 	$(PYTHON) tests/house/status.py
+	PYTHONPATH=src $(PYTHON) tests/docs/sim_tables.py
 
 # kill -9 of a trading session: PYRT_KILLS (200) times, half of them with a watchdog, half while every third order is accepted and
 # answered 504; and a quarter more while requests are held up and updates are lost and doubled.

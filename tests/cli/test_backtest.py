@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyrt.venues.sim.server.server import simulated_venue
+from pyrt.venues.sim.library import simulated_venue
 
 STRATEGY = """
 from pyrt import Strategy

@@ -25,8 +25,8 @@ from pyrt.strategies import Strategy
 from pyrt.strategies.strategy import Order
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 PATIENCE = 45.0  # s that a condition may take on a busy machine
 NOISE = 10.0  # s that a busy machine may add to a deadline, beside what it is measured to add

@@ -19,7 +19,7 @@ from pyrt.risk import Limits
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
-from pyrt.venues.sim.server.server import simulated_venue
+from pyrt.venues.sim.library import simulated_venue
 
 Act = Callable[[World], Any]
 SATURDAY = MONDAY + 5 * 86_400 * SECOND

@@ -11,7 +11,7 @@ from pyrt.journal import Journal
 from pyrt.research.parity import Replay, canonical
 from pyrt.strategies.quote_maker import QuoteMaker
 from pyrt.strategies.sma_cross import SmaCross
-from pyrt.venues.sim.server.server import simulated_venue
+from pyrt.venues.sim.library import simulated_venue
 
 
 @pytest.mark.row("S003", "S124", "S138")

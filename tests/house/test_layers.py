@@ -81,6 +81,28 @@ def test_venues_do_not_know_each_other() -> None:
     assert not wrong
 
 
+SIM = SRC / "venues" / "sim"
+SIM_GROUND = {"actions", "settings", "times"}  # stand below all floors
+SIM_MAY = {"exchange": {"datetime", "uuid"}, "market": {"datetime", "pathlib"}}  # dates and names as values, recordings to read
+SIM_FLOORS = ("market", "exchange", "server")  # each may import itself and those before it, and what lies beside them
+
+
+@pytest.mark.parametrize("path", sorted(SIM.rglob("*.py")), ids=lambda path: str(path.relative_to(SIM)))
+def test_the_simulated_venue_has_floors(path: Path) -> None:
+    room = path.relative_to(SIM).parts[0]
+    above = SIM_FLOORS[SIM_FLOORS.index(room) + 1 :] if room in SIM_FLOORS else SIM_FLOORS if path.stem in SIM_GROUND else ()
+    wrong = [name for name in imports(path) if any(f"{name}.".startswith(f"pyrt.venues.sim.{floor}.") for floor in above)]
+    assert not wrong, f"{path.relative_to(SIM)} may not import {wrong}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for floor in ("market", "exchange") for path in sorted((SIM / floor).glob("*.py"))], ids=lambda path: path.name
+)
+def test_exchange_and_market_know_no_clock_socket_or_thread(path: Path) -> None:
+    wrong = {name for name in imports(path) if name.split(".")[0] in IMPURE - SIM_MAY[path.parent.name]}
+    assert not wrong, f"{path.relative_to(SIM)} may not import {sorted(wrong)}"
+
+
 @pytest.mark.parametrize(
     "path", [p for p, room in modules() if room in PURE and p.stem not in IMPURE_CORE], ids=lambda p: str(p.relative_to(SRC))
 )

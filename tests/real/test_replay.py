@@ -14,7 +14,7 @@ from pyrt._core.wire import Decoder
 from pyrt.history import open_history
 from pyrt.market import MarketData
 from pyrt.model import Instruments
-from pyrt.venues.sim.server.server import simulated_venue
+from pyrt.venues.sim.library import simulated_venue
 
 pytestmark = [pytest.mark.real_data, pytest.mark.row("S003")]
 

@@ -103,15 +103,19 @@ class Market:
         saved, close, official = self.mark, self.close, self.official
         self.__init__(saved=saved, close=close, official=official)  # type: ignore[misc]
 
-    def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction) -> bool:
-        """Whether a fill took what was printed or displayed; it is then used up."""
+    def offers(self, side: str, bound: Fraction | None) -> bool:
+        """Whether something is displayed that was not taken, at `bound` or better; None = at any price."""
+        shown, qty, name = (self.ask, self.ask_qty, "ask") if side == "buy" else (self.bid, self.bid_qty, "bid")
+        near = bound is None or (shown <= bound if side == "buy" else shown >= bound)
+        return bool(shown) and near and qty > self.taken[name]
+
+    def meets(self, side: str, px: Fraction, limit: Fraction, qty: Fraction, *, rested: bool) -> bool:
+        """Whether a fill took what an order may have of the print that came after it, or what is displayed; it is then used up."""
         printed, left = self.printed
-        cheaper = printed and (printed <= limit if side == "buy" else printed >= limit)
-        if cheaper and px == limit and left > 0:
-            used = min(left, qty)
-            self.printed, qty = (printed, left - used), qty - used
-        if not qty:
-            return True
+        if printed and rested:
+            self.printed = printed, left - qty
+            cheaper = printed <= limit if side == "buy" else printed >= limit
+            return cheaper and px == limit and qty <= left
         shown, name = (self.ask, "ask") if side == "buy" else (self.bid, "bid")
         self.taken[name] += qty
         room = (self.ask_qty if side == "buy" else self.bid_qty) - self.taken[name]
@@ -148,6 +152,7 @@ class Order:
     percent: Fraction = Fraction(0)
     hwm: Fraction = Fraction(0)
     reached: bool = False  # a trade has come to its stop since it works
+    rested: bool = False  # it was there to trade when the print under way came
     given_up: bool = False  # the client canceled it, or one of its group
 
     @property
@@ -462,6 +467,8 @@ class AccountOracle:
                 mate.qty = order.qty if mate.waits else mate.qty
         if old is not None:
             order.hwm = old.hwm
+            kept = (order.stop, order.trail, order.percent) == (old.stop, old.trail, old.percent)
+            order.reached = old.reached and kept  # given another stop it waits again
             order.opening, order.unit = (False, Fraction(0)) if old.waits else (order.opening, order.unit)
         return self.add(order, answer)
 
@@ -513,6 +520,7 @@ class AccountOracle:
     def trade(self, symbol: str, px: Fraction, *, is_open: bool) -> None:
         """A print, seen by the stops that work."""
         for order in self.open:
+            order.rested = order.status in ("new", "partially_filled") and (order.type not in STOPS or order.reached)
             if order.symbol == symbol and not order.waits and is_open and order.status not in ("accepted", "pending_new"):
                 order.sees(px)
 
@@ -551,7 +559,8 @@ class AccountOracle:
         bound = order.bound
         if bound is not None:
             assert px <= bound if order.side == "buy" else px >= bound
-        assert self.markets[order.symbol].meets(order.side, px, bound or Fraction(0), qty), "the market did not offer it"
+        fits = self.markets[order.symbol].meets(order.side, px, bound or Fraction(0), qty, rested=order.rested)
+        assert fits, "the market did not offer it"
         order.filled += qty
         order.traded += px * qty
         held = self.held(order.symbol)
@@ -585,6 +594,15 @@ class AccountOracle:
                 leg.qty = min(leg.qty, max(Fraction(0), there - waiting))
             for leg in order.mates:
                 leg.waits = False
+
+    def nobody_idles(self, *, is_open: bool, is_extended: bool) -> None:
+        """What works takes what is displayed at its price, and a stop that was reached works."""
+        for order in self.open:
+            if not (is_extended if order.extended else is_open) or order.waits or order.status in ("accepted", "pending_new"):
+                continue
+            assert order.status != "held" or not order.reached, "a stop that was reached is still held"
+            works = order.reached if order.type in STOPS else order.status != "held"
+            assert not (works and self.markets[order.symbol].offers(order.side, order.bound)), "it rests though it could trade"
 
     def groups_hold(self) -> None:
         """What is true of orders that belong together, whenever nothing is under way."""

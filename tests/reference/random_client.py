@@ -304,6 +304,7 @@ class Desk:
         oracle, exchange = self.oracle, self.exchange
         oracle.books_balance()
         oracle.groups_hold()
+        oracle.nobody_idles(is_open=self.is_open(self.now), is_extended=self.is_open(self.now, extended=True))
         shown, wanted = exchange.account(), oracle.account()
         other = {key: (shown[key], value) for key, value in wanted.items() if shown[key] != value}
         assert not other, other

@@ -16,6 +16,7 @@ from pyrt.config import Config, Loaded, Secret, mask_logs
 from pyrt.errors import ConfigError, JournalBusy
 from pyrt.execution import Settings
 from pyrt.live import Plan
+from pyrt.live.alerts import Alerts
 from pyrt.live.control_socket import ask
 from pyrt.risk import Limits
 from pyrt.signals import Fixed, Notional, Scaled, Sizer
@@ -71,7 +72,7 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
     """The session that a configuration describes."""
     config = loaded.config
     own = config.execution
-    return Plan(
+    plan = Plan(
         link=venue.link,
         directory=venue.home,
         strategies=strategies,
@@ -87,6 +88,13 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
         data_down=own.data_down_secs,
         calendar=config.venue.calendar,
     )
+    told = config.alerts
+    if told.webhook or told.command or told.mail_to or told.heartbeat:
+        mask_logs(*(secret for secret in (told.webhook, told.heartbeat, told.smtp_password) if secret))
+        alerts = Alerts(told, venue=venue.link.name, account=venue.link.account_id)
+        plan.companions.append(alerts)
+        plan.listeners.append(alerts.hear)
+    return plan
 
 
 def check_venue(name: str) -> None:

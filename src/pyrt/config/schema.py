@@ -71,6 +71,21 @@ class JournalSection(Section, frozen=True, kw_only=True):
     record: Annotated[bool, Meta(description="record the inbox, for replay")] = True
 
 
+class AlertsSection(Section, frozen=True, kw_only=True):
+    """[alerts]: how a human who does not look hears of latches, alarms and a session that failed."""
+
+    webhook: Annotated[Secret, Meta(description="URL that gets each alert as JSON by POST")] = Secret("")
+    command: Annotated[str, Meta(description="program that gets each alert as JSON on its standard input")] = ""
+    smtp: Annotated[str, Meta(description="mail server, HOST:PORT; STARTTLS where it offers it")] = "localhost:25"
+    smtp_user: Annotated[str, Meta(description="of the mail server; empty: no login")] = ""
+    smtp_password: Annotated[Secret, Meta(description="of the mail server")] = Secret("")
+    mail_from: Annotated[str, Meta(description="sender; empty: the recipient")] = ""
+    mail_to: Annotated[str, Meta(description="recipient; empty: no mail")] = ""
+    level: Annotated[Literal["warning", "critical"], Meta(description="the least severity that is told")] = "critical"
+    heartbeat: Annotated[Secret, Meta(description="URL that is asked for while the session is well")] = Secret("")
+    heartbeat_secs: Annotated[Positive, Meta(description="how often")] = 30.0
+
+
 class Config(Section, frozen=True, kw_only=True):
     """Everything that can be configured."""
 
@@ -80,6 +95,7 @@ class Config(Section, frozen=True, kw_only=True):
     risk: dict[str, Any] = {}  # names of risk.Limits, over the profile
     execution: ExecutionSection = ExecutionSection()
     journal: JournalSection = JournalSection()
+    alerts: AlertsSection = AlertsSection()
     strategies: dict[str, dict[str, Any]] = {}  # class name -> parameters; `use` says where the class is
 
 
@@ -89,6 +105,7 @@ TYPED: dict[str, type[Section]] = {
     "signals": SignalsSection,
     "execution": ExecutionSection,
     "journal": JournalSection,
+    "alerts": AlertsSection,
 }
 SECTIONS = Config.__struct_fields__
 

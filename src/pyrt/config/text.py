@@ -15,6 +15,7 @@ _HEAD = {
     "signals": "From a signal to a quantity.",
     "execution": "The way to the venue.",
     "journal": "What survives.",
+    "alerts": "How a human who does not look hears of it.",
 }
 _TEMPLATE_END = """\
 [risk]

@@ -19,9 +19,9 @@ from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.history import timeframe
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.market import open_market
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 MINUTE = 60 * SECOND
 

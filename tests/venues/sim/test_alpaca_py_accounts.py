@@ -18,8 +18,8 @@ from alpaca.trading.requests import (
     UpdateWatchlistRequest,
 )
 
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
 

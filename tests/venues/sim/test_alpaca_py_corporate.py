@@ -16,7 +16,7 @@ from alpaca.trading.enums import CorporateActionType
 from alpaca.trading.requests import GetCorporateAnnouncementsRequest
 
 from pyrt.venues.sim.actions import Action
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

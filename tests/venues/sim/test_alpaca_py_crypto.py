@@ -27,7 +27,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetClass, OrderSide, OrderStatus, TimeInForce
 from alpaca.trading.requests import GetAssetsRequest, LimitOrderRequest, MarketOrderRequest, StopLimitOrderRequest
 
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

@@ -34,7 +34,7 @@ from alpaca.trading.enums import (
 )
 from alpaca.trading.requests import GetOptionContractsRequest, LimitOrderRequest, MarketOrderRequest, OptionLegRequest
 
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

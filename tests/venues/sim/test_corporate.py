@@ -25,9 +25,9 @@ from pyrt.venues.sim.actions import Action, read_actions
 from pyrt.venues.sim.exchange.account import ONE, Position
 from pyrt.venues.sim.exchange.corporate import Split
 from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.adjust import adjust
 from pyrt.venues.sim.market.market import open_market
-from pyrt.venues.sim.server.server import simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 SECOND = 1_000_000_000

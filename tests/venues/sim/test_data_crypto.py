@@ -29,10 +29,10 @@ from pyrt._core.types import Action, Flag, RecordType, Side, delta_dtype, quote_
 from pyrt.clock import MINUTE, SECOND
 from pyrt.model import AssetClass
 from pyrt.venues.sim.exchange.exchange import Exchange
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.archive import last_seen
 from pyrt.venues.sim.market.market import DEFAULT_START, open_market
 from pyrt.venues.sim.market.stream_bars import StreamBars
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import CHICAGO
 
 pytestmark = pytest.mark.row("X08")

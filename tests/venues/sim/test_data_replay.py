@@ -16,9 +16,9 @@ from tests.venues.sim.test_server_streams import MSGPACK, Socket
 from pyrt._core.book import OrderBook
 from pyrt._core.types import RecordType, delta_dtype
 from pyrt.clock import MINUTE
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START, open_market
 from pyrt.venues.sim.market.replay import first_instant
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import format_time
 
 pytestmark = pytest.mark.row("X08")

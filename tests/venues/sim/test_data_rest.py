@@ -13,13 +13,13 @@ from alpaca.data.historical.screener import ScreenerClient
 from alpaca.data.requests import MarketMoversRequest, MostActivesRequest, StockLatestTradeRequest, StockTradesRequest
 
 from pyrt.clock import DAY, MINUTE, SECOND
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.archive import Archive, Ask
 from pyrt.venues.sim.market.bars_of import bars_of
 from pyrt.venues.sim.market.corrections import mark, revise
 from pyrt.venues.sim.market.generator import BLOCK
 from pyrt.venues.sim.market.market import DEFAULT_START, Market, open_market
 from pyrt.venues.sim.market.rows import parse_timeframe, parse_token
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import format_time, parse_time
 
 pytestmark = pytest.mark.row("X08")

@@ -16,9 +16,10 @@ from tests.venues.sim.test_server_streams import MSGPACK, Socket, auth, enter, l
 
 from pyrt._core.types import NO_PRICE, RecordType, TradingState, market_dtype, status_dtype
 from pyrt.clock import MINUTE, SECOND
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.market.side import fakepaca_market
-from pyrt.venues.sim.server.server import SimConfig, SimulatedVenue, open_venue, simulated_venue
+from pyrt.venues.sim.server.server import SimConfig, open_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from pyrt.errors import ConfigError
+from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.server.kinds import DropData, RateLimited, ServerError
 from pyrt.venues.sim.server.script import read_script
-from pyrt.venues.sim.server.server import simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 import requests
 
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 pytestmark = pytest.mark.row("X08")
 

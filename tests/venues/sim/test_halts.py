@@ -17,12 +17,12 @@ from pyrt._core.types import (
 )
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
-from pyrt.venues.sim.exchange import halts
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import VenueRefusal
+from pyrt.venues.sim.library import simulated_venue
+from pyrt.venues.sim.market import status
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.server.floor import Floor
-from pyrt.venues.sim.server.server import simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 T = parse_time("2026-03-02T15:04:06Z")
@@ -173,7 +173,7 @@ def test_the_data_stream_hears_a_halt_and_no_trade_during_it(step):
 
 @pytest.mark.row("X08")
 def test_the_markets_own_halts_are_remembered():
-    halted = halts.halted_record(1, T + SECOND, "C", "T1")
+    halted = status.halted_record(1, T + SECOND, "C", "T1")
     floor, told = floor_of(quote("99.99", "100"), halted, quote("99.99", "100", T + 2 * SECOND))
     floor.step(T + 3 * SECOND)
     assert floor.exchange.state.halted == {1: "T1"}
@@ -181,7 +181,7 @@ def test_the_markets_own_halts_are_remembered():
     again.on_market(quote("99.99", "100", T + 4 * SECOND))
     again.submit(order(), T + 5 * SECOND)
     assert events(again) == [("new", None, None)]
-    again.on_market(halts.resumed_record(1, T + 6 * SECOND, "C"))
+    again.on_market(status.resumed_record(1, T + 6 * SECOND, "C"))
     assert events(again) == [("fill", "100", "10")]
     assert len(told[0]) == 3
 
@@ -214,8 +214,8 @@ def test_the_bands_hold_and_trading_pauses_at_them(step):
     limit = 21 * SECOND
     assert first == [
         (10 * SECOND, 0, 0),
-        (limit + 15 * SECOND, int(TradingState.HALTED), halts.letters("LUDP")),
-        (limit + 315 * SECOND, int(TradingState.TRADING), halts.letters("C11")),
+        (limit + 15 * SECOND, int(TradingState.HALTED), status.letters("LUDP")),
+        (limit + 315 * SECOND, int(TradingState.TRADING), status.letters("C11")),
     ]
     with pytest.raises(VenueRefusal):
         ex.set_bands("AAPL", "105", "95", floor.now)

@@ -21,7 +21,7 @@ from pyrt.venues.alpaca import answers, wire
 from pyrt.venues.alpaca.channels import Channels
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.session import Answer
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

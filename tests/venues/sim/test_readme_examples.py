@@ -36,7 +36,7 @@ from alpaca.trading.requests import (
     TrailingStopOrderRequest,
 )
 
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")

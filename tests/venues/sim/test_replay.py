@@ -17,9 +17,9 @@ from pyrt.errors import ConfigError, DataError
 from pyrt.model import AssetClass, Instruments
 from pyrt.venues.alpaca.keys import Keys, Secret
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
+from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.market.replay import first_instant
-from pyrt.venues.sim.server.server import simulated_venue
 
 
 def test_a_market_from_a_file_runs_once_and_ends(tmp_path):

@@ -1,5 +1,6 @@
 """A venue that is killed forgets nothing that it said."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.venues.sim import option_market
 from tests.venues.sim.scripted import REQUESTS, order, perform
 
 from pyrt.errors import DataError
@@ -20,6 +22,7 @@ from pyrt.venues.sim.exchange.state import State
 from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.market import open_market
+from pyrt.venues.sim.server import changes
 from pyrt.venues.sim.server.changes import Changes, file_of, replay
 from pyrt.venues.sim.server.saved import StateDirectory
 
@@ -53,18 +56,18 @@ def test_the_save_and_the_changes_are_the_state_at_every_point(
     venue = Exchange(market.instruments, seed=4, cash="1000000", start=START, latency=Latency(entry=way, cancel=way, replace=way))
     venue.on_market(market.advance(START + 2 * SECOND))
     base = venue.save()
-    changes = Changes(folder, 1, venue)
+    noted = Changes(folder, 1, venue)
     for step, (verb, what) in enumerate(script):
         now = START + (3 + step) * SECOND
         venue.on_market(market.advance(now))
         venue.advance(now)
         perform(venue, verb, what, now)
         venue.take_updates()
-        changes.note()
+        noted.note()
         there, here = told(replay(file_of(folder, 1), states.decode(base))), told(venue.state)
         assert [difference(a, b) for a, b in zip(there.pop("rows"), here.pop("rows"), strict=True) if a != b] == []
         assert there == here
-    changes.close(remove=True)
+    noted.close(remove=True)
     assert not file_of(folder, 1).exists()
 
 
@@ -72,23 +75,81 @@ def test_a_change_that_names_no_row_is_written_as_a_whole(tmp_path: Path) -> Non
     venue = Exchange(open_market("generated", 4, START).instruments, start=START)
     venue.submit(order(), START)
     base = venue.save()
-    changes = Changes(tmp_path, 1, venue)
+    noted = Changes(tmp_path, 1, venue)
     venue.state.rows[0].cid = "other"  # as a correction of the past would
     venue.state.seed += 1
-    changes.note()
-    changes.close()
+    noted.note()
+    noted.close()
     assert told(replay(file_of(tmp_path, 1), states.decode(base))) == told(venue.state)
+
+
+def test_every_field_of_the_state_has_its_way_into_the_changes() -> None:
+    fields = set(State.__struct_fields__)
+    past = {"version", "seed", "corrections", "splits"}  # changes what lies behind: the whole is written
+    ways = [set(changes._GROWING), set(changes._ROUTINE), past]
+    assert sum(map(len, ways)) == len(set.union(*ways)), "a field goes one way"
+    assert fields == set.union(*ways), "say in changes.py what it means that this field changes"
+
+
+def test_a_disk_that_takes_a_part_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    venue = Exchange(open_market("generated", 4, START).instruments, start=START)
+    base, write, calls = venue.save(), os.write, 0
+
+    def in_parts(fd: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        return write(fd, data[:100])
+
+    noted = Changes(tmp_path, 1, venue)
+    monkeypatch.setattr(changes.os, "write", in_parts)
+    for _ in range(2):
+        venue.submit(order(), START)
+        noted.note()
+    noted.close()
+    assert calls > 2
+    assert told(replay(file_of(tmp_path, 1), states.decode(base))) == told(venue.state)
+
+
+@pytest.mark.row("X08")
+def test_packages_busts_and_replacements_are_noted(tmp_path: Path) -> None:
+    venue = option_market.exchange(latency=Latency(replace=3 * SECOND))
+    base, now = venue.save(), option_market.T
+    noted = Changes(tmp_path, 1, venue)
+    long, short = option_market.call(190), option_market.call(195)
+    spread = [(long, "buy", 1), (short, "sell", 1)]
+    steps = [
+        lambda: venue.submit(option_market.package(spread, 2), now),
+        lambda: venue.submit(option_market.package(spread, 3, "0.01"), now),
+        lambda: venue.replace(venue.state.rows[3].id, {"qty": "4"}, now),
+        lambda: venue.submit(order(limit_price="190.01", qty="600"), now),  # five hundred are there
+        lambda: venue.replace(venue.state.rows[-1].id, {"limit_price": "190.00"}, now),
+        lambda: venue.bust(venue.state.fills[-1].id, now),
+        lambda: venue.advance(now + 5 * SECOND),
+        lambda: venue.cancel(venue.state.rows[6].id, now),
+        lambda: venue.halt(long, now),
+        lambda: venue.submit(order(symbol=long, type="market", limit_price=None, time_in_force="day"), now),
+        lambda: venue.resume(long, now),
+    ]
+    for step in steps:
+        now += SECOND
+        step()
+        venue.take_updates()
+        noted.note()
+        assert told(replay(file_of(tmp_path, 1), states.decode(base))) == told(venue.state)
+    noted.close()
+    assert len(venue.state.fills) == 4
+    assert venue.state.rows[-2].busted
 
 
 def test_a_line_that_was_not_finished_is_left_out_and_a_broken_one_is_said(tmp_path: Path) -> None:
     venue = Exchange(open_market("generated", 4, START).instruments, start=START)
     base = venue.save()
-    changes = Changes(tmp_path, 1, venue)
+    noted = Changes(tmp_path, 1, venue)
     for _ in range(2):
         venue.submit(order(), START)
         venue.take_updates()
-        changes.note()
-    changes.close()
+        noted.note()
+    noted.close()
     file = file_of(tmp_path, 1)
     whole = file.read_bytes()
     file.write_bytes(whole[:-5])

@@ -9,8 +9,8 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import format_time, parse_time
 
 pytestmark = pytest.mark.row("X08")

@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from pyrt.errors import ConfigError, DataError
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.server.saved import NAME, Saved, StateDirectory
-from pyrt.venues.sim.server.server import SimulatedVenue, simulated_venue
 
 
 def call(venue: SimulatedVenue, method: str, path: str, **options: Any) -> Any:

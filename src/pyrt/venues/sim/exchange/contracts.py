@@ -11,12 +11,12 @@ import numpy as np
 from pyrt._core.types import NO_PRICE, RecordType, Side, format_units, market_dtype, quote_dtype, trade_dtype
 from pyrt.calendar import Calendar, Session
 from pyrt.clock import MINUTE, SECOND
-from pyrt.model import AssetClass, Instrument, OrderType
-from pyrt.venues.sim.exchange import mleg, rules
+from pyrt.model import AssetClass, Instrument
+from pyrt.venues.sim.exchange import mleg, option_terms, rules
 from pyrt.venues.sim.exchange.account import Account, Figures, Position, money, money_text
 from pyrt.venues.sim.exchange.assets import NAMESPACE
-from pyrt.venues.sim.exchange.margin import Leg, Need, need
-from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, Terms, VenueRefusal, invalid
+from pyrt.venues.sim.exchange.margin import Leg, Need, joined, need
+from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Row, Terms, VenueRefusal, invalid
 from pyrt.venues.sim.market import options
 from pyrt.venues.sim.market.options import CENT, GRID, MULTIPLIER, Contract, Quote
 from pyrt.venues.sim.times import new_york, new_york_midnight
@@ -72,7 +72,7 @@ class Options:
 
     def _list(self, underlying: Instrument, px: int, at: int) -> None:
         """The contracts of an underlying that are missing at a price and an instant; the same calls give the same ids."""
-        root = root_of(underlying)
+        root = option_terms.root_of(underlying)
         for friday in options.expirations(new_york(at).date()):
             session = next(found for n in range(7) if (found := CALENDAR.session_on(friday - timedelta(n))))
             if session.close <= at:
@@ -132,18 +132,9 @@ class Options:
         known = exchange.assets_.instruments.get(contract.id)
         if known is not None:
             return known
-        instrument = Instrument(
-            id=contract.id,
-            symbol=contract.symbol,
-            asset_class=AssetClass.OPTION,
-            tick=CENT,
-            sub_tick=CENT,
-            lot=1,
-            qty_exp=0,
-            multiplier=MULTIPLIER,
-        )
+        instrument = option_terms.instrument(contract.id, contract.symbol)
         exchange.assets_.add(instrument)
-        exchange.assets_.shown[contract.id] = show_asset(contract)
+        exchange.assets_.shown[contract.id] = option_terms.show_asset(contract)
         exchange.matcher.add(contract.id)
         return instrument
 
@@ -265,7 +256,7 @@ class Options:
         held = self._exchange._open_orders(owner.id, underlying).held[Side.SELL]
         shares = owner.positions.get(underlying, Position()).qty - held
         one = MULTIPLIER * 10 ** self._exchange.assets_.instruments[underlying].qty_exp
-        return need(_joined(legs), max(0, shares // one), spreads=self.level_of(owner) >= 3)
+        return need(joined(legs), max(0, shares // one), spreads=self.level_of(owner) >= 3)
 
     def covering(self, owner: Account, underlying: int) -> int:
         """Qty units of an underlying that stand behind short calls, open orders included."""
@@ -299,21 +290,6 @@ class Options:
                 reserved += sum(row.reserved for row in open_)
         return msgspec.structs.replace(worth, options=net, options_gross=gross, locked=locked, options_reserved=reserved)
 
-    def refuse(self, body: Body) -> None:
-        """What a request in a contract may not ask for. Raises VenueRefusal."""
-        if body.get("notional") not in (None, ""):
-            raise invalid("notional orders are not allowed for options: give qty", 40010001)
-        if body.get("extended_hours"):
-            raise invalid("extended hours orders are not allowed for options", 40010001)
-        if body.get("time_in_force") not in ("day", "gtc"):
-            raise invalid("time_in_force must be day or gtc for options", 40010001)
-        if body.get("order_class") not in (None, "", "simple"):
-            raise invalid(f"order_class {body['order_class']!r} is not allowed for options: use simple or mleg", 40010001)
-        if body.get("type") == "trailing_stop":
-            raise invalid("trailing stop orders are not allowed for options", 40010001)
-        for key in ("limit_price", "stop_price"):
-            refuse_fraction(body.get(key), key)
-
     def afford(self, owner: Account, instrument: Instrument, terms: Terms, old: Row | None) -> tuple[str, int]:
         """The position intent and the px units that each contract's share reserves. Raises VenueRefusal."""
         contract = self.contracts[instrument.id]
@@ -322,7 +298,7 @@ class Options:
         self.refuse_level(owner, contract, 1)
         position = owner.positions.get(instrument.id, Position())
         intent = rules.position_intent(position.qty, terms)
-        wanted = terms.qty - (old.base + old.filled if old else 0)
+        wanted = terms.qty - (old.spent if old else 0)
         if intent.endswith("close"):
             rules.refuse_short_of_shares(instrument, open_, position.qty, terms.side, wanted, old.held if old else 0)
         back = old.reserved if old else 0
@@ -332,7 +308,7 @@ class Options:
             return intent, 0
         else:
             self.refuse_level(owner, contract, 2)
-            unit_px = premium(terms, self.quote(contract).ask)
+            unit_px = option_terms.premium(terms, self.quote(contract).ask)
         self.refuse_cost(owner, money(unit_px, wanted, EXP), back, contract, terms.side)
         self.due(contract)
         return intent, unit_px
@@ -375,53 +351,6 @@ class Options:
                 what = f" for cash-secured put (required: {basis}, available: {power})"
             message = f"insufficient options buying power{what}"
             raise VenueRefusal(403, 40310000, message, options_buying_power=power, cost_basis=basis)
-
-
-def premium(terms: Terms, ask: int) -> int:
-    """Px units that a bought contract's share may cost: its limit, or what the market asks and a collar."""
-    if terms.limit_px:
-        return terms.limit_px
-    if terms.type is OrderType.MARKET and not ask:
-        raise invalid("no market price is known for this contract")
-    return rules.collar(terms.stop_px or ask)
-
-
-def refuse_fraction(value: Any, name: str) -> None:
-    """A price of a contract has at most two decimals. What is no number is refused elsewhere."""
-    text = str(value) if value is not None else ""
-    if "." in text and len(text.rstrip("0").partition(".")[2]) > 2:
-        raise invalid(f"invalid {name} {text}: option prices have at most two decimals")
-
-
-def root_of(underlying: Instrument) -> str:
-    """How OCC symbols begin: the symbol without its point."""
-    return underlying.symbol.replace(".", "")
-
-
-def show_asset(contract: Contract) -> Body:
-    """What positions and orders tell of a contract."""
-    return {
-        "id": str(uuid5(NAMESPACE, contract.symbol)),
-        "class": "us_option",
-        "exchange": "",
-        "symbol": contract.symbol,
-        "name": contract.name,
-        "status": "active",
-        "tradable": True,
-        "marginable": False,
-        "shortable": False,
-        "easy_to_borrow": False,
-        "fractionable": False,
-        "attributes": [],
-    }
-
-
-def _joined(legs: Iterable[Leg]) -> list[Leg]:
-    """One leg for each contract."""
-    sums: dict[tuple[bool, int, int], int] = {}
-    for is_call, strike, expires, qty in legs:
-        sums[is_call, strike, expires] = sums.get((is_call, strike, expires), 0) + qty
-    return [Leg(*key, qty) for key, qty in sums.items() if qty]
 
 
 def _quote_record(instrument: int, quote: Quote, at: int) -> Any:

@@ -77,18 +77,12 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
             qty=qty,
         )
     )
-    instrument = exchange.assets_.instruments[row.instrument]
-    told_px, told_qty, exp, worth = px or fill.px, qty or fill.qty, instrument.qty_exp, value_exp(instrument)
-    paid = (money(px, qty, worth) - money(fill.px, fill.qty, worth)) * (1 if row.side is Side.BUY else -1)
-    row.filled += qty - fill.qty
-    row.busted -= qty - fill.qty
-    row.traded += px * qty - fill.px * fill.qty
-    row.updated_at = state.now
     fill.busted = qty == 0
+    told_px, told_qty = px or fill.px, qty or fill.qty
+    _rebook(exchange, row, fill, px, qty)
     fill.px, fill.qty = told_px, told_qty
     owner = exchange._account(row.account)
     position = owner.positions.setdefault(row.instrument, Position())
-    owner.cash -= paid
     if not row.filled:  # what did not happen was no day trade
         owner.day_trades = [made for made in owner.day_trades if made[1] != row.number]
     after = replayed(exchange, row)
@@ -97,6 +91,7 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
         setattr(position, name, getattr(position, name) + getattr(after, name) - getattr(before, name))
     if row.status not in FINAL:
         exchange.weigh_group(row)
+    exp = exchange.assets_.instruments[row.instrument].qty_exp
     return exchange.tell(
         row,
         "trade_correct" if qty else "trade_bust",
@@ -109,6 +104,17 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
             "position_qty": format_units(position.qty, exp),
         },
     )
+
+
+def _rebook(exchange: "Exchange", row: Row, fill: "Fill", px: int, qty: int) -> None:
+    """Give the order and the cash of its account what the fill is now, for what it was."""
+    worth = value_exp(exchange.assets_.instruments[row.instrument])
+    paid = money(px, qty, worth) - money(fill.px, fill.qty, worth)
+    exchange._account(row.account).cash -= paid if row.side is Side.BUY else -paid
+    row.filled += qty - fill.qty
+    row.busted -= qty - fill.qty
+    row.traded += px * qty - fill.px * fill.qty
+    row.updated_at = exchange.state.now
 
 
 def replayed(exchange: "Exchange", of: Row) -> Position:

@@ -2,7 +2,7 @@
 
 from pyrt._core.types import Side
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, notional, rules, terms
+from pyrt.venues.sim.exchange import admission, auctions, crypto, day_trades, notional, option_terms, rules, terms
 from pyrt.venues.sim.exchange.account import Account, Position
 from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, Terms, invalid
 from pyrt.venues.sim.exchange.trade import Trading
@@ -26,7 +26,7 @@ class Entry(Trading):
         asset = self.assets_.shown[instrument.id]
         admission.refuse(owner, instrument, asset, body)
         if self.options is not None and instrument.id >= FIRST_CONTRACT:
-            self.options.refuse(body)
+            option_terms.refuse(body)
         order = terms.read_terms(body, instrument, bool(asset["fractionable"]))
         admission.refuse_terms(owner, instrument, asset, order)
         auctions.refuse(self.hours, self.state.now, order)
@@ -64,7 +64,7 @@ class Entry(Trading):
         own = [old, *self.mates(old)] if old is not None else []
         rules.refuse_wash(open_, order, {row.number for row in own})
         position = owner.positions.get(instrument.id, Position())
-        wanted = order.qty - (old.base + old.filled if old else 0)
+        wanted = order.qty - (old.spent if old else 0)
         if instrument.asset_class == AssetClass.CRYPTO:
             held = open_.held[Side.SELL] - sum(row.held for row in own if row.side is Side.SELL)
             ask, worth, back = self._prices(instrument)[1], self.figures(owner), old.reserved if old else 0
@@ -115,13 +115,9 @@ class Entry(Trading):
             trail_ratio=order.trail_ratio,
         )
         if old is not None:
-            row.replaces, row.base = old.id, old.base + old.filled
+            row.replaces = old.id
+            row.follow_on(old)
             row.group, row.role, row.waits = old.group, old.role, old.waits
-            # A stop that was reached stays reached, unless it is given another price.
-            row.triggered = old.triggered and (order.stop_px, order.trail_px, order.trail_ratio) == (
-                old.stop_px,
-                old.trail_px,
-                old.trail_ratio,
-            )
+            row.triggered = row.stays_reached(old)
         self.state.rows.append(row)
         return row

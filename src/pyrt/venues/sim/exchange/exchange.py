@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pyrt._core.types import format_units
 from pyrt.errors import DataError
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.exchange import admission, auctions, groups, mleg, notional, rules, state, terms, travel
+from pyrt.venues.sim.exchange import admission, auctions, groups, mleg, notional, option_terms, rules, state, terms, travel
 from pyrt.venues.sim.exchange.account import Account
 from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.contracts import Options
@@ -199,7 +199,7 @@ class Exchange(Entry, Upkeep):
             asset = self.assets_.shown[instrument.id]
             admission.refuse(owner, instrument, asset, {})
             if self.options is not None and instrument.id >= FIRST_CONTRACT:
-                self.options.refuse({"time_in_force": "day", **{k: v for k, v in body.items() if v is not None}})
+                option_terms.refuse({"time_in_force": "day", **{k: v for k, v in body.items() if v is not None}})
             order = terms.replaced_terms(body, old, instrument)
             admission.refuse_terms(owner, instrument, asset, order)
             self._fresh(owner, order.cid)

@@ -83,9 +83,10 @@ def filled(venue: "Trading", row: Row, qty: int, at: int) -> None:
     if row.status == "filled":
         venue.drop(partner, "canceled", at)
         return
-    partner.qty -= qty
-    venue.touched.add(partner.number)
     partner.updated_at = max(partner.updated_at, at)
+    for each in (partner, *([venue.state.rows[partner.successor - 1]] if partner.successor else ())):
+        each.qty -= qty
+        venue.touched.add(each.number)
     if partner.working:
         venue.matcher.reduce(partner.instrument, partner.number, qty)
     venue.weigh_group(partner)
@@ -101,7 +102,7 @@ def _activate(venue: "Trading", entry: Row, at: int) -> None:
     there = max(0, position if entry.side is Side.BUY else -position)
     free = there - venue.open_of(entry).held[legs[0].side]
     for leg in legs:
-        leg.qty = min(leg.qty, leg.base + leg.filled + max(0, free))
+        leg.qty = min(leg.qty, leg.spent + max(0, free))
         leg.waits = False
         venue.touched.add(leg.number)
         if not leg.leaves:

@@ -55,3 +55,11 @@ def need(legs: Sequence[Leg], shares: int, *, spreads: bool) -> Need:
         loss = max(-_payoff(left, spot) for spot in {0, *(leg.strike for leg in left)})
         worst = Need(max(worst.loss, loss), max(worst.covering, covering), max(worst.naked, bare - covering))
     return worst
+
+
+def joined(legs: Iterable[Leg]) -> list[Leg]:
+    """One leg for each contract."""
+    sums: dict[tuple[bool, int, int], int] = {}
+    for is_call, strike, expires, qty in legs:
+        sums[is_call, strike, expires] = sums.get((is_call, strike, expires), 0) + qty
+    return [Leg(*key, qty) for key, qty in sums.items() if qty]

@@ -8,14 +8,14 @@ from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrt._core.types import Side, format_units
-from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
-from pyrt.venues.sim.exchange import orders, rules, travel
+from pyrt.model import OrderType, TimeInForce
+from pyrt.venues.sim.exchange import option_terms, orders, rules, travel
 from pyrt.venues.sim.exchange import terms as requests
 from pyrt.venues.sim.exchange.account import Account, Position, money
 from pyrt.venues.sim.exchange.configuration import refuse_trader
 from pyrt.venues.sim.exchange.margin import Leg
 from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, Terms, VenueRefusal, invalid
-from pyrt.venues.sim.market.options import CENT, MULTIPLIER, Contract
+from pyrt.venues.sim.market.options import CENT, Contract
 from pyrt.venues.sim.times import format_time
 
 if TYPE_CHECKING:
@@ -51,16 +51,7 @@ class Package(NamedTuple):
 
 def define(exchange: "Exchange") -> None:
     """Give the exchange the instrument that packages are kept under; it has no name and no market."""
-    exchange.assets_.instruments[PACKAGE] = Instrument(
-        id=PACKAGE,
-        symbol="",
-        asset_class=AssetClass.OPTION,
-        tick=CENT,
-        sub_tick=CENT,
-        lot=1,
-        qty_exp=0,
-        multiplier=MULTIPLIER,
-    )
+    exchange.assets_.instruments[PACKAGE] = option_terms.instrument(PACKAGE, "")
     exchange.matcher.add(PACKAGE)
 
 
@@ -97,7 +88,7 @@ def replaced(exchange: "Exchange", owner: Account, old: Row, body: Body) -> tupl
         "client_order_id": body.get("client_order_id"),
     }
     package = _terms(merged, parts)
-    if package.qty <= old.base + old.filled:
+    if package.qty <= old.spent:
         raise invalid("qty must be above what is filled", 40010001)
     exchange._fresh(owner, package.cid)
     return package, _afford(exchange, owner, package, old)
@@ -172,7 +163,7 @@ def _afford(exchange: "Exchange", owner: Account, package: Package, old: Row | N
     """The px units that a share of one unit reserves: what it may lose and cost at worst. Raises VenueRefusal."""
     options = exchange.options
     assert options is not None
-    wanted = package.qty - (old.base + old.filled if old else 0)
+    wanted = package.qty - (old.spent if old else 0)
     for part in package.parts:
         if part.intent.endswith("close"):
             open_ = exchange._open_orders(owner.id, part.contract.id)
@@ -212,7 +203,8 @@ def _enter(exchange: "Exchange", owner: Account, package: Package, unit_px: int,
     parent = _row(exchange, owner, package, None, None)
     parent.unit_px, parent.cid = unit_px, package.cid or parent.cid
     if old is not None:
-        parent.replaces, parent.base = old.id, old.base + old.filled
+        parent.replaces = old.id
+        parent.follow_on(old)
     before = old.legs if old else [0] * len(package.parts)
     exchange.state.rows.append(parent)
     for part, number in zip(package.parts, before, strict=True):
@@ -300,6 +292,8 @@ def _attempt(exchange: "Exchange", row: Row) -> None:
     """Trade as many whole units as every leg finds at its quote, if their net price is within the limit."""
     options, legs = exchange.options, _legs(exchange, row)
     assert options is not None
+    if any(leg.instrument in exchange.state.halted for leg in legs):
+        return
     shown = [options.refresh(options.contracts[leg.instrument]) for leg in legs]
     exchange._settle()
     prices = [quote.ask if leg.side is Side.BUY else quote.bid for leg, quote in zip(legs, shown, strict=True)]

@@ -197,9 +197,23 @@ class Row(msgspec.Struct, kw_only=True):
     ratio: int = 0  # of a leg of a multi-leg order: its contracts in one unit
 
     @property
+    def spent(self) -> int:
+        """What of qty is not worked again: traded, by this order or by those that it replaced, or taken back."""
+        return self.base + self.filled + self.busted
+
+    @property
     def leaves(self) -> int:
         """What may still fill."""
-        return 0 if self.status in FINAL else max(0, self.qty - self.base - self.filled - self.busted)
+        return 0 if self.status in FINAL else max(0, self.qty - self.spent)
+
+    def follow_on(self, old: "Row") -> None:
+        """Count what the order that this one replaces has traded, and what of it was taken back."""
+        self.base, self.busted = old.base + old.filled, old.busted
+
+    def stays_reached(self, old: "Row") -> bool:
+        """Whether a stop was reached as the order that this one replaces: not where it has another price."""
+        same = (self.stop_px, self.trail_px, self.trail_ratio) == (old.stop_px, old.trail_px, old.trail_ratio)
+        return old.triggered and same
 
     @property
     def shown_status(self) -> str:

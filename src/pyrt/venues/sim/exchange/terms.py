@@ -264,7 +264,7 @@ def _replaced_qty(body: Body, old: Row, instrument: Instrument) -> int:
         raise invalid("qty must be a whole number of shares > 0", 40010001)
     if old.group and old.role != "entry" and qty != old.qty:
         raise invalid(f"qty of a {old.order_class} order's exit follows its entry and cannot be replaced")
-    if qty <= old.base + old.filled:
+    if qty <= old.spent:
         raise invalid("qty must be greater than the filled quantity", 40010001)
     return qty
 

@@ -147,10 +147,10 @@ class Trading(Desk):
         row.traded += px * qty
         row.updated_at = at
         if done:
-            row.qty = row.base + row.filled + row.busted
+            row.qty = row.spent
         elif row.by_money and row.opening:  # how many more it may be for, at this price
             left = max(1, (row.notional + (-row.traded // 10**exp)) * 10**exp // px)
-            row.qty = row.base + row.filled + row.busted + left
+            row.qty = row.spent + left
         if row.status not in FINAL:
             row.status = "partially_filled" if row.leaves else "filled"
             if row.status == "filled":
@@ -190,7 +190,7 @@ class Trading(Desk):
         """What a fill means for other orders."""
         if row.successor:
             successor = self.state.rows[row.successor - 1]
-            successor.base = row.base + row.filled
+            successor.follow_on(row)
             self.touched.add(successor.number)
             if successor.status not in FINAL:
                 self.weigh(successor)

@@ -55,9 +55,14 @@ def entry_arrives(venue: "Trading", number: int) -> None:
     if venue.hours.is_open(now, extended=row.extended):
         venue.launch(row, now)
     else:
-        row.status = "accepted"
-        row.updated_at = now
-        venue.tell(row, "accepted", now)
+        _wait(venue, row, now)
+
+
+def _wait(venue: "Trading", row: Row, now: int) -> None:
+    """An order came too late for its hours, and waits for the next ones."""
+    row.status = "accepted"
+    row.updated_at = now
+    venue.tell(row, "accepted", now)
 
 
 def replace(venue: "Trading", old: Row, row: Row, latency: int) -> None:
@@ -79,14 +84,15 @@ def replacement_arrives(venue: "Trading", number: int) -> None:
     row, now = venue.state.rows[number - 1], venue.state.now
     old = venue.replaced_by(row)
     old.pending, old.successor = ("" if old.pending == "pending_replace" else old.pending), 0
-    if row.status in FINAL or old.status in FINAL or row.qty <= old.base + old.filled:
+    if row.status in FINAL or old.status in FINAL or row.qty <= old.spent:
         old.updated_at = now
         venue.tell(old, "order_replace_rejected", now)
         if row.status not in FINAL:
             venue.drop(row, "rejected", now)
         return
     row.flying = False
-    row.base = old.base + old.filled
+    row.follow_on(old)
+    row.triggered = row.stays_reached(old)
     venue.follow(old)
     row.hwm = old.hwm
     old.replaced_by, old.replaced_at = row.id, now
@@ -99,7 +105,9 @@ def replacement_arrives(venue: "Trading", number: int) -> None:
         row.status = "held"
         venue.open_of(row).unplace(row)
         venue.tell(row, "held", now)
-    if not row.waits:
+    if row.status == "pending_new" and not row.waits and not venue.hours.is_open(now, extended=row.extended):
+        _wait(venue, row, now)
+    elif not row.waits:
         venue.enter_hours(row, now)
 
 

@@ -19,7 +19,7 @@ SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled
 LATEST_SPANS = (MINUTE, HOUR, DAY, 5 * DAY)  # how far back the latest is looked for, step by step
 
 
-DAYS_BACK = (2, 4)  # that are searched for the day before: it may be a weekend ago
+DAYS_BACK = (1, 2, 4)  # that are searched for the day before: it may be a weekend ago
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):

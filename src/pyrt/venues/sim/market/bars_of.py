@@ -1,6 +1,7 @@
 """Trades as bars, and shorter bars as longer ones, exactly."""
 
 from itertools import pairwise
+from operator import mul
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from pyrt._core.types import NO_PRICE, Flag, RecordType, bar_dtype, market_dtype
 Records = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
 SHARE = 1_000_000_000  # qty units
+LIMB = 20  # bits
 
 
 def bars_of(trades: Records, interval: int) -> Records:
@@ -61,15 +63,35 @@ def fill_bars(bars: Records, quotes: Records, interval: int) -> Records:
 
 
 def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:
-    """Exact sums of px * qty from edge to edge; whole shares fit machine words, the rest does not have to."""
+    """Exact sums of px * qty from edge to edge; whole shares fit machine words, the rest is summed limb by limb."""
     shares = qty // SHARE
     if not (qty % SHARE).any() and int(px.max()) * int(shares.sum()) < 2**62:
         return [total * SHARE for total in np.add.reduceat(px * shares, edges).tolist()]
-    return _sums([p * q for p, q in zip(px.tolist(), qty.tolist(), strict=True)], edges)
+    if min(int(px.min()), int(qty.min())) < 0 or len(px) > 1 << LIMB:
+        return [sum(map(mul, px[a:b].tolist(), qty[a:b].tolist())) for a, b in pairwise([*edges.tolist(), len(px)])]
+    totals = [0] * len(edges)
+    for i, left in enumerate(_limbs(px)):
+        for j, right in enumerate(_limbs(qty)):
+            for group, part in enumerate(np.add.reduceat(left * right, edges).tolist()):
+                totals[group] += part << LIMB * (i + j)
+    return totals
 
 
-def _sums(values: list[int], edges: Ints) -> list[int]:
-    return [sum(values[a:b]) for a, b in pairwise([*edges.tolist(), len(values)])]
+def _limbs(values: Ints) -> list[Ints]:
+    """The digits of numbers that are not negative, lowest first: a product of two fits a machine word, and so do a million of them."""
+    limbs, top = [], int(values.max())
+    while top:
+        limbs.append(values & (1 << LIMB) - 1)
+        values, top = values >> LIMB, top >> LIMB
+    return limbs
+
+
+def _sums(high: Records, low: Records, edges: Ints) -> list[int]:
+    """Exact sums of high * 2**64 + low from edge to edge, of at most 2**31 numbers."""
+    half = np.uint64(32)
+    parts = (high, low >> half, low & np.uint64(2**32 - 1))
+    sums = (np.add.reduceat(part, edges).tolist() for part in parts)
+    return [(a << 64) + (b << 32) + c for a, b, c in zip(*sums, strict=True)]
 
 
 def _set_notional(bars: Records, sums: list[int]) -> None:
@@ -91,6 +113,5 @@ def merge_bars(bars: Records, interval: int) -> Records:
     merged["close_px"] = bars["close_px"][np.append(edges[1:], len(bars)) - 1]
     merged["volume"] = np.add.reduceat(bars["volume"], edges)
     merged["trades"] = np.add.reduceat(bars["trades"], edges)
-    totals = zip(bars["notional_hi"].tolist(), bars["notional_lo"].tolist(), strict=True)
-    _set_notional(merged, _sums([(hi << 64) + lo for hi, lo in totals], edges))
+    _set_notional(merged, _sums(bars["notional_hi"], bars["notional_lo"], edges))
     return merged

@@ -13,9 +13,11 @@ CANCELED, INCORRECT, CORRECT = "canceled", "incorrect", "corrected"  # `u` of a 
 
 
 def revise(trades: Records, late: Records) -> Records:
-    """Prints of one symbol as they are after what came late: without those taken back, with the corrected ones in their place."""
-    rows = np.concatenate([trades[~_hit(trades, late)], _fresh(late)])
-    return rows[np.argsort(rows["ts_event"], kind="stable")]
+    """Prints of one symbol, in time order, as they are after what came late: without those taken back, with the corrected ones in their place."""
+    rows, fresh = np.delete(trades, _hit(trades, late)), _fresh(late)
+    fresh = fresh[np.argsort(fresh["ts_event"], kind="stable")]
+    revised: Records = np.insert(rows, np.searchsorted(rows["ts_event"], fresh["ts_event"], side="right"), fresh)
+    return revised
 
 
 def mark(trades: Records, late: Records) -> tuple[Records, dict[int, str]]:
@@ -28,10 +30,13 @@ def mark(trades: Records, late: Records) -> tuple[Records, dict[int, str]]:
     return rows[np.argsort(rows["ts_event"], kind="stable")], marks
 
 
-def _hit(trades: Records, late: Records) -> npt.NDArray[np.bool_]:
+def _hit(trades: Records, late: Records) -> npt.NDArray[np.int64]:
+    """The places of the prints that were taken back."""
     cancels = late[late["type"] == int(RecordType.TRADE_CANCEL)]
-    named = np.isin(trades.view(trade_dtype)["trade_id"], cancels.view(trade_dtype)["trade_id"])
-    return named & np.isin(trades["ts_event"], cancels["seq"].astype(np.int64))
+    (near,) = np.nonzero(np.isin(trades["ts_event"], cancels["seq"].astype(np.int64)))
+    named = np.isin(trades[near].view(trade_dtype)["trade_id"], cancels.view(trade_dtype)["trade_id"])
+    hit: npt.NDArray[np.int64] = near[named]
+    return hit
 
 
 def _fresh(late: Records) -> Records:

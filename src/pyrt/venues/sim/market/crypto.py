@@ -7,11 +7,28 @@ coarser grid below and above it, with sizes that depend on the price and change 
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from pyrt._core.types import Action, Flag, RecordType, Side, delta_dtype, market_dtype, quote_dtype, trade_dtype
+from pyrt._core.types import Action, Flag, RecordType, Side, delta_dtype, market_dtype, quote_dtype
 from pyrt.clock import SECOND
 from pyrt.model import AssetClass, Instrument
-from pyrt.venues.sim.market.generator import BLOCK, MINUTES, MIX, Dice, Floats, Ints, Listing, Records, Sides, Tape, eight, hold
+from pyrt.venues.sim.market.generator import (
+    BLOCK,
+    LOT,
+    MINUTES,
+    MIX,
+    Dice,
+    Floats,
+    Ints,
+    Listing,
+    Records,
+    Sides,
+    Tape,
+    Walk,
+    changed,
+    eight,
+    held,
+)
 
 FIRST_ID = 101  # instrument ids of pairs
 LEVELS = 10  # a side
@@ -52,27 +69,21 @@ class PairTape(Tape):
     def _activity(self, day: int) -> Floats:
         return np.ones(MINUTES)
 
-    def _shown(self, px: Sides, dice: Dice) -> Sides:
-        whole = super()._shown(px, dice)
+    def _shown(self, walk: Walk, places: Ints) -> Sides:
+        whole = super()._shown(walk, places)
         dust = [
-            (eight(dice.more, shift) * 1_000 + 1)[hold(np.diff(side, prepend=0) != 0)]
-            for side, shift in zip(px, (16, 24), strict=True)
+            eight(walk.dice.more[held(walk.first | changed(side), places)], shift) * 1_000 + 1
+            for side, shift in zip(walk.px, (16, 24), strict=True)
         ]
-        return Sides(*(side // (100 * SECOND) * self._lot + part * 100 for side, part in zip(whole, dust, strict=True)))
+        return Sides(*(side // LOT * self._lot + part * 100 for side, part in zip(whole, dust, strict=True)))
 
-    def _printed(self, rows: Records, at: Ints, standing: Ints, px: Sides, qty: Sides, dice: Dice) -> Records:
-        lifts = eight(dice.more, 16)[at] < 128
-        prints = np.zeros(len(at), dtype=trade_dtype)
-        prints.view(market_dtype)[:] = rows
-        prints["px"] = np.where(lifts, px.ask[standing], px.bid[standing]) * self.grid
-        most = np.where(lifts, qty.ask[standing], qty.bid[standing])
-        prints["qty"] = most * (1 + eight(dice.more, 24)[at]) // 256
+    def _size(self, prints: Records, lifts: npt.NDArray[np.bool_], most: Ints, dice: Dice) -> None:
+        prints["qty"] = most * (1 + eight(dice.more, 24)) // 256
         prints["taker"] = np.where(lifts, int(Side.BUY), int(Side.SELL))
-        return prints
 
-    def corrections(self, number: int) -> Records:
-        """None: what is printed stands."""
-        return np.zeros(0, dtype=market_dtype)
+    def late(self, trades: Records) -> Records:
+        """Nothing: what is printed stands."""
+        return trades[:0]
 
     # ------------------------------------------------------------------------------------------------ the book
     def live(self, number: int) -> Records:

@@ -47,6 +47,15 @@ class Events:
             rows = auctions.with_cross(rows, number, tape._bits(LAYER, number), tape.listing.tape)
         return self.halts.apply(rows, number) if self.halts is not None else rows
 
+    def disturbed(self, number: int, count: int) -> list[int]:
+        """Those of `count` minutes of one day, in order, in which quotes or prints are not the undisturbed ones."""
+        if self._tape.instrument.asset_class != AssetClass.US_EQUITY:
+            return []
+        minutes = set(auctions.crosses(number // _MINUTES))
+        if self.halts is not None:
+            minutes.update(*(pause.minutes for pause in self.halts.pauses(number // _MINUTES)))
+        return sorted(minutes.intersection(range(number, number + count)))
+
     def take(self, action: Action) -> None:
         """From an action's ex instant on: prices of new shares, or without the dividend."""
         begin = action.ex // MINUTE

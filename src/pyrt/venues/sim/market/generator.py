@@ -34,6 +34,9 @@ REVERSION = 0.985  # of the daily walk's distance from its base
 TICK = 10_000_000  # px units
 LOT = 100 * SECOND  # qty units of a round lot
 CORRECTED = 0.0001  # of the prints: half of them taken back, half corrected
+TOLD = 20 * SECOND  # after a print it is certain what became of it
+FEW = 4  # minutes: fewer are made one by one, and kept for the next who asks
+AT_ONCE = 60_000  # events, more or less, that are made in one pass: they stay in the processor's cache
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -72,20 +75,48 @@ def _bridge(steps: Floats, share: Floats, begin: float, end: float) -> Floats:
     return tied
 
 
-def hold(fresh: npt.NDArray[np.bool_]) -> Ints:
-    """For each place the last one at or before it that is fresh; the first is."""
-    at = np.where(fresh, np.arange(len(fresh)), 0)
-    held: Ints = np.maximum.accumulate(at)
-    return held
+def _bridges(steps: Floats, share: Floats, walk: tuple[Ints, Ints], begin: Floats, end: Floats) -> Floats:
+    """The same, of minutes one behind the other, to the last bit; walk: their counts and begins. Uses up `share`."""
+    counts, begins = walk
+    path = np.empty(len(steps))
+    for at, until in zip(begins.tolist(), (begins + counts).tolist(), strict=True):
+        steps[at:until].cumsum(out=path[at:until])
+    tied: Floats = np.repeat(end - begin, counts)
+    tied *= share
+    tied += np.repeat(begin, counts)
+    tied += path
+    share *= np.repeat(path[begins + counts - 1], counts)
+    tied -= share
+    return tied
+
+
+def held(fresh: npt.NDArray[np.bool_], places: Ints) -> Ints:
+    """For each of `places` the last place at or before it that is fresh; the first is."""
+    (at,) = np.nonzero(fresh)
+    found: Ints = at[np.cumsum(fresh)[places] - 1]
+    return found
+
+
+def changed(values: Ints) -> npt.NDArray[np.bool_]:
+    """Where a value is not the one before; the first is."""
+    different = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=different[1:])
+    return different
 
 
 def eight(words: npt.NDArray[np.uint64], shift: int) -> Ints:
     """Eight of the bits of each word."""
-    return ((words >> np.uint64(shift)) & np.uint64(255)).astype(np.int64)
+    return ((words >> np.uint64(shift)) & np.uint64(255)).view(np.int64)
+
+
+def fraction(words: npt.NDArray[np.uint64]) -> Floats:
+    """The upper 24 bits of each word as a number from 0 to 1."""
+    share: Floats = (words >> np.uint64(40)).view(np.int64) / 2**24
+    return share
 
 
 class Dice(NamedTuple):
-    """The random words of one minute."""
+    """The random words of some minutes: two for each event."""
 
     raw: npt.NDArray[np.uint64]
     more: npt.NDArray[np.uint64]
@@ -96,6 +127,28 @@ class Sides(NamedTuple):
 
     bid: Ints
     ask: Ints
+
+
+class Walk(NamedTuple):
+    """The events of some minutes, those of one minute behind those of the one before."""
+
+    number: int  # of the first minute: ns UTC // BLOCK
+    counts: Ints  # events of each minute
+    begins: Ints  # place of each minute's first
+    first: npt.NDArray[np.bool_]  # whether an event is its minute's first
+    dice: Dice
+    px: Sides
+    quotes: Ints  # places
+    trades: Ints  # places
+
+    def standing(self) -> Ints:
+        """The place of the quote that stands at each print."""
+        found: Ints = self.quotes[self.trades - np.arange(len(self.trades)) - 1]
+        return found
+
+    def minutes(self) -> Ints:
+        """Of each event, counted from the first."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
 
 
 @lru_cache(maxsize=64)
@@ -118,20 +171,23 @@ class Tape:
     def __init__(self, instrument: Instrument, listing: Listing, seed: int, rate: float, corrected: float = CORRECTED) -> None:
         self.instrument = instrument
         self.listing = listing
-        self._key = [seed, *listing.symbol.encode()]
+        # As SeedSequence would take a list apart, but once.
+        self._key = [seed >> 32 * n & 0xFFFFFFFF for n in range(max(1, -(-seed.bit_length() // 32)))]
+        self._key += listing.symbol.encode()
         self._rate = rate * listing.busy
         self._corrected = np.uint64(corrected * 2**24)
         self._spreads = _table(np.array(listing.spreads, dtype=float))
         ladder = np.arange(1, 31)
         self._lots = _table((1 - 1 / listing.lots) ** ladder)
-        self._prints = _table(0.45**ladder)
+        self._sizes = _table(0.45**ladder)
         self._daily: list[float] = []
         self.events = Events(self)
+        self._at_once = max(1, min(60, int(AT_ONCE / (rate * listing.busy * 60))))  # minutes
         self._minutes = lru_cache(maxsize=16)(self._walk_minutes)
         self.block = lru_cache(maxsize=32)(self._generate)
 
     def _bits(self, layer: int, place: int) -> np.random.PCG64:
-        return np.random.PCG64(np.random.SeedSequence([*self._key, layer, place]))
+        return np.random.PCG64(np.random.SeedSequence(np.array([*self._key, layer, place], dtype=np.uint32)))
 
     def _close(self, day: int) -> float:
         """Log price at the end of a day (= the beginning of the next), against the base."""
@@ -157,75 +213,131 @@ class Tape:
         begin, end = self._close(day - 1), self._close(day)
         return np.concatenate(([begin], _bridge(steps, weight, begin, end))), sigma
 
-    def _generate(self, number: int) -> Records:
-        """The quotes and prints of one minute (number = ns UTC // BLOCK), in time order; the first is a quote."""
+    def _walk(self, number: int, count: int) -> Walk:
+        """The prices of `count` minutes of one day, from minute `number` on."""
         day, minute = divmod(number, MINUTES)
         path, sigma = self._minutes(day)
-        bits = self._bits(2, number)
-        n = max(4, int(self._rate * 60 * self._activity(day)[minute] * (0.8 + 0.4 * (bits.random_raw() >> 11) / 2**53)))
-        dice = Dice(bits.random_raw(n), bits.random_raw(n))
-        share = np.arange(1, n + 1) / n
-        steps = ((dice.raw >> np.uint64(40)) / 2**24 - 0.5) * (np.sqrt(12 / n) * sigma[minute])
-        base = self.listing.base * self.events.scale(number)
-        middle = np.exp(_bridge(steps, share, path[minute], path[minute + 1])) * (base / (self.grid / 1e9))
-        first = np.arange(n) == 0
-        spread = self._spreads[eight(dice.raw, 0)][hold(first | (eight(dice.raw, 8) < 16))]
-        bid = np.maximum(np.floor(middle - spread / 2 + 0.5).astype(np.int64), 1)
-        px = Sides(bid, bid + spread)
-        qty = self._shown(px, dice)
-        rows = np.zeros(n, dtype=market_dtype)
-        rows["instrument"] = self.instrument.id
-        times = number * BLOCK + ((np.arange(n) + (dice.more >> np.uint64(40)) / 2**24) * (BLOCK / n)).astype(np.int64)
-        rows["ts_event"] = rows["ts_recv"] = times
+        words = []
+        for place, busy in enumerate(self._activity(day)[minute : minute + count].tolist(), number):
+            bits = self._bits(2, place)
+            n = max(4, int(self._rate * 60 * busy * (0.8 + 0.4 * (bits.random_raw() >> 11) / 2**53)))
+            words.append(bits.random_raw(2 * n))
+        counts = np.array([len(w) // 2 for w in words])
+        begins = np.cumsum(counts) - counts
+        dice = Dice(np.concatenate([w[: len(w) // 2] for w in words]), np.concatenate([w[len(w) // 2 :] for w in words]))
+        first = np.zeros(len(dice.raw), dtype=bool)
+        first[begins] = True
+        share = (np.arange(1, len(first) + 1) - np.repeat(begins, counts)) / np.repeat(counts, counts)
+        steps = fraction(dice.raw)
+        steps -= 0.5
+        steps *= np.repeat(np.sqrt(12 / counts) * sigma[minute : minute + count], counts)
+        bases = np.array([self.listing.base * self.events.scale(place) for place in range(number, number + count)])
+        middle = _bridges(steps, share, (counts, begins), path[minute : minute + count], path[minute + 1 : minute + count + 1])
+        np.exp(middle, out=middle)
+        middle *= np.repeat(bases / (self.grid / 1e9), counts)
+        (fresh,) = np.nonzero(first | (eight(dice.raw, 8) < 16))
+        spread = np.repeat(self._spreads[eight(dice.raw[fresh], 0)], np.diff(fresh, append=len(first)))
+        middle -= spread / 2
+        middle += 0.5
+        bid = np.floor(middle, out=middle).astype(np.int64)
+        np.maximum(bid, 1, out=bid)
         trades = (eight(dice.raw, 16) < 64) & ~first
-        rows["type"] = np.where(trades, int(RecordType.TRADE), int(RecordType.QUOTE))
-        quotes = ~trades
-        view = rows.view(quote_dtype)
-        for name, column in (
-            ("bid_px", px.bid * self.grid),
-            ("ask_px", px.ask * self.grid),
-            ("bid_qty", qty.bid),
-            ("ask_qty", qty.ask),
-        ):
-            view[name][quotes] = column[quotes]
-        (at,) = np.nonzero(trades)
-        prints = self._printed(rows[at], at, hold(quotes)[at], px, qty, dice)
-        prints["trade_id"] = minute * 100_000 + at
-        rows[at] = prints.view(market_dtype)
-        return self.events.apply(rows, number)
+        return Walk(number, counts, begins, first, dice, Sides(bid, bid + spread), *np.nonzero(~trades), *np.nonzero(trades))
+
+    def _rows(self, number: int, count: int) -> Records:
+        """The undisturbed quotes and prints of `count` minutes of one day, in time order; the first of each minute is a quote."""
+        walk = self._walk(number, count)
+        rows = np.zeros(len(walk.first), dtype=market_dtype)
+        rows[walk.trades] = self._prints(walk).view(market_dtype)
+        quotes = np.zeros(len(walk.quotes), dtype=quote_dtype)
+        qty = self._shown(walk, walk.quotes)
+        quotes["type"], quotes["instrument"] = int(RecordType.QUOTE), self.instrument.id
+        quotes["ts_event"] = quotes["ts_recv"] = self._times(walk, walk.quotes)
+        quotes["bid_px"], quotes["ask_px"] = walk.px.bid[walk.quotes] * self.grid, walk.px.ask[walk.quotes] * self.grid
+        quotes["bid_qty"], quotes["ask_qty"] = qty.bid, qty.ask
+        rows[walk.quotes] = quotes.view(market_dtype)
+        return rows
+
+    def _generate(self, number: int) -> Records:
+        """The quotes and prints of one minute (number = ns UTC // BLOCK), with its events."""
+        return self.events.apply(self._rows(number, 1), number)
+
+    def _times(self, walk: Walk, places: Ints) -> Ints:
+        minutes = walk.minutes()[places]
+        within = (places - walk.begins[minutes] + fraction(walk.dice.more[places])) * (BLOCK / walk.counts)[minutes]
+        times: Ints = (walk.number + minutes) * BLOCK + within.astype(np.int64)
+        return times
+
+    def _prints(self, walk: Walk) -> Records:
+        """The undisturbed prints: they happen at the quote that stands, at most for what it shows."""
+        at, standing = walk.trades, walk.standing()
+        prints = np.zeros(len(at), dtype=trade_dtype)
+        prints["type"], prints["instrument"] = int(RecordType.TRADE), self.instrument.id
+        prints["ts_event"] = prints["ts_recv"] = self._times(walk, at)
+        minutes = walk.minutes()[at]
+        prints["trade_id"] = (walk.number % MINUTES + minutes) * 100_000 + at - walk.begins[minutes]
+        qty = self._shown(walk, standing)
+        lifts = eight(walk.dice.more[at], 16) < 128
+        prints["px"] = np.where(lifts, walk.px.ask[standing], walk.px.bid[standing]) * self.grid
+        self._size(prints, lifts, np.where(lifts, qty.ask, qty.bid), Dice(walk.dice.raw[at], walk.dice.more[at]))
+        return prints
 
     def _activity(self, day: int) -> Floats:
         return _activity(day)
 
-    def _shown(self, px: Sides, dice: Dice) -> Sides:
-        """The sizes of the quotes, event by event: new ones where the price or the dice say so."""
-        first = np.arange(len(px.bid)) == 0
-        fresh = first | (eight(dice.raw, 24) < 96)
+    def _shown(self, walk: Walk, places: Ints) -> Sides:
+        """The sizes of the quotes at some places: new ones where the price or the dice say so."""
+        fresh = walk.first | (eight(walk.dice.raw, 24) < 96)
         lots = [
-            self._lots[eight(dice.more, shift)][hold(fresh | (np.diff(side, prepend=0) != 0))]
-            for side, shift in ((px.bid, 0), (px.ask, 8))
+            self._lots[eight(walk.dice.more[held(fresh | changed(side), places)], shift)]
+            for side, shift in ((walk.px.bid, 0), (walk.px.ask, 8))
         ]
         return Sides(lots[0] * LOT, lots[1] * LOT)
 
-    def _printed(self, rows: Records, at: Ints, standing: Ints, px: Sides, qty: Sides, dice: Dice) -> Records:
-        """Prints happen at the quote that stands, at most for what it shows; `at`: their places, `standing`: its places."""
-        lifts = eight(dice.more, 16)[at] < 128
-        most = np.where(lifts, qty.ask[standing], qty.bid[standing])
-        size = np.minimum(self._prints[eight(dice.more, 24)[at]] * LOT, most)
-        odd = eight(dice.more, 32)[at] < 40
-        prints = np.zeros(len(at), dtype=trade_dtype)
-        prints.view(market_dtype)[:] = rows
-        prints["px"] = np.where(lifts, px.ask[standing], px.bid[standing]) * self.grid
-        prints["qty"] = np.where(odd, (1 + eight(dice.raw, 32)[at] * 99 // 256) * SECOND, size)
+    def _size(self, prints: Records, lifts: npt.NDArray[np.bool_], most: Ints, dice: Dice) -> None:
+        """Set what depends on the size of prints; `most`: what the quote shows, `dice`: their own."""
+        size = np.minimum(self._sizes[eight(dice.more, 24)] * LOT, most)
+        odd = eight(dice.more, 32) < 40
+        prints["qty"] = np.where(odd, (1 + eight(dice.raw, 32) * 99 // 256) * SECOND, size)
         prints["conditions"] = np.where(odd, ord("@") | ord("I") << 8, ord("@"))
         prints["flags"] = np.where(odd, int(Flag.INELIGIBLE), 0)
         prints["exchange"], prints["tape"] = ord("V"), ord(self.listing.tape)
-        return prints
+
+    def history(self, kind: RecordType, number: int, count: int) -> Records:
+        """The quotes or the prints of some minutes, as `block` has them."""
+        if count < FEW:
+            rows = np.concatenate([self.block(place) for place in range(number, number + count)])
+            found: Records = rows[rows["type"] == int(kind)]
+            return found
+        parts = []
+        while count:
+            part = min(count, self._at_once, MINUTES - number % MINUTES)
+            if kind == RecordType.TRADE:
+                rows = self._prints(self._walk(number, part)).view(market_dtype)
+            else:
+                rows = self._rows(number, part)
+                rows = rows[rows["type"] == int(kind)]
+            parts.append(self._disturbed(rows, kind, number, part))
+            number, count = number + part, count - part
+        return np.concatenate(parts)
+
+    def _disturbed(self, rows: Records, kind: RecordType, number: int, count: int) -> Records:
+        parts, done = [], 0
+        for place in self.events.disturbed(number, count):
+            begin, end = np.searchsorted(rows["ts_event"], (place * BLOCK, (place + 1) * BLOCK)).tolist()
+            block = self.block(place)
+            parts += [rows[done:begin], block[block["type"] == int(kind)]]
+            done = end
+        return np.concatenate([*parts, rows[done:]]) if parts else rows
 
     def corrections(self, number: int) -> Records:
         """What becomes of the prints of one minute, in the order of the prints: market_dtype, see the top of this file."""
         rows = self.block(number)
-        prints = rows[rows["type"] == int(RecordType.TRADE)].view(trade_dtype)
+        return self.late(rows[rows["type"] == int(RecordType.TRADE)])
+
+    def late(self, trades: Records) -> Records:
+        """What becomes of these prints."""
+        prints = trades.view(trade_dtype)
         word = (prints["ts_event"].astype(np.uint64) ^ prints["trade_id"]) * MIX
         (chosen,) = np.nonzero((word >> np.uint64(40)) < self._corrected)
         out: Records = np.zeros((len(chosen), 2), dtype=trade_dtype)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pyrt._core.types import NO_PRICE, RecordType, quote_dtype, trade_dtype
 from pyrt.calendar import Calendar, Session
 from pyrt.clock import MINUTE
-from pyrt.venues.sim.exchange.halts import LIMIT_STATE, PAUSE, halted_record, resumed_record, status_record
+from pyrt.venues.sim.market.status import LIMIT_STATE, PAUSE, halted_record, resumed_record, status_record
 
 if TYPE_CHECKING:
     from pyrt.venues.sim.market.generator import Tape
@@ -44,6 +44,11 @@ class Pause(NamedTuple):
     def end(self) -> int:
         """When it goes on."""
         return self.begin + PAUSE
+
+    @property
+    def minutes(self) -> range:
+        """Those in which the market is not as it were without it."""
+        return range(self.minute, self.end // MINUTE)
 
 
 @lru_cache(maxsize=64)

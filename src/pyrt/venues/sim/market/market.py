@@ -10,16 +10,18 @@ from pyrt._core.types import RecordType, bar_dtype, market_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
 from pyrt.venues.sim.actions import Action
-from pyrt.venues.sim.market.bars_of import bars_of, bars_of_quotes, merge_bars
+from pyrt.venues.sim.market.bars_of import bars_of, merge_bars
 from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.crypto import PAIRS, PairTape, pair_instrument
 from pyrt.venues.sim.market.events import dress
-from pyrt.venues.sim.market.generator import BLOCK, CORRECTED, DAY, LISTINGS, Listing, Tape
+from pyrt.venues.sim.market.generator import BLOCK, CORRECTED, DAY, FIRST_DAY, LISTINGS, Listing, Tape
 from pyrt.venues.sim.market.halts import is_rate
+from pyrt.venues.sim.market.minute_bars import MinuteBars
 from pyrt.venues.sim.market.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
 HISTORY_DAYS = 10  # before the start of a generated market
+FIRST_INSTANT = (FIRST_DAY + 2) * DAY  # that has a past
 NEVER = 2**63 - 1
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
 
@@ -79,21 +81,26 @@ class GeneratedMarket:
         self._tapes = {tape.instrument.symbol: tape for tape in tapes}
         dress(self._tapes.values(), actions, halts)
         self.instruments = [tape.instrument for tape in self._tapes.values()]
-        self.oldest = (start // DAY - HISTORY_DAYS) * DAY
-        self._minutes: dict[tuple[str, int], Records] = {}
-        self._load(start // BLOCK)
-        self._at = int(np.searchsorted(self._rows["ts_event"], start))
+        if start < FIRST_INSTANT:
+            raise ConfigError("the generated market begins on 2020-01-01", mend="start it later")
+        self.oldest = max((start // DAY - HISTORY_DAYS) * DAY, FIRST_INSTANT)
+        self._minute_bars = MinuteBars(self._tapes)
+        # Nothing is made before it is asked for: a market that is only looked back on never runs.
+        self._start = start
+        self._block = start // BLOCK - 1
+        self._rows = np.zeros(0, dtype=market_dtype)
+        self._at = 0
 
     def _load(self, number: int) -> None:
         rows = np.concatenate([tape.live(number) for tape in self._tapes.values()])
         self._block = number
         self._rows = rows[np.argsort(rows["ts_event"], kind="stable")]
-        self._at = 0
+        self._at = int(np.searchsorted(self._rows["ts_event"], self._start))
 
     @property
     def next_event(self) -> int:
         """When the next record is due."""
-        if self._at == len(self._rows):
+        while self._at == len(self._rows):
             self._load(self._block + 1)
         return int(self._rows["ts_event"][self._at])
 
@@ -113,9 +120,9 @@ class GeneratedMarket:
         start = max(start, self.oldest)
         if tape is None or end < start:
             return np.zeros(0, dtype=market_dtype)
-        rows: Records = np.concatenate([tape.block(number) for number in range(start // BLOCK, end // BLOCK + 1)])
-        times = rows["ts_event"]
-        found: Records = rows[(times >= start) & (times <= end) & (rows["type"] == int(kind))]
+        rows = tape.history(kind, start // BLOCK, end // BLOCK + 1 - start // BLOCK)
+        begin, until = np.searchsorted(rows["ts_event"], (start, end + 1)).tolist()
+        found: Records = rows[begin:until]
         return found
 
     def history_trades(self, symbol: str, start: int, end: int) -> Records:
@@ -135,8 +142,7 @@ class GeneratedMarket:
         if interval % BLOCK:
             late = self.history_corrections(symbol, begin, last)
             return bars_of(revise(self.history_trades(symbol, begin, last), late[late["ts_event"] <= now]), interval)
-        minutes = [self._minute_bar(symbol, number, now) for number in range(begin // BLOCK, last // BLOCK + 1)]
-        return merge_bars(np.concatenate(minutes), interval)
+        return merge_bars(self._minute_bars.bars(symbol, begin // BLOCK, last // BLOCK, now), interval)
 
     def history_corrections(self, symbol: str, start: int, end: int) -> Records:
         """What becomes of the trades in the range."""
@@ -144,29 +150,12 @@ class GeneratedMarket:
         start = max(start, self.oldest)
         if tape is None or end < start:
             return np.zeros(0, dtype=market_dtype)
-        late = np.concatenate([tape.corrections(number) for number in range(start // BLOCK, end // BLOCK + 1)])
-        found: Records = late[(late["seq"] >= start) & (late["seq"] <= end)]
-        return found
+        return tape.late(self._history(symbol, start, end, RecordType.TRADE))
 
     def book(self, symbol: str, at: int) -> Records:
         """The whole book of a pair at an instant."""
         tape = self._tapes.get(symbol)
         return tape.book(at) if isinstance(tape, PairTape) else np.zeros(0, dtype=market_dtype)
-
-    def _minute_bar(self, symbol: str, number: int, now: int) -> Records:
-        bar = self._minutes.get((symbol, number))
-        if bar is not None:
-            return bar
-        tape = self._tapes[symbol]
-        rows, late = tape.block(number), tape.corrections(number)
-        told = late[late["ts_event"] <= now]
-        trades = rows[rows["type"] == int(RecordType.TRADE)]
-        bar = bars_of(revise(trades, told) if len(told) else trades, BLOCK)
-        if not len(bar) and isinstance(tape, PairTape):
-            bar = bars_of_quotes(rows[rows["type"] == int(RecordType.QUOTE)], BLOCK)
-        if len(told) == len(late):
-            self._minutes[symbol, number] = bar
-        return bar
 
 
 def listed(options: GeneratedOptions, seed: int) -> list[Tape]:

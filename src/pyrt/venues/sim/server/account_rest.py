@@ -73,8 +73,7 @@ class AccountRest:
     async def configure(self, request: web.Request) -> web.Response:
         """PATCH /v2/account/configurations."""
         changed = self._exchange.configure(await read_object(request), request[ACCOUNT])
-        self._floor.changed = True
-        self._floor.tell()
+        self._floor.pass_on()
         return answer(changed)
 
     async def history(self, request: web.Request) -> web.Response:

@@ -64,7 +64,7 @@ class AccountsRest:
             multiplier=wanted.multiplier,
         )
         account = open_account(self._floor.exchange, self._access, config)
-        self._changed()
+        self._floor.pass_on()
         return answer({**_show(account), "key": config.key, "secret": config.secret})
 
     async def permit(self, request: web.Request) -> web.Response:
@@ -75,12 +75,8 @@ class AccountsRest:
         wanted = await _read(request, Permitted)
         self._floor.catch_up()
         self._floor.exchange.permit(account.id, **msgspec.structs.asdict(wanted))
-        self._changed()
+        self._floor.pass_on()
         return answer(_show(account))
-
-    def _changed(self) -> None:
-        self._floor.changed = True
-        self._floor.tell()
 
 
 async def _read(request: web.Request, kind: Any) -> Any:

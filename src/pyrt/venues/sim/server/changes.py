@@ -21,7 +21,8 @@ NAME = "changes"
 
 _GROWING = ("rows", "fills", "refused")
 _DERIVED = frozenset({"cids", "samples"})  # of an account: told by the rows; a long record of the past that saves keep
-# What changes beside these changes rows or fills without naming them: then the whole is written.
+# What of the rest changes without a change of rows or fills that `touched` does not name; the other fields say that the past was
+# changed, and then the whole is written.
 _ROUTINE = frozenset({
     "now", "ids", "accounts", "agenda", "put_down", "marks", "closes", "official", "bands", "crosses", "halts", "halted",
     "entries", "actions", "listings", "expiries", "requotes",
@@ -84,7 +85,9 @@ class Changes:
         self._exchange.touched.clear()
         self._counts, self._rest, self._accounts = counts, rest, accounts
         if change.whole or change.rows or change.fills or change.refused or change.rest or change.accounts:
-            os.write(self._fd, _encode(change) + b"\n")
+            left = _encode(change) + b"\n"
+            while left:  # a full disk takes a part of it, and then refuses
+                left = left[os.write(self._fd, left) :]
 
     def close(self, *, remove: bool = False) -> None:
         """Close it; `remove` when a later save holds all of it."""

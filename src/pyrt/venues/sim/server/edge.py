@@ -181,3 +181,10 @@ def is_data(request: web.BaseRequest) -> bool:
 def is_data_path(path: str) -> bool:
     """Whether the path belongs to the market-data host."""
     return path.startswith(("/v2/stocks", "/v1"))
+
+
+def handled(floor: Floor, request: web.Request) -> int:
+    """The venue's time at which the exchange takes a request, written down with it."""
+    now = floor.catch_up()
+    request[ENTRY].handled_ns = now
+    return now

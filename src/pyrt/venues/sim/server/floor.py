@@ -121,8 +121,7 @@ class Floor:
         self.exchange.advance(to)
         self.exchange.on_market(seen)
         self._now = to
-        self.changed = True
-        self.tell()
+        self.pass_on()
 
     def step(self, until: int) -> None:
         """Let the market run to `until` (never backwards), match, and tell."""
@@ -147,6 +146,11 @@ class Floor:
         records = halts.published(self.exchange, records)
         for tell in self.on_market:
             tell(records, until)
+        self.tell()
+
+    def pass_on(self) -> None:
+        """Something changed beside the market: keep it, and tell what happened to orders."""
+        self.changed = True
         self.tell()
 
     def tell(self) -> None:

@@ -75,8 +75,7 @@ class Incidents:
             before = floor.catch_up()
             self._faults.fire(arming, note=f"{format_time(before)} -> {format_time(self._jump(fault.to))}")
             self._faults.finish(arming)
-        floor.changed = True
-        floor.tell()
+        floor.pass_on()
 
     def fill(self, order_id: str, qty: str, account: str | None = None) -> None:
         """Fill an open order now: `qty` of it, or all that is left; at its limit, or the last price."""
@@ -89,8 +88,7 @@ class Incidents:
         exchange.force_fill(
             order_id, format_units(min(to_units(qty, exp), left) if qty else left, exp), format_units(px), floor.now
         )
-        floor.changed = True
-        floor.tell()
+        floor.pass_on()
 
     def _follow(self, updates: Sequence[tuple[Any, dict[str, Any]]]) -> None:
         if not self._faults.armed(Fills):

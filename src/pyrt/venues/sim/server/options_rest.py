@@ -18,7 +18,7 @@ from pyrt.venues.sim.market import options
 from pyrt.venues.sim.market.options import Contract
 from pyrt.venues.sim.server import api
 from pyrt.venues.sim.server.api import ASKED, Param, Route
-from pyrt.venues.sim.server.edge import ACCOUNT, ENTRY, BadRequest, answer
+from pyrt.venues.sim.server.edge import ACCOUNT, BadRequest, answer, handled
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.times import new_york, new_york_midnight
 
@@ -139,25 +139,16 @@ class OptionsRest:
     async def exercise(self, request: web.Request) -> web.Response:
         """POST /v2/positions/{symbol or id}/exercise."""
         known(self._exchange.options)
-        expiry.exercise(self._exchange, request.match_info["contract"], self._handled(request), request[ACCOUNT])
-        self._changed()
+        expiry.exercise(self._exchange, request.match_info["contract"], handled(self._floor, request), request[ACCOUNT])
+        self._floor.pass_on()
         return web.Response()
 
     async def do_not_exercise(self, request: web.Request) -> web.Response:
         """POST /v2/positions/{symbol or id}/do-not-exercise."""
         known(self._exchange.options)
-        expiry.do_not_exercise(self._exchange, request.match_info["contract"], self._handled(request), request[ACCOUNT])
-        self._changed()
+        expiry.do_not_exercise(self._exchange, request.match_info["contract"], handled(self._floor, request), request[ACCOUNT])
+        self._floor.pass_on()
         return web.Response()
-
-    def _handled(self, request: web.Request) -> int:
-        now = self._floor.catch_up()
-        request[ENTRY].handled_ns = now
-        return now
-
-    def _changed(self) -> None:
-        self._floor.changed = True
-        self._floor.tell()
 
     def _underlying(self, contract: Contract) -> str:
         return self._exchange.assets_.instruments[contract.underlying].symbol

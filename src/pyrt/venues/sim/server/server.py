@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from aiohttp import web
 from pyrt.calendar import Calendar
 from pyrt.clock import DAY
 from pyrt.errors import ConfigError
+from pyrt.model import Instrument
 from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.assets import unlike
@@ -159,30 +159,7 @@ class Venue:
         hours = Hours(calendar, always_open=not config.calendar)
         self._option_archive = OptionArchive(past, hours.is_open, self._epoch - HISTORY_DAYS * DAY)
         listed = [*self.instruments, *(unlike() if self._market.startswith("generated") else ())]
-        if saved is None:
-            exchange = Exchange(
-                listed,
-                cash=config.cash,
-                multiplier=config.multiplier,
-                seed=_seed_of_ids(config),
-                always_open=not config.calendar,
-                calendar=calendar,
-                account_fields=config.account_fields,
-                fees=config.fees,
-                options_level=config.options_level,
-                **_matching(config),
-            )
-        else:
-            exchange = Exchange.load(
-                saved.exchange,
-                listed,
-                always_open=not config.calendar,
-                calendar=calendar,
-                account_fields=config.account_fields,
-                fees=config.fees,
-                options_level=config.options_level,
-                **_matching(config),
-            )
+        exchange = _open_exchange(config, saved, listed, calendar)
         # A market that is already there: the first order meets the last quotes, not an empty book.
         exchange.on_market(last_seen(past, now))
         if saved is None and exchange.options is not None:
@@ -220,6 +197,16 @@ class Venue:
         )
         self.incidents.hubs = {DropData: [*self.hubs], DropStream: [self.trading]}
         app = web.Application(middlewares=[edge.serve], client_max_size=BODY_MAX)
+        self._add_rest(app)
+        app.add_routes([web.get(path, hub.serve, allow_head=False) for path, hub in self.contracts.items()])
+        app.add_routes(OwnRest(floor, self.faults, self.truth, self.incidents.arm, self.script).routes())
+        app.add_routes(self.streams.routes())
+        app.router.add_get("/stream", self.trading.serve, allow_head=False)
+        return app
+
+    def _add_rest(self, app: web.Application) -> None:
+        assert self.streams is not None
+        config, floor, access = self.config, self.floor, self.access
         thread = ArchiveThread()
         app.on_cleanup.append(thread.close)
         events = TradeEvents(floor)
@@ -240,11 +227,6 @@ class Venue:
         app.add_routes(CryptoRest(floor, self._archive, thread).routes())
         app.add_routes(ScreenerRest(floor, self._archive, thread, self.streams.news.serve).routes())
         app.add_routes(CorporateRest(floor, config.actions).routes())
-        app.add_routes([web.get(path, hub.serve, allow_head=False) for path, hub in self.contracts.items()])
-        app.add_routes(OwnRest(floor, self.faults, self.truth, self.incidents.arm, self.script).routes())
-        app.add_routes(self.streams.routes())
-        app.router.add_get("/stream", self.trading.serve, allow_head=False)
-        return app
 
     def _jump(self, to: str) -> int:
         """Go on at the next midnight of New York, or the next opening of the exchange."""
@@ -356,9 +338,21 @@ class Venue:
         )
 
 
-def _matching(config: SimConfig) -> dict[str, Any]:
-    latency = Latency(entry=config.entry_latency, cancel=config.cancel_latency, replace=config.replace_latency)
-    return {"latency": latency, "queue": config.queue, "second_leg": config.second_leg}
+def _open_exchange(config: SimConfig, saved: Saved | None, listed: list[Instrument], calendar: Calendar | None) -> Exchange:
+    """A new exchange, or the saved one."""
+    settings: dict[str, Any] = {
+        "always_open": not config.calendar,
+        "calendar": calendar,
+        "account_fields": config.account_fields,
+        "latency": Latency(entry=config.entry_latency, cancel=config.cancel_latency, replace=config.replace_latency),
+        "queue": config.queue,
+        "second_leg": config.second_leg,
+        "fees": config.fees,
+        "options_level": config.options_level,
+    }
+    if saved is not None:
+        return Exchange.load(saved.exchange, listed, **settings)
+    return Exchange(listed, cash=config.cash, multiplier=config.multiplier, seed=_seed_of_ids(config), **settings)
 
 
 def _limits(config: SimConfig) -> dict[str, Any]:
@@ -423,10 +417,3 @@ async def serve(config: SimConfig, stop: asyncio.Event, *, ready: Callable[[List
             stopped.cancel()
             failed.cancel()
             await asyncio.gather(stopped, failed, return_exceptions=True)
-
-
-def __getattr__(name: str) -> Any:
-    # The library stands on this file and is still found here.
-    if name not in ("SimulatedVenue", "simulated_venue"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("pyrt.venues.sim.library"), name)

@@ -7,7 +7,7 @@ from aiohttp import web
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.server import api
 from pyrt.venues.sim.server.api import ASKED, NUMBER, TEXT, Route, one_of
-from pyrt.venues.sim.server.edge import ACCOUNT, ENTRY, BadRequest, answer, read_object
+from pyrt.venues.sim.server.edge import ACCOUNT, BadRequest, answer, handled, read_object
 from pyrt.venues.sim.server.floor import Floor
 
 _GROUPS = {"take_profit", "stop_loss"}
@@ -86,27 +86,27 @@ class TradingRest:
     async def submit(self, request: web.Request) -> web.Response:
         """POST /v2/orders."""
         body = _plain(await read_object(request))
-        order = self._exchange.submit(body, self._handled(request), request[ACCOUNT])
-        self._changed()
+        order = self._exchange.submit(body, handled(self._floor, request), request[ACCOUNT])
+        self._floor.pass_on()
         return answer(order)
 
     async def replace(self, request: web.Request) -> web.Response:
         """PATCH /v2/orders/{id}."""
         body = _plain(await read_object(request))
-        order = self._exchange.replace(request.match_info["id"], body, self._handled(request), request[ACCOUNT])
-        self._changed()
+        order = self._exchange.replace(request.match_info["id"], body, handled(self._floor, request), request[ACCOUNT])
+        self._floor.pass_on()
         return answer(order)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """DELETE /v2/orders/{id}."""
-        self._exchange.cancel(request.match_info["id"], self._handled(request), request[ACCOUNT])
-        self._changed()
+        self._exchange.cancel(request.match_info["id"], handled(self._floor, request), request[ACCOUNT])
+        self._floor.pass_on()
         return web.Response(status=204)
 
     async def cancel_all(self, request: web.Request) -> web.Response:
         """DELETE /v2/orders."""
-        results = self._exchange.cancel_all(self._handled(request), request[ACCOUNT])
-        self._changed()
+        results = self._exchange.cancel_all(handled(self._floor, request), request[ACCOUNT])
+        self._floor.pass_on()
         rows = [{"id": id_, "status": http} | ({} if body is None else {"body": body}) for id_, http, body in results]
         return answer(rows, 207)
 
@@ -151,27 +151,18 @@ class TradingRest:
 
     async def close_position(self, request: web.Request) -> web.Response:
         """DELETE /v2/positions/{symbol or asset id}."""
-        now, asked = self._handled(request), request[ASKED]
+        now, asked = handled(self._floor, request), request[ASKED]
         if asked["qty"] and asked["percentage"]:
             raise BadRequest("only one of qty and percentage can be given")
         order = self._exchange.close_position(request.match_info["symbol"], now, **asked, account=request[ACCOUNT])
-        self._changed()
+        self._floor.pass_on()
         return answer(order)
 
     async def close_all(self, request: web.Request) -> web.Response:
         """DELETE /v2/positions."""
-        results = self._exchange.close_all(self._handled(request), request[ASKED]["cancel_orders"], request[ACCOUNT])
-        self._changed()
+        results = self._exchange.close_all(handled(self._floor, request), request[ASKED]["cancel_orders"], request[ACCOUNT])
+        self._floor.pass_on()
         return answer([{"symbol": symbol, "status": http, "body": body} for symbol, http, body in results], 207)
-
-    def _handled(self, request: web.Request) -> int:
-        now = self._floor.catch_up()
-        request[ENTRY].handled_ns = now
-        return now
-
-    def _changed(self) -> None:
-        self._floor.changed = True
-        self._floor.tell()
 
 
 def _plain(body: dict[str, Any]) -> dict[str, Any]:

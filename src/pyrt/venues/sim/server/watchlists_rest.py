@@ -74,8 +74,7 @@ class WatchlistsRest:
         return self._changed(web.Response(status=204))
 
     def _changed(self, response: web.Response) -> web.Response:
-        self._floor.changed = True
-        self._floor.tell()
+        self._floor.pass_on()
         return response
 
 

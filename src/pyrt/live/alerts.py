@@ -1,0 +1,206 @@
+"""What must reach a human who does not look: latches, alarms and the end of a session, by webhook, command and e-mail; a heartbeat.
+
+Each way has a thread of its own: one that is slow or down delays neither the session nor the others. A way that fails is tried
+again and then given up for that alert; how many were given up is logged and counted.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import shlex
+import shutil
+import smtplib
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from email.message import EmailMessage
+
+import msgspec
+import requests
+
+from pyrt.config.schema import AlertsSection
+from pyrt.config.secret import Secret
+from pyrt.errors import ConfigError
+from pyrt.live.runner import Live
+from pyrt.model import Alarmed, Latched, Message
+
+log = logging.getLogger("pyrt")
+PATIENCE = 4.0  # seconds for one attempt: a latch is to be known within five
+PAUSES = (0.5, 2.0)  # seconds before the second attempt, and the third
+WAITING = 1_000  # alerts that one way may be behind
+FAREWELL = 10.0  # seconds for what waits when the session ends
+SEVERITIES = ("warning", "critical")
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """What is sent: JSON to the webhook and to the command's standard input, text in the mail. No key, no address of ours."""
+
+    kind: str  # "latch", "alarm", "end"
+    severity: str
+    code: str
+    scope: str
+    text: str
+    ts: int  # venue ns
+    venue: str
+    account: str
+    host: str
+
+
+class _Way:
+    """One way out, with its thread."""
+
+    def __init__(self, name: str, send: Callable[[Alert], None]) -> None:
+        self.name = name
+        self.sent = self.given_up = 0
+        self._send = send
+        self._queue: queue.Queue[Alert | None] = queue.Queue(WAITING)
+        self._thread = threading.Thread(target=self._work, name=f"alerts {name}", daemon=True)
+        self._thread.start()
+
+    def offer(self, alert: Alert) -> None:
+        try:
+            self._queue.put_nowait(alert)
+        except queue.Full:
+            self._lost(alert, "too many wait")
+
+    def close(self, until: float) -> None:
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(None)
+        self._thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self) -> None:
+        while (alert := self._queue.get()) is not None:
+            for pause in (*PAUSES, None):
+                try:
+                    self._send(alert)
+                    self.sent += 1
+                    break
+                except (OSError, requests.RequestException, smtplib.SMTPException, subprocess.SubprocessError) as e:
+                    if pause is None:
+                        self._lost(alert, type(e).__name__)  # its text may hold the address, which is a secret
+                    else:
+                        time.sleep(pause)
+
+    def _lost(self, alert: Alert, why: str) -> None:
+        self.given_up += 1
+        log.error("the alert %s %s was not sent by %s: %s (%d so far)", alert.kind, alert.code, self.name, why, self.given_up)
+
+
+class Alerts:
+    """A companion of a session: give it to Plan.companions, and `hear` to Plan.listeners. Raises ConfigError."""
+
+    def __init__(self, config: AlertsSection, *, venue: str, account: str) -> None:
+        _check(config)
+        self._config = config
+        self._venue, self._account = venue, account
+        self._least = SEVERITIES.index(config.level)
+        self._ts = 0
+        self.beats = self.missed_beats = 0
+        self._ways: list[_Way] = []
+        if config.webhook:
+            self._ways.append(_Way("webhook", lambda alert: _post(config.webhook, alert)))
+        if config.command:
+            self._ways.append(_Way("command", lambda alert: _run(config.command, alert)))
+        if config.mail_to:
+            self._ways.append(_Way("e-mail", lambda alert: _mail(config, alert)))
+
+    @property
+    def sent(self) -> dict[str, tuple[int, int]]:
+        """By each way: how many alerts went out, and how many were given up."""
+        return {way.name: (way.sent, way.given_up) for way in self._ways}
+
+    def hear(self, message: Message) -> None:
+        """Take in what a session tells; never waits."""
+        if isinstance(message, Latched):
+            self._ts = message.ts
+            severity = "warning" if message.level == "ACTIVE" else "critical"
+            self._tell("latch", severity, message.code, message.scope, f"{message.level}: {message.reason} ({message.who})")
+        elif isinstance(message, Alarmed):
+            self._ts = message.ts
+            self._tell("alarm", message.severity, message.code, "", message.text)
+
+    async def __call__(self, live: Live) -> None:
+        try:
+            while True:
+                if self._config.heartbeat and not live.shell.failed:
+                    await asyncio.to_thread(self._beat)
+                await asyncio.sleep(self._config.heartbeat_secs)
+        finally:
+            if live.shell.failed:
+                self._tell("end", "critical", "SESSION_FAILED", "", live.shell.failed)
+            await asyncio.shield(asyncio.to_thread(self.close))
+
+    def close(self) -> None:
+        """Send what waits, for a while, and end."""
+        until = time.monotonic() + FAREWELL
+        for way in self._ways:
+            way.close(until)
+
+    def _beat(self) -> None:
+        try:
+            requests.get(self._config.heartbeat.reveal(), timeout=PATIENCE, allow_redirects=False).raise_for_status()
+            self.beats += 1
+        except (requests.RequestException, OSError) as e:
+            self.missed_beats += 1
+            if self.missed_beats in (1, 10, 100):
+                log.warning("the heartbeat was not taken: %s (%d so far)", type(e).__name__, self.missed_beats)
+
+    def _tell(self, kind: str, severity: str, code: str, scope: str, text: str) -> None:
+        if severity not in SEVERITIES or SEVERITIES.index(severity) < self._least:
+            return
+        alert = Alert(
+            kind=kind,
+            severity=severity,
+            code=code,
+            scope=scope,
+            text=text,
+            ts=self._ts,
+            venue=self._venue,
+            account=self._account,
+            host=socket.gethostname(),
+        )
+        for way in self._ways:
+            way.offer(alert)
+
+
+def _check(config: AlertsSection) -> None:
+    for name, url in (("webhook", config.webhook), ("heartbeat", config.heartbeat)):
+        if url and not url.reveal().startswith(("https://", "http://")):
+            raise ConfigError("is not an address", where=f"[alerts] {name}", mend="write https://...")
+    host, _, port = config.smtp.partition(":")
+    if config.mail_to and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        raise ConfigError(f"{config.smtp!r} is not HOST:PORT", where="[alerts] smtp", mend='write it like "localhost:25"')
+    if config.command:
+        try:
+            program = shlex.split(config.command)[0]
+        except (ValueError, IndexError):
+            raise ConfigError("cannot be split into words", where="[alerts] command", mend="close its quotes") from None
+        if shutil.which(program) is None:
+            raise ConfigError(f"{program!r} is no program", where="[alerts] command", mend="give its whole path")
+
+
+def _post(url: Secret, alert: Alert) -> None:
+    body, kind = msgspec.json.encode(alert), {"Content-Type": "application/json"}
+    requests.post(url.reveal(), data=body, headers=kind, timeout=PATIENCE, allow_redirects=False).raise_for_status()
+
+
+def _run(command: str, alert: Alert) -> None:
+    subprocess.run(shlex.split(command), input=msgspec.json.encode(alert), capture_output=True, timeout=PATIENCE, check=True)
+
+
+def _mail(config: AlertsSection, alert: Alert) -> None:
+    host, _, port = config.smtp.partition(":")
+    mail = EmailMessage()
+    mail["Subject"] = f"pyrt {alert.severity}: {alert.code} {alert.scope}".strip()
+    mail["From"], mail["To"] = config.mail_from or config.mail_to, config.mail_to
+    mail.set_content("\n".join(f"{key}: {value}" for key, value in msgspec.structs.asdict(alert).items()))
+    with smtplib.SMTP(host, int(port or 25), timeout=PATIENCE) as server:
+        if server.ehlo()[0] == 250 and server.has_extn("starttls"):
+            server.starttls()
+            server.ehlo()
+        if config.smtp_user:
+            server.login(config.smtp_user, config.smtp_password.reveal())
+        server.send_message(mail)

@@ -1,0 +1,202 @@
+"""Alerts reach a webhook, a program and a mailbox; what is down delays nobody; secrets stay out of what is told."""
+
+import json
+import logging
+import queue
+import socketserver
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.cli.processes import pyrt, running_sim
+
+from pyrt.config import Secret
+from pyrt.config.schema import AlertsSection
+from pyrt.errors import ConfigError
+from pyrt.live.alerts import Alerts
+from pyrt.model import Alarmed, Latched
+from pyrt.venues.sim.server.server import DEMO_SECRET
+
+SOON = 5.0  # a closed latch is known within so many seconds
+LATCH = Latched(level="HALTED", scope="system", code="KILLED", reason="a drill", who="test", ts=7)
+
+
+class Hook(ThreadingHTTPServer):
+    """Keeps what is posted, counts what is asked for; refuses the first `refusals` posts."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.posts: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.beats: queue.Queue[str] = queue.Queue()
+        self.refusals = refusals
+        super().__init__(("127.0.0.1", 0), Receiver)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/token-of-ours"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        refused = self.server.refusals > 0
+        self.server.refusals -= refused
+        self.send_response(503 if refused else 200)
+        self.end_headers()
+        if not refused:
+            self.server.posts.put(body)
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.server.beats.put(self.path)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """As much of SMTP as one mail needs."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline():
+            word = line[:4].upper()
+            if word == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = []
+                while (text := self.rfile.readline()) != b".\r\n":
+                    lines.append(text)
+                self.server.mails.put(b"".join(lines).decode())  # type: ignore[attr-defined]
+            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
+            if word == b"QUIT":
+                return
+
+
+@pytest.fixture
+def hook() -> Iterator[Callable[..., Hook]]:
+    made: list[Hook] = []
+
+    def make(refusals: int = 0) -> Hook:
+        made.append(Hook(refusals))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.shutdown()
+        one.server_close()
+
+
+def alerts_of(**settings: Any) -> Alerts:
+    return Alerts(AlertsSection(**settings), venue="sim", account="a-1")
+
+
+def test_a_latch_reaches_every_way(hook: Callable[..., Hook], tmp_path: Path) -> None:
+    web = hook()
+    program = tmp_path / "program.py"
+    program.write_text(f"import sys\nopen({str(tmp_path / 'told')!r}, 'a').write(sys.stdin.read() + chr(10))\n")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mailbox) as smtp:
+        smtp.mails = queue.Queue()  # type: ignore[attr-defined]
+        threading.Thread(target=smtp.serve_forever, daemon=True).start()
+        alerts = alerts_of(
+            webhook=Secret(web.url),
+            command=f"{sys.executable} {program}",
+            smtp=f"127.0.0.1:{smtp.server_address[1]}",
+            mail_to="me@example.org",
+        )
+        alerts.hear(LATCH)
+        told = web.posts.get(timeout=SOON)
+        assert (told["kind"], told["severity"], told["scope"], told["ts"]) == ("latch", "critical", "system", 7)
+        assert "a drill" in told["text"]
+        mail = smtp.mails.get(timeout=SOON)  # type: ignore[attr-defined]
+        assert "Subject: pyrt critical: KILLED system" in mail
+        assert "To: me@example.org" in mail
+        alerts.close()
+        smtp.shutdown()
+    assert json.loads((tmp_path / "told").read_text()) == told
+    assert alerts.sent == {"webhook": (1, 0), "command": (1, 0), "e-mail": (1, 0)}
+
+
+def test_only_what_is_severe_enough_is_told(hook: Callable[..., Hook]) -> None:
+    web = hook()
+    alerts = alerts_of(webhook=Secret(web.url))
+    alerts.hear(Alarmed(severity="warning", code="BREAK", text="a break", ts=1))
+    alerts.hear(Alarmed(severity="info", code="SWEPT", text="nothing", ts=2))
+    alerts.hear(LATCH)
+    assert web.posts.get(timeout=SOON)["kind"] == "latch"
+    all_of_it = alerts_of(webhook=Secret(web.url), level="warning")
+    all_of_it.hear(Alarmed(severity="warning", code="BREAK", text="a break", ts=1))
+    assert web.posts.get(timeout=SOON)["code"] == "BREAK"
+    alerts.close()
+    all_of_it.close()
+    assert web.posts.empty()
+
+
+def test_a_refusal_is_tried_again_and_a_way_that_is_down_is_given_up(
+    hook: Callable[..., Hook], caplog: pytest.LogCaptureFixture
+) -> None:
+    web = hook(refusals=2)
+    alerts = alerts_of(webhook=Secret(web.url), command="false")
+    with caplog.at_level(logging.ERROR, logger="pyrt"):
+        alerts.hear(LATCH)
+        assert web.posts.get(timeout=SOON)["code"] == "KILLED"  # beside a program that fails
+        alerts.close()
+    assert alerts.sent == {"webhook": (1, 0), "command": (0, 1)}
+    assert "was not sent by command" in caplog.text
+
+
+def test_the_session_never_waits() -> None:
+    alerts = alerts_of(webhook=Secret("http://127.0.0.1:9/token-of-ours"))
+    for _ in range(1_500):  # more than may wait
+        alerts.hear(LATCH)
+    assert alerts.sent["webhook"][1] >= 400  # let go at once, and counted
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"webhook": Secret("example.org")}, "[alerts] webhook"),
+        ({"heartbeat": Secret("ftp://example.org")}, "[alerts] heartbeat"),
+        ({"mail_to": "me@example.org", "smtp": "localhost"}, "HOST:PORT"),
+        ({"command": "no-such-program-at-all x"}, "is no program"),
+        ({"command": "'unclosed"}, "close its quotes"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_session_begins(settings: dict[str, Any], what: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        alerts_of(**settings)
+    assert what in str(told.value)
+
+
+def test_a_running_session_tells_its_kill_and_beats(hook: Callable[..., Hook], tmp_path: Path) -> None:
+    web = hook()
+    file = tmp_path / "pyrt.toml"
+    file.touch(mode=0o600)
+    file.write_text(f'[alerts]\nwebhook = "{web.url}"\nheartbeat = "{web.url}/beat"\nheartbeat_secs = 0.2\n')
+    state = tmp_path / "state"
+    with running_sim() as sim:
+        done = threading.Event()
+        outcome: list[Any] = []
+
+        def run() -> None:
+            outcome.append(
+                pyrt(tmp_path, "run", "--config", str(file), "--sim-url", sim, "--journal", str(state), "--for", "9s", keys=True)
+            )
+            done.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        assert web.beats.get(timeout=60) == "/token-of-ours/beat"
+        killed = pyrt(tmp_path, "kill", "--state", str(state), "--why", "a drill")
+        assert killed.returncode == 0, killed.stderr
+        told = web.posts.get(timeout=SOON + 55)  # the kill itself may have to wait for a busy machine
+        assert (told["kind"], told["code"], told["venue"]) == ("latch", "KILLED", "sim")
+        assert DEMO_SECRET not in msgspec.json.encode(told).decode()
+        assert done.wait(100)
+    assert "token-of-ours" not in outcome[0].stdout + outcome[0].stderr
