@@ -247,7 +247,8 @@ def test_queries_that_fail_prove_nothing(tmp_path: Path) -> None:
             await day.fault("drop_updates")
             await day.fault(kind, on="reads", probability=0.5, seed=2, **settings)
             await day.filled(day.take("MSFT", 1))
-            assert await day.firings(kind), kind
+            while not await day.firings(kind):  # the query that told it may be one that the dice spared
+                await asyncio.sleep(0.05)
             await day.calm()
 
     assert "POSITION_BREAK" not in trade(tmp_path, story)
