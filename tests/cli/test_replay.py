@@ -109,12 +109,13 @@ def test_why_tells_what_an_order_went_by(played: Path, tmp_path: Path) -> None:
 @pytest.mark.row("X05")
 def test_why_not_tells_who_was_asked_and_what_was_not_recorded(played: Path, tmp_path: Path) -> None:
     state = str(played / "state")
-    ts = json.loads(call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()[0])["ts"]
-    at = datetime.fromtimestamp(ts // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    done = call(tmp_path, "why-not", "AAPL", at, state, "--for", "3")
+    first = json.loads(call(tmp_path, "orders", "--all", "--json", "--state", state).stdout.splitlines()[0])
+    symbol = first["symbol"]  # whose quote came first
+    at = datetime.fromtimestamp(first["ts"] // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    done = call(tmp_path, "why-not", symbol, at, state, "--for", "3")
     assert done.returncode == 0, done.stderr
     assert "strategies that trade it: Trader" in done.stdout
-    assert "Trader.on_quote asked to buy 3 AAPL market day: order" in done.stdout
+    assert f"Trader.on_quote asked to buy 3 {symbol} market day: order" in done.stdout
     callbacks, idle = map(int, re.findall(r"(\d+) callbacks, (\d+) of them", done.stdout)[0])
     assert callbacks > idle > 5
     for words, what in (

@@ -26,9 +26,11 @@ from pyrt.strategies.strategy import Order
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 
 PATIENCE = 45.0  # s that a condition may take on a busy machine
-NOISE = 10.0  # s that a busy machine may add to a deadline
+NOISE = 10.0  # s that a busy machine may add to a deadline, beside what it is measured to add
+TICK = 0.05  # s between two looks at how late this loop is
 STALE, PING, ANSWER, LIMIT = 1.5, 0.4, 1.0, 0.3  # s: the deadlines of both streams, as configured here
 DEADLINE, SETTLE = 1.0, 0.5  # s: of one request
 POLL, RECONCILE = 0.5, 2.0
@@ -88,7 +90,24 @@ class Day:
         self.heard: list[tuple[int, Event]] = []  # (mono, event), in the order of the inbox
         self.alarms: list[str] = []  # codes
         self.asked = 0
+        self._late: list[tuple[int, float]] = []  # (mono, s): the machine kept the loop waiting so long
         self.shell.watchers.append(lambda event: self.heard.append((time.monotonic_ns(), event)))
+
+    async def watch_machine(self) -> None:
+        """Note how late the loop is called, for as long as this runs."""
+        while True:
+            begun = time.monotonic_ns()
+            await asyncio.sleep(TICK)
+            now = time.monotonic_ns()
+            self._late.append((now, (now - begun) / SECOND - TICK))
+
+    def late(self, since: int) -> float:
+        """Seconds that the machine took from everything here since an instant of the monotonic clock."""
+        return sum(seconds for mono, seconds in self._late if mono >= since)
+
+    def within(self, since: int, until: int, bound: float) -> bool:
+        """Whether a deadline was kept, as far as the machine let it."""
+        return (until - since) / SECOND <= bound + NOISE + self.late(since)
 
     # ------------------------------------------------------------------------------------------------ acting
     def do(self, call: Callable[[], Any]) -> Any:
@@ -155,7 +174,7 @@ class Day:
         """Wait until a stream was found dead within its bound and is back with all that is wanted; why it ended."""
         await self.until(lambda: any(not e.up for _, e in self.states(stream, since)), f"the end of the {stream} stream")
         down, state = next((m, e) for m, e in self.states(stream, since) if not e.up)
-        assert (down - since) / SECOND <= bound + NOISE
+        assert self.within(since, down, bound)
         await self.until(lambda: self.states(stream, since)[-1][1].up, f"the {stream} stream")
         if stream == "data":
             assert self.feed.channels.settled  # type: ignore[attr-defined]
@@ -241,6 +260,7 @@ def trade(
         async def companion(live: Live) -> None:
             day = Day(venue, link, hand, live)
             day.alarms = alarms
+            watch = asyncio.create_task(day.watch_machine())
             try:
                 await day.until(lambda: live.session.running and len(hand.bid) == 2, "a running session")
                 await story(day)
@@ -249,6 +269,7 @@ def trade(
                     await day.reconciled()
             except BaseException as e:
                 failure.append(e)
+            watch.cancel()
             runner.stop("the story is over")
 
         plan.listeners.append(lambda m: alarms.append(m.code) if isinstance(m, Alarmed) else None)
@@ -260,7 +281,7 @@ def trade(
         assert summary.unresolved == 0
         assert bool(summary.unexplained) == broken
 
-    with simulated_venue(seed=5, **settings) as venue:
+    with simulated_venue(seed=5, start=DEFAULT_START, **settings) as venue:
         asyncio.run(main(venue))
         report = Report()
         compare(_Venue(venue), tmp_path / "home" / "journal", report)  # type: ignore[arg-type]

@@ -67,7 +67,7 @@ def test_a_venue_that_does_not_even_greet(tmp_path: Path) -> None:
         since = (await day.firings("mute_data"))[0]["mono_ns"]
         await day.until(lambda: any("did not answer" in e.text for _, e in day.states("data", since)), "an unanswered handshake")
         moments = [m for m, e in day.states("data", since) if "did not answer" in e.text]
-        assert (moments[0] - since) / SECOND <= STALE + ANSWER + 10
+        assert day.within(since, moments[0], STALE + ANSWER)
         await day.calm()
         assert "no data" in await day.outage("data", since, STALE + 0.5)
 
@@ -119,7 +119,7 @@ SUBMITS: list[tuple[str, dict[str, Any], bool]] = [
     ("cut_request", {"when": "before", "how": "rst"}, False),
     ("cut_request", {"when": "before", "how": "fin"}, False),
     ("cut_request", {"when": "after", "how": "rst"}, True),
-    ("delay_accept", {"seconds": DEADLINE + SETTLE / 2}, True),  # after its deadline, before it counts as absent
+    ("delay_accept", {"seconds": DEADLINE + SETTLE / 10}, True),  # after its deadline, before it counts as absent
     ("delay_accept", {"seconds": 2 * (DEADLINE + SETTLE)}, True),  # when it was sent again: the venue refuses the second
 ]
 
@@ -127,6 +127,7 @@ SUBMITS: list[tuple[str, dict[str, Any], bool]] = [
 def test_a_submit_whose_fate_is_open_becomes_one_order(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
         for kind, settings, arrives in SUBMITS:
+            begun = time.monotonic_ns()
             await day.fault("drop_updates")  # the stream must not give it away
             await day.fault(kind, on="submits", count=1, **settings)
             order = day.rest("AAPL" if arrives else "MSFT")
@@ -136,9 +137,11 @@ def test_a_submit_whose_fate_is_open_becomes_one_order(tmp_path: Path) -> None:
             posts = [r for r in (await day.truth())["requests"] if r["method"] == "POST" and shown["client_order_id"] in r["body"]]
             assert firing["request"] == posts[0]["seq"], kind
             twice = not arrives or settings.get("seconds", 0) > DEADLINE + SETTLE
-            assert len(posts) == (2 if twice else 1), kind  # absence is proved before a second POST
-            if twice:
-                assert posts[1]["arrived_mono_ns"] - posts[0]["arrived_mono_ns"] >= int((DEADLINE + SETTLE) * SECOND) - SECOND // 10
+            pause = (posts[-1]["arrived_mono_ns"] - posts[0]["arrived_mono_ns"]) / SECOND
+            stalled = kind == "delay_accept" and day.late(begun) > SETTLE / 2  # then absence may be seen where it would not be
+            assert len(posts) == (2 if twice or (stalled and pause) else 1), kind
+            if len(posts) > 1:  # absence is proved before a second POST
+                assert pause >= DEADLINE + SETTLE - 0.1 - day.late(begun)
             await day.calm()
             day.do(lambda order=order: day.hand.cancel(order))
             await day.canceled(order)
@@ -177,7 +180,7 @@ def test_a_request_is_over_at_its_deadline(tmp_path: Path) -> None:
         await day.until(lambda: order.status is OrderStatus.UNKNOWN or order.status is OrderStatus.FILLED, "an end of the attempt")
         (firing,) = await day.firings("slow_answer")
         await day.until(lambda: day.shell.broker.counters.get("deadlines"), "the deadline")  # type: ignore[union-attr]
-        assert (time.monotonic_ns() - firing["mono_ns"]) / SECOND <= DEADLINE + 10
+        assert day.within(firing["mono_ns"], time.monotonic_ns(), DEADLINE)
         await day.filled(order)
 
     trade(tmp_path, story)
@@ -244,7 +247,8 @@ def test_queries_that_fail_prove_nothing(tmp_path: Path) -> None:
             await day.fault("drop_updates")
             await day.fault(kind, on="reads", probability=0.5, seed=2, **settings)
             await day.filled(day.take("MSFT", 1))
-            assert await day.firings(kind), kind
+            while not await day.firings(kind):  # the query that told it may be one that the dice spared
+                await asyncio.sleep(0.05)
             await day.calm()
 
     assert "POSITION_BREAK" not in trade(tmp_path, story)

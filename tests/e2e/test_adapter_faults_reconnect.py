@@ -50,6 +50,8 @@ def story_of(reconnects: int, growth: int) -> tuple[list[tuple[int, int, int, in
     async def story(day: Day) -> None:
         for i in range(WARM):
             await reconnect(day, ("rst", "fin")[i % 2])
+        # A pool makes its threads when it first needs them all.
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.02) for _ in range(4 * (os.cpu_count() or 1) + 16)))
         await asyncio.sleep(1.0)
         seen.append(resources())
         for i in range(reconnects):

@@ -11,6 +11,12 @@ import requests
 from pyrt.venues.sim.library import SimulatedVenue
 
 
+def reached(venue: SimulatedVenue) -> int:
+    """Venue time that the market has come to, ns: on a busy machine the clock is ahead of it."""
+    reading = venue.clock()
+    return int(reading["now_ns"] - reading["lag_ns"])
+
+
 class Client:
     """Bare requests with a pair of keys."""
 

@@ -7,12 +7,13 @@ from alpaca.trading.client import TradingClient
 from tests.venues.sim.clients import Client, open_client
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 
 
 @pytest.fixture(scope="module")
 def venue(request: pytest.FixtureRequest) -> Iterator[SimulatedVenue]:
-    """One for all tests of a module, with the settings of its VENUE."""
-    with simulated_venue(**getattr(request.module, "VENUE", {})) as v:
+    """One for all tests of a module, with the settings of its VENUE; in the middle of a session, whenever the tests run."""
+    with simulated_venue(**{"start": DEFAULT_START, **getattr(request.module, "VENUE", {})}) as v:
         yield v
 
 

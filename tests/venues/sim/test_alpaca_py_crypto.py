@@ -24,7 +24,7 @@ from alpaca.trading.enums import AssetClass, OrderSide, OrderStatus, TimeInForce
 from alpaca.trading.requests import GetAssetsRequest, LimitOrderRequest, MarketOrderRequest, StopLimitOrderRequest
 from tests.venues.sim.clients import Heard, hears, running, until
 
-from pyrt.venues.sim.library import SimulatedVenue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
@@ -64,7 +64,17 @@ def test_history_needs_no_keys_and_is_one_market(venue: SimulatedVenue, data: Cr
     assert all(q.bid_price < q.ask_price for q in quotes[COIN])
 
 
-def test_latest_snapshot_and_book_agree(data: CryptoHistoricalDataClient) -> None:
+@pytest.fixture
+def unhurried() -> Iterator[CryptoHistoricalDataClient]:
+    """Data of a venue whose time is ours: the bar of a day takes long where time is fast."""
+    with simulated_venue(start=parse_time(BEGIN + "Z"), seed=5) as venue:
+        client = CryptoHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
+        yield client
+        client._session.close()
+
+
+def test_latest_snapshot_and_book_agree(unhurried: CryptoHistoricalDataClient) -> None:
+    data = unhurried
     trade = data.get_crypto_latest_trade(CryptoLatestTradeRequest(symbol_or_symbols=COIN))[COIN]
     quote = data.get_crypto_latest_quote(CryptoLatestQuoteRequest(symbol_or_symbols=COIN))[COIN]
     bar = data.get_crypto_latest_bar(CryptoLatestBarRequest(symbol_or_symbols=COIN))[COIN]

@@ -207,6 +207,7 @@ def listening(venue: SimulatedVenue) -> Iterator[list[Any]]:
         yield heard
     finally:
         stream.stop()
+        venue.fault("drop_stream")  # it ends when it hears something, or after 5 s
         thread.join(30)
         assert not thread.is_alive()
 

@@ -26,14 +26,14 @@ from alpaca.trading.requests import MarketOrderRequest
 from alpaca.trading.stream import TradingStream
 from tests.venues.sim.clients import Heard, hears, running, until
 
-from pyrt.venues.sim.library import SimulatedVenue
+from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
 
 BEGIN = "2026-03-04T16:00:30"
 SECOND = timedelta(seconds=1)
-VENUE = {"speed": 60.0, "start": parse_time(BEGIN + "Z"), "seed": 5}
+VENUE = {"market": "generated:rate=5", "speed": 60.0, "start": parse_time(BEGIN + "Z"), "seed": 5}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,15 @@ def data(venue: SimulatedVenue) -> Iterator[StockHistoricalDataClient]:
     client = StockHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
     yield client
     client._session.close()
+
+
+@pytest.fixture
+def unhurried() -> Iterator[StockHistoricalDataClient]:
+    """Data of a venue whose time is ours: the bar of a day takes long where time is fast, and prints are taken back soon."""
+    with simulated_venue(start=parse_time(BEGIN + "Z"), seed=5) as venue:
+        client = StockHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
+        yield client
+        client._session.close()
 
 
 # ---------------------------------------------------------------------------------------------------- history
@@ -68,7 +77,9 @@ def test_bars_are_made_of_the_trades_of_their_minute(venue: SimulatedVenue, data
         assert bar.low <= bar.vwap <= bar.high
 
 
-@pytest.mark.parametrize(("amount", "unit", "minutes"), [(5, "Minute", 5), (1, "Hour", 60), (1, "Day", 1440)])
+@pytest.mark.parametrize(
+    ("amount", "unit", "minutes"), [(5, "Minute", 5), (1, "Hour", 60), pytest.param(1, "Day", 1440, marks=pytest.mark.nightly)]
+)
 def test_longer_bars_are_made_of_shorter_ones(data: StockHistoricalDataClient, amount: int, unit: str, minutes: int) -> None:
     begin, end = at(-2.1 * minutes), at(-1)
     small = StockBarsRequest(symbol_or_symbols="MSFT", timeframe=TimeFrame.Minute, start=begin, end=end)
@@ -108,7 +119,8 @@ def test_pages_limits_sort_and_empty_answers(data: StockHistoricalDataClient) ->
     assert refused.value.status_code == 400
 
 
-def test_latest_is_the_end_of_history(data: StockHistoricalDataClient) -> None:
+def test_latest_is_the_end_of_history(unhurried: StockHistoricalDataClient) -> None:
+    data = unhurried
     trade = data.get_stock_latest_trade(StockLatestTradeRequest(symbol_or_symbols="SPY"))["SPY"]
     quote = data.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols=["SPY", "NOSUCH"]))
     bar = data.get_stock_latest_bar(StockLatestBarRequest(symbol_or_symbols="SPY"))["SPY"]
@@ -199,22 +211,25 @@ def test_stop_ws_and_close_end_a_stream(venue: SimulatedVenue) -> None:
 def stop_by_itself(stream: StockDataStream) -> None:
     heard = Heard()
     stream.subscribe_quotes(hears(heard, "quotes"), "AAPL")
-    with running(stream):
+    with running(stream) as thread:
         until(lambda: heard.get("quotes"))
         stream._loop.call_soon_threadsafe(lambda: stream._loop.create_task(stream.stop_ws()))
-        until(lambda: not stream._running)
+        thread.join(30)
+        assert not stream._running
 
 
 def test_the_trading_stream_tells_the_life_of_an_order(venue: SimulatedVenue) -> None:
     client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
     stream, heard = TradingStream(venue.key, venue.secret, paper=True, url_override=venue.stream_url), Heard()
     stream.subscribe_trade_updates(hears(heard, "updates"))
-    with running(stream):
+    with running(stream) as thread:
         until(lambda: venue.truth()["connections"][-1]["path"] == "/stream")
         request = MarketOrderRequest(symbol="AAPL", qty=3, side=OrderSide.BUY, time_in_force=TimeInForce.DAY)
         order = client.submit_order(request)
         until(lambda: any(u.event == "fill" for u in heard.get("updates", ())))
         stream._loop.call_soon_threadsafe(lambda: stream._loop.create_task(stream.stop_ws()))
+        venue.fault("drop_stream")  # it ends when it hears something, or after 5 s
+        thread.join(30)
     client._session.close()
     assert heard["updates"][0].event == "new"
     fills = [u for u in heard["updates"] if u.event in ("partial_fill", "fill")]

@@ -1,9 +1,6 @@
 """The streams beside iex and sip, what comes late, and the socket itself."""
 
 import asyncio
-import base64
-import os
-import socket
 from typing import Any
 
 import aiohttp
@@ -13,6 +10,7 @@ import pytest
 import requests
 import websockets
 from tests import synthetic
+from tests.venues.sim.clients import reached
 from tests.venues.sim.test_server_streams import MSGPACK, Socket, auth, enter, listing, run
 
 from pyrt._core.types import NO_PRICE, RecordType, TradingState, market_dtype, status_dtype
@@ -51,7 +49,7 @@ def test_the_test_symbol_goes_on_in_the_time_of_an_old_recording(tmp_path: Any) 
     rows = [(34_200_000 + i * 60_000, 50_000, 50_300, 49_900, 50_100, 400) for i in range(5)]
     path = synthetic.lean(tmp_path, "minute/syn/20121129_trade.zip", rows)
     with simulated_venue(market=f"lean:{path}", speed=100.0) as venue:
-        begin = venue.clock()["now_ns"]
+        begin = reached(venue)
         assert begin < parse_time("2019-01-01")
 
         async def story(client: Socket) -> None:
@@ -85,7 +83,7 @@ def test_delayed_sip_is_a_quarter_of_an_hour_behind(venue: SimulatedVenue) -> No
         while not any(m["T"] == "b" for m in heard):
             heard.extend(m for m in await client.hear() if m["T"] in "tb")
 
-    before = venue.clock()["now_ns"] - 15 * MINUTE
+    before = reached(venue) - 15 * MINUTE
     run(at(venue, "/v2/delayed_sip"), story)
     times = [parse_time(m["t"]) for m in heard if m["T"] == "t"]
     assert before < times[0] < times[-1] <= venue.clock()["now_ns"] - 15 * MINUTE
@@ -253,31 +251,29 @@ def test_wrong_keys_in_the_headers_of_the_upgrade(venue: SimulatedVenue) -> None
 
 
 def test_the_slot_of_a_client_that_is_gone_without_a_word_is_free_after_the_pings(venue: SimulatedVenue) -> None:
-    host, port = venue.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as silent:  # it never answers a ping
-        key = base64.b64encode(os.urandom(16)).decode()
-        lines = [
-            "GET /v2/iex HTTP/1.1",
-            f"Host: {host}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            f"Sec-WebSocket-Key: {key}",
-            "Sec-WebSocket-Version: 13",
-            f"APCA-API-KEY-ID: {venue.key}",
-            f"APCA-API-SECRET-KEY: {venue.secret}",
-        ]
-        silent.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        heard = b""
-        while b"authenticated" not in heard:
-            heard += silent.recv(4096)
-        codes: list[int] = []
+    keys = {"APCA-API-KEY-ID": venue.key, "APCA-API-SECRET-KEY": venue.secret}
 
-        async def story(client: Socket) -> None:
-            await client.hear()
-            codes.append((await client.ask(auth(venue))).get("code", 0))
+    async def main() -> None:
+        async with aiohttp.ClientSession() as http:
 
-        run(venue.data_url, story)
-        while codes[-1]:
-            run(venue.data_url, story)
-            assert len(codes) < 5_000
-        assert codes[0] == 406
+            async def code() -> int:
+                async with http.ws_connect(venue.data_url) as ws:
+                    client = Socket(ws, False)
+                    await client.hear()
+                    return int((await client.ask(auth(venue))).get("code", 0))
+
+            silent = await http.ws_connect(venue.data_url, headers=keys, autoping=False)
+            assert [(await silent.receive_json())[0]["msg"] for _ in range(2)] == ["connected", "authenticated"]
+
+            async def answer_pings() -> None:
+                while (frame := await silent.receive()).type is aiohttp.WSMsgType.PING:
+                    await silent.pong(frame.data)
+
+            alive = asyncio.create_task(answer_pings())
+            assert await code() == 406
+            alive.cancel()  # from here on it reads nothing and answers nothing
+            while await code():
+                pass
+            await silent.close()
+
+    asyncio.run(main())

@@ -33,7 +33,8 @@ def project(path: Path, files: dict[str, str], *options: str, alone: bool = Fals
     if alone:  # plugins of others import much
         environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     else:
-        options = ("-p", "no:xdist", "-p", "no:benchmark", *options)
+        foreign = ("xdist", "xdist.looponfail", "benchmark", "schemathesis", "hypothesispytest", "anyio", "timeout")
+        options = (*(word for name in foreign for word in ("-p", f"no:{name}")), *options)
     argv = [sys.executable, "-m", "pytest", "-q", *options, str(path)]
     return subprocess.run(argv, cwd=path, env=environment, capture_output=True, text=True, timeout=110, check=False)
 

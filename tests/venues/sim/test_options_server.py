@@ -307,6 +307,7 @@ def test_a_spread_as_one_order(venue: SimulatedVenue, trading: TradingClient) ->
     assert account.options_trading_level == 3
     assert Decimal(account.options_buying_power) * 2 == Decimal(account.buying_power)
     stream.stop()
+    venue.fault("drop_stream")  # it ends when it hears something, or after 5 s
     thread.join()
 
 

@@ -16,6 +16,7 @@ from alpaca.trading.requests import (
 )
 
 from pyrt.venues.sim.library import simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 
 pytestmark = pytest.mark.row("X08")
 
@@ -24,7 +25,7 @@ MS = 1_000_000
 
 @pytest.fixture(scope="module")
 def client():
-    with simulated_venue(seed=5) as venue:
+    with simulated_venue(seed=5, start=DEFAULT_START) as venue:
         yield TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
 
 
@@ -101,7 +102,7 @@ def test_money_by_the_official_client(client):
 
 def test_latency_is_seen_through_the_port():
     settings = {"entry_latency": 50 * MS, "cancel_latency": 10**12, "replace_latency": 10**12}
-    with simulated_venue(seed=5, speed=5, second_leg="new", queue="proportional", **settings) as venue:
+    with simulated_venue(seed=5, start=DEFAULT_START, speed=5, second_leg="new", queue="proportional", **settings) as venue:
         client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
         order = client.submit_order(
             LimitOrderRequest(symbol="AAPL", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, limit_price=1)

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.market.market import DEFAULT_START
 
 pytestmark = pytest.mark.row("X08")
 
@@ -212,12 +213,15 @@ def test_one_connection_and_its_slot_is_free_at_once(venue: SimulatedVenue) -> N
 
 
 def test_authentication_symbols_and_speed_have_limits() -> None:
-    with simulated_venue(auth_seconds=0.2, symbol_limit=2, buffer=20_000, speed=100.0, market="generated:rate=500") as venue:
+    async def silent(socket: Socket) -> None:
+        await socket.hear()
+        assert await socket.hear() == [{"T": "error", "code": 404, "msg": "auth timeout"}]
+        await socket.closed()
 
-        async def silent(socket: Socket) -> None:
-            await socket.hear()
-            assert await socket.hear() == [{"T": "error", "code": 404, "msg": "auth timeout"}]
-            await socket.closed()
+    with simulated_venue(start=DEFAULT_START, auth_seconds=0.2) as venue:
+        run(venue.data_url, silent)
+    settings = {"start": DEFAULT_START, "speed": 100.0, "market": "generated:rate=500,symbols=AAPL+MSFT+SPY"}
+    with simulated_venue(symbol_limit=2, buffer=20_000, **settings) as venue:
 
         async def slow(socket: Socket) -> None:
             await enter(venue, socket)
@@ -234,7 +238,6 @@ def test_authentication_symbols_and_speed_have_limits() -> None:
             assert last == [{"T": "error", "code": 407, "msg": "slow client"}]
             await socket.closed()
 
-        run(venue.data_url, silent)
         run(venue.data_url, slow)
         assert venue.truth()["connections"][-1]["fault"] == "slow client"
 
