@@ -30,8 +30,8 @@ class Archive(Protocol):
 class Backfill:
     """Fills the holes of a session's data stream while it runs; those of instruments with bars first.
 
-    What it feeds goes through the inbox as everything else, so a recording holds it. A filling that fails is tried again with longer
-    and longer pauses, without end; until it succeeds the bars stay flagged GAP.
+    What it feeds goes through the inbox as everything else, so a recording holds it. A filling that fails is tried again, with longer
+    and longer pauses; until it succeeds the bars stay flagged GAP.
     """
 
     def __init__(
@@ -99,7 +99,9 @@ class Backfill:
         self._session.counts["backfilled"] += filled
         if filled:
             seconds = (hole.end - hole.start) / 1e9
-            text = f"{instrument.symbol}: {filled} trades that the stream did not tell, of {seconds:.1f} s, were filled from history"
+            text = (
+                f"{instrument.symbol}: {filled} trades that the stream did not tell, of {seconds:.1f} s, were filled from history"
+            )
             shell.alarm(Alarm(severity="info", code="BACKFILLED", text=text))
         else:
             log.info("%s: the stream's loss missed no trade", instrument.symbol)

@@ -196,7 +196,10 @@ class Runner:
         feed.want(wanted)
         live = Live(self, session, shell, feed, Backfill(session, shell, link))
         tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
-        tasks += [asyncio.create_task(self._watch_clock(shell)), asyncio.create_task(_beside(lambda live: live.backfill.run(), live))]
+        tasks += [
+            asyncio.create_task(self._watch_clock(shell)),
+            asyncio.create_task(_beside(lambda live: live.backfill.run(), live)),
+        ]
         tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
         try:
             await self._trade(session, shell, control)

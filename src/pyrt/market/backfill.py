@@ -60,7 +60,7 @@ class Holes:
         return np.delete(records, again) if len(again) else records
 
     def heard(self, records: Records) -> None:
-        """Market records that the session was fed: trades are kept as long as a filling may ask for them, GAP records open holes."""
+        """Market records that the session was fed: its trades are kept while a filling may ask for them, GAP records open holes."""
         kinds = records["type"]
         trades = records[kinds == RecordType.TRADE]
         if len(trades):
@@ -136,14 +136,14 @@ class Holes:
         before them, because its bars are whole with them.
         """
         fresh = trades[~_member(trades, self._told(hole.instrument))].copy()
-        fresh["flags"] |= Flag.BACKFILLED
+        fresh["flags"] |= np.uint16(Flag.BACKFILLED)
         fresh["ts_recv"] = now
         self.filled += len(fresh)
         late = fresh[fresh["ts_event"] > hole.end - OVERLAP]
         if len(late):
             self._early.update(_keys(late))
             self._early_until = max(self._early_until, hole.end + OVERLAP)
-        out = fresh.view(market_dtype)
+        out: Records = fresh.view(market_dtype)
         if not self._settle(hole):
             return out
         whole = gap_record(hole.instrument, GapCause.DISCONNECT, ts=now, from_ts=hole.start, to_ts=hole.end)
