@@ -150,15 +150,16 @@ def test_a_filling_that_fails_leaves_the_flag_until_it_succeeds(tmp_path: Path, 
         await check.over()
         await day.fault("server_error", on="data", status=503)
         await day.fault("drop_data", how="rst", seconds=1.0)
-        await day.until(lambda: day.backfill.failures >= 2, "questions without an answer")
+        await day.until(lambda: day.backfill.failures, "a question without an answer")
+        await day.calm()
+        await day.fault("rate_limited", on="data", seconds=600)
+        failures = day.backfill.failures
+        await day.until(lambda: day.backfill.failures > failures, "a question in a storm")
         flagged = check.flagged(Flag.GAP)
         assert {symbol for symbol, _ in flagged} == set(SYMBOLS)
         assert check.holes.open == 2
         assert not check.holes.filled
         await day.calm()
-        await day.fault("rate_limited", on="data", seconds=1.0)
-        failures = day.backfill.failures
-        await day.until(lambda: day.backfill.failures > failures, "a storm")
         await check.filled()
         assert await check.equal(await check.over())
         assert check.holes.filled

@@ -30,8 +30,8 @@ class Archive(Protocol):
 class Backfill:
     """Fills the holes of a session's data stream while it runs; those of instruments with bars first.
 
-    What it feeds goes through the inbox as everything else, so a recording holds it. A filling that fails is tried again, with longer
-    and longer pauses; until it succeeds the bars stay flagged GAP.
+    What it feeds goes through the inbox as everything else, so a recording holds it. A filling that fails is tried again, after
+    longer and longer pauses; until it succeeds the bars stay flagged GAP.
     """
 
     def __init__(
