@@ -38,8 +38,9 @@ def timer(at, clock=Clock.VENUE):
     return out
 
 
-def gap(from_ts, to_ts):
+def gap(from_ts, to_ts, flags=0):
     out = np.zeros(1, gap_dtype)
+    out["flags"] = flags
     out["type"], out["from_ts"], out["to_ts"], out["ts_event"] = RecordType.GAP, from_ts, to_ts, to_ts
     return out
 
