@@ -54,7 +54,7 @@ def story_of(reconnects: int, growth: int, outside: Venue | None = None) -> tupl
     async def story(day: Day) -> None:
         for i in range(WARM):
             await reconnect(day, ("rst", "fin")[i % 2])
-        await asyncio.gather(*(asyncio.to_thread(time.sleep, 1.0) for _ in range(POOL)))  # the loop's own pool is as big as it gets
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.1) for _ in range(POOL)))  # the loop's own pool is as big as it gets
         await day.until(lambda: not day.backfill.holes.open, "filled gaps")
         seen.append(resources())
         theirs.append(outside.resident if outside else 0)
