@@ -15,6 +15,7 @@ LAG = SECOND  # asked for beyond the stream's return, where the clocks of venue 
 OVERLAP = 60 * SECOND  # of trades' time, for which the stream may still tell what a filling told
 MOST = 64  # holes of an instrument
 _LOST = (GapCause.DISCONNECT, GapCause.SILENCE, GapCause.SLOW)  # of a stream; the other causes are of books
+_TRADE, _GAP = int(RecordType.TRADE), int(RecordType.GAP)  # NumPy compares enums slowly
 _KEY = ("instrument", "trade_id", "ts_event")
 
 Key = tuple[int, int, int]
@@ -44,7 +45,7 @@ class Holes:
         self._first = 0  # venue ns before which nothing is asked for
         self._newest = 0  # ts of the newest trade told
         self._holes: dict[int, list[Hole]] = {}
-        self._recent: deque[Records] = deque()  # trades told within the margin of the newest
+        self._recent: deque[tuple[int, Records]] = deque()  # (newest ts, trades), told within the margin of the newest
         self._held: list[Records] = []  # trades told in or near the holes
         self._early: set[Key] = set()  # fed by a filling, so late that the stream may tell them yet
         self._early_until = 0
@@ -54,7 +55,7 @@ class Holes:
         """Market records of the stream -> those that are news: without trades that a filling told before."""
         if not self._early:
             return records
-        at = np.flatnonzero(records["type"] == RecordType.TRADE)
+        at = np.flatnonzero(records["type"] == _TRADE)
         again = at[_member(records[at].view(trade_dtype), self._early)]
         self.told_again += len(again)
         return np.delete(records, again) if len(again) else records
@@ -62,19 +63,20 @@ class Holes:
     def heard(self, records: Records) -> None:
         """Market records that the session was fed: its trades are kept while a filling may ask for them, GAP records open holes."""
         kinds = records["type"]
-        trades = records[kinds == RecordType.TRADE]
-        if len(trades):
-            self._keep(trades)
-        gaps = records[kinds == RecordType.GAP]
-        for gap in gaps.view(gap_dtype) if len(gaps) else ():
+        is_trade = kinds == _TRADE
+        if is_trade.any():
+            self._keep(records[is_trade])
+        is_gap = kinds == _GAP
+        for gap in records[is_gap].view(gap_dtype) if is_gap.any() else ():
             if gap["cause"] in _LOST and not gap["flags"] & Flag.BACKFILLED:
                 self._open(int(gap["instrument"]), int(gap["from_ts"]))
 
     def _keep(self, trades: Records) -> None:
         ts = trades["ts_event"]
-        self._newest = max(self._newest, int(ts.max()))
-        self._recent.append(trades)
-        while int(self._recent[0]["ts_event"].max()) < self._newest - self._margin:
+        last = int(ts.max())
+        self._newest = max(self._newest, last)
+        self._recent.append((last, trades))
+        while self._recent[0][0] < self._newest - self._margin:
             self._recent.popleft()
         if self._holes:
             ends = [hole.end for holes in self._holes.values() for hole in holes]
@@ -92,9 +94,9 @@ class Holes:
         if holes and (not holes[-1].end or holes[-1].end >= start):  # they are one
             start = min(start, holes.pop().start)
         elif not self._holes:
-            self._held = list(self._recent)
+            self._held = [trades for _, trades in self._recent]
         elif not any(len(h) and not h[-1].end for h in self._holes.values()):  # else the same loss, of another instrument
-            self._held += self._recent  # twice does no harm: they are looked up, not counted
+            self._held += [trades for _, trades in self._recent]  # twice does no harm: they are looked up, not counted
         if len(holes) >= MOST:
             holes.pop(0)
             self.abandoned += 1
@@ -165,7 +167,7 @@ class Holes:
 
     def _told(self, instrument: int) -> set[Key]:
         told: set[Key] = set()
-        for part in (*self._held, *self._recent):
+        for part in (*self._held, *(trades for _, trades in self._recent)):
             told.update(_keys(part[part["instrument"] == instrument].view(trade_dtype)))
         return told
 
