@@ -56,6 +56,7 @@ class _Way:
         self.name = name
         self.sent = self.given_up = 0
         self._send = send
+        self._until = float("inf")  # monotonic s at which the session ends without what still waits
         self._queue: queue.Queue[Alert | None] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._work, name=f"alerts {name}", daemon=True)
         self._thread.start()
@@ -67,6 +68,7 @@ class _Way:
             self._lost(alert, "too many wait")
 
     def close(self, until: float) -> None:
+        self._until = until
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(None)
         self._thread.join(max(0.0, until - time.monotonic()))
@@ -79,10 +81,12 @@ class _Way:
                     self.sent += 1
                     break
                 except (OSError, requests.RequestException, smtplib.SMTPException, subprocess.SubprocessError) as e:
-                    if pause is None:
+                    if pause is None or time.monotonic() + pause > self._until:
                         self._lost(alert, type(e).__name__)  # its text may hold the address, which is a secret
-                    else:
-                        time.sleep(pause)
+                        break
+                    time.sleep(pause)
+            if time.monotonic() > self._until:
+                return
 
     def _lost(self, alert: Alert, why: str) -> None:
         self.given_up += 1
