@@ -248,9 +248,10 @@ class Tape:
         """The undisturbed quotes and prints of `count` minutes of one day, in time order; the first of each minute is a quote."""
         walk = self._walk(number, count)
         rows = np.zeros(len(walk.first), dtype=market_dtype)
-        rows[walk.trades] = self._prints(walk).view(market_dtype)
         quotes = np.zeros(len(walk.quotes), dtype=quote_dtype)
         qty = self._shown(walk, walk.quotes)
+        before = walk.trades - np.arange(len(walk.trades)) - 1  # of the quotes: the one that stands at each print
+        rows[walk.trades] = self._prints(walk, Sides(qty.bid[before], qty.ask[before])).view(market_dtype)
         quotes["type"], quotes["instrument"] = int(RecordType.QUOTE), self.instrument.id
         quotes["ts_event"] = quotes["ts_recv"] = self._times(walk, walk.quotes)
         quotes["bid_px"], quotes["ask_px"] = walk.px.bid[walk.quotes] * self.grid, walk.px.ask[walk.quotes] * self.grid
@@ -268,7 +269,7 @@ class Tape:
         times: Ints = (walk.number + minutes) * BLOCK + within.astype(np.int64)
         return times
 
-    def _prints(self, walk: Walk) -> Records:
+    def _prints(self, walk: Walk, shown: Sides | None = None) -> Records:
         """The undisturbed prints: they happen at the quote that stands, at most for what it shows."""
         at, standing = walk.trades, walk.standing()
         prints = np.zeros(len(at), dtype=trade_dtype)
@@ -276,7 +277,7 @@ class Tape:
         prints["ts_event"] = prints["ts_recv"] = self._times(walk, at)
         minutes = walk.minutes()[at]
         prints["trade_id"] = (walk.number % MINUTES + minutes) * 100_000 + at - walk.begins[minutes]
-        qty = self._shown(walk, standing)
+        qty = self._shown(walk, standing) if shown is None else shown
         lifts = eight(walk.dice.more[at], 16) < 128
         prints["px"] = np.where(lifts, walk.px.ask[standing], walk.px.bid[standing]) * self.grid
         self._size(prints, lifts, np.where(lifts, qty.ask, qty.bid), Dice(walk.dice.raw[at], walk.dice.more[at]))
