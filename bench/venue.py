@@ -17,6 +17,11 @@ import aiohttp
 import msgspec
 import requests
 
+from pyrt.clock import DAY
+from pyrt.venues.sim.market.archive import Archive, Ask
+from pyrt.venues.sim.market.market import DEFAULT_START, open_market
+from pyrt.venues.sim.market.rows import parse_timeframe
+
 ORDER = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "1.00", "time_in_force": "gtc"}
 # In turn: buys and sells, so that positions stay small; what is displayed may be less than is asked for.
 TAKERS = [
@@ -155,6 +160,31 @@ def market(seconds: float) -> Served:
         return asyncio.run(listen(sim, seconds))
 
 
+def history(days: int) -> Iterator[tuple[str, float]]:
+    """CPU seconds of cold answers of the archive, in this process: each from a market that was not asked before."""
+    spec, spans = f"generated:days={days}", (DAY, days * DAY)
+    for symbol in ("AAPL", "BTC/USD"):
+        for frame, span in (("1Min", spans[0]), ("1Day", spans[1])):
+            archive = fresh_archive(spec)
+            start, timeframe = DEFAULT_START - span, parse_timeframe(frame)
+            ask = Ask(
+                kind="bars", symbols=[symbol], start=start, end=DEFAULT_START, now=DEFAULT_START, limit=10_000, timeframe=timeframe
+            )
+            begun = time.process_time()
+            found = archive.page(ask)[0][symbol]
+            yield f"{len(found):,} bars of {frame}, {symbol}, cold", time.process_time() - begun
+        archive = fresh_archive(spec)
+        begun = time.process_time()
+        archive.snapshot(symbol, DEFAULT_START)
+        yield f"snapshot of {symbol}, cold", time.process_time() - begun
+
+
+def fresh_archive(spec: str) -> Archive:
+    """An archive that has made nothing yet."""
+    market = open_market(spec, 1, DEFAULT_START)
+    return Archive(market, market.instruments)
+
+
 def rows(quick: bool) -> Iterator[tuple[str, str, str]]:
     """(what, a second of the venue's CPU, a second by the clock) for the table."""
     count = 1_000 if quick else 5_000
@@ -166,6 +196,8 @@ def rows(quick: bool) -> Iterator[tuple[str, str, str]]:
             yield f"{what}, {resting:,} others resting{kept}", f"{served.core:,.0f}", f"{served.done / served.seconds:,.0f}"
     served = market(2.0 if quick else 10.0)
     yield "market messages to one client, speed max", f"{served.core:,.0f}", f"{served.done / served.seconds:,.0f}"
+    for what, cpu in history(5 if quick else 60):
+        yield what, f"{1 / cpu:,.2f}", ""
 
 
 if __name__ == "__main__":

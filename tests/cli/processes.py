@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from pyrt.__main__ import main
-from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET
+from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
 PATIENCE = 100
 

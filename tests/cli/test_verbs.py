@@ -23,7 +23,7 @@ from pyrt.journal.inspect import show
 from pyrt.model import Instruments, Latched
 from pyrt.ports import Sync
 from pyrt.venues.alpaca.keys import Keys
-from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET
+from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
 HOLDER = """
 import pyrt

@@ -14,11 +14,12 @@ from tests.venues.sim.test_fixture import project
 
 from pyrt.venues.sim.actions import read_actions
 from pyrt.venues.sim.market.market import GeneratedOptions
-from pyrt.venues.sim.server.data_stream import ERRORS
+from pyrt.venues.sim.server.config import SimConfig
+from pyrt.venues.sim.server.data_session import ERRORS
 from pyrt.venues.sim.server.feeds import CRYPTO, NEWS_PATH, STOCKS, STREAM_PATHS
 from pyrt.venues.sim.server.openapi import describe
 from pyrt.venues.sim.server.script import read_script
-from pyrt.venues.sim.server.server import SimConfig, Venue
+from pyrt.venues.sim.server.server import Venue
 
 DOCS = sim_tables.DOCS
 PAGE, SETTINGS, ANSWERS = DOCS / "sim.md", DOCS / "sim-settings.md", DOCS / "sim-answers.md"

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 import requests
 
-from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET
+from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
 PATIENCE = 60.0  # s that a condition may take on a busy machine
 HEADERS = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}

@@ -20,7 +20,7 @@ from pyrt.config.schema import AlertsSection
 from pyrt.errors import ConfigError
 from pyrt.live.alerts import Alerts
 from pyrt.model import Alarmed, Latched
-from pyrt.venues.sim.server.server import DEMO_SECRET
+from pyrt.venues.sim.server.config import DEMO_SECRET
 
 SOON = 5.0  # a closed latch is known within so many seconds
 LATCH = Latched(level="HALTED", scope="system", code="KILLED", reason="a drill", who="test", ts=7)

@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.actions import read_actions
 from pyrt.venues.sim.server.access import read_accounts
-from pyrt.venues.sim.server.server import DEMO_KEY, DEMO_SECRET, Listening, SimConfig, serve
+from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET, Listening, SimConfig
+from pyrt.venues.sim.server.server import serve
 from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
 
 

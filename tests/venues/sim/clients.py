@@ -1,5 +1,9 @@
-"""Bare clients of a simulated venue, for the tests of its REST."""
+"""Clients of a simulated venue: bare ones for the tests of its REST, and what those of alpaca-py's streams need."""
 
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -36,3 +40,39 @@ def open_client(venue: SimulatedVenue, **wanted: Any) -> Client:
 def order(cid: str, **change: Any) -> dict[str, Any]:
     body = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "time_in_force": "gtc", "limit_price": "1.00"}
     return {**body, "client_order_id": cid, **change}
+
+
+Heard = dict[str, list[Any]]
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What a condition tells, once it tells something."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def running(stream: Any) -> Iterator[threading.Thread]:
+    """One of alpaca-py's streams in a thread of its own."""
+    thread = threading.Thread(target=stream.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: stream._running)
+        yield thread
+    finally:
+        if thread.is_alive():  # to stop it while it ends would wait for a loop that is gone
+            stream.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def hears(heard: Heard, name: str) -> Callable[[Any], Any]:
+    """A handler that keeps its messages under a name."""
+
+    async def handler(message: Any) -> None:
+        heard.setdefault(name, []).append(message)
+
+    return handler

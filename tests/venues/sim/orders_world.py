@@ -22,9 +22,14 @@ def quote(bid, bid_qty, ask, ask_qty, ts=T, instrument=1):
     return row.view(market_dtype)
 
 
-def trade(px, qty, ts=T, instrument=1):
+def level(bid, ask, ts=T, size=1000, instrument=1):
+    """A quote of one size on both sides."""
+    return quote(bid, size, ask, size, ts, instrument)
+
+
+def trade(px, qty=100, ts=T, instrument=1, flags=0):
     row = np.zeros(1, dtype=trade_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.TRADE), instrument, ts
+    row["type"], row["instrument"], row["ts_event"], row["flags"] = int(RecordType.TRADE), instrument, ts, flags
     row["px"], row["qty"] = to_units(px), qty * SECOND
     return row.view(market_dtype)
 

@@ -16,18 +16,12 @@ from tests.venues.sim.test_server_changes import end, sim
 
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.access import AccountConfig, read_accounts
 
 pytestmark = pytest.mark.row("X08")
 
 SECOND = AccountConfig(key="PKSECOND", secret="second-secret", cash="5000", multiplier=1)
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(accounts=(SECOND,), start=DEFAULT_START) as v:
-        yield v
+VENUE = {"accounts": (SECOND,)}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """alpaca-py's corporate actions and screener, unmodified, on the simulated venue; what of alpaca-py is absent says so."""
 
-from collections.abc import Iterator
 from datetime import date
 from fractions import Fraction
 
@@ -16,7 +15,7 @@ from alpaca.trading.enums import CorporateActionType
 from alpaca.trading.requests import GetCorporateAnnouncementsRequest
 
 from pyrt.venues.sim.actions import Action
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
@@ -25,12 +24,7 @@ SPLIT = Action(kind="forward_split", symbol="AAPL", ex_date=date(2026, 3, 10), n
 SHRUNK = Action(kind="reverse_split", symbol="TSLA", ex_date=date(2026, 3, 11), new_rate=1, old_rate=10)
 PAID = Action(kind="cash_dividend", symbol="MSFT", ex_date=date(2026, 3, 12), rate="0.75", payable_date=date(2026, 3, 20))
 MARCH = {"start": date(2026, 3, 1), "end": date(2026, 3, 31)}
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=parse_time("2026-03-02T05:10:00Z"), actions=(SPLIT, SHRUNK, PAID)) as v:
-        yield v
+VENUE = {"start": parse_time("2026-03-02T05:10:00Z"), "actions": (SPLIT, SHRUNK, PAID)}
 
 
 def test_corporate_actions(venue: SimulatedVenue) -> None:

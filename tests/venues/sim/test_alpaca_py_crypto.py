@@ -1,12 +1,8 @@
 """alpaca-py's crypto data and crypto orders, unmodified, on the simulated venue."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from alpaca.common.exceptions import APIError
@@ -26,6 +22,7 @@ from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetClass, OrderSide, OrderStatus, TimeInForce
 from alpaca.trading.requests import GetAssetsRequest, LimitOrderRequest, MarketOrderRequest, StopLimitOrderRequest
+from tests.venues.sim.clients import Heard, hears, running, until
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
@@ -36,13 +33,7 @@ BEGIN = "2026-03-07T16:00:30"  # a Saturday: coins know no weekend
 COIN = "BTC/USD"
 SECOND = timedelta(seconds=1)
 GTC = {"symbol": COIN, "time_in_force": TimeInForce.GTC}
-Heard = dict[str, list[Any]]
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=30.0, start=parse_time(BEGIN + "Z"), seed=5, cash="1000000") as v:
-        yield v
+VENUE = {"speed": 30.0, "start": parse_time(BEGIN + "Z"), "seed": 5, "cash": "1000000"}
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +41,6 @@ def data(venue: SimulatedVenue) -> Iterator[CryptoHistoricalDataClient]:
     client = CryptoHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
     yield client
     client._session.close()
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return found
 
 
 def at(minutes: float) -> datetime:
@@ -108,26 +91,6 @@ def test_latest_snapshot_and_book_agree(unhurried: CryptoHistoricalDataClient) -
     assert all(level.size > 0 for level in (*book.bids, *book.asks))
     assert snapshot.latest_trade.timestamp >= trade.timestamp
     assert snapshot.daily_bar.timestamp > snapshot.previous_daily_bar.timestamp
-
-
-@contextmanager
-def running(stream: Any) -> Iterator[None]:
-    thread = threading.Thread(target=stream.run, daemon=True)
-    thread.start()
-    try:
-        until(lambda: stream._running)
-        yield
-    finally:
-        stream.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def hears(heard: Heard, name: str) -> Callable[[Any], Any]:
-    async def handler(message: Any) -> None:
-        heard.setdefault(name, []).append(message)
-
-    return handler
 
 
 def crypto_stream(venue: SimulatedVenue) -> CryptoDataStream:

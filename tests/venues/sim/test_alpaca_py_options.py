@@ -1,9 +1,6 @@
 """alpaca-py's options, unmodified, on the simulated venue: contracts, data, stream, orders of one leg and of several, exercise."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -33,28 +30,16 @@ from alpaca.trading.enums import (
     TimeInForce,
 )
 from alpaca.trading.requests import GetOptionContractsRequest, LimitOrderRequest, MarketOrderRequest, OptionLegRequest
+from tests.venues.sim.clients import Heard, hears, running, until
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
 
 BEGIN = parse_time("2026-03-04T16:00:30Z")
 BUY, SELL = {"side": OrderSide.BUY, "time_in_force": TimeInForce.DAY}, {"side": OrderSide.SELL, "time_in_force": TimeInForce.DAY}
-Heard = dict[str, list[Any]]
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=30.0, start=BEGIN, calendar=True, seed=5, cash="1000000") as v:
-        yield v
-
-
-@pytest.fixture(scope="module")
-def trading(venue: SimulatedVenue) -> Iterator[TradingClient]:
-    client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
-    yield client
-    client._session.close()
+VENUE = {"speed": 30.0, "start": BEGIN, "calendar": True, "seed": 5, "cash": "1000000"}
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +56,6 @@ def calls(trading: TradingClient) -> list[Any]:
     found = trading.get_option_contracts(asked).option_contracts
     first = [c for c in found if c.expiration_date == found[0].expiration_date]
     return sorted(first, key=lambda c: c.strike_price)
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
 
 
 def filled(client: TradingClient, order: Any) -> Any:
@@ -127,26 +104,6 @@ def test_data_of_contracts(data: OptionHistoricalDataClient, calls: list[Any]) -
     latest = data.get_option_latest_trade(OptionLatestTradeRequest(symbol_or_symbols=names))
     assert set(trades.data) <= set(latest)
     assert isinstance(data.get_option_exchange_codes(), dict)
-
-
-@contextmanager
-def running(stream: Any) -> Iterator[None]:
-    thread = threading.Thread(target=stream.run, daemon=True)
-    thread.start()
-    try:
-        until(lambda: stream._running)
-        yield
-    finally:
-        stream.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def hears(heard: Heard, name: str) -> Callable[[Any], Any]:
-    async def handler(message: Any) -> None:
-        heard.setdefault(name, []).append(message)
-
-    return handler
 
 
 def test_the_stream_of_contracts(venue: SimulatedVenue, calls: list[Any]) -> None:

@@ -1,8 +1,7 @@
 """alpaca-py's order classes and types, unmodified, on the simulated venue: groups, trailing stops, money, and who hears of them."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -24,45 +23,25 @@ from alpaca.trading.requests import (
     TrailingStopOrderRequest,
 )
 from alpaca.trading.stream import TradingStream
+from tests.venues.sim.clients import until
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
+from pyrt.venues.sim.library import SimulatedVenue
 
 pytestmark = pytest.mark.row("X08")
 
 DAY, GTC = {"time_in_force": TimeInForce.DAY}, {"time_in_force": TimeInForce.GTC}
 BUY, SELL = {"side": OrderSide.BUY}, {"side": OrderSide.SELL}
 NESTED = GetOrderByIdRequest(nested=True)
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0, start=DEFAULT_START, cash="1000000") as v:
-        yield v
-
-
-@pytest.fixture(scope="module")
-def shared(venue: SimulatedVenue) -> Iterator[TradingClient]:
-    client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
-    yield client
-    client._session.close()
+VENUE = {"speed": 20.0, "cash": "1000000"}
 
 
 @pytest.fixture
-def client(shared: TradingClient) -> Iterator[TradingClient]:
+def client(trading: TradingClient) -> Iterator[TradingClient]:
     """The client of a flat account."""
-    yield shared
-    shared.cancel_orders()
-    shared.close_all_positions(cancel_orders=True)
-    until(lambda: not shared.get_orders() and not shared.get_all_positions())
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
+    yield trading
+    trading.cancel_orders()
+    trading.close_all_positions(cancel_orders=True)
+    until(lambda: not trading.get_orders() and not trading.get_all_positions())
 
 
 def reach(client: TradingClient, order: Any, status: OrderStatus) -> Any:

@@ -1,9 +1,6 @@
 """alpaca-py's stock data, unmodified, on the simulated venue: history, latest and stream tell one and the same market."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +24,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import MarketOrderRequest
 from alpaca.trading.stream import TradingStream
+from tests.venues.sim.clients import Heard, hears, running, until
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.times import parse_time
@@ -35,13 +33,7 @@ pytestmark = pytest.mark.row("X08")
 
 BEGIN = "2026-03-04T16:00:30"
 SECOND = timedelta(seconds=1)
-Heard = dict[str, list[Any]]
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(market="generated:rate=5", speed=60.0, start=parse_time(BEGIN + "Z"), seed=5) as v:
-        yield v
+VENUE = {"market": "generated:rate=5", "speed": 60.0, "start": parse_time(BEGIN + "Z"), "seed": 5}
 
 
 @pytest.fixture(scope="module")
@@ -58,35 +50,6 @@ def unhurried() -> Iterator[StockHistoricalDataClient]:
         client = StockHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
         yield client
         client._session.close()
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return found
-
-
-@contextmanager
-def running(stream: Any) -> Iterator[threading.Thread]:
-    thread = threading.Thread(target=stream.run, daemon=True)
-    thread.start()
-    try:
-        until(lambda: stream._running)
-        yield thread
-    finally:
-        if thread.is_alive():  # to stop it while it ends would wait for a loop that is gone
-            stream.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def hears(heard: Heard, name: str) -> Callable[[Any], Any]:
-    async def handler(message: Any) -> None:
-        heard.setdefault(name, []).append(message)
-
-    return handler
 
 
 # ---------------------------------------------------------------------------------------------------- history

@@ -1,7 +1,6 @@
 """alpaca-py's TradingClient, unmodified, on the simulated venue: every method, and what it answers is right."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -24,47 +23,27 @@ from alpaca.trading.requests import (
     StopLimitOrderRequest,
     StopOrderRequest,
 )
+from tests.venues.sim.clients import until
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
 
 pytestmark = pytest.mark.row("X08")
 
 DAY = {"time_in_force": TimeInForce.DAY}
 GTC = {"time_in_force": TimeInForce.GTC}
 BUY, SELL = {"side": OrderSide.BUY}, {"side": OrderSide.SELL}
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0, start=DEFAULT_START, cash="1000000") as v:
-        yield v
-
-
-@pytest.fixture(scope="module")
-def shared(venue: SimulatedVenue) -> Iterator[TradingClient]:
-    client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
-    yield client
-    client._session.close()
+VENUE = {"speed": 20.0, "cash": "1000000"}
 
 
 @pytest.fixture
-def client(shared: TradingClient) -> Iterator[TradingClient]:
+def client(trading: TradingClient) -> Iterator[TradingClient]:
     """The client of a flat account."""
-    yield shared
-    shared.cancel_orders()
+    yield trading
+    trading.cancel_orders()
     for _ in range(3):
-        shared.close_all_positions(cancel_orders=True)
-        until(lambda: not shared.get_orders())
-    assert shared.get_all_positions() == []
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-    return found
+        trading.close_all_positions(cancel_orders=True)
+        until(lambda: not trading.get_orders())
+    assert trading.get_all_positions() == []
 
 
 def filled(client: TradingClient, order: Any) -> Any:

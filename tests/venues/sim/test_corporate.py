@@ -16,8 +16,9 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.requests import MarketOrderRequest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.venues.sim.orders_world import SECOND, T, level, trade
 
-from pyrt._core.types import Flag, RecordType, bar_dtype, market_dtype, quote_dtype, to_units, trade_dtype
+from pyrt._core.types import Flag, RecordType, bar_dtype, to_units, trade_dtype
 from pyrt.calendar import Calendar
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
@@ -30,8 +31,6 @@ from pyrt.venues.sim.market.adjust import adjust
 from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.times import parse_time
 
-SECOND = 1_000_000_000
-T = parse_time("2026-03-02T15:00:00Z")
 EX = parse_time("2026-03-04T02:00:00-05:00")
 AAPL, SPY = Instrument(id=1, symbol="AAPL"), Instrument(id=2, symbol="SPY")
 SPLIT = Action(kind="forward_split", symbol="AAPL", ex_date=date(2026, 3, 4), new_rate=2)
@@ -39,21 +38,6 @@ REVERSE = Action(kind="reverse_split", symbol="AAPL", ex_date=date(2026, 3, 4), 
 DIVIDEND = Action(
     kind="cash_dividend", symbol="AAPL", ex_date=date(2026, 3, 4), rate="0.256", payable_date=date(2026, 3, 12), withheld="0.3"
 )
-
-
-def quote(bid, ask, ts=T, size=1000, instrument=1):
-    row = np.zeros(1, dtype=quote_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.QUOTE), instrument, ts
-    row["bid_px"], row["ask_px"] = to_units(bid), to_units(ask)
-    row["bid_qty"] = row["ask_qty"] = size * SECOND
-    return row.view(market_dtype)
-
-
-def trade(px, qty=100, ts=T, instrument=1):
-    row = np.zeros(1, dtype=trade_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.TRADE), instrument, ts
-    row["px"], row["qty"] = to_units(px), qty * SECOND
-    return row.view(market_dtype)
 
 
 def order(side="buy", qty="10", kind="market", tif="gtc", symbol="AAPL", **more):
@@ -68,7 +52,7 @@ def events(ex):
 def holding(qty="10", side="buy", **config):
     """Shares at 100, and an asset that stays at 100 until something happens."""
     ex = Exchange([AAPL, SPY], start=T, **config)
-    ex.on_market(np.concatenate([quote("100", "100"), trade("100")]))
+    ex.on_market(np.concatenate([level("100", "100"), trade("100")]))
     ex.submit(order(side, qty), T)
     ex.take_updates()
     return ex
@@ -99,7 +83,7 @@ def test_a_forward_split_comes_at_two_in_the_morning():
     assert ex.account()["equity"] == "100000"
     assert entries(ex) == [("SPLIT", "0", "-10"), ("SPLIT", "0", "20")]
     alpaca.NonTradeActivity(account_id=ex.default, **ex.activities(["SPLIT"])[0])
-    ex.on_market(quote("49.9", "50", EX + SECOND))
+    ex.on_market(level("49.9", "50", EX + SECOND))
     ex.submit(order("sell", "20"), EX + 2 * SECOND)
     assert ex.positions() == []
     assert Exchange.load(ex.save(), [AAPL, SPY]).save() == ex.save()
@@ -116,9 +100,9 @@ def test_standing_orders_are_scaled_and_trigger_nothing():
     ex.advance(EX)
     assert events(ex) == [("restated", "10", "0", None, "44.99"), ("restated", "8", "0", "55.56", None)]
     assert Decimal(ex.account()["buying_power"]) == power
-    ex.on_market(np.concatenate([quote("49.9", "50.1", EX + SECOND), trade("50", 100, EX + SECOND)]))
+    ex.on_market(np.concatenate([level("49.9", "50.1", EX + SECOND), trade("50", 100, EX + SECOND)]))
     assert events(ex) == []
-    ex.on_market(np.concatenate([quote("44.9", "45", EX + 2 * SECOND), trade("44.99", 100, EX + 2 * SECOND)]))
+    ex.on_market(np.concatenate([level("44.9", "45", EX + 2 * SECOND), trade("44.99", 100, EX + 2 * SECOND)]))
     assert events(ex) == [("fill", "10", "10", None, "44.99")]
     assert ex.order(stop["id"])["filled_avg_price"] == "44.9"
 
@@ -126,14 +110,14 @@ def test_standing_orders_are_scaled_and_trigger_nothing():
 @pytest.mark.row("X13")
 def test_a_partly_filled_order_keeps_what_was_filled():
     ex = holding()
-    ex.on_market(quote("99", "100", T + 1, size=4))
+    ex.on_market(level("99", "100", T + 1, size=4))
     ex.submit(order(qty="10", kind="limit", limit_price="100"), T + 1)
     ex.schedule_action(Action(kind="forward_split", symbol="AAPL", ex_date=date(2026, 3, 4), new_rate=3, old_rate=2))
     reserved = 200_000 - Decimal(ex.account()["buying_power"]) - Decimal(ex.account()["long_market_value"])
     ex.take_updates()
     ex.advance(EX)
     assert events(ex) == [("restated", "13", "4", "66.66", None)]  # 6 left become 9; a buy rounds down
-    ex.on_market(quote("60", "66", EX + 1, size=500))
+    ex.on_market(level("60", "66", EX + 1, size=500))
     (fill,) = [u for _, u in ex.take_updates()]
     assert (fill["event"], fill["qty"], fill["position_qty"]) == ("fill", "9", str(14 * 3 // 2 + 9))
     assert reserved > 0
@@ -179,11 +163,11 @@ def test_exits_and_trailing_stops_are_scaled_together():
     told = [(u["event"], u["order"]["qty"], u["order"]["limit_price"], u["order"]["stop_price"]) for _, u in ex.take_updates()]
     assert told == [("restated", "20", None, "49.5"), ("restated", "20", "55", None), ("restated", "20", None, "40")]
     assert ex.position("AAPL")["qty_available"] == "0"
-    ex.on_market(np.concatenate([quote("49.6", "49.7", EX + 1), trade("49.6", 100, EX + 1)]))
+    ex.on_market(np.concatenate([level("49.6", "49.7", EX + 1), trade("49.6", 100, EX + 1)]))
     assert events(ex) == []
-    ex.on_market(np.concatenate([quote("49.4", "49.5", EX + 2), trade("49.5", 100, EX + 2)]))
+    ex.on_market(np.concatenate([level("49.4", "49.5", EX + 2), trade("49.5", 100, EX + 2)]))
     assert [e[0] for e in events(ex)] == ["fill"]
-    ex.on_market(np.concatenate([quote("55.1", "55.2", EX + 3), trade("55.1", 500, EX + 3)]))
+    ex.on_market(np.concatenate([level("55.1", "55.2", EX + 3), trade("55.1", 500, EX + 3)]))
     assert ex.order(profit["id"])["status"] == "filled"
     assert ex.positions() == []
     assert ex.orders() == []
@@ -208,7 +192,7 @@ def test_orders_can_be_kept_or_canceled():
         ex.take_updates()
         ex.advance(EX)
         assert events(ex) == told
-        ex.on_market(np.concatenate([quote("49", "50", EX + 1), trade("50", 100, EX + 1)]))
+        ex.on_market(np.concatenate([level("49", "50", EX + 1), trade("50", 100, EX + 1)]))
         assert (ex.order(placed["id"])["status"] == "filled") == (standing == "keep")  # what adjusting is for
 
 
@@ -231,10 +215,10 @@ def test_an_action_happens_once():
 def test_a_bust_across_a_split():
     ex = holding("10")
     ex.schedule_action(Action(kind="forward_split", symbol="AAPL", ex_date=date(2026, 3, 4), new_rate=3))
-    ex.on_market(quote("110", "110", T + 1))
+    ex.on_market(level("110", "110", T + 1))
     ex.submit(order(qty="10"), T + 1)
     ex.advance(EX)
-    ex.on_market(quote("40", "40", EX + 1))
+    ex.on_market(level("40", "40", EX + 1))
     ex.submit(order("sell", "6"), EX + 2)
     assert ex.positions()[0]["qty"] == "54"
     ex.bust(ex.activities(["FILL"], direction="asc")[1]["id"], EX + 3)
@@ -273,7 +257,7 @@ def test_who_holds_at_the_ex_instant_is_paid_at_the_pay_date():
     ex.submit(order("sell", "3"), T, short)
     ex.schedule_action(DIVIDEND)
     ex.advance(EX + SECOND)
-    ex.on_market(quote("100", "100", EX + SECOND))
+    ex.on_market(level("100", "100", EX + SECOND))
     ex.submit(order("sell", "10"), EX + SECOND)
     assert entries(ex) == []
     cash = Decimal(ex.account()["cash"])
@@ -302,7 +286,7 @@ def test_orders_can_be_reduced_by_a_dividend():
 @pytest.mark.row("X13")
 def test_with_a_calendar_it_is_before_the_open():
     ex = Exchange([AAPL, SPY], start=T, calendar=Calendar(), always_open=False)
-    ex.on_market(np.concatenate([quote("100", "100"), trade("100")]))
+    ex.on_market(np.concatenate([level("100", "100"), trade("100")]))
     ex.submit(order(qty="10", tif="day"), T)
     ex.submit(order("sell", "5", "stop", stop_price="90"), T)
     ex.schedule_action(SPLIT)

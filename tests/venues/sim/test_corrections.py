@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.venues.sim.orders_world import SECOND, T, body, level, refusal, trade
 
-from pyrt._core.types import RecordType, market_dtype, quote_dtype, to_units, trade_dtype
+from pyrt._core.types import to_units
 from pyrt.calendar import Calendar
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange.activities import Fees
@@ -16,35 +17,8 @@ from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.times import parse_time
 
-T = parse_time("2026-03-02T15:04:06Z")
-SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 INSTRUMENTS = [Instrument(id=1, symbol="AAPL"), Instrument(id=2, symbol="MSFT")]
-
-
-def quote(bid, ask, ts=T, size=1000, instrument=1):
-    row = np.zeros(1, dtype=quote_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.QUOTE), instrument, ts
-    row["bid_px"], row["ask_px"] = to_units(bid), to_units(ask)
-    row["bid_qty"] = row["ask_qty"] = size * SECOND
-    return row.view(market_dtype)
-
-
-def trade(px, qty=100, ts=T, instrument=1):
-    row = np.zeros(1, dtype=trade_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.TRADE), instrument, ts
-    row["px"], row["qty"] = to_units(px), qty * SECOND
-    return row.view(market_dtype)
-
-
-def order(side="buy", qty="10", kind="market", tif="day", symbol="AAPL", **more):
-    return {"symbol": symbol, "qty": qty, "side": side, "type": kind, "time_in_force": tif, **more}
-
-
-def refusal(call, *args, **named):
-    with pytest.raises(VenueRefusal) as caught:
-        call(*args, **named)
-    return caught.value
 
 
 def traded(*steps, **config):
@@ -52,8 +26,8 @@ def traded(*steps, **config):
     ex = Exchange(INSTRUMENTS, **config)
     for n, (side, qty, px) in enumerate(steps):
         ts = T + n * SECOND
-        ex.on_market(quote(px, str(Decimal(px) + Decimal("0.01")) if side == "sell" else px, ts))
-        ex.submit(order(side, str(qty)), ts)
+        ex.on_market(level(px, str(Decimal(px) + Decimal("0.01")) if side == "sell" else px, ts))
+        ex.submit(body(side, str(qty)), ts)
     return ex
 
 
@@ -75,7 +49,7 @@ def test_a_bust_takes_an_execution_back():
     assert (update["order"]["status"], update["order"]["filled_qty"], update["order"]["filled_avg_price"]) == ("filled", "0", None)
     assert ex.take_updates() == [(ex.default, update)]
     assert ex.activities() == [second]
-    ex.on_market(quote("104", "104", T + 6 * SECOND))
+    ex.on_market(level("104", "104", T + 6 * SECOND))
     assert books(ex) == ("99480", "100000", "199480", ("5", "520", "104"))
     alpaca.TradeUpdate(**update)
     again = refusal(ex.bust, first["id"], T + 7 * SECOND)
@@ -107,13 +81,13 @@ def test_a_correction_gives_another_price_and_quantity():
 
 def test_a_bust_of_a_partial_fill_leaves_the_rest_of_the_order_alone():
     ex = Exchange(INSTRUMENTS)
-    ex.on_market(quote("99", "100", size=4))
-    placed = ex.submit(order(qty="10", kind="limit", limit_price="100"), T)
+    ex.on_market(level("99", "100", size=4))
+    placed = ex.submit(body(qty="10", kind="limit", limit_price="100"), T)
     before = ex.account()["cash"]
     ex.bust(ex.activities()[0]["id"], T + 1)
     assert ex.account()["cash"] == "100000" != before
     assert ex.order(placed["id"])["filled_qty"] == "0"
-    ex.on_market(quote("99", "100", T + 2, size=50))
+    ex.on_market(level("99", "100", T + 2, size=50))
     shown = ex.order(placed["id"])
     assert (shown["status"], shown["filled_qty"], shown["qty"]) == ("filled", "6", "10")
     assert ex.orders() == []
@@ -134,9 +108,9 @@ def test_what_is_left_is_as_if_the_fill_had_been_otherwise(history, data):
     done = []
     for n, (side, qty, px) in enumerate(history):
         ts = T + n * SECOND
-        ex.on_market(quote(px, px, ts))
+        ex.on_market(level(px, px, ts))
         try:
-            ex.submit(order(side, str(qty)), ts)
+            ex.submit(body(side, str(qty)), ts)
         except VenueRefusal:  # it would turn the position round
             continue
         done.append((side, qty, px))
@@ -171,8 +145,8 @@ def test_what_is_left_is_as_if_the_fill_had_been_otherwise(history, data):
 @pytest.mark.row("X08")
 def test_an_order_is_restated():
     ex = Exchange(INSTRUMENTS)
-    ex.on_market(quote("99", "100"))
-    placed = ex.submit(order(kind="limit", limit_price="98", tif="gtc"), T)
+    ex.on_market(level("99", "100"))
+    placed = ex.submit(body(kind="limit", limit_price="98", tif="gtc"), T)
     ex.take_updates()
     update = ex.restate(placed["id"], T + 1, qty="20", limit_price="97")
     assert (update["event"], update["order"]["qty"], update["order"]["limit_price"]) == ("restated", "20", "97")
@@ -186,12 +160,12 @@ def test_an_order_is_restated():
 
 def test_a_correction_of_an_order_by_money():
     ex = Exchange(INSTRUMENTS)
-    ex.on_market(quote("99", "100", size=4))
+    ex.on_market(level("99", "100", size=4))
     body = {"symbol": "AAPL", "notional": "1000", "side": "buy", "type": "market", "time_in_force": "day"}
     placed = ex.submit(body, T)
     assert ex.order(placed["id"])["filled_qty"] == "4"
     ex.correct(ex.activities()[0]["id"], "5", "100", T + 1)
-    ex.on_market(quote("99", "100", T + 2, size=50))
+    ex.on_market(level("99", "100", T + 2, size=50))
     shown = ex.order(placed["id"])
     assert (shown["status"], shown["filled_qty"], ex.orders()) == ("filled", "11", [])  # the matcher had six to spend
     assert ex.state.accounts[ex.default].reserved == 0
@@ -248,8 +222,8 @@ def test_sales_cost_fees_where_the_venue_takes_them():
 def test_a_day_begins_at_the_official_close():
     start = parse_time("2026-03-02T15:00:00Z")
     ex = Exchange(INSTRUMENTS, calendar=Calendar(), always_open=False, start=start)
-    ex.on_market(np.concatenate([quote("100", "100", start), trade("100", 1, start), trade("50", 1, start, instrument=2)]))
-    ex.submit(order(qty="10"), start + SECOND)
+    ex.on_market(np.concatenate([level("100", "100", start), trade("100", 1, start), trade("50", 1, start, instrument=2)]))
+    ex.submit(body(qty="10"), start + SECOND)
     ex.on_market(trade("110", 1, parse_time("2026-03-02T20:59:59Z")))
     ex.on_market(trade("120", 1, parse_time("2026-03-02T23:00:00Z")))  # after hours
     assert ex.account()["last_equity"] == "100000"
@@ -257,9 +231,9 @@ def test_a_day_begins_at_the_official_close():
     assert (ex.account()["last_equity"], ex.account()["equity"]) == ("100100", "100200")
     (position,) = ex.positions()
     assert (position["lastday_price"], position["current_price"], position["unrealized_intraday_pl"]) == ("110", "120", "100")
-    ex.on_market(np.concatenate([quote("130", "130", T + DAY), quote("50", "50", T + DAY, instrument=2)]))
-    ex.submit(order(qty="2"), T + DAY)
-    ex.submit(order(qty="1", symbol="MSFT"), T + DAY)
+    ex.on_market(np.concatenate([level("130", "130", T + DAY), level("50", "50", T + DAY, instrument=2)]))
+    ex.submit(body(qty="2"), T + DAY)
+    ex.submit(body(qty="1", symbol="MSFT"), T + DAY)
     ex.on_market(np.concatenate([trade("131", 1, T + DAY + 1), trade("55", 1, T + DAY + 2, instrument=2)]))
     aapl, msft = ex.positions()
     # Ten shares since yesterday's 110, two since today's 130.
@@ -272,8 +246,8 @@ def test_a_day_begins_at_the_official_close():
 def test_a_weekend_keeps_fridays_close():
     start = parse_time("2026-03-06T15:00:00Z")
     ex = Exchange(INSTRUMENTS, calendar=Calendar(), always_open=False, start=start)
-    ex.on_market(np.concatenate([quote("100", "100", start), trade("100", 1, start)]))
-    ex.submit(order(qty="10"), start + SECOND)
+    ex.on_market(np.concatenate([level("100", "100", start), trade("100", 1, start)]))
+    ex.submit(body(qty="10"), start + SECOND)
     ex.on_market(trade("90", 1, parse_time("2026-03-06T20:00:00Z")))
     ex.advance(parse_time("2026-03-09T13:00:00Z"))
     assert (ex.account()["last_equity"], ex.positions()[0]["lastday_price"]) == ("99900", "90")

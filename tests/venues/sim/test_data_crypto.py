@@ -29,7 +29,7 @@ from pyrt._core.types import Action, Flag, RecordType, Side, delta_dtype, quote_
 from pyrt.clock import MINUTE, SECOND
 from pyrt.model import AssetClass
 from pyrt.venues.sim.exchange.exchange import Exchange
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue
 from pyrt.venues.sim.market.archive import last_seen
 from pyrt.venues.sim.market.market import DEFAULT_START, open_market
 from pyrt.venues.sim.market.stream_bars import StreamBars
@@ -39,6 +39,7 @@ pytestmark = pytest.mark.row("X08")
 
 S = DEFAULT_START
 PAIRS = "generated:symbols=BTC/USD+ETH/USD"
+VENUE = {"speed": 20.0, "market": PAIRS, "start": S}
 
 
 def groups(records: Any) -> list[Any]:
@@ -122,12 +123,6 @@ def test_a_minute_in_which_nothing_traded_is_made_of_quotes() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- over sockets
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0, market=PAIRS, start=S) as v:
-        yield v
-
-
 def get(venue: SimulatedVenue, path: str, **query: Any) -> Any:
     return requests.get(f"{venue.url}/v1beta3/crypto/{path}", params=query, timeout=30)
 

@@ -27,12 +27,7 @@ pytestmark = pytest.mark.row("X08")
 S = DEFAULT_START
 NOON = parse_time("2026-03-02T17:00:00Z")
 MARKET = "generated:rate=0.5,symbols=AAPL+SPY+BTC/USD"
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(market=MARKET, start=NOON) as v:
-        yield v
+VENUE = {"market": MARKET, "start": NOON}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The streams beside iex and sip, what comes late, and the socket itself."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -19,18 +18,14 @@ from pyrt.clock import MINUTE, SECOND
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.market.side import fakepaca_market
-from pyrt.venues.sim.server.server import SimConfig, open_venue
+from pyrt.venues.sim.server.config import SimConfig
+from pyrt.venues.sim.server.server import open_venue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
 
 S = DEFAULT_START
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=60.0, feeds=("iex", "delayed_sip", "otc"), start=S, ping_seconds=0.5, auth_seconds=60) as v:
-        yield v
+VENUE = {"speed": 60.0, "feeds": ("iex", "delayed_sip", "otc"), "start": S, "ping_seconds": 0.5, "auth_seconds": 60}
 
 
 def at(venue: SimulatedVenue, path: str) -> str:

@@ -11,7 +11,6 @@ from alpaca.trading.client import TradingClient
 from tests.venues.sim.clients import Client, open_client, order
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
 
 pytestmark = pytest.mark.row("X08")
 
@@ -99,12 +98,6 @@ CASES = [
     Case("PATCH", "/v2/orders/{canceled}", {"qty": "2"}, 422, 42210000, '"canceled" state'),
     Case("POST", "/v2/watchlists", {"name": "taken"}, 422, 42210000, "watchlist name must be unique"),
 ]
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=DEFAULT_START) as v:
-        yield v
 
 
 @pytest.fixture(scope="module")

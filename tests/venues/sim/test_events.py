@@ -2,31 +2,16 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.venues.sim.clients import Client, open_client, order
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.server.events import ulid
 from pyrt.venues.sim.times import format_time, parse_time
 
 pytestmark = pytest.mark.row("X08")
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=DEFAULT_START) as v:
-        yield v
-
-
-@pytest.fixture
-def call(venue: SimulatedVenue) -> Iterator[Client]:
-    client = open_client(venue)
-    yield client
-    client.session.close()
 
 
 def events(call: Client, count: int = 10**9, **asked: Any) -> list[dict[str, Any]]:

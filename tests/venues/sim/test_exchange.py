@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.venues.sim.orders_world import quote, trade
 
-from pyrt._core.types import NO_PRICE, Flag, RecordType, market_dtype, quote_dtype, to_units, trade_dtype
+from pyrt._core.types import Flag
 from pyrt.calendar import Calendar
 from pyrt.errors import DataError
 from pyrt.model import Instrument
@@ -61,22 +62,6 @@ ORDER_KEYS = {
     "source",
     "ratio_qty",
 }
-
-
-def quote(bid, bid_qty, ask, ask_qty, ts=T, instrument=1):
-    row = np.zeros(1, dtype=quote_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.QUOTE), instrument, ts
-    row["bid_px"] = to_units(bid) if bid else NO_PRICE
-    row["ask_px"] = to_units(ask) if ask else NO_PRICE
-    row["bid_qty"], row["ask_qty"] = bid_qty * SECOND, ask_qty * SECOND
-    return row.view(market_dtype)
-
-
-def trade(px, qty, ts=T, instrument=1, flags=0):
-    row = np.zeros(1, dtype=trade_dtype)
-    row["type"], row["instrument"], row["ts_event"], row["flags"] = int(RecordType.TRADE), instrument, ts, flags
-    row["px"], row["qty"] = to_units(px), qty * SECOND
-    return row.view(market_dtype)
 
 
 def body(side="buy", qty="10", kind="market", tif="day", symbol="AAPL", **more):

@@ -11,19 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
+from pyrt.venues.sim.library import SimulatedVenue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
 
 ORDER = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "limit_price": "1.00", "time_in_force": "gtc"}
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(seed=7, start=DEFAULT_START) as v:
-        yield v
+VENUE = {"seed": 7}
 
 
 @pytest.fixture(autouse=True)

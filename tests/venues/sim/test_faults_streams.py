@@ -12,19 +12,13 @@ import aiohttp
 import pytest
 import requests
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
+from pyrt.venues.sim.library import SimulatedVenue
 
 pytestmark = pytest.mark.row("X08")
 
 Ws = aiohttp.ClientWebSocketResponse
 Story = Callable[[aiohttp.ClientSession], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(seed=7, start=DEFAULT_START, speed=20.0) as v:
-        yield v
+VENUE = {"seed": 7, "speed": 20.0}
 
 
 @pytest.fixture(autouse=True)

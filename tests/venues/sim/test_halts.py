@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from alpaca.data.live import StockDataStream
+from tests.venues.sim.orders_world import SECOND, T, body, level, trade
 
 from pyrt._core.types import (
     NO_PRICE,
@@ -25,29 +26,8 @@ from pyrt.venues.sim.market.market import open_market
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.times import parse_time
 
-T = parse_time("2026-03-02T15:04:06Z")
-SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 AAPL, SPY = Instrument(id=1, symbol="AAPL"), Instrument(id=2, symbol="SPY")
-
-
-def quote(bid, ask, ts=T, size=1000, instrument=1):
-    row = np.zeros(1, dtype=quote_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.QUOTE), instrument, ts
-    row["bid_px"], row["ask_px"] = to_units(bid), to_units(ask)
-    row["bid_qty"] = row["ask_qty"] = size * SECOND
-    return row.view(market_dtype)
-
-
-def trade(px, qty=100, ts=T, instrument=1):
-    row = np.zeros(1, dtype=trade_dtype)
-    row["type"], row["instrument"], row["ts_event"] = int(RecordType.TRADE), instrument, ts
-    row["px"], row["qty"] = to_units(px), qty * SECOND
-    return row.view(market_dtype)
-
-
-def order(side="buy", qty="10", kind="market", tif="day", symbol="AAPL", **more):
-    return {"symbol": symbol, "qty": qty, "side": side, "type": kind, "time_in_force": tif, **more}
 
 
 def events(ex):
@@ -80,7 +60,7 @@ def floor_of(*rows):
 @pytest.fixture
 def exchange():
     ex = Exchange([AAPL, SPY])
-    ex.on_market(quote("99.99", "100"))
+    ex.on_market(level("99.99", "100"))
     return ex
 
 
@@ -88,12 +68,12 @@ def exchange():
 @pytest.mark.row("X08")
 def test_nothing_matches_while_halted_and_everything_after(exchange):
     exchange.halt("AAPL", T + 1, "T1")
-    market = exchange.submit(order(), T + 2)
-    limit = exchange.submit(order(kind="limit", limit_price="101"), T + 2)
-    gone = exchange.submit(order(kind="limit", limit_price="102"), T + 2)
+    market = exchange.submit(body(), T + 2)
+    limit = exchange.submit(body(kind="limit", limit_price="101"), T + 2)
+    gone = exchange.submit(body(kind="limit", limit_price="102"), T + 2)
     exchange.cancel(gone["id"], T + 3)
-    ioc = exchange.submit(order(kind="limit", limit_price="101", tif="ioc"), T + 3)
-    exchange.on_market(np.concatenate([trade("99", 500, T + 4), quote("99.99", "100", T + 5)]))
+    ioc = exchange.submit(body(kind="limit", limit_price="101", tif="ioc"), T + 3)
+    exchange.on_market(np.concatenate([trade("99", 500, T + 4), level("99.99", "100", T + 5)]))
     assert [exchange.order(o["id"])["status"] for o in (market, limit, gone, ioc)] == ["new", "new", "canceled", "canceled"]
     assert [e for e in events(exchange) if "fill" in e[0]] == []
     exchange.resume("AAPL", T + 6)
@@ -101,16 +81,16 @@ def test_nothing_matches_while_halted_and_everything_after(exchange):
 
 
 def test_another_instrument_trades_on(exchange):
-    exchange.on_market(quote("400", "401", instrument=2))
+    exchange.on_market(level("400", "401", instrument=2))
     exchange.halt("AAPL", T + 1)
-    exchange.submit(order(symbol="SPY", qty="1"), T + 2)
+    exchange.submit(body(symbol="SPY", qty="1"), T + 2)
     assert events(exchange)[-1] == ("fill", "401", "1")
 
 
 @pytest.mark.row("X08")
 def test_a_volatility_pause_ends_by_itself(exchange):
     exchange.halt("AAPL", T, "LUDP")
-    exchange.submit(order(), T + 1)
+    exchange.submit(body(), T + 1)
     exchange.advance(T + 5 * MINUTE - 1)
     assert [e for e in events(exchange) if e[0] == "fill"] == []
     exchange.advance(T + 5 * MINUTE)
@@ -140,9 +120,9 @@ def test_what_cannot_be_halted_is_refused(exchange):
 
 def test_a_halt_outlives_a_restart(exchange):
     exchange.halt("AAPL", T, "LUDP")
-    exchange.submit(order(), T + 1)
+    exchange.submit(body(), T + 1)
     again = Exchange.load(exchange.save(), [AAPL, SPY])
-    again.on_market(quote("99.99", "100", T + 2))
+    again.on_market(level("99.99", "100", T + 2))
     assert again.orders()[0]["filled_qty"] == "0"
     again.advance(T + 5 * MINUTE)
     assert again.positions()[0]["qty"] == "10"
@@ -153,7 +133,7 @@ def test_a_halt_outlives_a_restart(exchange):
 @pytest.mark.row("X08")
 @pytest.mark.parametrize("step", [SECOND, 7 * SECOND, 60 * SECOND])
 def test_the_data_stream_hears_a_halt_and_no_trade_during_it(step):
-    rows = [r for n in range(600) for r in (quote("99.99", "100", T + n * SECOND), trade("100", 1, T + n * SECOND))]
+    rows = [r for n in range(600) for r in (level("99.99", "100", T + n * SECOND), trade("100", 1, T + n * SECOND))]
     floor, told = floor_of(*rows)
     floor.step(T + 10 * SECOND)
     floor.exchange.halt("AAPL", T + 10 * SECOND, "LUDP")
@@ -174,12 +154,12 @@ def test_the_data_stream_hears_a_halt_and_no_trade_during_it(step):
 @pytest.mark.row("X08")
 def test_the_markets_own_halts_are_remembered():
     halted = status.halted_record(1, T + SECOND, "C", "T1")
-    floor, told = floor_of(quote("99.99", "100"), halted, quote("99.99", "100", T + 2 * SECOND))
+    floor, told = floor_of(level("99.99", "100"), halted, level("99.99", "100", T + 2 * SECOND))
     floor.step(T + 3 * SECOND)
     assert floor.exchange.state.halted == {1: "T1"}
     again = Exchange.load(floor.exchange.save(), [AAPL, SPY])
-    again.on_market(quote("99.99", "100", T + 4 * SECOND))
-    again.submit(order(), T + 5 * SECOND)
+    again.on_market(level("99.99", "100", T + 4 * SECOND))
+    again.submit(body(), T + 5 * SECOND)
     assert events(again) == [("new", None, None)]
     again.on_market(status.resumed_record(1, T + 6 * SECOND, "C"))
     assert events(again) == [("fill", "100", "10")]
@@ -190,14 +170,14 @@ def test_the_markets_own_halts_are_remembered():
 @pytest.mark.parametrize("step", [SECOND, 50 * SECOND])
 def test_the_bands_hold_and_trading_pauses_at_them(step):
     def at(px, n):
-        return [quote(str(px - 1), str(px), T + n * SECOND), trade(str(px), 10, T + n * SECOND + 1)]
+        return [level(str(px - 1), str(px), T + n * SECOND), trade(str(px), 10, T + n * SECOND + 1)]
 
     path = [100] * 20 + [104, 106, 107, 107] + [106] * 380 + [101] * 40
     floor, told = floor_of(*[r for n, px in enumerate(path) for r in at(px, n)])
     ex = floor.exchange
     floor.step(T + 10 * SECOND)
     ex.set_bands("AAPL", "95", "105", T + 10 * SECOND)
-    short = ex.submit(order("sell", "5", "limit", limit_price="106"), T + 10 * SECOND)
+    short = ex.submit(body("sell", "5", "limit", limit_price="106"), T + 10 * SECOND)
     for n in range(1, 430 * SECOND // step + 1):
         floor.step(T + 10 * SECOND + n * step)
     seen = np.concatenate(told)

@@ -1,32 +1,17 @@
 """Lists of orders, positions and assets: every filter, closing by quantity and percent, closing all, and the days."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetClass, AssetStatus
 from alpaca.trading.requests import ClosePositionRequest, GetAssetsRequest, GetCalendarRequest
-from tests.venues.sim.clients import Client, open_client, order
+from tests.venues.sim.clients import Client, order
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
+from pyrt.venues.sim.library import simulated_venue
 
 pytestmark = pytest.mark.row("X08")
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=DEFAULT_START) as v:
-        yield v
-
-
-@pytest.fixture
-def call(venue: SimulatedVenue) -> Iterator[Client]:
-    client = open_client(venue)
-    yield client
-    client.session.close()
 
 
 def sdk(client: Client) -> TradingClient:

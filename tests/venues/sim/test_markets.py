@@ -197,7 +197,16 @@ def test_orders_meet_the_generated_market():
 
 
 @pytest.mark.parametrize(
-    "spec", ["nowhere", "generated:rate=0", "generated:rate=x", "generated:symbols=NOPE", "generated:colour=red"]
+    "spec",
+    [
+        "nowhere",
+        "generated:rate=0",
+        "generated:rate=x",
+        "generated:symbols=NOPE",
+        "generated:colour=red",
+        "generated:days=0",
+        "generated:days=1001",
+    ],
 )
 def test_a_market_that_cannot_be_says_how_to_mend_it(spec):
     with pytest.raises(ConfigError, match="use"):

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from pyrt.venues.sim.server.config import Listening, SimConfig
 from pyrt.venues.sim.server.edge import STREAMS
-from pyrt.venues.sim.server.server import Listening, SimConfig, Venue, open_venue
+from pyrt.venues.sim.server.server import Venue, open_venue
 
 pytestmark = pytest.mark.row("X08")
 

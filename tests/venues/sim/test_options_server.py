@@ -41,12 +41,14 @@ from tests.venues.sim.option_market import SECOND
 
 from pyrt.venues.sim.exchange.orders import VenueRefusal
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.server.config import SimConfig
 from pyrt.venues.sim.server.options_rest import known
-from pyrt.venues.sim.server.server import SimConfig, open_venue
+from pyrt.venues.sim.server.server import open_venue
 
 pytestmark = pytest.mark.row("X08")
 
 START = 1_772_463_600 * SECOND  # 2026-03-02 10:00 New York
+VENUE = {"start": START, "cash": "1000000", "speed": 20.0, "seed": 7}
 
 
 def wait_for(ready: Callable[[], Any], seconds: float = 60.0) -> Any:
@@ -55,12 +57,6 @@ def wait_for(ready: Callable[[], Any], seconds: float = 60.0) -> Any:
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
     return found
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=START, cash="1000000", speed=20.0, seed=7) as v:
-        yield v
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """What alpaca-py's README and its first notebooks do, call for call, with only the URLs (and, for the README, the year) changed."""
 
-import time
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from alpaca.common.exceptions import APIError
@@ -35,34 +32,15 @@ from alpaca.trading.requests import (
     TakeProfitRequest,
     TrailingStopOrderRequest,
 )
+from tests.venues.sim.clients import until
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
+from pyrt.venues.sim.library import SimulatedVenue
 from pyrt.venues.sim.times import parse_time
 
 pytestmark = pytest.mark.row("X08")
 
 JULY = "2022-07-01"  # since when the README asks for bars; the venue's time is that morning
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=parse_time("2022-07-01T06:00:00Z"), speed=20.0, cash="1000000") as v:
-        yield v
-
-
-@pytest.fixture(scope="module")
-def trading(venue: SimulatedVenue) -> Iterator[TradingClient]:
-    client = TradingClient(venue.key, venue.secret, paper=True, url_override=venue.url)
-    yield client
-    client._session.close()
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
+VENUE = {"start": parse_time("2022-07-01T06:00:00Z"), "speed": 20.0, "cash": "1000000"}
 
 
 # ---------------------------------------------------------------------------------------------------- README

@@ -1,9 +1,6 @@
 """alpaca-py, unmodified, on the simulated venue: only the URLs are changed."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -34,17 +31,12 @@ from alpaca.trading.requests import (
     StopOrderRequest,
 )
 from alpaca.trading.stream import TradingStream
+from tests.venues.sim.clients import running, until
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
+from pyrt.venues.sim.library import SimulatedVenue
 
 pytestmark = pytest.mark.row("X08")
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=60.0, start=DEFAULT_START, cash="1000000") as v:
-        yield v
+VENUE = {"speed": 60.0, "cash": "1000000"}
 
 
 @pytest.fixture
@@ -61,27 +53,6 @@ def data(venue: SimulatedVenue) -> Iterator[StockHistoricalDataClient]:
     client = StockHistoricalDataClient(venue.key, venue.secret, url_override=venue.url)
     yield client
     client._session.close()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-    return found
-
-
-@contextmanager
-def running(stream: Any) -> Iterator[None]:
-    thread = threading.Thread(target=stream.run, daemon=True)
-    thread.start()
-    try:
-        wait_for(lambda: stream._running)
-        yield
-    finally:
-        stream.stop()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def now(venue: SimulatedVenue) -> datetime:
@@ -105,7 +76,7 @@ def test_account_assets_clock_calendar(trading: TradingClient) -> None:
 
 def test_orders_from_submit_to_close(venue: SimulatedVenue, trading: TradingClient) -> None:
     order = trading.submit_order(MarketOrderRequest(symbol="AAPL", qty=3, side=OrderSide.BUY, time_in_force=TimeInForce.DAY))
-    done = wait_for(lambda: (o := trading.get_order_by_id(order.id)).status == OrderStatus.FILLED and o)
+    done = until(lambda: (o := trading.get_order_by_id(order.id)).status == OrderStatus.FILLED and o)
     assert float(done.filled_qty) == 3
     position = trading.get_open_position("AAPL")
     assert position.qty == "3"
@@ -113,7 +84,7 @@ def test_orders_from_submit_to_close(venue: SimulatedVenue, trading: TradingClie
     fill = next(f for f in venue.truth()["fills"] if f["order_id"] == str(order.id))
     assert float(fill["price"]) == float(done.filled_avg_price)
     closing = trading.close_position("AAPL")
-    wait_for(lambda: trading.get_order_by_id(closing.id).status == OrderStatus.FILLED)
+    until(lambda: trading.get_order_by_id(closing.id).status == OrderStatus.FILLED)
     with pytest.raises(APIError, match="position does not exist") as refused:
         trading.get_open_position("AAPL")
     assert refused.value.code == 40410000
@@ -127,12 +98,12 @@ def test_limit_stop_replace_cancel_and_lists(trading: TradingClient) -> None:
     assert limit.limit_price == "10.01"
     open_ids = {o.id for o in trading.get_orders(GetOrdersRequest(status=QueryOrderStatus.OPEN, symbols=["MSFT"]))}
     assert {limit.id, stop.id, both.id} <= open_ids
-    wait_for(lambda: trading.get_order_by_client_id("limit-1").status == OrderStatus.NEW)
+    until(lambda: trading.get_order_by_client_id("limit-1").status == OrderStatus.NEW)
     fresh = trading.replace_order_by_id(limit.id, ReplaceOrderRequest(limit_price=10.02))
     assert fresh.replaces == limit.id
-    wait_for(lambda: trading.get_order_by_id(limit.id).status == OrderStatus.REPLACED)
+    until(lambda: trading.get_order_by_id(limit.id).status == OrderStatus.REPLACED)
     trading.cancel_order_by_id(fresh.id)
-    wait_for(lambda: trading.get_order_by_id(fresh.id).status == OrderStatus.CANCELED)
+    until(lambda: trading.get_order_by_id(fresh.id).status == OrderStatus.CANCELED)
     with pytest.raises(APIError) as refused:
         trading.cancel_order_by_id(fresh.id)
     assert refused.value.status_code == 422
@@ -230,11 +201,11 @@ def test_the_data_stream_sends_quotes_trades_and_bars(venue: SimulatedVenue) -> 
     stream.subscribe_trades(on_trade, "AAPL", "MSFT")
     stream.subscribe_bars(on_bar, "*")
     with running(stream):
-        wait_for(lambda: all(heard.values()))
+        until(lambda: all(heard.values()))
         count = len(heard["quotes"])
         stream.unsubscribe_quotes("AAPL")
         stream.subscribe_trades(on_trade, "SPY")
-        wait_for(lambda: any(t.symbol == "SPY" for t in heard["trades"]))
+        until(lambda: any(t.symbol == "SPY" for t in heard["trades"]))
     assert {q.symbol for q in heard["quotes"]} == {"AAPL"}
     assert count > 0
     times = [q.timestamp for q in heard["quotes"]]
@@ -250,9 +221,9 @@ def test_the_trading_stream_tells_new_and_fill(venue: SimulatedVenue, trading: T
 
     stream.subscribe_trade_updates(on_update)
     with running(stream):
-        wait_for(lambda: venue.truth()["connections"][-1]["path"] == "/stream")
+        until(lambda: venue.truth()["connections"][-1]["path"] == "/stream")
         order = trading.submit_order(MarketOrderRequest(symbol="SPY", qty=2, side=OrderSide.BUY, time_in_force=TimeInForce.DAY))
-        wait_for(lambda: any(u.event == "fill" and u.order.id == order.id for u in heard))
+        until(lambda: any(u.event == "fill" and u.order.id == order.id for u in heard))
     mine = [u for u in heard if u.order.id == order.id]
     assert mine[0].event == "new"
     assert mine[-1].order.status == OrderStatus.FILLED

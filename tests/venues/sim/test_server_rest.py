@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
 from pyrt.venues.sim.times import format_time, parse_time
 
 pytestmark = pytest.mark.row("X08")
@@ -27,12 +26,6 @@ class Client:
 
     def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
         return self.session.request(method, self.venue.url + path, timeout=30, allow_redirects=False, **options)
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=DEFAULT_START) as v:
-        yield v
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,7 @@ from pyrt.venues.sim.market.market import DEFAULT_START
 pytestmark = pytest.mark.row("X08")
 
 MSGPACK = {"Content-Type": "application/msgpack"}
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(speed=20.0, start=DEFAULT_START) as v:
-        yield v
+VENUE = {"speed": 20.0}
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Watchlists, by id and by name, as alpaca-py and as bare requests see them."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -9,23 +8,9 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.requests import CreateWatchlistRequest, UpdateWatchlistRequest
 from tests.venues.sim.clients import Client, open_client
 
-from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
-from pyrt.venues.sim.market.market import DEFAULT_START
+from pyrt.venues.sim.library import SimulatedVenue
 
 pytestmark = pytest.mark.row("X08")
-
-
-@pytest.fixture(scope="module")
-def venue() -> Iterator[SimulatedVenue]:
-    with simulated_venue(start=DEFAULT_START) as v:
-        yield v
-
-
-@pytest.fixture
-def call(venue: SimulatedVenue) -> Iterator[Client]:
-    client = open_client(venue)
-    yield client
-    client.session.close()
 
 
 def test_alpaca_pys_client_keeps_lists(call: Client) -> None:

@@ -15,7 +15,8 @@ import msgspec
 import requests
 
 from pyrt.errors import ConfigError, PyrtError
-from pyrt.venues.sim.server.server import Listening, SimConfig, serve
+from pyrt.venues.sim.server.config import Listening, SimConfig
+from pyrt.venues.sim.server.server import serve
 from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
 
 FaultScript = Sequence[Mapping[str, Any]] | str | Path
@@ -169,10 +170,7 @@ def sim(
 
     Raises ConfigError with what is wrong and how to mend it.
     """
-    unknown = more.keys() - set(SimConfig.__struct_fields__)
-    if unknown:
-        known = ", ".join(SimConfig.__struct_fields__)
-        raise ConfigError(f"no setting {', '.join(sorted(unknown))}", where="pyrt.sim", mend=f"use faults, {known}")
+    _refuse_unknown(more)
     config = SimConfig(
         market=market,
         seed=read_count(seed, 2**63 - 1, "seed"),
@@ -187,6 +185,13 @@ def sim(
         **more,
     )
     return SimulatedVenue(_checked(config))
+
+
+def _refuse_unknown(more: Mapping[str, Any]) -> None:
+    unknown = more.keys() - set(SimConfig.__struct_fields__)
+    if unknown:
+        known = ", ".join(SimConfig.__struct_fields__)
+        raise ConfigError(f"no setting {', '.join(sorted(unknown))}", where="pyrt.sim", mend=f"use faults, {known}")
 
 
 def _checked(config: SimConfig) -> SimConfig:

@@ -191,10 +191,10 @@ def _multiplier(account: Account, equity: int, old: bool) -> int:
     return min(account.multiplier, account.configuration.multiplier, most)
 
 
-def show_account(account: Account, worth: Figures) -> Body:
-    """The object of GET /v2/account."""
+def _values(account: Account, worth: Figures) -> dict[str, int]:
+    """What of the account is money, by its name there."""
     power, settled = worth.buying_power, worth.settled
-    values = {
+    return {
         "cash": worth.cash,
         "buying_power": power,
         "regt_buying_power": worth.power(min(2, worth.multiplier)),
@@ -214,6 +214,10 @@ def show_account(account: Account, worth: Figures) -> Body:
         "last_maintenance_margin": account.last_maintenance,
         "sma": worth.equity,
     }
+
+
+def show_account(account: Account, worth: Figures) -> Body:
+    """The object of GET /v2/account."""
     permissions = account.permissions
     return {
         "id": account.id,
@@ -221,7 +225,7 @@ def show_account(account: Account, worth: Figures) -> Body:
         "status": "ACTIVE",
         "crypto_status": "ACTIVE" if "crypto" in permissions.asset_classes else "INACTIVE",
         "currency": "USD",
-        **{key: money_text(value) for key, value in values.items()},
+        **{key: money_text(value) for key, value in _values(account, worth).items()},
         "multiplier": str(worth.multiplier),
         "accrued_fees": "0",
         "pending_transfer_in": "0",

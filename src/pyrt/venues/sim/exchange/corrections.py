@@ -65,7 +65,6 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
     row = state.rows[fill.number - 1]
     if row.order_class == "mleg":
         raise invalid("executions of multi-leg orders cannot be taken back or corrected at this venue")
-    before = replayed(exchange, row)
     state.corrections.append(
         Correction(
             fill=fill.id,
@@ -77,18 +76,8 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
             qty=qty,
         )
     )
-    fill.busted = qty == 0
     told_px, told_qty = px or fill.px, qty or fill.qty
-    _rebook(exchange, row, fill, px, qty)
-    fill.px, fill.qty = told_px, told_qty
-    owner = exchange._account(row.account)
-    position = owner.positions.setdefault(row.instrument, Position())
-    if not row.filled:  # what did not happen was no day trade
-        owner.day_trades = [made for made in owner.day_trades if made[1] != row.number]
-    after = replayed(exchange, row)
-    # What no fill made (an exercise, say) stays: only the difference is booked.
-    for name in ("qty", "cost", "day_qty", "realised", "fresh"):
-        setattr(position, name, getattr(position, name) + getattr(after, name) - getattr(before, name))
+    position = _rebook(exchange, row, fill, px, qty)
     if row.status not in FINAL:
         exchange.weigh_group(row)
     exp = exchange.assets_.instruments[row.instrument].qty_exp
@@ -106,15 +95,25 @@ def _change(exchange: "Exchange", fill_id: str, now: int, qty: int, px: int) -> 
     )
 
 
-def _rebook(exchange: "Exchange", row: Row, fill: "Fill", px: int, qty: int) -> None:
-    """Give the order and the cash of its account what the fill is now, for what it was."""
-    worth = value_exp(exchange.assets_.instruments[row.instrument])
+def _rebook(exchange: "Exchange", row: Row, fill: "Fill", px: int, qty: int) -> Position:
+    """Give order, cash and position what the fill is now, for what it was. Returns the position."""
+    owner, worth = exchange._account(row.account), value_exp(exchange.assets_.instruments[row.instrument])
+    before = replayed(exchange, row)
     paid = money(px, qty, worth) - money(fill.px, fill.qty, worth)
-    exchange._account(row.account).cash -= paid if row.side is Side.BUY else -paid
+    owner.cash -= paid if row.side is Side.BUY else -paid
     row.filled += qty - fill.qty
     row.busted -= qty - fill.qty
     row.traded += px * qty - fill.px * fill.qty
     row.updated_at = exchange.state.now
+    fill.busted = qty == 0
+    fill.px, fill.qty = px or fill.px, qty or fill.qty
+    if not row.filled:  # what did not happen was no day trade
+        owner.day_trades = [made for made in owner.day_trades if made[1] != row.number]
+    position, after = owner.positions.setdefault(row.instrument, Position()), replayed(exchange, row)
+    # What no fill made (an exercise, say) stays: only the difference is booked.
+    for name in ("qty", "cost", "day_qty", "realised", "fresh"):
+        setattr(position, name, getattr(position, name) + getattr(after, name) - getattr(before, name))
+    return position
 
 
 def replayed(exchange: "Exchange", of: Row) -> Position:

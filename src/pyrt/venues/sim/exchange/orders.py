@@ -291,7 +291,5 @@ def show(row: Row, qty_exp: int, legs: list[Body] | None = None) -> Body:
         "trail_percent": format_units(row.trail_ratio, 7) if row.trail_ratio else None,
         "trail_price": _px(row.trail_px),
         "hwm": _px(row.hwm),
-        "subtag": None,
-        "source": None,
-        "ratio_qty": None,
+        **dict.fromkeys(("subtag", "source", "ratio_qty")),
     }

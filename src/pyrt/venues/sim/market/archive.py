@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 
-from pyrt._core.types import Side, delta_dtype, market_dtype, quote_dtype
+from pyrt._core.types import Side, bar_dtype, delta_dtype, market_dtype, quote_dtype
 from pyrt.calendar import NEW_YORK
 from pyrt.clock import DAY, MINUTE
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.sim.market.corrections import mark
 from pyrt.venues.sim.market.market import Market
 from pyrt.venues.sim.market.rows import HOUR, PAIR_ROWS, ROWS, Records, Row, Timeframe, Token, group_bars, size
-from pyrt.venues.sim.times import CHICAGO, day_start, format_time, new_york_midnight
+from pyrt.venues.sim.times import CHICAGO, day_start, format_time
 
 SPAN = 5 * MINUTE  # of trades or quotes made at once while a page is filled
 LATEST_SPANS = (MINUTE, HOUR, DAY, 5 * DAY)  # how far back the latest is looked for, step by step
@@ -63,7 +64,7 @@ class Archive:
     def today(self, symbol: str, now: int) -> tuple[Row | None, float]:
         """The day so far, and the last price of the day before; 0 where there was none."""
         instrument = self._instruments[symbol]
-        midnight = day_start(now, CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK)
+        midnight = day_start(now, _zone(instrument))
         days = self._rows("bars", instrument, self._bars(instrument, midnight, now, Timeframe(1, "D"), now))
         before = self.latest("trades", symbol, midnight - 1)
         return (days[-1] if days else None), (before["p"] if before else 0.0)
@@ -136,9 +137,8 @@ class Archive:
         for back in DAYS_BACK:
             if len(rows) > 1:
                 break
-            rows = self._rows(
-                "bars", instrument, self._bars(instrument, new_york_midnight(now, -back), now, Timeframe(1, "D"), now)
-            )
+            begin = day_start(now, _zone(instrument), -back)
+            rows = self._rows("bars", instrument, self._bars(instrument, begin, now, Timeframe(1, "D"), now))
         return {
             "latestTrade": self.latest("trades", symbol, now),
             "latestQuote": self.latest("quotes", symbol, now),
@@ -154,7 +154,10 @@ class Archive:
         elif token:
             start = max(start, token.ts)
         skip = token.served if token else 0
-        if ask.timeframe is not None:
+        if ask.timeframe is not None and ask.timeframe.interval:
+            bars = self._some_bars(instrument.symbol, (start, end), ask, ask.timeframe.interval, wanted + skip)
+            found = _ordered(self.adjust(bars, instrument.symbol, ask.adjustment), ask.descending)
+        elif ask.timeframe is not None:
             found = _ordered(self._bars(instrument, start, end, ask.timeframe, ask.now, ask.adjustment), ask.descending)
         else:
             found = self._ticks(ask.kind, instrument.symbol, start, end, ask.descending, wanted + skip, ask.now)
@@ -191,16 +194,31 @@ class Archive:
                 start = last + 1
         return np.concatenate(parts)
 
+    def _some_bars(self, symbol: str, span: tuple[int, int], ask: Ask, interval: int, wanted: int) -> Records:
+        """Bars of minutes or hours that are over, in time order: at least the `wanted` ones that come first."""
+        start, end = max(span[0], self._market.oldest), min(span[1], ask.now - interval)
+        parts: list[Records] = [np.empty(0, dtype=bar_dtype)]
+        have, reach = 0, wanted * interval
+        while start <= end and have < wanted:
+            first = max(start, end - reach + 1) if ask.descending else start
+            last = end if ask.descending else min(end, start + reach - 1)
+            part = self._market.history_bars(symbol, first, last, interval, ask.now)
+            parts.insert(0 if ask.descending else len(parts), part)
+            have += len(part)
+            reach *= 2
+            if ask.descending:
+                end = first - 1
+            else:
+                start = last + 1
+        return np.concatenate(parts)
+
     def _bars(
         self, instrument: Instrument, start: int, end: int, timeframe: Timeframe, now: int, adjustment: str = "raw"
     ) -> Records:
-        # Bars of minutes and hours are shown when they are over; the present day is shown as far as it has come.
+        """Bars of days and more; the present one as far as it has come."""
         # Adjusted before they are grouped: a day may be of two kinds of shares.
         past, symbol = self._market.history_bars, instrument.symbol
-        if timeframe.interval:
-            bars = past(symbol, start, min(end, now - timeframe.interval), timeframe.interval, now)
-            return self.adjust(bars, symbol, adjustment)
-        zone = CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK
+        zone = _zone(instrument)
         begin, this_hour = timeframe.start_of(start, zone), now // HOUR * HOUR
         hours = past(symbol, begin, this_hour - 1, HOUR, now)
         minutes = past(symbol, max(this_hour, begin), now - MINUTE, MINUTE, now)
@@ -215,6 +233,11 @@ class Archive:
     def _rows(self, kind: str, instrument: Instrument, records: Records) -> list[Row]:
         rows = PAIR_ROWS if instrument.asset_class == AssetClass.CRYPTO else ROWS
         return rows[kind](records, 10.0**instrument.qty_exp)
+
+
+def _zone(instrument: Instrument) -> ZoneInfo:
+    """Whose midnight begins a day of an instrument."""
+    return CHICAGO if instrument.asset_class == AssetClass.CRYPTO else NEW_YORK
 
 
 def last_seen(market: Market, now: int) -> Records:

@@ -78,7 +78,7 @@ def _notionals(px: Ints, qty: Ints, edges: Ints) -> list[int]:
 
 
 def _limbs(values: Ints) -> list[Ints]:
-    """The digits of numbers that are not negative, lowest first: a product of two fits a machine word, and so do a million of them."""
+    """The digits of numbers >= 0, lowest first: a million products of two of them fit one machine word."""
     limbs, top = [], int(values.max())
     while top:
         limbs.append(values & (1 << LIMB) - 1)
@@ -86,7 +86,7 @@ def _limbs(values: Ints) -> list[Ints]:
     return limbs
 
 
-def _sums(high: Records, low: Records, edges: Ints) -> list[int]:
+def _sums(high: Ints, low: npt.NDArray[np.uint64], edges: Ints) -> list[int]:
     """Exact sums of high * 2**64 + low from edge to edge, of at most 2**31 numbers."""
     half = np.uint64(32)
     parts = (high, low >> half, low & np.uint64(2**32 - 1))

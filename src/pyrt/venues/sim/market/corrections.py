@@ -13,7 +13,7 @@ CANCELED, INCORRECT, CORRECT = "canceled", "incorrect", "corrected"  # `u` of a 
 
 
 def revise(trades: Records, late: Records) -> Records:
-    """Prints of one symbol, in time order, as they are after what came late: without those taken back, with the corrected ones in their place."""
+    """Prints of one symbol, in time order, after what came late: without those taken back, corrected ones in their place."""
     rows, fresh = np.delete(trades, _hit(trades, late)), _fresh(late)
     fresh = fresh[np.argsort(fresh["ts_event"], kind="stable")]
     revised: Records = np.insert(rows, np.searchsorted(rows["ts_event"], fresh["ts_event"], side="right"), fresh)

@@ -20,7 +20,8 @@ from pyrt.venues.sim.market.minute_bars import MinuteBars
 from pyrt.venues.sim.market.replay import FORMATS, Replay
 
 Records = npt.NDArray[np.void]
-HISTORY_DAYS = 10  # before the start of a generated market
+HISTORY_DAYS = 10  # before the start of a generated market, where nothing else is said
+DAYS_MAX = 1_000
 FIRST_INSTANT = (FIRST_DAY + 2) * DAY  # that has a past
 NEVER = 2**63 - 1
 DEFAULT_START = 1_772_461_800_000_000_000  # 2026-03-02 09:30 New York
@@ -33,6 +34,7 @@ class GeneratedOptions(NamedTuple):
     symbols: frozenset[str] = frozenset()  # empty = all
     corrections: float = CORRECTED  # share of the prints of shares
     halts: float = 0.0  # volatility pauses a session
+    days: int = HISTORY_DAYS  # of history before the start
 
 
 class Market(Protocol):
@@ -75,15 +77,23 @@ class Market(Protocol):
 
 
 class GeneratedMarket:
-    """The seeded market of `generator` and `crypto`, from `start` on and HISTORY_DAYS before. It never ends."""
+    """The seeded market of `generator` and `crypto`, from `start` on and so many `days` before. It never ends."""
 
-    def __init__(self, start: int, tapes: Iterable[Tape], *, actions: Sequence[Action] = (), halts: float = 0.0) -> None:
+    def __init__(
+        self,
+        start: int,
+        tapes: Iterable[Tape],
+        *,
+        actions: Sequence[Action] = (),
+        halts: float = 0.0,
+        days: int = HISTORY_DAYS,
+    ) -> None:
         self._tapes = {tape.instrument.symbol: tape for tape in tapes}
         dress(self._tapes.values(), actions, halts)
         self.instruments = [tape.instrument for tape in self._tapes.values()]
         if start < FIRST_INSTANT:
             raise ConfigError("the generated market begins on 2020-01-01", mend="start it later")
-        self.oldest = max((start // DAY - HISTORY_DAYS) * DAY, FIRST_INSTANT)
+        self.oldest = max((start // DAY - days) * DAY, FIRST_INSTANT)
         self._minute_bars = MinuteBars(self._tapes)
         # Nothing is made before it is asked for: a market that is only looked back on never runs.
         self._start = start
@@ -189,8 +199,10 @@ def _read_options(text: str) -> GeneratedOptions:
             options = options._replace(symbols=frozenset(value.split("+")))
         elif name == "halts" and is_rate(value):
             options = options._replace(halts=float(value))
+        elif name == "days" and value.isascii() and value.isdecimal() and 1 <= int(value) <= DAYS_MAX:
+            options = options._replace(days=int(value))
         else:
-            mend = "use rate=20, symbols=AAPL+BTC/USD, corrections=0.0001 or halts=2"
+            mend = "use rate=20, symbols=AAPL+BTC/USD, corrections=0.0001, halts=2 or days=60"
             raise ConfigError(f"{option!r} is not an option of the generated market", where="--market", mend=mend)
     return options
 
@@ -198,9 +210,9 @@ def _read_options(text: str) -> GeneratedOptions:
 def open_market(spec: str, seed: int, start: int = DEFAULT_START, actions: Sequence[Action] = ()) -> Market:
     """The market that `--market KIND[:OPTIONS]` names, ready at `start` (ns UTC). Raises ConfigError.
 
-    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+BTC/USD,corrections=SHARE_OF_PRINTS,halts=PAUSES_A_SESSION], or a
-    recorded one as open_history reads it: FORMAT:FILE[?option=value]. actions: corporate actions that a generated market's prices
-    follow. Raises DataError for a file that is not what it says.
+    generated[:rate=EVENTS_A_SECOND_AND_SYMBOL,symbols=AAPL+BTC/USD,corrections=SHARE_OF_PRINTS,halts=PAUSES_A_SESSION,
+    days=OF_HISTORY], or a recorded one as open_history reads it: FORMAT:FILE[?option=value]. actions: corporate actions that a
+    generated market's prices follow. Raises DataError for a file that is not what it says.
     """
     kind, _, options = spec.partition(":")
     if kind in FORMATS:
@@ -209,4 +221,4 @@ def open_market(spec: str, seed: int, start: int = DEFAULT_START, actions: Seque
         known = ", ".join(("generated", *FORMATS))
         raise ConfigError(f"there is no market {kind!r}", where="--market", mend=f"use one of {known}")
     given = _read_options(options)
-    return GeneratedMarket(start, listed(given, seed), actions=actions, halts=given.halts)
+    return GeneratedMarket(start, listed(given, seed), actions=actions, halts=given.halts, days=given.days)

@@ -1,6 +1,5 @@
 """The option stream: /v1beta1/indicative and opra, msgpack alone, quotes of named contracts and prints of any."""
 
-import asyncio
 import struct
 from collections.abc import Iterable
 from typing import Any
@@ -17,12 +16,10 @@ from pyrt.venues.sim.market import options
 from pyrt.venues.sim.market.options import GRID, Contract, Quote
 from pyrt.venues.sim.market.options_archive import EXCHANGE, QUOTE_CONDITION, TRADE_CONDITION
 from pyrt.venues.sim.server.access import Access
-from pyrt.venues.sim.server.data_stream import AUTH_SECONDS, ERRORS, Session, Subscriptions
+from pyrt.venues.sim.server.data_session import Session, SessionHub, Subscriptions, refusal
 from pyrt.venues.sim.server.faults import Faults
 from pyrt.venues.sim.server.feeds import OPTION_PATHS, Feed
 from pyrt.venues.sim.server.floor import Floor, Records
-from pyrt.venues.sim.server.hub import PING_SECONDS, Hub
-from pyrt.venues.sim.server.kinds import DropData
 from pyrt.venues.sim.server.mishaps import offset_ns
 from pyrt.venues.sim.server.truth import Connection, Truth
 
@@ -54,10 +51,10 @@ class OptionSubscriptions(Subscriptions):
 class OptionSession(Session):
     """One socket of the option stream."""
 
-    hub: "OptionHub"  # type: ignore[assignment]
-
-    def __init__(self, hub: "OptionHub", ws: web.WebSocketResponse, request: web.Request, codec: str, entry: Connection) -> None:
-        super().__init__(hub, ws, request, codec, entry)  # type: ignore[arg-type]
+    def __init__(
+        self, hub: "SessionHub[Any]", ws: web.WebSocketResponse, request: web.Request, codec: str, entry: Connection
+    ) -> None:
+        super().__init__(hub, ws, request, codec, entry)
         self.subscriptions: OptionSubscriptions = OptionSubscriptions({}, FEED, 1)
         self.told: dict[str, Quote] = {}  # the last quote of each contract
 
@@ -72,69 +69,23 @@ class OptionSession(Session):
         await super().run()
 
 
-class OptionHub(Hub[OptionSession]):
+class OptionHub(SessionHub[OptionSession]):
     """All sockets of the option stream at one path, and what the contracts' market says to each."""
 
-    message_max = 4 << 20
+    make = OptionSession
     feed = FEED
     rows = 1
 
-    def __init__(
-        self,
-        floor: Floor,
-        desk: Options,
-        access: Access,
-        faults: Faults,
-        truth: Truth,
-        *,
-        interest: asyncio.Event,
-        granted: bool = True,
-        connection_limit: int = 1,
-        symbol_limit: int = 0,
-        buffer: int = 16 << 20,
-        auth_seconds: float = AUTH_SECONDS,
-        compression: bool = True,
-        ping_seconds: float = PING_SECONDS,
-    ) -> None:
-        super().__init__(floor, truth, compression=compression, ping_seconds=ping_seconds)
-        self.ids: dict[str, int] = {}  # none by table: contracts come and go
-        self.access, self.interest, self.granted = access, interest, granted
-        self.symbol_limit, self.buffer, self.auth_seconds = symbol_limit, buffer, auth_seconds
-        self.messages = 0
-        self.faults, self._desk, self._connection_limit = faults, desk, connection_limit
+    def __init__(self, floor: Floor, desk: Options, access: Access, faults: Faults, truth: Truth, **limits: Any) -> None:
+        """`limits`: as of SessionHub."""
+        super().__init__(floor, access, faults, truth, **limits)
+        self.ids = {}  # none by table: contracts come and go
+        self._desk = desk
         self._spots: dict[int, int] = {}  # of underlyings, before the next batch
         self._made_of: dict[int, tuple[int, int]] = {}  # spot and minute that an underlying's quotes were last made of
         self._until = 0
         self._skew = 0  # ns of a fault of the clock
         floor.on_market.append(self.publish)
-
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """GET of the path, upgraded."""
-        codec = "msgpack" if request.headers.get("Content-Type", "").startswith("application/msgpack") else "json"
-        return await self._converse(request, lambda ws, entry: OptionSession(self, ws, request, codec, entry))
-
-    def admit(self, session: OptionSession, account: str) -> bool:
-        """Give a session one of the account's slots, if one is free."""
-        taken = sum(other.account == account for other in self._sessions)
-        refused = self.faults.meets(DropData, lambda f: bool(f.window), connection=session.entry.seq, note="406") is not None
-        if refused or taken >= self._connection_limit:
-            return False
-        self._sessions.append(session)
-        return True
-
-    def whole_books(self, codec: str, fresh: object) -> list[bytes]:
-        """Contracts have no books."""
-        return []
-
-    @property
-    def is_wanted(self) -> bool:
-        """Somebody listens."""
-        return any(session.subscriptions for session in self._sessions)
-
-    async def drained(self) -> None:
-        """Wait until every client has taken nearly all that was sent."""
-        for session in self._sessions.copy():
-            await session.outbox.drained()
 
     def publish(self, records: Records, now: int) -> None:
         """Make the quotes and prints of the time that has gone by, for the contracts that somebody wants."""
@@ -244,11 +195,6 @@ class Path:
         """The mid of the last quote before an instant, 0 = not known."""
         place = int(np.searchsorted(self._times, instant))
         return int(self._mids[place - 1]) if place else self.before
-
-
-def refusal(code: int) -> dict[str, Any]:
-    """An error message of the stream."""
-    return {"T": "error", "code": code, "msg": ERRORS[code]}
 
 
 def stamp(ns: int) -> msgspec.msgpack.Ext:

@@ -6,17 +6,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from pyrt.calendar import Calendar
 from pyrt.clock import DAY
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
-from pyrt.venues.sim.actions import Action
-from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.hours import Hours
@@ -27,11 +24,12 @@ from pyrt.venues.sim.market.market import HISTORY_DAYS, open_market
 from pyrt.venues.sim.market.options_archive import OptionArchive
 from pyrt.venues.sim.market.replay import first_instant
 from pyrt.venues.sim.server import api, openapi
-from pyrt.venues.sim.server.access import AccountConfig, Multiplier, RateLimits
+from pyrt.venues.sim.server.access import AccountConfig, RateLimits
 from pyrt.venues.sim.server.account_rest import AccountRest
 from pyrt.venues.sim.server.accounts_rest import AccountsRest, open_accounts
 from pyrt.venues.sim.server.archive_thread import ArchiveThread
 from pyrt.venues.sim.server.changes import Changes
+from pyrt.venues.sim.server.config import Listening, SimConfig
 from pyrt.venues.sim.server.corporate_rest import CorporateRest
 from pyrt.venues.sim.server.crypto_rest import CryptoRest
 from pyrt.venues.sim.server.data_query import Plan
@@ -40,7 +38,6 @@ from pyrt.venues.sim.server.data_stream import DataHub
 from pyrt.venues.sim.server.edge import BODY_MAX, Edge
 from pyrt.venues.sim.server.events import TradeEvents
 from pyrt.venues.sim.server.faults import Faults
-from pyrt.venues.sim.server.feeds import PLAN
 from pyrt.venues.sim.server.floor import Floor
 from pyrt.venues.sim.server.incidents import Incidents
 from pyrt.venues.sim.server.kinds import DropData, DropStream
@@ -61,60 +58,10 @@ from pyrt.venues.sim.server.truth import Truth
 from pyrt.venues.sim.server.watchlists_rest import WatchlistsRest
 from pyrt.venues.sim.times import new_york_midnight
 
-DEMO_KEY = "PKPYRTSIMDEMO"
-DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 SETTLE_SECONDS = 0.25  # at full speed, after a change of subscriptions
 PUMP_SECONDS = 0.01  # how often the market is stepped
 SAVE_SECONDS = 5.0  # how often the whole is on disk; each change is at once
 SAVE_SHARE = 20  # a long history is saved less often: one part in so many of the loop's time
-
-
-class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How a venue is run."""
-
-    host: str = "127.0.0.1"
-    port: int = 0  # 0 = any free one
-    key: str = DEMO_KEY
-    secret: str = DEMO_SECRET
-    market: str = "generated"
-    seed: int = 0
-    speed: float = 1.0  # venue seconds a second; 0 = as fast as the clients take it
-    start: int = 0  # venue ns at which a new venue begins; 0 = now
-    cash: str = "100000"
-    multiplier: Multiplier = 2
-    account_fields: Literal["2026-07", "before"] = "2026-07"  # "before": with the day-trading fields and rules that left then
-    accounts: tuple[AccountConfig, ...] = ()  # after the first, which is that of key and secret
-    rate_limit: int = 200  # trading requests a minute of each account; 0 = none
-    data_rate_limit: int = 10_000
-    connection_limit: int = 1  # data streams of an account on one endpoint
-    symbol_limit: int = 0  # symbols of trades and quotes on a data stream; 0 = none
-    buffer: int = 16 << 20  # bytes waiting for one data client before it counts as slow
-    auth_seconds: float = 10.0
-    entry_latency: int = 0  # ns of venue time until an order is at the matcher,
-    cancel_latency: int = 0  # a cancel,
-    replace_latency: int = 0  # a replacement; 0 = at once, and no pending states
-    queue: Literal["pessimistic", "proportional"] = "pessimistic"  # who of a shrinking level is taken to have canceled
-    second_leg: Literal["held", "new"] = "held"  # status of a pair's stop while its take-profit works
-    calendar: bool = False  # the hours of XNYS; otherwise always open
-    state: str = ""  # a directory; empty = nothing is kept
-    faults: str | tuple[dict[str, Any], ...] = ""  # the path of a fault script, or its [[fault]] tables
-    feeds: tuple[str, ...] = PLAN  # of shares, that the plan holds: iex, sip, delayed_sip, boats, overnight, otc
-    compression: bool = True  # of data streams, for clients that offer permessage-deflate
-    ping_seconds: float = 60.0  # between pings on data streams
-    actions: tuple[Action, ...] = ()  # corporate actions, of the accounts and of a generated market's prices
-    fees: Fees | None = None  # what sales cost; None = nothing
-    options_level: Literal[0, 1, 2, 3] = 3  # what accounts may trade in contracts: 0 nothing ... 3 spreads
-    opra: bool = False  # whether the plan holds this feed of contracts; it shows what indicative shows
-
-
-class Listening(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a venue answers, and to whom."""
-
-    url: str
-    data_url: str
-    stream_url: str
-    key: str
-    secret: str
 
 
 class Venue:
