@@ -55,15 +55,16 @@ def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 @contextmanager
-def running(stream: Any) -> Iterator[None]:
+def running(stream: Any) -> Iterator[threading.Thread]:
     """One of alpaca-py's streams in a thread of its own."""
     thread = threading.Thread(target=stream.run, daemon=True)
     thread.start()
     try:
         until(lambda: stream._running)
-        yield
+        yield thread
     finally:
-        stream.stop()
+        if thread.is_alive():  # to stop it while it ends would wait for a loop that is gone
+            stream.stop()
         thread.join(30)
         assert not thread.is_alive()
 
