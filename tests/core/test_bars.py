@@ -38,8 +38,9 @@ def timer(at, clock=Clock.VENUE):
     return out
 
 
-def gap(from_ts, to_ts):
+def gap(from_ts, to_ts, flags=0):
     out = np.zeros(1, gap_dtype)
+    out["flags"] = flags
     out["type"], out["from_ts"], out["to_ts"], out["ts_event"] = RecordType.GAP, from_ts, to_ts, to_ts
     return out
 
@@ -301,6 +302,19 @@ def test_gaps_show_and_heal():
     healed = bars.take()
     assert not np.any(healed["flags"] & Flag.GAP)
     assert healed["start"].tolist() == [T0, T0 + MINUTE, T0 + 2 * MINUTE]
+
+
+def test_a_gap_of_which_all_is_known_heals_before_its_trades_come():
+    bars = BarAggregator([SECOND], keep=2)
+    bars.apply(one(T0 + 1))
+    bars.apply(gap(T0 + 2, T0 + 4 * SECOND))
+    bars.apply(gap(T0 + 2, T0 + 4 * SECOND, flags=Flag.BACKFILLED))
+    for i in range(4):  # more windows than are kept: each goes out whole, and none flagged
+        bars.apply(one(T0 + i * SECOND + 10, flags=Flag.BACKFILLED))
+    bars.close(T0 + HOUR)
+    out = bars.take()
+    assert out["trades"].tolist() == [2, 1, 1, 1]
+    assert [int(flags) for flags in out["flags"] & (Flag.GAP | Flag.BACKFILLED)] == [Flag.BACKFILLED] * 4
 
 
 # ---------------------------------------------------------------------------------------------------- sessions

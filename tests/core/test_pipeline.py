@@ -152,6 +152,17 @@ def test_a_gap_of_the_feed_marks_everything_until_news(pipeline):
     assert pipeline.refs[2]["flags"] == 0
 
 
+def test_a_gap_of_which_all_is_known_heals_bars_alone(pipeline):
+    run(pipeline, trade(T0), record(RecordType.GAP))
+    assert pipeline.forming(1)["flags"] == Flag.GAP
+    run(pipeline, record(RecordType.GAP, flags=Flag.BACKFILLED))
+    assert pipeline.forming(1)["flags"] == 0
+    assert pipeline.refs[1]["flags"] == Flag.GAP  # of the market as it is now nothing was told
+    run(pipeline, quote(T0 + SECOND), record(RecordType.GAP, flags=Flag.BACKFILLED))
+    assert pipeline.refs[1]["flags"] == 0
+    assert pipeline.book(1).flags == Flag.TOP_ONLY
+
+
 def test_backfilled_quotes_are_news_only_when_newer(pipeline):
     run(pipeline, quote(T0), record(RecordType.GAP), quote(T0 - 1, bid=1, flags=Flag.BACKFILLED | Flag.LAST))
     assert pipeline.refs[1].item()[0] == 99 * ONE

@@ -108,6 +108,14 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_map_names_files_that_are_there() -> None:
+    rows = re.findall(r"^\| `(src/[\w/]+/)`[^|]* \| (.*) \|$", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.M)
+    assert len(rows) > 10
+    for folder, text in rows:
+        stems = {file.name.partition(".")[0] for file in (ROOT / folder).iterdir()}
+        assert set(re.findall(r"`([a-z_]+)`", text)) <= stems, folder
+
+
 def test_the_readme_has_one_line_commands() -> None:
     install, test, *_ = [text for _, text in blocks(ROOT / "README.md", "sh")]
     assert install.count("\n") == test.count("\n") == 1

@@ -12,6 +12,7 @@ from tests.docs import sim_tables
 from tests.docs.test_examples import blocks, help_of
 from tests.venues.sim.test_fixture import project
 
+from pyrt.history.spec import READERS
 from pyrt.venues.sim.actions import read_actions
 from pyrt.venues.sim.market.market import GeneratedOptions
 from pyrt.venues.sim.server.config import SimConfig
@@ -84,6 +85,8 @@ def test_every_setting_has_its_row_with_its_default_and_its_option() -> None:
     assert {option for _, _, option in rows if option} == options
     generated = {word.partition("=")[0] for word in words(SETTINGS)}
     assert set(GeneratedOptions._fields) <= generated
+    [formats] = re.findall(r"a recording as a market: ([\w, -]+) \|", SETTINGS.read_text(encoding="utf-8"))
+    assert formats.split(", ") == list(READERS)
 
 
 def test_every_code_of_the_data_streams_has_its_text() -> None:

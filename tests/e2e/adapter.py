@@ -4,6 +4,7 @@ import asyncio
 import time
 import tomllib
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import requests
 from tests.e2e.drill import LIMITS, Report, compare
+from tests.e2e.processes import Venue
 
-from pyrt._core.types import RecordType, gap_dtype
+from pyrt._core.types import RecordType, gap_dtype, trade_dtype
 from pyrt.clock import SECOND, Now
 from pyrt.config import Secret
 from pyrt.execution import Settings
@@ -61,16 +63,20 @@ class Hand(Strategy):
 
 
 class ShortLink(AlpacaLink):
-    """The real link; its streams have the deadlines of this file, and what the feed tells of gaps is kept."""
+    """The real link; its streams have the deadlines of this file, and what the feed tells of gaps and trades is kept."""
 
     gaps: list[tuple[int, int]]  # (mono, instrument)
+    told: list[tuple[int, int, int]]  # (instrument, trade id, ts)
 
     def feed(self, *args: Any, sink: Callable[..., None], **options: Any) -> Any:
-        self.gaps = []
+        self.gaps, self.told = [], []
 
         def hear(records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
             gaps = records[records["type"] == RecordType.GAP].view(gap_dtype)
             self.gaps += [(time.monotonic_ns(), int(gap["instrument"])) for gap in gaps]
+            trades = records[records["type"] == RecordType.TRADE].view(trade_dtype)
+            columns = (trades[name].tolist() for name in ("instrument", "trade_id", "ts_event"))
+            self.told += zip(*columns, strict=True)
             sink(records, bars)
 
         short = {"stale_after": STALE, "ping_after": PING, "answer_within": ANSWER, "limit_delay": LIMIT}
@@ -84,9 +90,9 @@ class ShortLink(AlpacaLink):
 class Day:
     """One running session, as the test's story sees it; everything here runs on the session's loop."""
 
-    def __init__(self, venue: SimulatedVenue, link: ShortLink, hand: Hand, live: Live) -> None:
+    def __init__(self, venue: SimulatedVenue | Venue, link: ShortLink, hand: Hand, live: Live) -> None:
         self.venue, self.link, self.hand = venue, link, hand
-        self.session, self.shell, self.feed = live.session, live.shell, live.feed
+        self.session, self.shell, self.feed, self.backfill = live.session, live.shell, live.feed, live.backfill
         self.heard: list[tuple[int, Event]] = []  # (mono, event), in the order of the inbox
         self.alarms: list[str] = []  # codes
         self.asked = 0
@@ -201,7 +207,7 @@ class Day:
         await self.until(agree, "positions that agree")
 
 
-def positions(venue: SimulatedVenue, session: Any) -> dict[str, int]:
+def positions(venue: SimulatedVenue | Venue, session: Any) -> dict[str, int]:
     headers = {"APCA-API-KEY-ID": venue.key, "APCA-API-SECRET-KEY": venue.secret}
     rows = requests.get(venue.url + "/v2/positions", headers=headers, timeout=30).json()
     return {row["symbol"]: session.instruments[row["symbol"]].qty(row["qty"]) for row in rows}
@@ -210,7 +216,7 @@ def positions(venue: SimulatedVenue, session: Any) -> dict[str, int]:
 class _Venue:
     """What `compare` asks of a venue."""
 
-    def __init__(self, venue: SimulatedVenue) -> None:
+    def __init__(self, venue: SimulatedVenue | Venue) -> None:
         self.truth = venue.truth
         self._venue = venue
 
@@ -219,7 +225,7 @@ class _Venue:
         return requests.get(self._venue.url + path, headers=headers, timeout=30).json()
 
 
-def link_to(venue: SimulatedVenue, rate_limit: int = 0) -> ShortLink:
+def link_to(venue: SimulatedVenue | Venue, rate_limit: int = 0) -> ShortLink:
     stream = "ws" + venue.url.removeprefix("http")
     at = Addresses(trading=venue.url, data=venue.url, stream=stream, updates=stream)
     keys = Keys(Secret(venue.key), Secret(venue.secret))
@@ -233,24 +239,29 @@ def trade(
     adjusted: bool = False,
     broken: bool = False,
     patience: float = 110.0,
+    hand: Hand | None = None,
+    record: bool = False,
+    outside: Venue | None = None,
     **settings: Any,
 ) -> list[str]:
     """Run a session while the story lasts; then every order, fill and position here is as at the venue. Returns alarm codes.
 
     adjusted: positions were changed after the fact, so that they are compared as a whole and not fill by fill.
     broken: the venue has a position that nobody told of: nothing agrees at the end, and the session says so.
+    hand: the strategy. outside: a venue in a process of its own, instead of one in this process as `settings` say.
     """
+    hand = hand or Hand()
     alarms: list[str] = []
 
-    async def main(venue: SimulatedVenue) -> None:
-        link, hand = link_to(venue), Hand()
+    async def main(venue: SimulatedVenue | Venue) -> None:
+        link = link_to(venue)
         plan = Plan(
             link=link,
             directory=tmp_path / "home",
             strategies=[hand],
             limits=Limits.of(tomllib.loads(LIMITS), base=Limits.profile("paper")),
             settings=SETTINGS,
-            record=False,
+            record=record,
             watchdog=False,
             segment_size=1 << 20,
         )
@@ -281,7 +292,7 @@ def trade(
         assert summary.unresolved == 0
         assert bool(summary.unexplained) == broken
 
-    with simulated_venue(seed=5, start=DEFAULT_START, **settings) as venue:
+    with nullcontext(outside) if outside else simulated_venue(seed=5, start=DEFAULT_START, **settings) as venue:
         asyncio.run(main(venue))
         report = Report()
         compare(_Venue(venue), tmp_path / "home" / "journal", report)  # type: ignore[arg-type]

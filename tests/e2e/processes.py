@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -36,6 +37,8 @@ def environment(**more: str) -> dict[str, str]:
 class Venue:
     """`python -m pyrt sim` as a process of its own."""
 
+    key, secret = DEMO_KEY, DEMO_SECRET
+
     def __init__(self, *options: str, rate_limit: int = 0) -> None:
         argv = [sys.executable, "-m", "pyrt", "sim", "--port", "0", "--rate-limit", str(rate_limit), *options]
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -45,6 +48,11 @@ class Venue:
         self.url: str = json.loads(line)["url"]
         self._session = requests.Session()
         self._session.trust_env = False
+
+    @property
+    def resident(self) -> int:
+        """Bytes of memory that the process holds."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def get(self, path: str, **query: Any) -> Any:
         answer = self._session.get(self.url + path, params=query, headers=HEADERS, timeout=30)

@@ -371,6 +371,9 @@ cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil:
     cdef int64_t begin = gap.from_ts if gap.from_ts != 0 else end
     cdef uint32_t k, i
     cdef window_t* w
+    if gap.flags & FLAG_BACKFILLED:                     # everything that was missed is known or follows at once
+        _heal(bars)
+        return
     _fold(bars)
     for k in range(bars.intervals):
         for i in range(bars.series[k].count):

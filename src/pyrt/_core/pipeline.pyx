@@ -111,8 +111,9 @@ cdef void _make_room(pipeline_t* p, slot_t* slot, uint32_t id, const market_t* r
 
 cdef void _gap(pipeline_t* p, uint32_t id, const market_t* record) noexcept nogil:
     cdef slot_t* slot = &p.slots[id]
-    p.refs[id].flags |= FLAG_GAP
-    book_apply(slot.book, record)
+    if not record.header.flags & FLAG_BACKFILLED:       # else trades were filled: of quotes and depth it says nothing
+        p.refs[id].flags |= FLAG_GAP
+        book_apply(slot.book, record)
     if slot.bars != NULL:
         slot.bars.closed_at = p.closed_at
         bars_gap(slot.bars, &record.gap)
@@ -222,7 +223,8 @@ cdef class Pipeline:
     `run` works without the GIL until a record is due a callback; `add` before the first record of an instrument, never during a run.
     A GAP record (of instrument 0: for all) sets GAP on the reference, on the book and on the bars it touches. The reference heals with
     the next live quote, a whole book, or a backfilled quote flagged LAST; the book with a snapshot (CLEAR until LAST; a top-only book
-    with its next quote); bars with a backfilled trade flagged LAST. Halted, paused and quotation-only states set HALTED.
+    with its next quote); bars with a backfilled trade flagged LAST, or a GAP record flagged BACKFILLED, which says that what was
+    missed is known or follows at once. Halted, paused and quotation-only states set HALTED.
     The reference follows deltas at the LAST record of each event, never in its middle. `grace` in ns; `rules` as in BarAggregator.
     """
 

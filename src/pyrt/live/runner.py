@@ -22,6 +22,7 @@ from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder, Run
+from pyrt.live.backfill import Backfill
 from pyrt.live.control import Control
 from pyrt.live.recipe import run_of
 from pyrt.live.shell import LiveShell
@@ -94,6 +95,7 @@ class Live(NamedTuple):
     session: Session
     shell: LiveShell
     feed: Feed
+    backfill: Backfill
 
 
 Companion = Callable[[Live], Awaitable[None]]
@@ -192,9 +194,12 @@ class Runner:
             session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock, symbols=wanted.trades
         )
         feed.want(wanted)
-        live = Live(self, session, shell, feed)
+        live = Live(self, session, shell, feed, Backfill(session, shell, link))
         tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
-        tasks += [asyncio.create_task(self._watch_clock(shell))]
+        tasks += [
+            asyncio.create_task(self._watch_clock(shell)),
+            asyncio.create_task(_beside(lambda live: live.backfill.run(), live)),
+        ]
         tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
         try:
             await self._trade(session, shell, control)

@@ -71,6 +71,9 @@ class LiveShell:
         self.states: dict[str, StreamState] = {}  # what each stream said last
         self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
         self.trades: set[tuple[int, int, int]] | None = set()  # (instrument, trade id, ts) seen, until the warm-up is over
+        self.known_from = 0  # venue ns: trades before it are the warm-up's
+        self.screen: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda records: records  # what of the feed is news
+        self.heard: Callable[[np.ndarray[Any, Any]], None] = lambda records: None  # told of what was fed, after the session
         self.query = ""  # why the last query of the venue failed; "" = it did not
         self.seq = 0
         self._loop = asyncio.get_running_loop()
@@ -159,7 +162,9 @@ class LiveShell:
 
     def handle_feed(self, records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
         """Sink of the data feed. The venue's own bars are not asked for: ours come from the trades."""
+        records = self.screen(records)
         self.handle_market(records)
+        self.heard(records)
 
     def handle_market(self, records: np.ndarray[Any, Any]) -> None:
         """Market records through the session, numbered in the inbox's order; loop thread only."""
@@ -192,7 +197,9 @@ class LiveShell:
         told = self.trades or set()
         keys = zip(trades["instrument"].tolist(), trades["trade_id"].tolist(), trades["ts_event"].tolist(), strict=True)
         fresh = trades[[key not in told for key in keys]] if len(trades) else trades
-        self.handle_market(fresh.view(market_dtype))
+        records = fresh.view(market_dtype)
+        self.handle_market(records)
+        self.heard(records)
 
     def _note_trades(self, records: np.ndarray[Any, Any]) -> None:
         assert self.trades is not None

@@ -40,7 +40,7 @@ async def warm_up(session: Session, shell: LiveShell, archive: Archive, stopping
             wanted[key] = max(wanted.get(key, 0), strategy.warmup)
     if wanted:
         await _data_is_up(shell, stopping)
-    rose = shell.rose.get("data", shell.now().venue)
+    rose = shell.known_from = shell.rose.get("data", shell.now().venue)
     cut = {key: rose - rose % key[1] for key in wanted}  # start of the bar that the stream saw only the end of
     for number in {number for number, _ in wanted}:
         forming = [s for (n, i), s in cut.items() if n == number and s + i + BAR_GRACE > shell.now().venue]

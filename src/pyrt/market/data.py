@@ -9,12 +9,14 @@ import numpy as np
 from pyrt._core.book import OrderBook
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.types import Flag, GapCause, RecordType, market_dtype
+from pyrt.clock import MINUTE
 from pyrt.errors import ConfigError
 from pyrt.market.sequencer import Records, Sequencer, gap_record
 from pyrt.model import AssetClass, Instrument, Instruments
 
 GRACE = 250_000_000  # ns of venue time that a bar waits for trades under way
 CAPACITY = 16_384
+KEPT = 10 * MINUTE  # of bars that late trades and fillings may still amend, in 16 to 512 bars
 
 
 class MarketData:
@@ -62,9 +64,17 @@ class MarketData:
         if depth is None:
             depth = instrument.asset_class == AssetClass.CRYPTO
         tick = gcd(instrument.tick, instrument.sub_tick)
+        keep = max(16, min(512, KEPT // max(1, min(intervals, default=KEPT))))
         try:
             self.pipeline.add(
-                instrument.id, tick, intervals=intervals, wake=wake, top_only=not depth, boundaries=boundaries, anchored=anchored
+                instrument.id,
+                tick,
+                intervals=intervals,
+                wake=wake,
+                top_only=not depth,
+                boundaries=boundaries,
+                anchored=anchored,
+                keep=keep,
             )
         except ValueError as e:
             raise ConfigError(str(e), where=instrument.symbol, mend="see MarketData.watch") from None

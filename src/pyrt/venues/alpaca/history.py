@@ -13,7 +13,7 @@ from pyrt._core.types import Flag, RecordType, bar_dtype, to_units, trade_dtype
 from pyrt.clock import DAY, MINUTE, SECOND
 from pyrt.config import Secret
 from pyrt.errors import DataError, NotAuthorized, NotConnected
-from pyrt.model import Instrument
+from pyrt.model import AssetClass, Instrument
 from pyrt.venues.alpaca.wire import format_time, parse_time
 
 _TRIES = 5
@@ -78,11 +78,10 @@ class History:
             "start": format_time(start),
             "end": format_time(end),
             "limit": str(min(limit or 10_000, 10_000)),
-            "feed": self._feed,
             "sort": "desc" if newest else "asc",
         }
         left = limit
-        for page in self._pages("/v2/stocks/bars", params):
+        for page in self._pages(instrument, "bars", params):
             rows = (page.bars or {}).get(instrument.symbol, [])
             if limit:
                 rows = rows[:left]
@@ -99,14 +98,18 @@ class History:
             "start": format_time(start),
             "end": format_time(end),
             "limit": "10000",
-            "feed": self._feed,
         }
-        for page in self._pages("/v2/stocks/trades", params):
+        for page in self._pages(instrument, "trades", params):
             rows = [row for row in (page.trades or {}).get(instrument.symbol, []) if row.u not in _VOID]
             if rows:
                 yield _trades(rows, instrument)
 
-    def _pages(self, path: str, params: dict[str, str]) -> Iterator[_Page]:
+    def _pages(self, instrument: Instrument, kind: str, params: dict[str, str]) -> Iterator[_Page]:
+        if instrument.asset_class == AssetClass.CRYPTO:  # has one feed
+            path = f"/v1beta3/crypto/us/{kind}"
+        else:
+            path = f"/v2/stocks/{kind}"
+            params = {**params, "feed": self._feed}
         token: str | None = ""
         while token is not None:
             page = self._get(path, params if not token else {**params, "page_token": token})

@@ -137,7 +137,7 @@ class SimulatedVenue:
         response = self._session.request(method, f"{self.url}/sim/{path}", timeout=30, **options)
         body: dict[str, Any] = response.json()
         if response.status_code >= 400:
-            raise ConfigError(str(body.get("message")), where=f"/sim/{path}", mend="docs/sim.md has the list")
+            raise ConfigError(str(body.get("message")), where=f"/sim/{path}", mend="docs/sim-faults.md has the list")
         return body
 
 

@@ -1,0 +1,180 @@
+"""What the stream did not tell, and what of it is news once the venue's history tells it: every trade once, in order. Pure."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyrt._core.types import Flag, GapCause, RecordType, gap_dtype, market_dtype, trade_dtype
+from pyrt.clock import SECOND
+from pyrt.market.sequencer import Records, gap_record
+
+MARGIN = 5 * SECOND  # that a trade may come late: so much before the last sight of the stream is asked for again
+LAG = SECOND  # asked for beyond the stream's return, where the clocks of venue and session may differ
+OVERLAP = 60 * SECOND  # of trades' time, for which the stream may still tell what a filling told
+MOST = 64  # holes of an instrument
+_LOST = (GapCause.DISCONNECT, GapCause.SILENCE, GapCause.SLOW)  # of a stream; the other causes are of books
+_TRADE, _GAP = int(RecordType.TRADE), int(RecordType.GAP)  # NumPy compares enums slowly
+_KEY = ("instrument", "trade_id", "ts_event")
+
+Key = tuple[int, int, int]
+
+
+class Hole(NamedTuple):
+    """A time in which trades of an instrument may not have been told; `end` 0: it goes on. Venue ns."""
+
+    instrument: int
+    start: int
+    end: int
+
+
+class Holes:
+    """Holes of every instrument, the trades told around them, and those that fillings told first.
+
+    `screen` sees what the stream tells before the session does, `heard` everything that the session was fed. Nothing from before
+    `begin` is asked for: that belongs to the warm-up.
+    """
+
+    def __init__(self, *, margin: int = MARGIN, lag: int = LAG) -> None:
+        self.filled = 0  # trades that only fillings told
+        self.told_again = 0  # trades of the stream that a filling had told before: dropped
+        self.closed = 0  # holes filled, those included in which nothing was missed
+        self.abandoned = 0  # holes pushed out by MOST newer ones
+        self._margin, self._lag = margin, lag
+        self._first = 0  # venue ns before which nothing is asked for
+        self._newest = 0  # ts of the newest trade told
+        self._holes: dict[int, list[Hole]] = {}
+        self._recent: deque[tuple[int, Records]] = deque()  # (newest ts, trades), told within the margin of the newest
+        self._held: list[Records] = []  # trades told in or near the holes
+        self._early: set[Key] = set()  # fed by a filling, so late that the stream may tell them yet
+        self._early_until = 0
+
+    # ------------------------------------------------------------------------------------------------ what is told
+    def screen(self, records: Records) -> Records:
+        """Market records of the stream -> those that are news: without trades that a filling told before."""
+        if not self._early:
+            return records
+        at = np.flatnonzero(records["type"] == _TRADE)
+        again = at[_member(records[at].view(trade_dtype), self._early)]
+        self.told_again += len(again)
+        return np.delete(records, again) if len(again) else records
+
+    def heard(self, records: Records) -> None:
+        """Market records that the session was fed: its trades are kept while a filling may ask for them, GAP records open holes."""
+        kinds = records["type"]
+        is_trade = kinds == _TRADE
+        if is_trade.any():
+            self._keep(records[is_trade])
+        is_gap = kinds == _GAP
+        for gap in records[is_gap].view(gap_dtype) if is_gap.any() else ():
+            if gap["cause"] in _LOST and not gap["flags"] & Flag.BACKFILLED:
+                self._open(int(gap["instrument"]), int(gap["from_ts"]))
+
+    def _keep(self, trades: Records) -> None:
+        ts = trades["ts_event"]
+        last = int(ts.max())
+        self._newest = max(self._newest, last)
+        self._recent.append((last, trades))
+        while self._recent[0][0] < self._newest - self._margin:
+            self._recent.popleft()
+        if self._holes:
+            ends = [hole.end for holes in self._holes.values() for hole in holes]
+            inside = trades if not min(ends) else trades[ts <= max(ends)]
+            if len(inside):
+                self._held.append(inside)
+        if self._early and self._newest > self._early_until:
+            self._early.clear()
+
+    # ------------------------------------------------------------------------------------------------ holes
+    def _open(self, instrument: int, last: int) -> None:
+        """The stream told nothing after `last`, or after its newest trade where that is older: it is told in order."""
+        start = max(min(last, self._newest or last) - self._margin, self._first)
+        holes = self._holes.get(instrument, [])
+        if holes and (not holes[-1].end or holes[-1].end >= start):  # they are one
+            start = min(start, holes.pop().start)
+        elif not self._holes:
+            self._held = [trades for _, trades in self._recent]
+        elif not any(len(h) and not h[-1].end for h in self._holes.values()):  # else the same loss, of another instrument
+            self._held += [trades for _, trades in self._recent]  # twice does no harm: they are looked up, not counted
+        if len(holes) >= MOST:
+            holes.pop(0)
+            self.abandoned += 1
+        self._holes[instrument] = [*holes, Hole(instrument, start, 0)]
+
+    def begin(self, at: int) -> None:
+        """What came before `at` is known otherwise."""
+        self._first = at
+        for instrument, holes in list(self._holes.items()):
+            kept = [hole._replace(start=max(hole.start, at)) for hole in holes if not hole.end or hole.end > at + self._lag]
+            self._holes[instrument] = kept
+            if not kept:
+                del self._holes[instrument]
+
+    def up(self, at: int) -> None:
+        """The stream is up with all that is wanted: what went on ends here."""
+        for instrument, holes in self._holes.items():
+            self._holes[instrument] = [hole if hole.end else hole._replace(end=at + self._lag) for hole in holes]
+
+    def due(self, now: int, rank: Callable[[int], int] = lambda instrument: 0) -> Hole | None:
+        """A hole that is over: of the instruments of the lowest rank the oldest."""
+        over = [hole for holes in self._holes.values() for hole in holes if 0 < hole.end <= now]
+        return min(over, key=lambda hole: (rank(hole.instrument), hole.start, hole.instrument), default=None)
+
+    @property
+    def next_end(self) -> int:
+        """Venue ns at which the first hole will be over; 0 = none will."""
+        return min((hole.end for holes in self._holes.values() for hole in holes if hole.end), default=0)
+
+    @property
+    def open(self) -> int:
+        """Holes that are not filled."""
+        return sum(map(len, self._holes.values()))
+
+    def fill(self, hole: Hole, trades: Records, now: int) -> Records:
+        """The venue's trades of a hole (oldest first) -> the records to run: those that were not told, flagged BACKFILLED.
+
+        `heard` is to be told of them too. Once nothing of the instrument is missing any more, a GAP record flagged BACKFILLED goes
+        before them, because its bars are whole with them.
+        """
+        fresh = trades[~_member(trades, self._told(hole.instrument))].copy()
+        fresh["flags"] |= np.uint16(Flag.BACKFILLED)
+        fresh["ts_recv"] = now
+        self.filled += len(fresh)
+        late = fresh[fresh["ts_event"] > hole.end - OVERLAP]
+        if len(late):
+            self._early.update(_keys(late))
+            self._early_until = max(self._early_until, hole.end + OVERLAP)
+        out: Records = fresh.view(market_dtype)
+        if not self._settle(hole):
+            return out
+        whole = gap_record(hole.instrument, GapCause.DISCONNECT, ts=now, from_ts=hole.start, to_ts=hole.end)
+        whole["flags"] = Flag.BACKFILLED
+        return np.concatenate([whole, out])
+
+    def _settle(self, hole: Hole) -> bool:
+        """Strike it off where it did not grow meanwhile; whether nothing of its instrument is left."""
+        holes = self._holes.get(hole.instrument, [])
+        left = [other for other in holes if other != hole]
+        self.closed += len(left) < len(holes)
+        if left:
+            self._holes[hole.instrument] = left
+            return False
+        self._holes.pop(hole.instrument, None)
+        if not self._holes:
+            self._held.clear()
+        return True
+
+    def _told(self, instrument: int) -> set[Key]:
+        told: set[Key] = set()
+        for part in (*self._held, *(trades for _, trades in self._recent)):
+            told.update(_keys(part[part["instrument"] == instrument].view(trade_dtype)))
+        return told
+
+
+def _keys(trades: Records) -> list[Key]:
+    return list(zip(*(trades[name].tolist() for name in _KEY), strict=True))
+
+
+def _member(trades: np.ndarray[Any, Any], of: set[Key]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.fromiter((key in of for key in _keys(trades)), bool, len(trades))
