@@ -12,7 +12,7 @@ from pyrt.venues.sim.market.market import DEFAULT_START
 
 @pytest.fixture(scope="module")
 def venue(request: pytest.FixtureRequest) -> Iterator[SimulatedVenue]:
-    """One for all tests of a module, with the settings of its VENUE; it begins at a fixed instant, at any hour of the day."""
+    """One for all tests of a module, with the settings of its VENUE; in the middle of a session, whenever the tests run."""
     with simulated_venue(**{"start": DEFAULT_START, **getattr(request.module, "VENUE", {})}) as v:
         yield v
 
