@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import material
 from bench.material import T0
-from bench.rig import Shell, assemble, symbols
+from bench.rig import Shell, assemble, close_bars, symbols
 from pyrt.clock import Now
 from pyrt.strategies.sma_cross import SmaCross
 
@@ -30,6 +30,7 @@ def session_of(n: int) -> int:
             records = make(n, n, seed=k)
             records["ts_event"] = records["ts_recv"] = T0 + k * 10**9
             session.on_market(records, Now(T0 + k * 10**9, T0 + k * 10**9))
+        close_bars(session, Now(T0 + k * 10**9, T0 + k * 10**9))
     if session.counts["bars"] < n * ROUNDS // 2:
         raise RuntimeError(f"{session.counts['bars']} bars of {n} symbols")
     return resident() - before

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench import material
 from bench.material import T0
-from bench.rig import Shell, Taker, assemble, symbols
+from bench.rig import Shell, Taker, assemble, close_bars, symbols
 from pyrt._core.book import OrderBook
 from pyrt._core.events import Quote
 from pyrt._core.types import delta_dtype
@@ -60,6 +60,7 @@ def pump(session: Session, frames: Sequence[bytes], instruments: int, seconds: f
             records, _ = decoder.take()
             session.on_market(records, now)
             done += len(records)
+        close_bars(session, now)
     took = time.thread_time() - begun
     if sum(v for k, v in decoder.counters.items() if k.startswith(("malformed", "refused", "unknown"))):
         raise RuntimeError(f"messages were lost: {decoder.counters}")

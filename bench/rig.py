@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from bench import material
 from bench.material import Records
 from pyrt._core.events import Quote
-from pyrt._core.types import Side
+from pyrt._core.types import Clock, RecordType, Side, market_dtype, timer_dtype
 from pyrt.clock import Now
 from pyrt.execution import ExecutionEngine
 from pyrt.market import MarketData
@@ -187,3 +189,13 @@ def symbols(n: int) -> tuple[str, ...]:
 
 
 __all__ = ["Records", "Shell", "Taker", "Venue", "assemble", "empty_snapshot", "symbols", "wide_limits"]
+
+
+def close_bars(session: Session, now: Now) -> None:
+    """What the live shell's timer does: bars that are over are told."""
+    at = session.market.pipeline.next_close
+    if at and at <= now.venue:
+        record = np.zeros(1, timer_dtype)
+        record["type"], record["clock"] = RecordType.TIMER, Clock.VENUE
+        record["ts_event"] = record["ts_recv"] = record["at"] = now.venue
+        session.on_market(record.view(market_dtype), now)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bench import material
 from bench.material import SECOND, T0
-from bench.rig import Shell, assemble
+from bench.rig import Shell, assemble, close_bars
 
 from pyrt.clock import Now
 from pyrt.strategies import Strategy
@@ -49,6 +49,7 @@ def test_the_guide_runs_and_its_strategies_trade() -> None:
             records = record.reshape(1).copy()
             records["ts_event"] = records["ts_recv"] = now.venue
             session.on_market(records, now)
+            close_bars(session, now)
             shell.answer(now)
             if session.counts["fills"] >= 3:
                 break
