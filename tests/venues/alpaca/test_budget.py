@@ -148,3 +148,28 @@ def test_a_waiter_wakes_when_the_venue_names_a_higher_limit_and_when_it_ends() -
 def test_no_limit() -> None:
     clock = Clock()
     assert take(Budget(0, clock), Purpose.ORDER, clock, 1000) == 1000
+
+
+DATE = "Mon, 02 Mar 2026 15:04:06 GMT"  # 1772463846
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds"),
+    [
+        ({"Date": DATE, "X-RateLimit-Reset": "1772463851"}, 6),  # both are whole seconds: one more
+        ({"Date": DATE, "X-RateLimit-Reset": "1772463906"}, 60),
+        ({"Date": DATE, "X-RateLimit-Reset": "1772464000"}, 60),  # further than a window: not believed
+        ({"Date": DATE, "X-RateLimit-Reset": "1772463800"}, 60),  # over already: not believed
+        ({"Date": "yesterday", "X-RateLimit-Reset": "1772463851"}, 60),
+        ({"X-RateLimit-Reset": "1772463851"}, 60),
+        ({"Date": DATE}, 60),
+    ],
+)
+def test_what_others_spent_is_given_back_when_the_venues_window_ends(more: dict[str, str], seconds: int) -> None:
+    clock = Clock()
+    budget = fresh(200, clock)
+    budget.learn({"X-RateLimit-Limit": "200", "X-RateLimit-Remaining": "0", **more})
+    clock.now += seconds * SECOND - 1
+    assert take(budget, Purpose.CANCEL, clock) == 0
+    clock.now += 1
+    assert take(budget, Purpose.CANCEL, clock) == 200

@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from enum import Enum
 
 WINDOW = 60_000_000_000  # ns
@@ -58,7 +59,7 @@ class Budget:
             return False
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        """Take in X-RateLimit-Limit and X-RateLimit-Remaining of an answer."""
+        """Take in X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset of an answer."""
         limit, remaining = _number(headers.get("X-RateLimit-Limit")), _number(headers.get("X-RateLimit-Remaining"))
         if not limit:
             return
@@ -68,7 +69,7 @@ class Budget:
             self._limit = limit
             if remaining is not None:
                 self._others = max(0, limit - remaining - len(self._sent))
-                self._others_until = now + WINDOW
+                self._others_until = now + _window_left(headers)
             self._changed.notify_all()
 
     def look_again(self) -> None:
@@ -124,3 +125,18 @@ class Budget:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isascii() and text.isdigit() else None
+
+
+def _window_left(headers: Mapping[str, str]) -> int:
+    """Ns until the venue forgets what was spent, by its own clock: X-RateLimit-Reset less Date, both in whole seconds.
+
+    A whole window where they are missing or do not fit together.
+    """
+    reset = _number(headers.get("X-RateLimit-Reset"))
+    try:
+        now = int(parsedate_to_datetime(headers.get("Date", "")).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        return WINDOW
+    if reset is None or not 0 <= reset - now <= WINDOW // _NS:
+        return WINDOW
+    return min((reset - now + 1) * _NS, WINDOW)
