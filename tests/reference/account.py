@@ -630,6 +630,12 @@ class AccountOracle:
         elif order.status not in FINAL and partner.status not in FINAL:
             assert order.leaves == partner.leaves
 
+    def session_began(self) -> None:
+        """The exchange opened: a trailing stop that saw no print yet begins at the last one, whenever that was."""
+        for order in self.open:
+            if order.type == "trailing_stop" and order.status == "new" and not order.hwm:
+                order.hwm = self.markets[order.symbol].last
+
     def session_ended(self) -> None:
         """The exchange closed."""
         for market in self.markets.values():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from operator import itemgetter
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -92,11 +93,12 @@ class Desk:
         assert all(not o.expires or o.expires > self.now for o in self.oracle.open), "an order outlived its session"
 
     def edges(self, end: int) -> list[tuple[int, Any]]:
-        """The ends of sessions and of days from now to `end`."""
+        """The ends of days, and both ends of sessions, from now to `end`."""
         days = [local(self.now).replace(hour=12) + timedelta(days=n) for n in range((end - self.now) // (86_400 * SECOND) + 3)]
         closes = [(at(day, 16), self.oracle.session_ended) for day in days if self.hours and is_session(day)]
+        opens = [(at(day, 9, 30), self.oracle.session_began) for day in days if self.hours and is_session(day)]
         midnights = [(at(day, 0), self.oracle.new_day) for day in days]
-        return sorted(edge for edge in closes + midnights if self.now < edge[0] <= end)
+        return sorted((edge for edge in closes + opens + midnights if self.now < edge[0] <= end), key=itemgetter(0))
 
     def is_open(self, ns: int, *, extended: bool = False) -> bool:
         day = local(ns)

@@ -353,6 +353,16 @@ def test_groups_survive_a_restart():
     assert again.account()["buying_power"] == ex.account()["buying_power"]
 
 
+def test_a_stop_comes_back_as_it_was_though_its_partner_is_a_later_order():
+    ex = opened()
+    answer = ex.submit(bracket(qty="50"), T)
+    profit, loss = (leg["id"] for leg in answer["legs"])
+    new = ex.replace(profit, {"limit_price": "198"}, T + 1)["id"]
+    again = Exchange.load(ex.save(), INSTRUMENTS)
+    assert again.take_updates() == []
+    assert (again.order(loss)["status"], again.order(new)["status"]) == ("held", "new")
+
+
 REFUSALS = [
     (bracket(target=None), 40010001, "bracket orders require take_profit.limit_price"),
     (bracket(stop=None), 40010001, "bracket orders require stop_loss.stop_price"),

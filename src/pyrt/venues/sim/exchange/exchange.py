@@ -325,6 +325,7 @@ class Exchange(Entry, Upkeep):
         exchange._restore()
         for row in saved.rows:
             exchange._index(row)
+        for row in saved.rows:  # after all are known: an exit is shown by what its partner is, which may be a later order
             if row.working:
                 exchange._route(row, saved.now)
         return exchange
