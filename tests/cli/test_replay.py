@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 from tests.cli.processes import call, pyrt
 
+from pyrt.cli.recorded import recorded_runs, recorded_sizer, strategies_of
+from pyrt.journal.inspect import show
+from pyrt.live.replay import Replay
+from pyrt.model import OrderChanged
+
 STRATEGY = """
 import os
 import signal
@@ -83,6 +88,17 @@ def test_a_session_is_a_function_of_what_it_saw(played: Path, tmp_path: Path) ->
     done = call(tmp_path, "replay", state)
     assert done.returncode == 2
     assert "not replayable, 1 dropped" in done.stderr
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_a_journal_that_ended_in_order_lacks_is_a_difference(played: Path, ended: bool) -> None:
+    first, second = recorded_runs(played / "state")
+    run = first[0].body
+    facts = [row for row in show(played / "state" / "journal") if row[0] <= second[0].body.seq]
+    last = max(n for n, row in enumerate(facts) if isinstance(row[2], OrderChanged))
+    outcome = Replay(run, facts[:last], strategies_of(run), recorded_sizer(run), ended=ended).play(first)
+    assert outcome.equal != ended
+    assert bool(outcome.missing) != ended
 
 
 @pytest.mark.row("X05")

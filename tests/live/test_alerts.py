@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.cli.processes import pyrt, running
 
@@ -148,6 +149,19 @@ def test_a_refusal_is_tried_again_and_a_way_that_is_down_is_given_up(
         alerts.close()
     assert alerts.sent == {"webhook": (1, 0), "command": (0, 1)}
     assert "was not sent by command" in caplog.text
+
+
+def test_a_mail_that_cannot_be_written_costs_itself_alone(caplog: pytest.LogCaptureFixture) -> None:
+    alerts = alerts_of(mail_to="me@example.org", smtp="127.0.0.1:9")
+    broken = msgspec.structs.replace(
+        LATCH, code="A\nBCC: everybody"
+    )  # no header may hold a line end: the library raises ValueError
+    with caplog.at_level(logging.ERROR, logger="pyrt"):
+        alerts.hear(broken)
+        alerts.hear(broken)
+        alerts.close()
+    assert alerts.sent == {"e-mail": (0, 2)}
+    assert caplog.text.count("was not sent by e-mail: ValueError") == 2
 
 
 def test_the_session_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,19 +49,20 @@ def replay(
         raise ConfigError(f"there is no run {run}", where="--run", mend=f"use 1 to {len(runs)}")
     chosen = range(1, len(runs) + 1) if all_ else [run or len(runs)]
     facts = list(inspect.show(state / "journal"))
+    ended = inspect.ended(state / "journal")
     worst = 0
     for number in chosen:
         upto = runs[number][0].body.seq if number < len(runs) else None
-        worst = max(worst, _play(f"run {number} of {len(runs)}", runs[number - 1], facts, upto))
+        worst = max(worst, _play(f"run {number} of {len(runs)}", runs[number - 1], facts, upto, ended))
     if worst:
         raise SystemExit(worst)
 
 
-def _play(name: str, entries: Sequence[Entry], facts: Sequence[tuple[int, int, Fact]], upto: int | None) -> int:
+def _play(name: str, entries: Sequence[Entry], facts: Sequence[tuple[int, int, Fact]], upto: int | None, ended: bool) -> int:
     run: Run = entries[0].body
     # What the next run began with are its own definitions and names, and perhaps facts that were written between the two.
     own = [row for row in facts if upto is None or row[0] <= upto]
-    replayed = Replay(run, own, strategies_of(run), recorded_sizer(run))
+    replayed = Replay(run, own, strategies_of(run), recorded_sizer(run), ended=ended or upto is not None)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(name, total=entries[-1].number)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -42,7 +42,7 @@ def why(order: str, directory: Path | None = None) -> None:
     at = max((i for i, entries in enumerate(runs) if entries[0].body.seq < seq), default=None)
     if at is None:
         raise ConfigError("that run was not recorded", mend="the recording keeps what fits; `pyrt journal show` has the facts")
-    witness, outcome = _play(runs[at], _own(runs, at, facts))
+    witness, outcome = _play(runs[at], _own(runs, at, facts), ended=_ended(state, runs, at))
     found = [d for d in witness.decisions if d.number == number]
     if not found:
         print(f"pyrt: order {number} did not come out again: see `pyrt replay`", file=sys.stderr)
@@ -81,7 +81,8 @@ def why_not(
     if symbol not in known:
         raise ConfigError(f"{symbol} was never watched here", mend=f"use one of {', '.join(sorted(known))}")
     for n in chosen:
-        witness, outcome = _play(runs[n], _own(runs, n, facts), symbol=symbol, since=since, until=until)
+        ended = _ended(state, runs, n)
+        witness, outcome = _play(runs[n], _own(runs, n, facts), ended=ended, symbol=symbol, since=since, until=until)
         print("\n".join(_quiet(symbol, since, until, witness, runs[n])))
         if not outcome.equal:
             print("pyrt: the session did not come out the same: see `pyrt replay`", file=sys.stderr)
@@ -109,9 +110,13 @@ def _own(runs: list[list[Entry]], at: int, facts: Facts) -> Facts:
     return [row for row in facts if upto is None or row[0] <= upto]
 
 
-def _play(entries: list[Entry], facts: Facts, symbol: str = "", since: int = 0, until: int = 1 << 62) -> tuple[Witness, Outcome]:
+def _ended(state: Path, runs: list[list[Entry]], at: int) -> bool:
+    return at + 1 < len(runs) or inspect.ended(state / "journal")
+
+
+def _play(entries: list[Entry], facts: Facts, *, ended: bool, **window: Any) -> tuple[Witness, Outcome]:
     run: Run = entries[0].body
-    witness = Witness(run, facts, strategies_of(run), recorded_sizer(run), symbol=symbol, since=since, until=until)
+    witness = Witness(run, facts, strategies_of(run), recorded_sizer(run), ended=ended, **window)
     return witness, witness.play(entries)
 
 

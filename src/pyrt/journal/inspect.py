@@ -64,6 +64,12 @@ def _verify(directory: Path) -> Verdict:
     )
 
 
+def ended(directory: Path | str) -> bool:
+    """Whether the journal was closed in order: nothing that was appended is missing. Raises JournalDamaged."""
+    _, last = segments.survey(Path(directory))
+    return last is not None and last.closed and not last.torn
+
+
 def show(directory: Path | str, after: int = 0) -> Iterator[tuple[int, int, Fact]]:
     """(seq, venue ns, fact) of every valid record above `after`. Raises JournalDamaged, JournalError."""
     directory = Path(directory)

@@ -80,7 +80,7 @@ class _Way:
                     self._send(alert)
                     self.sent += 1
                     break
-                except (OSError, requests.RequestException, smtplib.SMTPException, subprocess.SubprocessError) as e:
+                except Exception as e:  # whatever a library raises: the thread goes on, or later alerts are lost without a word
                     if pause is None or time.monotonic() + pause > self._until:
                         self._lost(alert, type(e).__name__)  # its text may hold the address, which is a secret
                         break

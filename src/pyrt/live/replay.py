@@ -58,12 +58,22 @@ class Outcome(msgspec.Struct):
 
 
 class Replay:
-    """One run of a recording. `facts`: of the journal, in order, as (seq, venue ns, fact)."""
+    """One run of a recording. `facts`: of the journal, in order, as (seq, venue ns, fact).
+
+    ended: the journal was closed after this run, or goes on with another: it lacks nothing, and a fact beyond it is a difference.
+    """
 
     def __init__(
-        self, run: Run, facts: Iterable[tuple[int, int, Fact]], strategies: Sequence[Strategy], sizer: Sizer | None
+        self,
+        run: Run,
+        facts: Iterable[tuple[int, int, Fact]],
+        strategies: Sequence[Strategy],
+        sizer: Sizer | None,
+        *,
+        ended: bool = False,
     ) -> None:
         self.outcome = Outcome()
+        self._ended = ended
         self._run = run
         self.session = self._session(strategies, sizer)
         before: list[Fact] = []
@@ -98,7 +108,10 @@ class Replay:
         """Compare with the journal."""
         self._facts.append(fact)
         if not self._recorded:
-            self.outcome.missing += 1
+            if self._ended:
+                self._differ("nothing", fact)
+            else:
+                self.outcome.missing += 1
             return
         ts, recorded = self._recorded.popleft()
         if recorded == fact and ts == now.venue:

@@ -85,6 +85,7 @@ class Witness(Replay):
         strategies: Sequence[Strategy],
         sizer: Sizer | None,
         *,
+        ended: bool = False,
         symbol: str = "",
         since: int = 0,
         until: int = 1 << 62,
@@ -99,7 +100,7 @@ class Witness(Replay):
         self._call: Call | None = None
         self._orders: dict[int, Decision] = {}
         self._asked: dict[int, Decision] = {}  # by the intent's key
-        super().__init__(run, facts, strategies, sizer)
+        super().__init__(run, facts, strategies, sizer, ended=ended)
         self._makers: dict[int, Call] = {}  # key of an intent -> the callback that made it
         # The session's own verbs, with somebody who looks on.
         self._post, self._decide = self.session.post, self.session.risk.on
