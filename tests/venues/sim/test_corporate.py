@@ -334,6 +334,14 @@ def test_what_is_no_action_says_so(tmp_path, text):
         read_actions(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("line", ['rate = "x"', "rate = nan", 'rate = "0.5"\nwithheld = "nan"'])
+def test_what_is_no_number_is_named_in_words(tmp_path, line):
+    path = tmp_path / "a.toml"
+    path.write_text(f'[[action]]\nkind = "cash_dividend"\nsymbol = "A"\nex_date = 2026-03-04\n{line}')
+    with pytest.raises(ConfigError, match=r"(rate|withheld) is not a number: (x|nan)"):
+        read_actions(path)
+
+
 # ---------------------------------------------------------------------------------------------------- adjusted history
 def bars(*closes, first=EX - 2 * 86_400 * SECOND, volume=10 * SECOND):
     rows = np.zeros(len(closes), dtype=bar_dtype)

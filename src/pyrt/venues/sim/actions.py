@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Sequence
 from datetime import date, datetime, time
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -45,9 +45,10 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
         if not (0 < self.new_rate <= 10**6 and 0 < self.old_rate <= 10**6):
             raise ValueError("new_rate and old_rate are from 1 to 1000000")
         if self.kind == "cash_dividend":
-            if not 0 < Decimal(self.rate) < 10**6 or Decimal(self.rate).normalize().as_tuple().exponent < -9:  # type: ignore[operator]
+            rate = _number("rate", self.rate)
+            if not 0 < rate < 10**6 or rate * 10**9 % 1:
                 raise ValueError("a dividend has a rate above 0 with at most 9 decimals")
-            if not 0 <= Decimal(self.withheld) <= 1:
+            if not 0 <= _number("withheld", self.withheld) <= 1:
                 raise ValueError("withheld is from 0 to 1")
         elif (self.new_rate > self.old_rate) != (self.kind == "forward_split") or self.new_rate == self.old_rate:
             raise ValueError("a forward split makes more shares of old ones, a reverse split fewer")
@@ -90,6 +91,16 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 def instant(day: date) -> int:
     """02:00 New York of a date, ns UTC; a clock change that skips it gives the same instant an hour on."""
     return int(datetime.combine(day, HOUR_OF_DAY, NEW_YORK).timestamp()) * SECOND
+
+
+def _number(name: str, text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("nan")
+    if not value.is_finite():
+        raise ValueError(f"{name} is not a number: {text}")
+    return value
 
 
 def read_actions(path: Path) -> tuple[Action, ...]:
