@@ -63,19 +63,23 @@ class Watchdog:
     def _start(self) -> None:
         order = self._order
         fd = os.open(Path(order.directory) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        reader, self._pipe = os.pipe()
         try:
+            # Before it is born: a session that dies in between leaves it with its order, and it finds the pipe closed.
+            os.write(self._pipe, msgspec.json.encode(order) + b"\n")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pyrt.watchdog"],
-                stdin=subprocess.PIPE,
+                stdin=reader,
                 stdout=subprocess.DEVNULL,
                 stderr=fd,
-                bufsize=0,
                 start_new_session=True,  # Ctrl-C in the terminal is for the session alone
             )
+        except BaseException:
+            os.close(self._pipe)
+            raise
         finally:
+            os.close(reader)
             os.close(fd)
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     @property
     def ended(self) -> int | None:
@@ -84,18 +88,17 @@ class Watchdog:
 
     def restart(self) -> None:
         """Start another one in place of one that ended."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        os.close(self._pipe)
         self._start()
 
     def farewell(self, patience: float = 10.0) -> None:
         """Tell it that the session ended in order, and wait for its end."""
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write(FAREWELL)
-            self._process.stdin.close()
+            os.write(self._pipe, FAREWELL)
         except OSError:
             log.warning("the watchdog had ended before")
+        finally:
+            os.close(self._pipe)
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
@@ -234,7 +237,8 @@ def main() -> None:
     while not line.endswith(b"\n") and len(line) < _LARGEST and (byte := os.read(0, 1)):
         line += byte
     if not line.endswith(b"\n"):
-        return  # the session died before it said what to watch: it had sent nothing
+        log.error("ALARM: nobody said what to watch")
+        return
     watch(msgspec.json.decode(line, type=WatchOrder), 0)
 
 
