@@ -17,6 +17,7 @@ from pyrt.model import (
     Intended,
     Intent,
     OrderChanged,
+    OrderClass,
     OrderStatus,
     OrderType,
     Refused,
@@ -87,11 +88,15 @@ class TradingDesk:
 
     def _post(self, intent: Intent, instrument: Instrument, event: Intent | ReplaceIntent) -> Order:
         order = Order(intent, instrument)
+        if intent.order_class is not OrderClass.SIMPLE:
+            order._attach()
+            self._seen(intent)
         if self._session.running:
             self._track(order)
             self._session.post(event)
         else:
-            order.breaches = ("NOT_RUNNING",)
+            for each in (order, *order.legs):
+                each.breaches = ("NOT_RUNNING",)
             self._session.refusals["NOT_RUNNING"] += 1
         return order
 
@@ -179,7 +184,8 @@ class TradingDesk:
         order = self._orders.get((event.intent.strategy, event.intent.source))
         if order is None or order.breaches:
             return None
-        order.breaches = tuple(b.code for b in event.breaches)
+        for each in (order, *order.legs):
+            each.breaches = tuple(b.code for b in event.breaches)
         self._done(order)
         strategy = self._session.strategies.get(event.intent.strategy)
         return None if strategy is None else (event.intent.strategy, (strategy.on_order, order))
@@ -189,10 +195,18 @@ class TradingDesk:
         order = self._orders.get((fact.intent.strategy, fact.intent.source))
         if order is None:  # of an earlier life
             order = Order(fact.intent, self._session.instruments[fact.intent.instrument])
+            order._attach()
             self._track(order)
-        order.number = fact.number
-        order.status = OrderStatus.INTENT
-        self._by_number[fact.number] = order
+        for number, each in enumerate((order, *order.legs), fact.number):
+            each.number = number
+            each.status = OrderStatus.INTENT
+            self._by_number[number] = each
+            if each is not order:
+                self._track(each)
+        if fact.replaces:
+            old = self._by_number.get(fact.replaces)
+            if old is not None:
+                order.is_exit, order.legs = old.is_exit, old.legs
 
     def _changed(self, fact: OrderChanged) -> Call | None:
         order = self._by_number.get(fact.number) or self._recall(fact.number)
@@ -201,6 +215,8 @@ class TradingDesk:
         was_done = order.is_done
         order.status = fact.status
         order.reason = fact.reason
+        if fact.qty or fact.limit_px or fact.stop_px:
+            order._restate(fact)
         if fact.status.is_final:
             if not was_done or fact.number not in self._by_number:
                 self._done(order)
@@ -238,7 +254,7 @@ class TradingDesk:
         kept.add(bar)
 
     def _seen(self, intent: Intent) -> None:
-        self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), intent.source)
+        self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), intent.source + len(intent.legs))
 
     def last_source(self, strategy: int) -> int:
         """The last source that a strategy's intent used; 0 where none did."""

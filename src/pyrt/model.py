@@ -25,6 +25,7 @@ class OrderType(IntEnum):
     LIMIT = 2
     STOP = 3
     STOP_LIMIT = 4
+    TRAILING_STOP = 5  # a stop that follows the best price at a distance
 
 
 class TimeInForce(IntEnum):
@@ -36,6 +37,15 @@ class TimeInForce(IntEnum):
     FOK = 4
     OPG = 5  # the opening auction
     CLS = 6  # the closing auction
+
+
+class OrderClass(IntEnum):
+    """Which orders belong together, as one request."""
+
+    SIMPLE = 0
+    BRACKET = 1  # an entry and, once it is filled, a take-profit and a stop that share its shares
+    OCO = 2  # a take-profit and a stop for shares that are held
+    OTO = 3  # an entry and one exit
 
 
 class AssetClass(IntEnum):
@@ -212,11 +222,52 @@ class Intent(Message, frozen=True, kw_only=True):
     reduce_only: bool = False
     extended_hours: bool = False
     valid_until: int = 0  # venue ns; no attempt begins after it
+    trail_px: int = 0  # a trailing stop's distance in px units,
+    trail_ratio: int = 0  # or in parts of 1e9 of the price
+    order_class: OrderClass = OrderClass.SIMPLE
+    target_px: int = 0  # limit of the take-profit; of an OCO it is limit_px
+    guard_px: int = 0  # stop of the stop-loss,
+    guard_limit_px: int = 0  # and its limit; 0 = market
 
     @property
     def key(self) -> int:
         """(strategy, source) as one u64: the reservation's key."""
         return self.strategy << 48 | self.source
+
+    @property
+    def trail(self) -> int:
+        """A trailing stop's distance as the risk gate takes it: px units, or below 0 parts of 1e9."""
+        return self.trail_px or -self.trail_ratio
+
+    @property
+    def legs(self) -> "tuple[Intent, ...]":
+        """The exits that are one request with it, take-profit first; their sources and numbers follow its own."""
+        if self.order_class is OrderClass.SIMPLE:
+            return ()
+        prices: list[tuple[OrderType, int, int]] = []
+        if self.target_px and self.order_class is not OrderClass.OCO:
+            prices.append((OrderType.LIMIT, self.target_px, 0))
+        if self.guard_px:
+            kind = OrderType.STOP_LIMIT if self.guard_limit_px else OrderType.STOP
+            prices.append((kind, self.guard_limit_px, self.guard_px))
+        same = self.order_class is OrderClass.OCO
+        side = self.side if same else Side.SELL if self.side is Side.BUY else Side.BUY
+        return tuple(
+            msgspec.structs.replace(
+                self,
+                source=self.source + place,
+                side=side,
+                type=kind,
+                limit_px=limit_px,
+                stop_px=stop_px,
+                reduce_only=True,
+                order_class=OrderClass.SIMPLE,
+                target_px=0,
+                guard_px=0,
+                guard_limit_px=0,
+            )
+            for place, (kind, limit_px, stop_px) in enumerate(prices, 1)
+        )
 
 
 class Approved(Message, frozen=True, kw_only=True):
@@ -308,6 +359,9 @@ class OrderChanged(Message, frozen=True, kw_only=True):
     reason: str = ""
     ts: int = 0
     tries: int = 0
+    qty: int = 0  # what it is for now, where the venue changed that; 0 = as it was
+    limit_px: int = 0  # the same of its prices
+    stop_px: int = 0
 
 
 class Filled(Message, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 
 from pyrt._core.types import Clock, Side
 from pyrt.clock import Now, VenueClock
-from pyrt.model import Approved, CancelIntent, Fact, Intent, Message, OrderType, Refused, ReplaceIntent, TimeInForce
+from pyrt.model import Approved, CancelIntent, Fact, Intent, Message, OrderClass, OrderType, Refused, ReplaceIntent, TimeInForce
 
 
 class Sync(IntEnum):
@@ -45,6 +45,12 @@ class OrderRequest(Message, frozen=True, kw_only=True):
     limit_price: str = ""
     stop_price: str = ""
     extended_hours: bool = False
+    trail_price: str = ""
+    trail_percent: str = ""
+    order_class: OrderClass = OrderClass.SIMPLE
+    take_profit: str = ""  # limits and stops of the exits
+    stop_loss: str = ""
+    stop_loss_limit: str = ""
 
 
 class Submit(Message, frozen=True, kw_only=True):
@@ -82,10 +88,11 @@ class Withdraw(Message, frozen=True, kw_only=True):
 
 
 class Lookup(Message, frozen=True, kw_only=True):
-    """GET one order by cid. Answer: LookupResult."""
+    """GET one order by cid, or by the venue's id where that is given. Answer: LookupResult."""
 
     number: int
     cid: str
+    venue_order_id: str = ""  # of an order whose cid is not ours: it is asked for by this
 
 
 class TakeSnapshot(Message, frozen=True, kw_only=True):
@@ -143,6 +150,10 @@ class VenueOrder(Message, frozen=True, kw_only=True):
     updated_at: int = 0
     replaces: str = ""
     replaced_by: str = ""
+    order_class: str = ""  # "" = simple
+    trail_price: str = ""
+    trail_percent: str = ""
+    legs: "tuple[VenueOrder, ...]" = ()  # of a group's first order, where the venue shows them
 
 
 class VenueFill(Message, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import numpy as np
 
-from pyrt._core.types import NO_PRICE, RecordType, market_dtype, quote_dtype, status_dtype
+from pyrt._core.types import NO_PRICE, RecordType, market_dtype, quote_dtype, status_dtype, trade_dtype
 from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, Now
 from pyrt.execution import ExecutionEngine
@@ -118,6 +118,14 @@ class World:
         px = [int(float(p) * 100) * PX // 100 for p in (bid, ask)]
         record["type"], record["instrument"], record["ts_event"] = RecordType.QUOTE, SYMBOLS.index(symbol) + 1, self.now.venue
         record["bid_px"], record["ask_px"], record["bid_qty"], record["ask_qty"] = *px, size * QTY, size * QTY
+        self._market(record)
+
+    def trade(self, symbol: str, px: str, size: int = 100) -> None:
+        """A print, inside a quote around it: stops and trails go by prints."""
+        self.quote(symbol, f"{float(px) - 0.01:.2f}", f"{float(px) + 0.01:.2f}")
+        record = np.zeros(1, trade_dtype)
+        record["type"], record["instrument"], record["ts_event"] = RecordType.TRADE, SYMBOLS.index(symbol) + 1, self.now.venue
+        record["px"], record["qty"] = round(float(px) * 100) * PX // 100, size * QTY
         self._market(record)
 
     def status(self, symbol: str, *, state: int = 0, lower: int = NO_PRICE, upper: int = NO_PRICE) -> None:

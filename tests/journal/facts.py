@@ -41,7 +41,10 @@ def strategy_of(kind: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.sampled_from(kind)
     if typing.get_origin(kind) is tuple:
         return st.lists(strategy_of(typing.get_args(kind)[0]), max_size=3).map(tuple)
-    return st.builds(kind, **{name: strategy_of(t) for name, t in typing.get_type_hints(kind).items() if name != "__match_args__"})
+    hints = {name: t for name, t in typing.get_type_hints(kind).items() if name != "__match_args__"}
+    inner = {name for name, t in hints.items() if kind in typing.get_args(t)}  # a group's first order holds orders: one level
+    fields = {name: strategy_of(t) for name, t in hints.items() if name not in inner}
+    return st.builds(kind, **fields, **{name: st.lists(st.builds(kind, **fields), max_size=2).map(tuple) for name in inner})
 
 
 FACTS = {kind: strategy_of(kind) for kind in typing.get_args(model.Fact)}

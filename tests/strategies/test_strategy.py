@@ -17,7 +17,8 @@ from pyrt.model import Instrument, OrderType
 from pyrt.strategies import Strategy
 from pyrt.strategies.quote_maker import QuoteMaker
 from pyrt.strategies.sma_cross import SmaCross
-from pyrt.strategies.strategy import _px, interval_ns
+from pyrt.strategies.strategy import interval_ns
+from pyrt.strategies.ticket import px_of
 
 SHARE = Instrument(id=1, symbol="AAPL")
 
@@ -146,12 +147,12 @@ def test_the_docstring_s_example_runs() -> None:
     ],
 )
 def test_rounding_to_the_tick(price: Any, way: Any, text: str) -> None:
-    assert _px(SHARE, price, way) == int(Decimal(text) * PX)
+    assert px_of(SHARE, price, way) == int(Decimal(text) * PX)
 
 
 @given(price=st.floats(0.0002, 10**6), way=st.sampled_from(["down", "up", "nearest"]))
 def test_a_rounded_price_is_on_the_tick_and_within_one(price: float, way: Any) -> None:
-    px = _px(SHARE, price, way)
+    px = px_of(SHARE, price, way)
     tick = SHARE.tick_at(int(price * PX))
     assert px % SHARE.tick_at(px) == 0
     off = px - Decimal(repr(price)) * PX
@@ -165,7 +166,7 @@ def test_a_rounded_price_is_on_the_tick_and_within_one(price: float, way: Any) -
 )
 def test_what_is_no_price(price: Any, way: Any) -> None:
     with pytest.raises(OrderError):
-        _px(SHARE, 190.001 if price is None else price, way)
+        px_of(SHARE, 190.001 if price is None else price, way)
 
 
 def test_off_tick_without_rounding_names_both_neighbours() -> None:
@@ -220,9 +221,9 @@ def test_replace_refuses_what_makes_no_sense() -> None:
     market, limit = s.buy("AAPL", 1), s.buy("AAPL", 2, limit=90)
     room.quote()
     room.accept()
-    with pytest.raises(OrderError, match="MARKET order has no limit price"):
+    with pytest.raises(OrderError, match="MARKET order has no limit to change"):
         s.replace(market, limit=90)
-    with pytest.raises(OrderError, match="LIMIT order has no stop price"):
+    with pytest.raises(OrderError, match="LIMIT order has no stop to change"):
         s.replace(limit, stop=90)
     assert s.replace(limit, limit=90.005, round="down").limit == 90
     room.fill(1)

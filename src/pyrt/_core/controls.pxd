@@ -17,6 +17,7 @@ cdef enum:                             # order_t.type, as model.OrderType
     ORDER_LIMIT = 2
     ORDER_STOP = 3
     ORDER_STOP_LIMIT = 4
+    ORDER_TRAILING_STOP = 5
 
 cdef enum:
     SENT = 1024                        # orders that DUPLICATE looks back over
@@ -26,9 +27,11 @@ ctypedef struct order_t:
     uint64_t key
     uint64_t replaces                  # key of the chain it changes; 0 = a new order
     int64_t qty, limit_px, stop_px     # 0 = none
+    int64_t trail                      # of a trailing stop: px units; below 0 = parts of 1e9 of the price
     uint32_t instrument
     uint16_t strategy
     uint8_t side, type, reduce_only, extended
+    uint8_t auction                    # for the opening or closing auction: whoever asks knows its hours
 
 ctypedef struct rules_t:               # of the account; -1 = missing
     int64_t max_age                    # of a quote, ns of venue time
@@ -98,6 +101,11 @@ ctypedef struct look_t:                # one order under check
     bint reducing, own_reducing
 
 
+cdef inline int64_t trail_distance(const order_t* o, int64_t ref_px) noexcept nogil:
+    # Rounded up: a wider trail is the worse one for what buys.
+    return o.trail if o.trail >= 0 else <int64_t>((-<i128>o.trail * ref_px + 999_999_999) / 1_000_000_000)
+
+
 cdef class Controls:
     cdef readonly Ledger ledger
     cdef const ref_t[::1] refs
@@ -138,6 +146,7 @@ cdef class Controls:
     cdef void refer(self, look_t* k) noexcept nogil
     cdef bint price(self, look_t* k) noexcept nogil
     cdef bint collar(self, look_t* k, int64_t px, int64_t ref_px) noexcept nogil
+    cdef bint trailing(self, look_t* k, int64_t ref_px) noexcept nogil
     cdef bint closed(self, look_t* k) noexcept nogil
     cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil
     cdef int64_t expected(self, look_t* k) noexcept nogil

@@ -31,8 +31,10 @@ class Controls:
         *,
         now: int,
         mono: int,
+        trail: int = 0,
         reduce_only: bool = False,
         extended: bool = False,
+        auction: bool = False,
         replaces: int = 0,
         every: bool = True,
     ) -> int: ...

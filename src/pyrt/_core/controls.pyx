@@ -32,7 +32,7 @@ memset(&_NO_POSITION, 0, sizeof(position_t))
 
 cdef inline bint same(const order_t* a, const order_t* b) noexcept nogil:
     return a.strategy == b.strategy and a.instrument == b.instrument and a.side == b.side and a.type == b.type and \
-        a.qty == b.qty and a.limit_px == b.limit_px and a.stop_px == b.stop_px and a.replaces == b.replaces
+        a.qty == b.qty and a.limit_px == b.limit_px and a.stop_px == b.stop_px and a.trail == b.trail and a.replaces == b.replaces
 
 
 cdef class Controls:
@@ -157,7 +157,7 @@ cdef class Controls:
         if o.qty <= 0 or (k.terms.lot > 1 and o.qty % k.terms.lot):
             self.fail(CODE_ORDER_QTY, k.terms.lot, o.qty)
             return True                                      # no later control can mean anything
-        if (o.side != SIDE_BUY and o.side != SIDE_SELL) or not ORDER_MARKET <= o.type <= ORDER_STOP_LIMIT:
+        if (o.side != SIDE_BUY and o.side != SIDE_SELL) or not ORDER_MARKET <= o.type <= ORDER_TRAILING_STOP:
             self.fail(CODE_ORDER_QTY, 0, o.type)
             return True
         if o.qty > k.bounds.qty and self.fail(CODE_ORDER_QTY, k.bounds.qty, o.qty):
@@ -218,7 +218,8 @@ cdef class Controls:
             return True
         if k.bounds.restricted and (k.bounds.restricted > 1 or not k.reducing) and self.fail(CODE_RESTRICTED, 0, k.bounds.restricted):
             return True
-        if not (k.tape.scheduled and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close)) and self.closed(k):
+        if not k.order.auction and not (k.tape.scheduled and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close)) and \
+                self.closed(k):
             return True
         if k.ref.flags & FLAG_HALTED and self.fail(CODE_HALTED, 0, 1):
             return True
@@ -282,6 +283,9 @@ cdef class Controls:
                 return True
         elif o.type == ORDER_MARKET:
             k.worst_px = px_widen(ref, k.bounds.collar_bps, True)
+        elif o.type == ORDER_TRAILING_STOP:
+            if self.trailing(k, ref):
+                return True
         else:
             k.worst_px = o.limit_px if limited else px_widen(o.stop_px, self.rules.gap_bps, True)
             if self.collar(k, o.stop_px, 0) or (limited and self.collar(k, o.limit_px, o.stop_px)):
@@ -290,7 +294,7 @@ cdef class Controls:
                 (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
                 self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
             return True
-        if k.fresh and not stopped and self.slipping(k, ask):
+        if k.fresh and not stopped and o.type != ORDER_TRAILING_STOP and self.slipping(k, ask):
             return True
         if not money_of(k.worst_px, o.qty, k.terms.scale, &k.notional):
             return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)
@@ -314,6 +318,17 @@ cdef class Controls:
         if <i128>px * 10000 > <i128>ref * (10000 + up):
             return self.fail(CODE_PRICE_COLLAR, px_widen(ref, up, False), px)
         return <i128>px * 10000 < <i128>ref * (10000 - down) and self.fail(CODE_PRICE_COLLAR, px_widen(ref, -down, True), px)
+
+    cdef bint trailing(self, look_t* k, int64_t ref) noexcept nogil:
+        # Valued at the worse of where it stands now and the reference beyond the gap; its distance is held as a trigger's is.
+        cdef int64_t off = trail_distance(k.order, ref)
+        cdef int64_t stands = ref + off if k.order.side == SIDE_BUY else ref - off
+        k.worst_px = px_widen(ref, self.rules.gap_bps, True)
+        if stands > k.worst_px:
+            k.worst_px = stands
+        if off <= 0 or stands <= 0 or <i128>off * 10000 > <i128>ref * k.bounds.passive_bps:
+            return self.fail(CODE_PRICE_COLLAR, px_widen(ref, k.bounds.passive_bps, False) - ref, off)
+        return False
 
     @cython.final
     cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil:
@@ -573,14 +588,16 @@ cdef class Controls:
         return False
 
     def check(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
-              int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, bint extended=False, uint64_t replaces=0,
-              bint every=True):
+              int64_t stop_px=0, *, int64_t now, int64_t mono, int64_t trail=0, bint reduce_only=False, bint extended=False,
+              bint auction=False, uint64_t replaces=0, bint every=True):
         """Check and reserve an order: 0 = allowed and reserved, else the Code bits that failed (only the first unless `every`).
 
         now: venue ns, mono: monotonic ns. `replaces` is the key of the chain that the order changes; its reservation then grows
-        to the larger of both until `settle`. `failures` holds the numbers until the next check.
+        to the larger of both until `settle`. trail: of a trailing stop, px units, below 0 parts of 1e9. auction: its hours were checked.
+        `failures` holds the numbers until the next check.
         """
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only, extended)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, trail, instrument, strategy, side, kind, reduce_only, extended,
+                                     auction)
         return self.check_order(&order, now, mono, every)
 
     @property

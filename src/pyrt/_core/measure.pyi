@@ -15,7 +15,9 @@ def measure(
     *,
     now: int,
     mono: int,
+    trail: int = 0,
     reduce_only: bool = False,
     extended: bool = False,
+    auction: bool = False,
     replaces: int = 0,
 ) -> list[tuple[str, Failure]]: ...

@@ -62,8 +62,8 @@ cdef class _Probe:
 
 
 def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty,
-            int64_t limit_px=0, int64_t stop_px=0, *, int64_t now, int64_t mono, bint reduce_only=False, bint extended=False,
-            uint64_t replaces=0):
+            int64_t limit_px=0, int64_t stop_px=0, *, int64_t now, int64_t mono, int64_t trail=0, bint reduce_only=False,
+            bint extended=False, bint auction=False, uint64_t replaces=0):
     """What each numeric control finds for an order: (name of the limit, Failure) in the order of the specification.
 
     Arguments as for Controls.check; nothing is reserved, and `failures` afterwards means nothing. A control that does not look at
@@ -81,7 +81,7 @@ def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_
     bounds = &controls.bounds[instrument]
     tape = &controls.tapes[instrument]
     probe.controls = controls
-    probe.order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, reduce_only, extended)
+    probe.order = order_t(key, replaces, qty, limit_px, stop_px, trail, instrument, strategy, side, kind, reduce_only, extended, auction)
     probe.now = now
     probe.mono = mono
     probe.found = []

@@ -5,7 +5,9 @@ from libc.string cimport memset
 
 from pyrt._core.book cimport OrderBook
 from pyrt._core.codes cimport LEVEL_ACTIVE, LEVEL_KILLED
-from pyrt._core.controls cimport ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, SENT, bounds_t, order_t, rules_t, tape_t
+from pyrt._core.controls cimport (
+    ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, SENT, bounds_t, order_t, rules_t, tape_t, trail_distance,
+)
 from pyrt._core.ledger cimport (
     FILL_OVERFLOW, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN, i128_hi, i128_lo, i128_max, i128_of,
     position_t, px_widen, reservation_t,
@@ -45,11 +47,14 @@ cdef class Gate:
     cdef int64_t fact_px(self, const order_t* o, int64_t ref_px) noexcept nogil:
         """The price for notional from the journaled fact alone, so that a replay finds the same."""
         cdef int64_t gap = self.rules.gap_bps if self.rules.gap_bps > 0 else 0
-        cdef int64_t collar = self.bounds[o.instrument].collar_bps if o.instrument < self.instruments else 0
+        cdef int64_t collar = self.bounds[o.instrument].collar_bps if o.instrument < self.instruments else 0, stands
         if o.type == ORDER_MARKET:
             return px_widen(ref_px, collar if collar > 0 else 0, True)
         if o.type == ORDER_STOP:
             return px_widen(o.stop_px, gap, True)
+        if o.type == ORDER_TRAILING_STOP:
+            stands = ref_px + trail_distance(o, ref_px) if o.side == SIDE_BUY else 0
+            return max(stands, px_widen(ref_px, gap, True))
         return o.limit_px if o.type == ORDER_STOP_LIMIT or o.limit_px > ref_px else ref_px
 
     cdef void confirm_order(self, const order_t* o, int64_t ref_px, int64_t at) noexcept nogil:
@@ -99,9 +104,9 @@ cdef class Gate:
         self.sent_count += 1
 
     def confirm(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int kind, int64_t qty, int64_t limit_px=0,
-                int64_t stop_px=0, *, int64_t ref_px, int64_t at, uint64_t replaces=0):
+                int64_t stop_px=0, *, int64_t ref_px, int64_t at, int64_t trail=0, uint64_t replaces=0):
         """An order is a journaled fact: its approval becomes firm, or, in a replay, it is reserved now. Never refuses."""
-        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, instrument, strategy, side, kind, False, False)
+        cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, trail, instrument, strategy, side, kind, False, False, False)
         self.confirm_order(&order, ref_px, at)
         if instrument < self.instruments:
             self.contribute(instrument)
@@ -114,6 +119,26 @@ cdef class Gate:
             self.ledger.reservations[slot].seen_at = at
             self.contribute(instrument)
         return slot != 0
+
+    def attach(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int64_t at):
+        """Count an order of a group in the number of open orders; its leaves are counted once `resize` says so. True = it is new."""
+        cdef uint32_t slot = self.ledger.put(key, strategy, instrument, side, 0, 0, 0)
+        if slot:
+            self.ledger.reservations[slot].state = RESERVED_FIRM
+            self.ledger.reservations[slot].seen_at = at
+        return slot != 0
+
+    def resize(self, uint64_t key, int64_t leaves, int64_t px, int64_t cross_px):
+        """Set the leaves, the price for notional and the most generous price of an order that nobody asked for anew."""
+        cdef uint32_t slot = self.ledger.find(key)
+        cdef reservation_t* r = &self.ledger.reservations[slot]
+        if slot == 0:
+            return False
+        self.ledger.price(slot, px, r.pending_px)
+        self.ledger.shift(slot, leaves, r.pending)
+        r.cross_px = cross_px
+        self.contribute(r.account)
+        return True
 
     def expire(self, uint64_t key, uint64_t replaces=0):
         """An approval that became no fact in time: take its reservation back. False where it had become one."""

@@ -39,9 +39,10 @@ STATUS = {
     "rejected": OrderStatus.REJECTED,
     "replaced": OrderStatus.REPLACED,
 }
-TYPES = {"market": OrderType.MARKET, "limit": OrderType.LIMIT, "stop": OrderType.STOP, "stop_limit": OrderType.STOP_LIMIT}
-TIFS = {"day": TimeInForce.DAY, "gtc": TimeInForce.GTC, "ioc": TimeInForce.IOC, "fok": TimeInForce.FOK}
+TYPES = {kind.name.lower(): kind for kind in OrderType}
+TIFS = {tif.name.lower(): tif for tif in TimeInForce}
 FILLS = frozenset({"fill", "partial_fill"})
+RATIO_EXP = 7  # percent as text -> parts of 1e9
 EVENTS = FILLS | CORRECTIONS | STATUS.keys() | {"order_cancel_rejected", "order_replace_rejected", "restated"}
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)  # finals that say: the venue does not have it
 
@@ -116,6 +117,9 @@ class Observer:
             limit_px = _units(seen.limit_price, PX_SCALE)
         theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), _units(seen.qty, instrument.qty_exp), limit_px)
         ours = (instrument.symbol, order.side, order.type, order.tif, order.qty, order.limit_px)
+        if order.type is OrderType.TRAILING_STOP:  # its stop moves with the market
+            trail = (_units(seen.trail_price, PX_SCALE), _units(seen.trail_percent, RATIO_EXP))
+            return ours == theirs and trail == (order.trail_px, order.trail_ratio)
         return ours == theirs and order.stop_px == _units(seen.stop_price, PX_SCALE)
 
     def observe(self, order: Order, seen: VenueOrder, step: Step, *, event: str = "", fresh: bool | None = None) -> None:
@@ -341,7 +345,7 @@ class Observer:
             cid=seen.cid,
             instrument=instrument.id,
             side=seen.side,
-            type=TYPES.get(seen.type, OrderType.STOP if seen.type == "trailing_stop" else OrderType.MARKET),
+            type=TYPES.get(seen.type, OrderType.MARKET),
             tif=TIFS.get(seen.tif, TimeInForce.DAY),
             qty=_units(seen.qty, instrument.qty_exp),
             limit_px=_units(seen.limit_price, PX_SCALE),

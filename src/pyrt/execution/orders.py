@@ -56,6 +56,8 @@ class Order(msgspec.Struct, kw_only=True):
     tries: int = 0
     replaces: int = 0
     root: int = 0
+    trail_px: int = 0
+    trail_ratio: int = 0
     ambiguous: bool = False  # an attempt may have reached the venue, and none was proved
 
     @property
@@ -186,6 +188,8 @@ class Orders:
             intent=intent,
             replaces=fact.replaces,
             root=fact.root or fact.number,
+            trail_px=intent.trail_px,
+            trail_ratio=intent.trail_ratio,
         )
         self._add(order)
         self.by_source[intent.strategy, intent.source] = fact.number

@@ -10,7 +10,7 @@ import msgspec
 
 from pyrt._core.types import format_units
 from pyrt.clock import SECOND
-from pyrt.execution.observe import Observer
+from pyrt.execution.observe import RATIO_EXP, Observer
 from pyrt.execution.orders import Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChanged, OrderStatus, Refused
@@ -334,4 +334,6 @@ def request_of(order: Order, instrument: Instrument) -> OrderRequest:
         limit_price=format_units(order.limit_px) if order.limit_px else "",
         stop_price=format_units(order.stop_px) if order.stop_px else "",
         extended_hours=order.intent is not None and order.intent.extended_hours,
+        trail_price=format_units(order.trail_px) if order.trail_px else "",
+        trail_percent=format_units(order.trail_ratio, RATIO_EXP) if order.trail_ratio else "",
     )

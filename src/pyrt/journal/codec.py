@@ -11,8 +11,8 @@ The four frequent facts are 128-byte records: the header of records.h and 96 byt
              form: 1 venue_order_id is present, 2 alias is execution_id, 4 stamp::alias is activity_id
 
 and an id is the 16 bytes of a UUID in its canonical lower-case text. A fact that such a record cannot hold exactly (another
-form of id, both aliases, a long reason, a number beyond its field), and every other fact, is a MESSAGE: msgpack with its class
-in `kind`. The record's flags carry VERSION; what this version does not know is refused.
+form of id, both aliases, a long reason, a trailing stop, a group, new terms, a number beyond its field), and every other fact,
+is a MESSAGE: msgpack with its class in `kind`. The record's flags carry VERSION; what this version does not know is refused.
 """
 
 import struct
@@ -160,6 +160,8 @@ def _decode_defined(payload: bytes) -> Defined:
 
 def _encode_intended(f: Intended) -> bytes:
     i = f.intent
+    if i.trail or i.order_class:
+        raise _NoFit
     numbers = (f.number, i.source, i.qty, i.limit_px, i.stop_px, i.valid_until, f.approval, f.ref_px, f.replaces, f.root)
     small = (i.strategy, f.epoch, f.limits_version, i.side, i.type, i.tif, i.reduce_only | i.extended_hours << 1)
     return _INTENDED.pack(Kind.INTENDED, 0, i.instrument, 0, f.ts, 0, *numbers, *small)
@@ -197,6 +199,8 @@ def _decode_intended(payload: bytes) -> Intended:
 
 
 def _encode_order(f: OrderChanged) -> bytes:
+    if f.qty or f.limit_px or f.stop_px:
+        raise _NoFit
     order = _id_bytes(f.venue_order_id) if f.venue_order_id else bytes(16)
     reason = _text_bytes(f.reason, 48)
     tail = (f.tries, f.status, bool(f.venue_order_id), len(reason), reason)

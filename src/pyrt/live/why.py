@@ -19,6 +19,7 @@ from pyrt.journal.recorder import Run
 from pyrt.live.replay import Replay
 from pyrt.model import Fact, Filled, Intended, Intent, Latched, OrderChanged, Refused, ReplaceIntent
 from pyrt.ports import Command, Event, Sync
+from pyrt.risk.auctions import AUCTIONS
 from pyrt.risk.manager import text
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
@@ -164,8 +165,10 @@ class Witness(Replay):
             intent.stop_px,
             now=now.venue,
             mono=now.mono,
+            trail=intent.trail,
             reduce_only=intent.reduce_only,
             extended=intent.extended_hours,
+            auction=intent.tif in AUCTIONS,
             replaces=root,
         )
         held = risk.position(intent.strategy, intent.instrument).qty

@@ -67,6 +67,7 @@ class Chains:
             intent.stop_px,
             ref_px=fact.ref_px,
             at=fact.ts,
+            trail=intent.trail,
             replaces=chain.root if chain else 0,
         )
         if chain is None:

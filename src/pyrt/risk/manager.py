@@ -39,6 +39,7 @@ from pyrt.model import (
     ReplaceIntent,
 )
 from pyrt.ports import Alarm, Append, ClockMeasured, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
+from pyrt.risk.auctions import AUCTIONS, auction_shut
 from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
 
@@ -147,6 +148,10 @@ class RiskManager:
         if self._clock_off and not intent.reduce_only:
             clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
             return self._refuse(intent, now, (clock,))
+        if intent.tif in AUCTIONS and intent.instrument in self._instruments:
+            shut = auction_shut(self._calendar, self._instruments[intent.instrument], intent.tif, now.venue)
+            if shut is not None:
+                return self._refuse(intent, now, (shut,))
         root = 0
         if replaces:
             old = intent.strategy << 48 | replaces
@@ -164,8 +169,10 @@ class RiskManager:
             intent.stop_px,
             now=now.venue,
             mono=now.mono,
+            trail=intent.trail,
             reduce_only=intent.reduce_only,
             extended=intent.extended_hours,
+            auction=intent.tif in AUCTIONS,
             replaces=root,
         )
         if failed:

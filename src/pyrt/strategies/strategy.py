@@ -1,17 +1,18 @@
 """Strategy: what a user writes. Callbacks come in, verbs go out; the Desk behind it is the session, live or in a backtest."""
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Any, ClassVar, Literal, Protocol, overload
+from decimal import Decimal
+from typing import Any, ClassVar, Protocol, overload
 
+import msgspec
 import numpy as np
 
 from pyrt._core.book import OrderBook
 from pyrt._core.events import Bar, Quote, Trade
 from pyrt._core.types import Side
 from pyrt.errors import ConfigError, OrderError
-from pyrt.model import Filled, Instrument, Intent, Number, OrderStatus, OrderType, TimeInForce, money
+from pyrt.model import Filled, Instrument, Intent, Number, OrderChanged, OrderClass, OrderStatus, OrderType, money
+from pyrt.strategies.ticket import Rounding, px_of, ratio_of, ticket
 
-Rounding = Literal["down", "up", "nearest"]
 _INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -32,7 +33,7 @@ class Order:
     `quantity`, `filled`, `limit`, `stop` and `average` are Decimals in whole units (average is None before the first fill).
     """
 
-    __slots__ = ("_intent", "_instrument", "_filled_qty", "_cost", "number", "status", "reason", "breaches")
+    __slots__ = ("_intent", "_instrument", "_filled_qty", "_cost", "number", "status", "reason", "breaches", "legs", "is_exit")
 
     def __init__(self, intent: Intent, instrument: Instrument) -> None:
         self._intent = intent
@@ -43,6 +44,8 @@ class Order:
         self.status: OrderStatus | None = None  # None: not yet decided
         self.reason = ""
         self.breaches: tuple[str, ...] = ()  # codes of the controls that refused it
+        self.legs: tuple[Order, ...] = ()  # its exits, where it was sent with some
+        self.is_exit = False  # it is one of another order's legs
 
     @property
     def intent(self) -> Intent:
@@ -76,6 +79,27 @@ class Order:
     @property
     def stop(self) -> Decimal | None:
         return self._instrument.price(self._intent.stop_px) if self._intent.stop_px else None
+
+    @property
+    def take_profit(self) -> "Order | None":
+        """Its exit with profit; that of an OCO is the order itself."""
+        return next((leg for leg in self.legs if leg.type is OrderType.LIMIT), None)
+
+    @property
+    def stop_loss(self) -> "Order | None":
+        """Its protective exit."""
+        return next((leg for leg in self.legs if leg.type is not OrderType.LIMIT), None)
+
+    def _restate(self, fact: OrderChanged) -> None:
+        old = self._intent
+        self._intent = msgspec.structs.replace(
+            old, qty=fact.qty or old.qty, limit_px=fact.limit_px or old.limit_px, stop_px=fact.stop_px or old.stop_px
+        )
+
+    def _attach(self) -> None:
+        self.legs = tuple(Order(leg, self._instrument) for leg in self._intent.legs)
+        for leg in self.legs:
+            leg.is_exit = True
 
     @property
     def average(self) -> Decimal | None:
@@ -274,18 +298,27 @@ class Strategy:
         *,
         limit: Number | None = None,
         stop: Number | None = None,
+        trail: Number | None = None,
+        trail_percent: Number | None = None,
+        take_profit: Number | None = None,
+        stop_loss: Number | None = None,
+        stop_loss_limit: Number | None = None,
         tif: str = "day",
         reduce_only: bool = False,
         extended_hours: bool = False,
         valid_for: float = 30.0,
         round: Rounding | None = None,
     ) -> Order:
-        """Ask for shares: market without prices, limit, stop, or stop-limit with both. Returns at once; on_order tells the rest.
+        """Ask for shares: market without prices, limit, stop, stop-limit with both, or a trailing stop at a distance.
 
-        valid_for: seconds of venue time within which the order must have been sent. Raises OrderError where the order cannot
-        exist: off-tick prices (unless `round` says which way), no quantity, an unknown symbol or tif.
+        With take_profit or stop_loss (stop_loss_limit makes that a stop-limit) it is one request with its exits, which work at the
+        venue from the moment the entry is wholly filled; order.take_profit and order.stop_loss are they. tif: day, gtc, ioc, fok,
+        or opg and cls for the auctions. valid_for: seconds of venue time within which the order must have been sent. Returns at
+        once; on_order tells the rest. Raises OrderError where the order cannot exist, with what to write instead.
         """
-        return self._order(Side.BUY, symbol, quantity, limit, stop, tif, reduce_only, extended_hours, valid_for, round)
+        terms: dict[str, Any] = {"limit": limit, "stop": stop, "trail": trail, "trail_percent": trail_percent, "tif": tif}
+        terms |= {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit, "round": round}
+        return self._order(Side.BUY, symbol, quantity, valid_for, reduce_only=reduce_only, extended_hours=extended_hours, **terms)
 
     def sell(
         self,
@@ -294,6 +327,11 @@ class Strategy:
         *,
         limit: Number | None = None,
         stop: Number | None = None,
+        trail: Number | None = None,
+        trail_percent: Number | None = None,
+        take_profit: Number | None = None,
+        stop_loss: Number | None = None,
+        stop_loss_limit: Number | None = None,
         tif: str = "day",
         reduce_only: bool = False,
         extended_hours: bool = False,
@@ -301,7 +339,54 @@ class Strategy:
         round: Rounding | None = None,
     ) -> Order:
         """Offer shares; see buy."""
-        return self._order(Side.SELL, symbol, quantity, limit, stop, tif, reduce_only, extended_hours, valid_for, round)
+        terms: dict[str, Any] = {"limit": limit, "stop": stop, "trail": trail, "trail_percent": trail_percent, "tif": tif}
+        terms |= {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit, "round": round}
+        return self._order(Side.SELL, symbol, quantity, valid_for, reduce_only=reduce_only, extended_hours=extended_hours, **terms)
+
+    def protect(
+        self,
+        symbol: str,
+        *,
+        take_profit: Number | None = None,
+        stop_loss: Number | None = None,
+        stop_loss_limit: Number | None = None,
+        trail: Number | None = None,
+        trail_percent: Number | None = None,
+        quantity: Number | None = None,
+        tif: str = "gtc",
+        valid_for: float = 30.0,
+        round: Rounding | None = None,
+    ) -> Order:
+        """Put exits behind this strategy's position: a take-profit, a stop, a trailing stop, or the first two as one of which only
+        one fills (OCO: the order is the take-profit, order.stop_loss its stop). quantity: of the position; None = all of it.
+
+        Raises OrderError where nothing is held, and as buy does.
+        """
+        held = self.position(symbol)
+        if not held:
+            raise OrderError("there is no position to protect", where=symbol, mend="buy with take_profit or stop_loss instead")
+        side, amount = Side.SELL if held.quantity > 0 else Side.BUY, abs(held.quantity) if quantity is None else quantity
+        terms: dict[str, Any] = {"tif": tif, "round": round, "reduce_only": True}
+        if trail is not None or trail_percent is not None:
+            if take_profit is not None or stop_loss is not None:
+                raise OrderError("a trailing stop stands alone", where=symbol, mend="leave take_profit and stop_loss out")
+            terms |= {"trail": trail, "trail_percent": trail_percent}
+        elif take_profit is not None and stop_loss is not None:
+            exits = {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit}
+            terms |= {"oco": True, "limit": take_profit, **exits}
+        elif take_profit is not None:
+            terms["limit"] = take_profit
+        elif stop_loss is not None:
+            terms |= {"stop": stop_loss, "limit": stop_loss_limit}
+        else:
+            raise OrderError("protect() without an exit", where=symbol, mend="give take_profit, stop_loss, trail or trail_percent")
+        return self._order(side, symbol, amount, valid_for, **terms)
+
+    def _order(self, side: Side, symbol: str, quantity: Number, valid_for: float, **terms: Any) -> Order:
+        instrument = self._desk.instrument(symbol)
+        make = ticket(instrument, side, quantity, **terms)
+        make["valid_until"] = self.now + int(valid_for * 1_000_000_000)
+        return self._desk.send(self._id, make, instrument)
 
     def cancel(self, order: Order) -> None:
         """Ask the venue to cancel; on_order tells whether it did. A done order is left alone.
@@ -319,9 +404,13 @@ class Strategy:
         quantity: Number | None = None,
         limit: Number | None = None,
         stop: Number | None = None,
+        trail: Number | None = None,
+        trail_percent: Number | None = None,
         round: Rounding | None = None,
     ) -> Order:
         """Ask for other terms; returns the order that stands in. `quantity` is the new total, what is filled included.
+
+        An exit's quantity follows its entry and cannot be changed; a trailing stop keeps its kind of distance.
 
         Raises OrderError for an order that is done, is not this strategy's, or has no such price.
         """
@@ -329,16 +418,25 @@ class Strategy:
         if order.is_done:
             raise OrderError(f"{order!r} is done", where=order.symbol, mend="send a new order")
         old = order.intent
-        for name, wanted, has in (("limit", limit, old.limit_px), ("stop", stop, old.stop_px)):
+        for name, wanted, has in (
+            ("limit", limit, old.limit_px),
+            ("stop", stop, old.stop_px),
+            ("trail", trail, old.trail_px),
+            ("trail_percent", trail_percent, old.trail_ratio),
+        ):
             if wanted is not None and not has:
-                what = f"a {old.type.name} order has no {name} price to change"
+                what = f"this {old.type.name} order has no {name} to change"
                 raise OrderError(what, where=order.symbol, mend="cancel it and send another")
         instrument = self._desk.instrument(order.symbol)
         make = {
             "qty": old.qty if quantity is None else instrument.qty(quantity),
-            "limit_px": old.limit_px if limit is None else _px(instrument, limit, round),
-            "stop_px": old.stop_px if stop is None else _px(instrument, stop, round),
+            "limit_px": old.limit_px if limit is None else px_of(instrument, limit, round),
+            "stop_px": old.stop_px if stop is None else px_of(instrument, stop, round),
+            "trail_px": old.trail_px if trail is None else px_of(instrument, trail, round),
+            "trail_ratio": old.trail_ratio if trail_percent is None else ratio_of(instrument, trail_percent),
         }
+        if (order.is_exit or old.order_class is OrderClass.OCO) and make["qty"] != old.qty:
+            raise OrderError("an exit's quantity follows its entry", where=order.symbol, mend="leave quantity out")
         return self._desk.replace(self._id, order, make)
 
     def close(self, symbol: str) -> Order | None:
@@ -402,71 +500,10 @@ class Strategy:
         """Write a line to the session's log."""
         self._desk.log(self._id, text)
 
-    def _order(
-        self,
-        side: Side,
-        symbol: str,
-        quantity: Number,
-        limit: Number | None,
-        stop: Number | None,
-        tif: str,
-        reduce_only: bool,
-        extended_hours: bool,
-        valid_for: float,
-        rounding: Rounding | None,
-    ) -> Order:
-        instrument = self._desk.instrument(symbol)
-        in_force = _TIFS.get(tif) or _TIFS.get(str(tif).lower())
-        if in_force is None:
-            raise OrderError(f"time in force {tif!r} is not known", where=symbol, mend=f"use one of {', '.join(_TIFS)}")
-        make = {
-            "side": side,
-            "type": _TYPES[limit is not None, stop is not None],
-            "tif": in_force,
-            "qty": instrument.qty(quantity),
-            "limit_px": _px(instrument, limit, rounding),
-            "stop_px": _px(instrument, stop, rounding),
-            "reduce_only": reduce_only,
-            "extended_hours": extended_hours,
-            "valid_until": self.now + int(valid_for * 1_000_000_000),
-        }
-        return self._desk.send(self._id, make, instrument)
-
     def _own(self, order: Order) -> None:
         # By (strategy, source): the number of another strategy's order would name one of ours.
         if order.intent.strategy != self._id:
             raise OrderError(f"{order!r} is another strategy's", where=order.symbol, mend="let its own strategy change it")
-
-
-_TYPES = {
-    (False, False): OrderType.MARKET,
-    (True, False): OrderType.LIMIT,
-    (False, True): OrderType.STOP,
-    (True, True): OrderType.STOP_LIMIT,
-}
-
-
-_TIFS = {tif.name.lower(): tif for tif in TimeInForce if tif <= TimeInForce.FOK}  # no auctions: no venue adapter sends them yet
-_ROUNDING = {"down": ROUND_FLOOR, "up": ROUND_CEILING, "nearest": ROUND_HALF_UP}
-
-
-def _px(instrument: Instrument, price: Number | None, rounding: Rounding | None) -> int:
-    if price is None:
-        return 0
-    if rounding is None:
-        return instrument.px(price)
-    way = _ROUNDING.get(rounding)
-    if way is None:
-        raise OrderError(f"round={rounding!r} is no direction", where=instrument.symbol, mend="use 'down', 'up' or 'nearest'")
-    try:
-        # A float that was computed carries noise in its last digits: that must not push it over to the next tick.
-        exact = Decimal(f"{price:.9f}" if isinstance(price, float) else str(price).strip())
-        px = exact.scaleb(9)
-        tick = instrument.tick_at(int(px))
-        ticks = int((px / tick).to_integral_value(way))
-    except (InvalidOperation, OverflowError, ValueError):
-        raise OrderError(f"price {price!r} is not a number", where=instrument.symbol, mend="give a number above 0") from None
-    return instrument.px(instrument.price(ticks * tick))
 
 
 def like(default: Any, value: Any, name: str) -> Any:

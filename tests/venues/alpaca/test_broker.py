@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import urllib3.util.connection
 from tests.venues.alpaca.rest_server import PATIENCE, Inbox, Request, RestServer, Script, accept, order_json, reply, reset
@@ -102,16 +101,6 @@ def test_an_order_that_the_venue_takes_is_accepted(make: Make, inbox: Inbox, ser
     }  # fmt: skip
     assert seen.headers["apca-api-key-id"] == KEY.reveal()
     assert seen.headers["apca-api-secret-key"] == SECRET.reveal()
-
-
-@pytest.mark.parametrize("tif", [TimeInForce.OPG, TimeInForce.CLS])
-def test_an_auction_order_is_refused_before_a_byte_leaves(tif: TimeInForce, make: Make, inbox: Inbox, server: RestServer) -> None:
-    command = submit(7)
-    make().submit(msgspec.structs.replace(command, request=msgspec.structs.replace(command.request, tif=tif)))
-    result = inbox.one()
-    assert (result.outcome, result.number, result.attempt, result.http) == (Outcome.REJECTED, 7, 1, 0)
-    assert result.text == f"{tif.name.lower()} orders are not sent by this adapter yet: use day"
-    assert server.requests == []
 
 
 def answering(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Script:

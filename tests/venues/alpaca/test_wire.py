@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from tests.venues.alpaca.rest_server import order_json
 
 from pyrt._core.types import Side
 from pyrt.errors import Misbehaved
-from pyrt.model import OrderType, TimeInForce
+from pyrt.model import OrderClass, OrderType, TimeInForce
 from pyrt.ports import OrderRequest, TradeUpdate
 from pyrt.venues.alpaca import wire
 
@@ -329,3 +330,29 @@ def test_any_bytes_are_a_frame_or_misbehaved(payload: bytes) -> None:
 def test_a_decimal_keeps_its_value(number: Decimal) -> None:
     order = wire.Reader().order({"id": "i", "client_order_id": "c", "side": "buy", "qty": str(number)})
     assert Decimal(order.qty) == number
+
+
+def test_a_trailing_stop_and_an_auction_order_as_alpaca_writes_them() -> None:
+    percent = request(type=OrderType.TRAILING_STOP, tif=TimeInForce.GTC, trail_percent="2.5")
+    assert json.loads(wire.order_body(percent)) == {
+        "symbol": "AAPL", "qty": "10", "side": "sell", "type": "trailing_stop", "time_in_force": "gtc", "client_order_id": "c",
+        "trail_percent": "2.5",
+    }  # fmt: skip
+    assert (
+        json.loads(wire.replace_body(request(type=OrderType.TRAILING_STOP, tif=TimeInForce.GTC, trail_price="1.5")))["trail"]
+        == "1.5"
+    )
+    assert json.loads(wire.order_body(request(tif=TimeInForce.CLS)))["time_in_force"] == "cls"
+
+
+def test_a_bracket_and_an_oco_as_alpaca_writes_them() -> None:
+    exits = {"take_profit": "199", "stop_loss": "180", "stop_loss_limit": "179.5"}
+    bracket = json.loads(wire.order_body(request(order_class=OrderClass.BRACKET, tif=TimeInForce.GTC, **exits)))
+    assert (bracket["order_class"], bracket["take_profit"]) == ("bracket", {"limit_price": "199"})
+    assert bracket["stop_loss"] == {"stop_price": "180", "limit_price": "179.5"}
+    oto = json.loads(wire.order_body(request(order_class=OrderClass.OTO, tif=TimeInForce.GTC, stop_loss="180")))
+    assert oto["order_class"] == "oto"
+    assert oto["stop_loss"] == {"stop_price": "180"}
+    assert "take_profit" not in oto
+    oco = request(order_class=OrderClass.OCO, type=OrderType.LIMIT, tif=TimeInForce.GTC, take_profit="199", stop_loss="180")
+    assert "limit_price" not in json.loads(wire.order_body(oco))

@@ -19,7 +19,6 @@ import msgspec
 from pyrt.clock import VenueClock
 from pyrt.config import Secret, SecretFilter
 from pyrt.errors import Misbehaved, NotAuthorized, VenueError
-from pyrt.model import TimeInForce
 from pyrt.ports import (
     Cancel,
     CancelResult,
@@ -115,12 +114,7 @@ class AlpacaBroker:
 
     # ------------------------------------------------------------------------------------------------ the port
     def submit(self, command: Submit) -> None:
-        """POST an order once; auction orders are refused here, nothing of them is sent."""
-        if command.request.tif > TimeInForce.FOK:
-            text = f"{command.request.tif.name.lower()} orders are not sent by this adapter yet: use day"
-            number, attempt = command.request.number, command.attempt
-            self._sink(SubmitResult(number=number, attempt=attempt, outcome=Outcome.REJECTED, text=text))
-            return
+        """POST an order once."""
         self._send_order(command, "POST", "/v2/orders", wire.order_body(command.request))
 
     def replace(self, command: Replace) -> None:

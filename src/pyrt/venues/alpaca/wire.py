@@ -13,6 +13,7 @@ import msgspec
 
 from pyrt._core.types import Side
 from pyrt.errors import Misbehaved
+from pyrt.model import OrderClass
 from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueFill, VenueOrder, VenuePosition
 
 TRADE_EVENTS = frozenset(
@@ -81,7 +82,7 @@ def format_time(ns: int) -> str:
 
 def order_body(request: OrderRequest) -> bytes:
     """The body of POST /v2/orders; the same request gives the same bytes."""
-    body: dict[str, str | bool] = {
+    body: dict[str, Any] = {
         "symbol": request.symbol,
         "qty": request.qty,
         "side": "buy" if request.side == Side.BUY else "sell",
@@ -95,16 +96,37 @@ def order_body(request: OrderRequest) -> bytes:
         body["stop_price"] = request.stop_price
     if request.extended_hours:
         body["extended_hours"] = True
+    if request.trail_price:
+        body["trail_price"] = request.trail_price
+    if request.trail_percent:
+        body["trail_percent"] = request.trail_percent
+    if request.order_class is not OrderClass.SIMPLE:
+        body |= _group_body(request)
     return msgspec.json.encode(body)
+
+
+def _group_body(request: OrderRequest) -> dict[str, Any]:
+    """The exits of a group; an OCO's own limit is that of its take-profit, and stands there."""
+    body: dict[str, Any] = {"order_class": request.order_class.name.lower()}
+    if request.take_profit:
+        body["take_profit"] = {"limit_price": request.take_profit}
+    if request.stop_loss:
+        body["stop_loss"] = {"stop_price": request.stop_loss}
+        if request.stop_loss_limit:
+            body["stop_loss"]["limit_price"] = request.stop_loss_limit
+    return body
 
 
 def replace_body(request: OrderRequest) -> bytes:
     """The body of PATCH /v2/orders/{id}: everything of the new order that a replace may change, and its own cid."""
-    body = {"qty": request.qty, "time_in_force": request.tif.name.lower(), "client_order_id": request.cid}
+    body = {"qty": request.qty} if request.qty else {}  # an exit's follows its entry
+    body |= {"time_in_force": request.tif.name.lower(), "client_order_id": request.cid}
     if request.limit_price:
         body["limit_price"] = request.limit_price
     if request.stop_price:
         body["stop_price"] = request.stop_price
+    if request.trail_price or request.trail_percent:
+        body["trail"] = request.trail_price or request.trail_percent
     return msgspec.json.encode(body)
 
 
@@ -130,6 +152,10 @@ class _Order(msgspec.Struct):
     updated_at: str | None = None
     replaces: str | None = None
     replaced_by: str | None = None
+    order_class: str | None = None
+    trail_price: Text = None
+    trail_percent: Text = None
+    legs: list[dict[str, Any]] | None = None
 
 
 class _Fill(msgspec.Struct):
@@ -194,8 +220,8 @@ _KNOWN: dict[type[msgspec.Struct], frozenset[str]] = {
     | frozenset(
         (
             "submitted_at", "filled_at", "expired_at", "expires_at", "canceled_at", "failed_at", "replaced_at",
-            "asset_id", "asset_class", "notional", "order_class", "position_intent", "extended_hours", "legs",
-            "trail_percent", "trail_price", "hwm", "subtag", "source", "ratio_qty", "commission"
+            "asset_id", "asset_class", "notional", "position_intent", "extended_hours", "hwm", "subtag", "source", "ratio_qty",
+            "commission"
         )
     ),
     _Update: frozenset(_Update.__struct_fields__) | {"event_id", "previous_execution_id"},
@@ -263,6 +289,10 @@ class Reader:
             updated_at=_time(order.updated_at),
             replaces=order.replaces or "",
             replaced_by=order.replaced_by or "",
+            order_class="" if order.order_class in (None, "simple") else str(order.order_class),
+            trail_price=_optional(order.trail_price, "trail_price"),
+            trail_percent=_optional(order.trail_percent, "trail_percent"),
+            legs=tuple(self.order(leg) for leg in order.legs or ()),
         )
 
     def orders(self, rows: Any) -> list[VenueOrder]:
