@@ -45,6 +45,10 @@ _SPECIAL_HALF_DAYS = frozenset({date(1997, 12, 26), date(1999, 12, 31), date(200
 # Trade date from which a sale settles after so many business days (SEC rule 15c6-1 and its amendments).
 _CYCLES = ((date(2024, 5, 28), 1), (date(2017, 9, 5), 2), (date(1995, 6, 7), 3), (date.min, 5))
 
+OPG_SHUT = 120 * _NS  # so long before an auction no more orders for it are taken
+CLS_SHUT = 600 * _NS
+QUEUE_AT = time(19)  # New York: from here on they are, for the next session
+
 
 class Session(NamedTuple):
     """One trading day; times in ns UTC, each interval half open."""
@@ -202,6 +206,20 @@ class Calendar:
         """The first regular close after `ns`: of the running session, or of the next one."""
         return next(session.close for session in self._from(ns) if session.close > ns)
 
+    def auction_shut(self, ns: int, *, closing: bool) -> tuple[int, int] | None:
+        """From when until when the venue takes no orders for the opening (closing) auction, where that is so at `ns`; else None.
+
+        On the day of a session from two (ten) minutes before its auction until 19:00 New York, as Alpaca says; on a half day
+        the closing auction is at 13:00.
+        """
+        day = datetime.fromtimestamp(ns // _NS, NEW_YORK).date()
+        session = self.session_on(day)
+        if session is None:
+            return None
+        since = session.close - CLS_SHUT if closing else session.open - OPG_SHUT
+        until = _ns(day, QUEUE_AT)
+        return (since, until) if since <= ns < until else None
+
     def boundaries(self, start: date, end: date) -> Boundaries:
         """The boundaries of the sessions from `start` to `end`, both included."""
         table = np.array([session[1:] for session in self.sessions(start, end)], np.int64).reshape(-1, 4)
@@ -248,6 +266,11 @@ class ExchangeDays:
 def utc_text(ns: int) -> str:
     """A time in ns UTC as people write it, to the second."""
     return datetime.fromtimestamp(ns // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_york_text(ns: int) -> str:
+    """A time in ns UTC as the wall clock in New York shows it, to the minute."""
+    return datetime.fromtimestamp(ns // _NS, NEW_YORK).strftime("%Y-%m-%d %H:%M")
 
 
 def _date(session: Session) -> date:

@@ -103,6 +103,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     lot: int = 1_000_000_000  # qty units: one share
     qty_exp: int = 9
     multiplier: int = 1
+    tradable: bool = True
+    shortable: bool = True
+    easy_to_borrow: bool = True
+    min_qty: int = 0  # qty units: the smallest order, 0 = one lot
 
     def tick_at(self, px: int) -> int:
         """The price increment, in px units, that holds at a price."""
@@ -288,6 +292,8 @@ class Breach(Message, frozen=True, kw_only=True):
     code: str
     limit: str
     observed: str
+    rule: str = ""  # of the venue, where the code is BROKER_RULE; see risk/broker_rules.py
+    mend: str = ""  # what to change so that it passes
 
 
 class Refused(Message, frozen=True, kw_only=True):
@@ -411,6 +417,11 @@ class AccountSeen(Message, frozen=True, kw_only=True):
     multiplier: int
     blocked: bool
     ts: int
+    settled: int | None = None  # what may be spent where nothing can be borrowed; None = not told
+    shorting: bool = True  # the account may sell short
+    fractional: bool = True  # and trade parts of shares
+    crypto: bool = True
+    options_level: int = 0  # 0 = no contracts ... 3 = spreads
 
 
 class BaselineSet(Message, frozen=True, kw_only=True):

@@ -187,6 +187,11 @@ class VenueAccount(Message, frozen=True, kw_only=True):
     last_equity: str
     multiplier: str
     blocked: bool
+    settled: str = ""  # "" = not told
+    shorting: bool = True
+    fractional: bool = True
+    crypto: bool = True
+    options_level: int = 0
 
 
 class Outcome(IntEnum):

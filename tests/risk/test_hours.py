@@ -10,7 +10,7 @@ from tests.risk.test_manager import BUY, LOOSE, PX, QTY, SELL, Desk, answer, cod
 from pyrt._core.types import NO_PRICE, Clock, ref_dtype
 from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, Now
-from pyrt.model import Approved, AssetClass, BaselineSet, Instrument, OrderType, Recovered, Refused
+from pyrt.model import Approved, AssetClass, BaselineSet, Instrument, OrderType, Recovered, Refused, TimeInForce
 from pyrt.ports import TimerFired
 from pyrt.risk import Limits
 
@@ -109,7 +109,8 @@ def test_bands_end_with_their_session() -> None:
 def test_crypto_never_closes_and_a_calendar_that_does_not_know_closes() -> None:
     desk = desk_at("2026-03-08T15:00:00")
     desk.instruments.add(Instrument(id=2, symbol="BTC/USD", asset_class=AssetClass.CRYPTO, lot=1))
-    assert isinstance(ask(desk, 1, instrument=2), Approved)
+    order = msgspec.structs.replace(desk.intent(1, px=99 * PX, instrument=2), tif=TimeInForce.GTC)
+    assert isinstance(answer(desk.tell(order)), Approved)
     desk = desk_at("1989-03-08T15:00:00")
     refused = ask(desk, 1)
     assert "MARKET_CLOSED" in codes(refused)

@@ -32,6 +32,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Alarm, Append, CancelIntent, Kill, Publish, Resume, SetTimer, Start, StreamState, Sync, TimerFired
 from pyrt.risk import Limits, RiskManager
+from pyrt.risk.broker_rules import BrokerRules
 
 BUY, SELL = Side.BUY, Side.SELL
 PX = QTY = 10**9
@@ -279,7 +280,8 @@ def test_what_execution_refuses_gives_its_reservation_back_at_once():
     assert desk.risk.state_digest() == desk.replayed().state_digest()
 
 
-def test_what_a_fact_holds_does_not_depend_on_approvals_in_flight():
+def test_what_a_fact_holds_does_not_depend_on_approvals_in_flight(monkeypatch):
+    monkeypatch.setattr(BrokerRules, "broken", lambda *_: [])  # the venue would not take the second order
     desk = Desk()
     desk.fact(PositionAdjusted(instrument=1, strategy=0, qty=-100 * QTY, cost=-10_000 * 10**9, reason="held before", ts=T0))
     first = desk.ask(1, qty=60 * QTY, px=99 * PX)

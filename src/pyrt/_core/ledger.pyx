@@ -517,6 +517,11 @@ cdef class Ledger:
         """Sum of open leaves * price, money units."""
         return _money(self.order_value)
 
+    @property
+    def committed(self):
+        """Buying power that reservations and fills took since the venue's figure, money units."""
+        return _money(self.held + self.spent)
+
     def open_keys(self):
         """The keys of all reservations, sorted."""
         return sorted(self.reservations[i].key for i in range(1, self.reservations_used) if self.reservations[i].key)

@@ -165,9 +165,9 @@ class Reconciler:
     def _account(self, snapshot: VenueSnapshot, step: Step) -> None:
         shown = snapshot.account
         try:
-            cash, buying_power, equity, last_equity, multiplier = (
+            cash, buying_power, equity, last_equity, multiplier, settled = (
                 to_units(text or "0", PX_SCALE)
-                for text in (shown.cash, shown.buying_power, shown.equity, shown.last_equity, shown.multiplier)
+                for text in (shown.cash, shown.buying_power, shown.equity, shown.last_equity, shown.multiplier, shown.settled)
             )
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"account: {e}")
@@ -181,6 +181,11 @@ class Reconciler:
             multiplier=multiplier // 10**PX_SCALE,
             blocked=shown.blocked,
             ts=snapshot.begun,
+            settled=settled if shown.settled else None,
+            shorting=shown.shorting,
+            fractional=shown.fractional,
+            crypto=shown.crypto,
+            options_level=shown.options_level,
         )
         known = self._orders.account
         if known is not None and known.account_id != shown.id:

@@ -3,7 +3,7 @@
 The four frequent facts are 128-byte records: the header of records.h and 96 bytes. In them
 
     header   type = the kind below; instrument where the fact has one; ts_event = the fact's `ts`; the rest 0
-    DEFINED  define_t of records.h
+    DEFINED  define_t of records.h; in its reserved bytes bits (1 not tradable, 2 not shortable, 4 hard to borrow) and min_qty
     INTENDED number, source, qty, limit_px, stop_px, valid_until, approval, ref_px, replaces, root; strategy, epoch,
              limits_version; side, type, tif, bits (1 reduce_only, 2 extended_hours)
     ORDER    number, filled_qty, code, venue_order_id; tries; status, form (1: the id is present), length of reason; reason
@@ -56,7 +56,7 @@ class Kind(IntEnum):
 assert min(Kind) >= USER
 
 _HEADER = "<HHIQqq"
-_DEFINED = struct.Struct(_HEADER + "32s8sqqqqBBB21x")
+_DEFINED = struct.Struct(_HEADER + "32s8sqqqqBBBB4xq8x")
 _INTENDED = struct.Struct(_HEADER + "QQqqqqQqQQIIIBBBB")
 _ORDER = struct.Struct(_HEADER + "Qqq16sIBBBx48s")
 _FILL = struct.Struct(_HEADER + "Qqqqq16sQ16sIBBBx8x")
@@ -136,12 +136,14 @@ def _encode_defined(fact: Defined) -> bytes:
     symbol, currency = _text_bytes(i.symbol, 32), _text_bytes(i.currency, 8)
     if b"\0" in symbol or b"\0" in currency:
         raise _NoFit
-    terms = (i.tick, i.sub_tick, i.lot, i.multiplier, i.qty_exp, i.asset_class, i.venue)
+    bits = (not i.tradable) | (not i.shortable) << 1 | (not i.easy_to_borrow) << 2
+    terms = (i.tick, i.sub_tick, i.lot, i.multiplier, i.qty_exp, i.asset_class, i.venue, bits, i.min_qty)
     return _DEFINED.pack(Kind.DEFINED, 0, i.id, 0, 0, 0, symbol, currency, *terms)
 
 
 def _decode_defined(payload: bytes) -> Defined:
-    (_, _, id_, _, _, _, symbol, currency, tick, sub_tick, lot, multiplier, qty_exp, asset_class, venue) = _DEFINED.unpack(payload)
+    (_, _, id_, _, _, _, symbol, currency, tick, sub_tick, lot, multiplier, *small) = _DEFINED.unpack(payload)
+    qty_exp, asset_class, venue, bits, min_qty = small
     return Defined(
         instrument=Instrument(
             id=id_,
@@ -154,6 +156,10 @@ def _decode_defined(payload: bytes) -> Defined:
             lot=lot,
             qty_exp=qty_exp,
             multiplier=multiplier,
+            tradable=not bits & 1,
+            shortable=not bits & 2,
+            easy_to_borrow=not bits & 4,
+            min_qty=min_qty,
         )
     )
 

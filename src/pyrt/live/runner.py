@@ -22,6 +22,7 @@ from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.recorder import Recorder, Run
+from pyrt.live.assets import seen_again
 from pyrt.live.backfill import Backfill
 from pyrt.live.control import Control
 from pyrt.live.recipe import run_of
@@ -287,9 +288,9 @@ class Runner:
         session.now = shell.now()
         symbols = sorted({s for strategy in plan.strategies for s in strategy.symbols})
         missing = [s for s in symbols if s not in instruments]
-        if missing:
-            new = plan.link.instruments(missing, instruments.next_id())
-            session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
+        new = plan.link.instruments(missing, instruments.next_id()) if missing else []
+        new += seen_again(plan.link.instruments, [instruments[s] for s in symbols if s in instruments])
+        session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
         now = shell.now()
         session.prepare(now)
         shell.session = session

@@ -40,6 +40,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Alarm, Append, ClockMeasured, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
 from pyrt.risk.auctions import AUCTIONS, auction_shut
+from pyrt.risk.broker_rules import Broken, BrokerRules, breaches
 from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
 
@@ -81,6 +82,7 @@ class RiskManager:
         self.latches: dict[str, Latched] = {}
         self.refused = 0
         self.approved = 0
+        self.rules = BrokerRules(self.ledger, refs, calendar)
         self._instruments = instruments
         self._refs = refs
         self._defined: dict[int, Instrument] = {}
@@ -158,6 +160,7 @@ class RiskManager:
             root = self._chains.root_of(old)
             if root == 0 or old in self._waiting:
                 return self._refuse(intent, now, (Breach(code="PARENT_EXCEEDED", limit="an open order", observed="none"),))
+        broken = self._broken(intent, now, root)
         failed = self.gate.check(
             intent.key,
             intent.strategy,
@@ -175,14 +178,21 @@ class RiskManager:
             auction=intent.tif in AUCTIONS,
             replaces=root,
         )
-        if failed:
-            commands = self._refuse(intent, now, tuple(self._breach(f, intent.instrument) for f in self.gate.failures))
+        if failed or broken:
+            if not failed:
+                self.gate.expire(intent.key, root)
+            said = tuple(self._breach(f, intent.instrument) for f in self.gate.failures)
+            commands = self._refuse(intent, now, breaches(said, broken))
             if failed & Code.REPEAT_EXEC:
                 commands += self._close(
                     "REDUCING", f"strategy:{intent.strategy}", "REPEAT_EXEC", "repeated orders or executions", now
                 )
             return commands
         return self._approve(intent, now, replaces, root)
+
+    def _broken(self, intent: Intent, now: Now, root: int) -> list[Broken]:
+        known = self._defined.get(intent.instrument)
+        return [] if known is None else self.rules.broken(intent, known, now.venue, root)
 
     def _approve(self, intent: Intent, now: Now, replaces: int, root: int) -> list[Command]:
         self._approval += 1
@@ -375,6 +385,7 @@ class RiskManager:
             case AccountSeen():
                 self.gate.account(fact.buying_power * _MONEY, fact.ts)
                 self._blocked = fact.blocked
+                self.rules.account = fact
                 self._open()
             case BaselineSet():
                 self._day = fact.day

@@ -35,13 +35,19 @@ class Books:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         return reply(
             200,
-            {"/v2/account": self.account, "/v2/positions": self.positions, "/v2/orders": self.page}.get(
-                parts.path, self.activities
-            )(query),
+            {
+                "/v2/account": self.account,
+                "/v2/account/configurations": self.configurations,
+                "/v2/positions": self.positions,
+                "/v2/orders": self.page,
+            }.get(parts.path, self.activities)(query),
         )
 
     def account(self, _: dict[str, str]) -> Any:
         return ACCOUNT
+
+    def configurations(self, _: dict[str, str]) -> Any:
+        return {"no_shorting": True, "fractional_trading": False, "max_options_trading_level": None, "dtbp_check": "both"}
 
     def positions(self, _: dict[str, str]) -> Any:
         return [{"symbol": "AAPL", "qty": "-3", "side": "short", "avg_entry_price": "189.52"}]

@@ -33,6 +33,7 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     TakeSnapshot,
+    VenueAccount,
     Withdraw,
 )
 from pyrt.venues.alpaca import answers, pages, wire
@@ -48,6 +49,7 @@ Result = TypeVar("Result", SubmitResult, CancelResult, LookupResult)
 _NS = 1_000_000_000
 _LIBRARY_LOGGERS = ("urllib3.connection", "urllib3.connectionpool")  # they quote what they cannot parse
 _PAGE_PAUSES = (0.5, 1.0, 2.0)  # s before the 2nd, 3rd and 4th try of a page
+_CONFIGURED = 600 * _NS  # how long what the account's owner wishes is taken as still so
 _CANCEL_PAUSES = (0.25, 0.5, 1.0, 2.0)  # s before a cancel that met a 429 is sent again; the last repeats
 
 
@@ -97,6 +99,8 @@ class AlpacaBroker:
         self._snapshots = Lane("alpaca-snapshot", connect)
         self._queued: dict[int, Task] = {}  # number -> its attempt, as long as its result is to come
         self._queueing = threading.Lock()
+        self._configuration: Any = None  # of the account, as last told; by the snapshot lane's thread alone
+        self._configured_until = 0
 
     @property
     def counters(self) -> dict[str, int]:
@@ -220,10 +224,30 @@ class AlpacaBroker:
 
     def _do_snapshot(self, command: TakeSnapshot, task: Task, session: VenueSession) -> Event:
         try:
-            return pages.snapshot(command, partial(self._get, session), self._reader(), self._venue_now())
+            taken = pages.snapshot(command, partial(self._get, session), self._reader(), self._venue_now())
         except VenueError as error:
             final = isinstance(error, NotAuthorized)
             return QueryFailed(query=command.query, text=self._mask(error.what), final=final)
+        return msgspec.structs.replace(taken, account=self._configured(session, taken.account))
+
+    def _configured(self, session: VenueSession, account: VenueAccount) -> VenueAccount:
+        """The account with what its owner wishes, asked for now and then; where the venue does not tell, as it told before."""
+        if time.monotonic_ns() >= self._configured_until:
+            try:
+                told = wire.decode(self._ask(session, "/v2/account/configurations"))
+                self._reader().configured(account, told)
+                self._configuration, self._configured_until = told, time.monotonic_ns() + _CONFIGURED
+            except (Broken, Ended, Misbehaved):
+                self._count("configurations not told")
+        return account if self._configuration is None else self._reader().configured(account, self._configuration)
+
+    def _ask(self, session: VenueSession, path: str) -> bytes:
+        """One answer, once. Raises Broken, Ended, Misbehaved."""
+        until = time.monotonic_ns() + WINDOW
+        answer = self._exchange(None, session, Attempt(), Purpose.SNAPSHOT, "GET", path, None, until=until)
+        if answer.status != 200:
+            raise Misbehaved(f"{path}: HTTP {answer.status}")
+        return answer.body
 
     def _get(self, session: VenueSession, path: str) -> Any:
         """One page, with retries. Raises NotAuthorized where asking again is useless, Misbehaved for no whole answer."""

@@ -88,9 +88,17 @@ class AlpacaLink:
         if asset.get("class") == "crypto":
             tick = to_units(str(asset.get("price_increment") or "0.01"))
             lot = to_units(str(asset.get("min_trade_increment") or "0.000000001"))
-            return Instrument(id=number, symbol=symbol, asset_class=AssetClass.CRYPTO, tick=tick, sub_tick=tick, lot=lot)
-        lot = 1 if asset.get("fractionable") else 1_000_000_000
-        return Instrument(id=number, symbol=symbol, lot=lot)
+            least = to_units(str(asset.get("min_order_size") or "0"))
+            return Instrument(
+                id=number, symbol=symbol, asset_class=AssetClass.CRYPTO, tick=tick, sub_tick=tick, lot=lot, min_qty=least
+            )
+        return Instrument(
+            id=number,
+            symbol=symbol,
+            lot=1 if asset.get("fractionable") else 1_000_000_000,
+            shortable=bool(asset.get("shortable", True)),
+            easy_to_borrow=bool(asset.get("easy_to_borrow", True)),
+        )
 
     def feed(
         self,

@@ -187,6 +187,17 @@ class _Account(msgspec.Struct):
     trading_blocked: bool = False
     account_blocked: bool = False
     trade_suspended_by_user: bool = False
+    shorting_enabled: bool = True
+    non_marginable_buying_power: Text = None
+    crypto_status: str | None = None
+    options_trading_level: int | None = None
+
+
+class _Configuration(msgspec.Struct):
+    no_shorting: bool = False
+    fractional_trading: bool = True
+    suspend_trade: bool = False
+    max_options_trading_level: int | None = None
 
 
 class _Update(msgspec.Struct):
@@ -354,6 +365,22 @@ class Reader:
             last_equity=_decimal(account.last_equity, "last_equity"),
             multiplier=_optional(account.multiplier, "multiplier") or "1",
             blocked=blocked or account.status.upper() != "ACTIVE",
+            settled=_optional(account.non_marginable_buying_power, "non_marginable_buying_power"),
+            shorting=account.shorting_enabled,
+            crypto=account.crypto_status in (None, "ACTIVE"),
+            options_level=account.options_trading_level or 0,
+        )
+
+    def configured(self, account: VenueAccount, value: Any) -> VenueAccount:
+        """The account with what its owner wishes (/v2/account/configurations). Raises Misbehaved."""
+        wishes = self._convert(value, _Configuration)
+        most = wishes.max_options_trading_level
+        return msgspec.structs.replace(
+            account,
+            blocked=account.blocked or wishes.suspend_trade,
+            shorting=account.shorting and not wishes.no_shorting,
+            fractional=wishes.fractional_trading,
+            options_level=account.options_level if most is None else min(account.options_level, most),
         )
 
     def frame(self, payload: bytes) -> TradeUpdate | Control:

@@ -1,0 +1,95 @@
+"""What the venue refuses, refused before the wire: each rule has a name, and says what to change.
+
+The rules are Alpaca's, as far as they are known before an order is sent: they read the order, the asset, the account as last
+seen, our own positions and open orders, and the exchange's hours. `RULES` is the table; docs/orders.md shows it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyrt._core.ledger import Ledger
+from pyrt._core.types import NO_PRICE, Side
+from pyrt.calendar import Calendar
+from pyrt.model import AccountSeen, Breach, Instrument, Intent
+from pyrt.risk.rule_table import BY_CLASS, Asked, Rule
+
+CODE = "BROKER_RULE"
+MENDS = {
+    "SELF_MATCH": "cancel the opposite order first",
+    "SHORT_NOT_ALLOWED": "sell no more than is held and not yet offered",
+}
+
+
+class Broken(NamedTuple):
+    """A rule that an order breaks."""
+
+    rule: Rule
+    observed: str
+    mend: str
+
+
+class BrokerRules:
+    """The rules for one account. `account` is what the journal last told of it; None = not yet seen, and then nothing is known."""
+
+    def __init__(self, ledger: Ledger, refs: NDArray[np.void], calendar: Calendar | None) -> None:
+        self.account: AccountSeen | None = None
+        self._ledger = ledger
+        self._refs = refs
+        self._calendar = calendar
+
+    def broken(self, intent: Intent, instrument: Instrument, now: int, chain: int = 0) -> list[Broken]:
+        """The rules that an order breaks at venue time `now`, before it is reserved; `chain`: key of what it replaces."""
+        asked = self._asked(intent, instrument, now, chain)
+        found = []
+        for rule in BY_CLASS[instrument.asset_class]:
+            said = rule.test(asked)
+            if said is not None:
+                found.append(Broken(rule, *said))
+        return found
+
+    def _asked(self, intent: Intent, instrument: Instrument, now: int, chain: int) -> Asked:
+        held = self._ledger.account(instrument.id)
+        buy = intent.side == Side.BUY
+        offered = held.buys if buy else held.sells
+        old = self._ledger.reservation(chain) if chain else None
+        if old is not None:
+            offered -= max(old.leaves, old.pending)
+        ref = self._refs[instrument.id]
+        ask, last = int(ref["ask_px"]), int(ref["last_px"])
+        return Asked(
+            intent=intent,
+            instrument=instrument,
+            account=self.account,
+            calendar=self._calendar,
+            now=now,
+            one=10**instrument.qty_exp,
+            replaces=chain != 0,
+            filled=0 if old is None else old.filled,
+            freed=0 if old is None else old.cost,
+            position=held.qty,
+            offered=offered,
+            ask_px=ask if ask not in (0, NO_PRICE) else last if last not in (0, NO_PRICE) else 0,
+            committed=self._ledger.committed,
+        )
+
+
+def breaches(gate: tuple[Breach, ...], broken: list[Broken]) -> tuple[Breach, ...]:
+    """What the gate said, with how to mend it, and after it the rules that none of its controls stands for."""
+    named = {b.rule.control: b for b in broken}
+    said = []
+    for breach in gate:
+        rule = named.get(breach.code)
+        mend = rule.mend if rule is not None else MENDS.get(breach.code, "")
+        name = rule.rule.name if rule is not None else ""
+        said.append(
+            Breach(code=breach.code, limit=breach.limit, observed=breach.observed, rule=name, mend=mend) if mend else breach
+        )
+    codes = {breach.code for breach in gate}
+    said += [
+        Breach(code=CODE, limit=b.rule.says, observed=b.observed, rule=b.rule.name, mend=b.mend)
+        for b in broken
+        if b.rule.control not in codes
+    ]
+    return tuple(said)
