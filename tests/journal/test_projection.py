@@ -11,7 +11,7 @@ from tests.journal.facts import FACTS, defined, fill, intended, order
 
 from pyrt import model
 from pyrt._core.types import Side
-from pyrt.journal import Journal, projection
+from pyrt.journal import Journal, projection_feed
 from pyrt.journal.projection import TABLES, Projection, ProjectionFeed
 from pyrt.model import OrderStatus
 from pyrt.ports import Sync
@@ -115,7 +115,7 @@ def test_a_full_queue_is_made_up_from_the_journal(tmp_path, journal):
 
 
 def test_a_locked_database_delays_nobody_and_is_made_up(tmp_path, journal, monkeypatch):
-    monkeypatch.setattr(projection, "RETRY", 0.05)
+    monkeypatch.setattr(projection_feed, "RETRY", 0.05)
     path = tmp_path / "tables.sqlite"
     Projection(path, journal.id).close()
     connect = sqlite3.connect
@@ -141,7 +141,7 @@ def test_a_locked_database_delays_nobody_and_is_made_up(tmp_path, journal, monke
 
 @pytest.mark.parametrize("content", [b"not a database at all" * 100, b""])
 def test_a_ruined_file_is_built_again(tmp_path, journal, monkeypatch, content):
-    monkeypatch.setattr(projection, "RETRY", 0.05)
+    monkeypatch.setattr(projection_feed, "RETRY", 0.05)
     for fact in life(5, 30):
         last = journal.append(fact, Sync.SOON, 0)
     journal.sync(60)

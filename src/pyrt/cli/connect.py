@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pyrt.cli.postgres import database_of
 from pyrt.cli.state import state_home, writable
 from pyrt.clock import SECOND
 from pyrt.config import Config, Loaded, Secret, mask_logs
@@ -88,6 +89,7 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
         data_down=own.data_down_secs,
         calendar=config.venue.calendar,
     )
+    plan.database = database_of(config)
     told = config.alerts
     if told.webhook or told.command or told.mail_to or told.heartbeat:
         mask_logs(*(secret for secret in (told.webhook, told.heartbeat, told.smtp_password) if secret))

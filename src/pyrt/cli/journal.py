@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.progress import Progress
 
+from pyrt.cli.postgres import named, rebuild_in
 from pyrt.cli.state import find_state
 from pyrt.errors import ConfigError
 from pyrt.journal import inspect
@@ -32,6 +33,10 @@ Its last twenty facts, then every fill, for a program:
 The tables of state.sqlite anew, from the facts:
 
     pyrt journal rebuild
+
+Those in PostgreSQL, whose address is in PYRT_POSTGRES_DSN:
+
+    pyrt journal rebuild --pg env
 """
 BATCH = 5_000  # facts between two looks at the progress
 app = App(name="journal", help="Look at a session's journal: verify, show, export, rebuild its tables.", help_epilogue=_EXAMPLES)
@@ -106,21 +111,36 @@ def export(
 
 
 @app.command
-def rebuild(directory: Path | None = None) -> None:
-    """Build state.sqlite anew from the facts; the old one is replaced when the new one is complete.
+def rebuild(
+    directory: Path | None = None, *, pg: str | None = None, schema: str = "", reader: str = "", config: Path | None = None
+) -> None:
+    """Build state.sqlite anew from the facts, or the tables in PostgreSQL; the old ones are replaced when the new are complete.
 
     Parameters
     ----------
     directory
         A session's state; by default the session used last. It must not be running: a run keeps its tables itself.
+    pg
+        The tables in this PostgreSQL database instead of state.sqlite: postgresql://user@host/database. Who looks at the machine's
+        processes sees it, so name no password: `env` takes it from PYRT_POSTGRES_DSN or the file in PYRT_POSTGRES_DSN_FILE.
+    schema
+        That holds the tables; by default pyrt_ and the journal's id.
+    reader
+        A role that may read the tables.
+    config
+        File whose section [postgres] says all three.
     """
     state = find_state(directory)
     journal = state / "journal"
+    database = named(pg, schema, reader, config)
     with held(journal):
         verdict = inspect.verify(journal)
         if verdict.exit:
             print(verdict.text, file=sys.stderr)
             raise SystemExit(verdict.exit)
+        if database is not None:
+            rebuild_in(database, journal, verdict)
+            return
         unfinished, target = state / "state.sqlite.new", state / "state.sqlite"
         unfinished.unlink(missing_ok=True)
         projection = Projection(unfinished, verdict.journal)

@@ -15,7 +15,7 @@ from pyrt.config.secret import Secret
 from pyrt.errors import ConfigError
 
 _LARGEST = 1 << 20
-_SECRET_WORDS = ("secret", "password", "token", "api_key", "apikey", "webhook")
+_SECRET_WORDS = ("secret", "password", "token", "api_key", "apikey", "webhook", "dsn")
 COMMAND_LINE = "command line"
 
 

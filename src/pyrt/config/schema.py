@@ -86,6 +86,17 @@ class AlertsSection(Section, frozen=True, kw_only=True):
     heartbeat_secs: Annotated[Positive, Meta(description="how often")] = 30.0
 
 
+class PostgresSection(Section, frozen=True, kw_only=True):
+    """[postgres]: the journal's tables in a PostgreSQL database too, beside state.sqlite. Needs the extra [pg]."""
+
+    dsn: Annotated[
+        Secret,
+        Meta(description="postgresql://user:password@host/database; empty: none; rather in the environment: PYRT_POSTGRES_DSN"),
+    ] = Secret("")
+    schema: Annotated[str, Meta(description="that holds the tables; empty: pyrt_ and the journal's id")] = ""
+    reader: Annotated[str, Meta(description="role that may read the tables; empty: none")] = ""
+
+
 class Config(Section, frozen=True, kw_only=True):
     """Everything that can be configured."""
 
@@ -96,6 +107,7 @@ class Config(Section, frozen=True, kw_only=True):
     execution: ExecutionSection = ExecutionSection()
     journal: JournalSection = JournalSection()
     alerts: AlertsSection = AlertsSection()
+    postgres: PostgresSection = PostgresSection()
     strategies: dict[str, dict[str, Any]] = {}  # class name -> parameters; `use` says where the class is
 
 
@@ -106,6 +118,7 @@ TYPED: dict[str, type[Section]] = {
     "execution": ExecutionSection,
     "journal": JournalSection,
     "alerts": AlertsSection,
+    "postgres": PostgresSection,
 }
 SECTIONS = Config.__struct_fields__
 

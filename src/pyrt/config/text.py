@@ -16,6 +16,7 @@ _HEAD = {
     "execution": "The way to the venue.",
     "journal": "What survives.",
     "alerts": "How a human who does not look hears of it.",
+    "postgres": "The journal's tables in a PostgreSQL database; state.sqlite has them anyway.",
 }
 _TEMPLATE_END = """\
 [risk]

@@ -20,7 +20,9 @@ from pyrt.config import Secret
 from pyrt.errors import PyrtError, VenueError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import Journal
+from pyrt.journal.postgres import Database, PostgresFeed
 from pyrt.journal.projection import ProjectionFeed
+from pyrt.journal.projection_feed import Both, Offered
 from pyrt.journal.recorder import Recorder, Run
 from pyrt.live.assets import seen_again
 from pyrt.live.backfill import Backfill
@@ -122,6 +124,7 @@ class Plan(msgspec.Struct, kw_only=True):
     data_down: float = 10.0  # seconds without the data feed after which it does
     calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
+    database: Database | None = None  # of PostgreSQL, for a second projection of the journal
     companions: list[Companion] = []  # coroutines on the session's loop, from before recovery until its end
 
 
@@ -165,8 +168,9 @@ class Runner:
             recorder = Recorder(plan.directory / "recording") if plan.record else None
             if recorder is not None:
                 stack.callback(recorder.close)
-            projection = ProjectionFeed(journal, plan.directory / "state.sqlite")
-            stack.callback(projection.close)
+            projection: Offered = stack.enter_context(ProjectionFeed(journal, plan.directory / "state.sqlite"))
+            if plan.database is not None:
+                projection = Both(projection, stack.enter_context(PostgresFeed(journal, plan.database)))
             shell = LiveShell(journal=journal, clock=link.clock, recorder=recorder, projection=projection)
             shell.listeners += [self._hear, *plan.listeners]
             shell.on_failure = self.stop

@@ -15,7 +15,7 @@ from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype, trade
 from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalError
 from pyrt.journal import Journal
-from pyrt.journal.projection import ProjectionFeed
+from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
 from pyrt.live.timers import Timers
 from pyrt.model import Alarmed, Fact, Message
@@ -54,9 +54,7 @@ class LiveShell:
     queries never wait.
     """
 
-    def __init__(
-        self, *, journal: Journal, clock: VenueClock, recorder: Recorder | None, projection: ProjectionFeed | None
-    ) -> None:
+    def __init__(self, *, journal: Journal, clock: VenueClock, recorder: Recorder | None, projection: Offered | None) -> None:
         self.journal = journal
         self.clock = clock
         self.recorder = recorder

@@ -68,6 +68,15 @@ def _find(name: str, values: Mapping[str, str], environ: Mapping[str, str]) -> s
     return ""
 
 
+def find_secret(name: str, environ: Mapping[str, str] | None = None) -> Secret:
+    """A secret that is no key: the variable `name`, else the file that NAME_FILE names, else a systemd credential; empty: none.
+
+    Raises ConfigError for a file that is open to others.
+    """
+    environ = os.environ if environ is None else environ
+    return Secret(_find(name, environ, environ))
+
+
 def _checked(value: str, name: str) -> Secret:
     # A control character or a blank would end up in an HTTP header, or in the error that refuses it.
     if not (value.isascii() and value.isprintable()) or " " in value:
