@@ -5,6 +5,7 @@ import pytest
 from tests.reference.bench import ACCOUNT, EPOCH, SHARE, Bench, activity, execution, order, position, update
 
 from pyrt.clock import SECOND
+from pyrt.execution.reconcile import rounded_down
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
@@ -289,3 +290,18 @@ def test_fills_that_stay_missing_are_told(bench: Bench) -> None:
     bench.snapshot(orders=(shown,))
     assert "FILLS_MISSING" in bench.codes()
     assert not bench.told(Filled)
+
+
+def test_money_with_more_decimals_than_we_keep_is_rounded_down_and_not_unreadable() -> None:
+    """Parts of shares leave twelve decimals in cash, and an average entry price has no last one."""
+    bench = Bench()
+    bench.on(Start(epoch=1))
+    bench.on(UP)
+    account = msgspec.structs.replace(ACCOUNT, cash="-14766.643284366734", buying_power="12.3456789019", equity="1e3")
+    bench.snapshot(account=account)
+    assert "UNREADABLE" not in bench.codes()
+    [seen] = bench.told(AccountSeen)
+    assert (seen.cash, seen.buying_power, seen.equity) == (-14766643284367, 12345678901, 1000 * SECOND)
+    assert rounded_down("189.333333333333333333") == 189333333333
+    with pytest.raises(ValueError, match="not a number that we can hold"):
+        rounded_down("1e40")

@@ -1,6 +1,7 @@
 """The venue read whole: recovery at start, after each gap of the stream, and the drop-copy check while running."""
 
 from collections.abc import Callable
+from decimal import ROUND_FLOOR, Decimal, InvalidOperation
 from functools import partial
 
 import msgspec
@@ -166,7 +167,7 @@ class Reconciler:
         shown = snapshot.account
         try:
             cash, buying_power, equity, last_equity, multiplier, settled = (
-                to_units(text or "0", PX_SCALE)
+                rounded_down(text or "0")
                 for text in (shown.cash, shown.buying_power, shown.equity, shown.last_equity, shown.multiplier, shown.settled)
             )
         except ValueError as e:
@@ -255,7 +256,7 @@ class Reconciler:
             instrument = self.observer.instrument(position.symbol, step)
             try:
                 qty = to_units(position.qty, instrument.qty_exp)
-                price = to_units(position.avg_entry_price or "0", PX_SCALE) if opening else 0
+                price = rounded_down(position.avg_entry_price or "0") if opening else 0
             except ValueError as e:
                 step.alarm("critical", "UNREADABLE", f"position {position.symbol}: {e}")
                 continue
@@ -340,3 +341,12 @@ def _guard(step: Step, name: str, fold: Callable[[], None]) -> None:
         fold()
     except ValueError as e:
         step.alarm("critical", "UNREADABLE", f"order {name}: {e}")
+
+
+def rounded_down(text: str) -> int:
+    """Money or an average price in 1e-9 units: venues tell more decimals than that. Raises ValueError."""
+    try:
+        exact = Decimal(text).quantize(Decimal(1).scaleb(-PX_SCALE), ROUND_FLOOR)
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]!r} is not a number that we can hold") from None
+    return to_units(exact, PX_SCALE)
