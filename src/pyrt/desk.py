@@ -186,6 +186,7 @@ class TradingDesk:
             return None
         for each in (order, *order.legs):
             each.breaches = tuple(b.code for b in event.breaches)
+            each.reason = "; ".join(f"{b.rule or b.code}: {b.mend}" for b in event.breaches if b.mend)
         self._done(order)
         strategy = self._session.strategies.get(event.intent.strategy)
         return None if strategy is None else (event.intent.strategy, (strategy.on_order, order))

@@ -276,7 +276,7 @@ RULES = (
     Rule("part-allowed", (EQUITY,), "parts of shares only where the account's owner allows them", NO, _part_off),
     Rule("part-short", (EQUITY,), "no part of a share is sold short", INVALID, _part_short),
     Rule("part-least", (EQUITY,), "an order with a part of a share that opens is worth 1.00", INVALID, _part_least),
-    Rule("part-replace", (EQUITY,), "a replacement is for whole shares", INVALID, _part_replaced),
+    Rule("part-replace", ALL, "a replacement is for a whole quantity", INVALID, _part_replaced),
     Rule("extended-limit", (EQUITY,), "extended hours only with a limit and tif=day or gtc", "422 40010001", _extended),
     Rule("extended-none", (CRYPTO, OPTION), "no extended hours", "422 40010001", _no_extended),
     Rule("auction-type", (EQUITY,), "opg and cls orders are market or limit orders", "422 40010001", _auction_type),

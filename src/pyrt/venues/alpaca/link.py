@@ -85,20 +85,7 @@ class AlpacaLink:
         )
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
-        if asset.get("class") == "crypto":
-            tick = to_units(str(asset.get("price_increment") or "0.01"))
-            lot = to_units(str(asset.get("min_trade_increment") or "0.000000001"))
-            least = to_units(str(asset.get("min_order_size") or "0"))
-            return Instrument(
-                id=number, symbol=symbol, asset_class=AssetClass.CRYPTO, tick=tick, sub_tick=tick, lot=lot, min_qty=least
-            )
-        return Instrument(
-            id=number,
-            symbol=symbol,
-            lot=1 if asset.get("fractionable") else 1_000_000_000,
-            shortable=bool(asset.get("shortable", True)),
-            easy_to_borrow=bool(asset.get("easy_to_borrow", True)),
-        )
+        return instrument_of(asset, number)
 
     def feed(
         self,
@@ -208,3 +195,25 @@ class AlpacaLink:
         except (ValueError, msgspec.DecodeError):
             raise Misbehaved(f"an answer that cannot be used ({answer.status_code})", where=where) from None
         return dict(value)
+
+
+def instrument_of(asset: dict[str, Any], number: int) -> Instrument:
+    """An asset of Alpaca's (GET /v2/assets/{symbol}) as an instrument."""
+    pair = asset.get("class") == "crypto"
+    tick = to_units(str(asset.get("price_increment") or "0.01"))
+    if pair:
+        lot = to_units(str(asset.get("min_trade_increment") or "0.000000001"))
+    else:
+        lot = 1 if asset.get("fractionable") else 1_000_000_000
+    return Instrument(
+        id=number,
+        symbol=str(asset["symbol"]),
+        asset_class=AssetClass.CRYPTO if pair else AssetClass.US_EQUITY,
+        tick=tick if pair else 10_000_000,
+        sub_tick=tick if pair else 100_000,
+        lot=lot,
+        tradable=bool(asset.get("tradable", True)),
+        shortable=bool(asset.get("shortable", True)),
+        easy_to_borrow=bool(asset.get("easy_to_borrow", True)),
+        min_qty=to_units(str(asset.get("min_order_size") or "0")) if pair else 0,
+    )

@@ -1,0 +1,66 @@
+"""Orders as a careless strategy would ask for them: every type, time in force, size and price; most of them nonsense somewhere."""
+
+from random import Random
+from typing import Any, NamedTuple
+
+from pyrt._core.types import Side
+from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
+from pyrt.strategies.strategy import _TIFS
+
+ONE = 10**9
+TIFS = tuple(_TIFS.values())  # what a strategy may ask for
+TYPES = (OrderType.MARKET, OrderType.LIMIT, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT)
+
+
+class Wanted(NamedTuple):
+    """What to do next: "new", "replace" or "cancel" with the fields of an Intent."""
+
+    verb: str
+    instrument: Instrument
+    make: dict[str, Any]
+
+
+class OrderFuzz:
+    """Seeded: the same seed and the same answers give the same orders."""
+
+    def __init__(self, seed: int, instruments: list[Instrument]) -> None:
+        self.random = Random(seed)
+        self.instruments = instruments
+
+    def next(self, ref: dict[int, int], held: dict[int, int], open_: dict[int, int]) -> Wanted:
+        """ref: price of each instrument, px units; held: quantities; open_: how many orders are open."""
+        r = self.random
+        instrument = r.choice(self.instruments)
+        if open_[instrument.id] and r.random() < 0.3:
+            return Wanted("cancel", instrument, {})
+        side = Side.SELL if held[instrument.id] > 0 and r.random() < 0.6 else r.choice((Side.BUY, Side.BUY, Side.SELL))
+        kind = r.choice(TYPES)
+        make = {
+            "side": side,
+            "type": kind,
+            "tif": self._tif(instrument),
+            "qty": self._qty(instrument, ref[instrument.id], held[instrument.id]),
+            "limit_px": self._px(instrument, ref[instrument.id]) if kind in (OrderType.LIMIT, OrderType.STOP_LIMIT) else 0,
+            "stop_px": self._px(instrument, ref[instrument.id]) if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else 0,
+            "extended_hours": r.random() < 0.15,
+        }
+        return Wanted("replace" if open_[instrument.id] and r.random() < 0.15 else "new", instrument, make)
+
+    def _tif(self, instrument: Instrument) -> TimeInForce:
+        usual = (TimeInForce.GTC, TimeInForce.IOC) if instrument.asset_class == AssetClass.CRYPTO else (TimeInForce.DAY,) * 2
+        return self.random.choice((*usual, *usual, *TIFS))
+
+    def _qty(self, instrument: Instrument, ref: int, held: int) -> int:
+        r = self.random
+        dollars = 10 ** r.uniform(-1, 5.5)
+        qty = int(dollars * ONE / ref * ONE)
+        if r.random() < 0.3 and held > 0:
+            qty = r.choice((held, held // 2, held * 2, held + ONE))
+        if instrument.asset_class != AssetClass.CRYPTO and r.random() < 0.6:
+            qty -= qty % ONE
+        return max(qty - qty % r.choice((1, instrument.lot)), instrument.lot)
+
+    def _px(self, instrument: Instrument, ref: int) -> int:
+        r = self.random
+        px = int(ref * r.choice((r.uniform(0.9, 1.1), r.uniform(0.99, 1.01))))
+        return max(px if r.random() < 0.1 else px - px % instrument.tick, instrument.tick)
