@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from pyrt.cli.connect import keys_of, limits_of, settings_of, sizer_of
+from pyrt.cli.postgres import database_of
 from pyrt.config import Loaded, Secret, load_config
 from pyrt.config.schema import SECTIONS, TYPED
 from pyrt.config.text import descriptions, show, template
@@ -162,6 +163,26 @@ def test_a_file_that_holds_keys_is_ours_alone(tmp_path: Path, mode: int) -> None
     assert "open to others" in refused(toml)
     write(tmp_path / "b.toml", "[venue]\nalpaca_api_key = ''\n[execution]\nmax_retries = 1\n", mode)
     assert load_config([tmp_path / "b.toml"]).config.execution.max_retries == 1
+
+
+def test_a_dsn_makes_its_file_private_and_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dsn = "postgresql://user:Canary-Horse-77@host/database"
+    file = write(tmp_path / "a.toml", f'[postgres]\ndsn = "{dsn}"\nreader = "r"\n', 0o644)
+    assert "open to others" in refused(file)
+    file.chmod(0o600)
+    loaded = load_config([file])
+    assert "Horse" not in show(loaded, {}) + repr(loaded.config)
+    database = database_of(loaded.config)
+    assert database is not None
+    assert (database.dsn.reveal(), database.reader, database.schema_of("abcdefgh")) == (dsn, "r", "pyrt_abcdefgh")
+    monkeypatch.delenv("PYRT_POSTGRES_DSN", raising=False)
+    monkeypatch.delenv("PYRT_POSTGRES_DSN_FILE", raising=False)
+    assert database_of(load_config().config) is None
+    monkeypatch.setenv("PYRT_POSTGRES_DSN", "postgresql://other@host/database")
+    assert database_of(loaded.config) == database  # a file that was named wins over the environment
+    found = database_of(load_config().config)
+    assert found is not None
+    assert found.dsn.reveal() == "postgresql://other@host/database"
 
 
 def test_one_key_alone_is_refused(tmp_path: Path) -> None:

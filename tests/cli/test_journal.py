@@ -85,3 +85,21 @@ def test_rebuild_refuses_a_journal_in_use_or_damaged_and_leaves_the_tables(tmp_p
     spoil(state / "journal" / "00000001.journal", log.PAGE + 300)
     assert call(tmp_path, "journal", "rebuild", str(state)).returncode == 1
     assert target.read_bytes() == b"the old tables"
+
+
+def test_rebuild_in_postgresql_says_what_is_wrong_without_the_password(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYRT_POSTGRES_DSN", f"postgresql://u:Correct-Horse-77@/d?host={tmp_path}")
+    done = call(tmp_path, "journal", "rebuild", str(state), "--pg", "env")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "pyrt_" in done.stderr
+    assert "Horse" not in done.stderr + done.stdout
+    monkeypatch.setenv("PYRT_POSTGRES_DSN", "postgresql://u:Correct@Horse-77@h/d")
+    for argument in ("env", "Horse-77"):
+        done = call(tmp_path, "journal", "rebuild", str(state), "--pg", argument)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert "no connection string" in done.stderr
+        assert "Horse" not in done.stderr
+    assert not (state / "state.sqlite").exists()
