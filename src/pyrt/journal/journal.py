@@ -67,6 +67,8 @@ class Journal:
         self._lock = _lock(directory)
         try:
             self._ends, last = segments.survey(directory)
+            if last:  # what a killed process wrote and did not sync is acted upon from here on, and named by the next header
+                segments.sync_segment(directory, len(self._ends))
             self.id = last.header.journal if last else base64.b32encode(secrets.token_bytes(5)).decode().lower()
             self.run = secrets.token_bytes(16)
             self.torn = last is not None and last.torn  # the run before ended in the middle of a write

@@ -57,13 +57,28 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
+def _write_at_start(fd: int, data: bytes) -> None:
+    done = 0
+    while done < len(data):  # a short write is legal
+        done += os.pwrite(fd, data[done:], done)
+
+
+def sync_segment(directory: Path, number: int) -> None:
+    """Make what reads of a segment durable. Raises OSError."""
+    fd = os.open(segment_path(directory, number), os.O_RDWR | os.O_CLOEXEC)
+    try:
+        sync_file(fd)
+    finally:
+        os.close(fd)
+
+
 def activate(directory: Path, header: SegmentHeader) -> int:
     """Turn the prepared file into a segment and return its descriptor; when it returns, the segment survives a power cut."""
     prepared = directory / "prepared.tmp"
     prepare(directory, header.size)
     fd = os.open(prepared, os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.pwrite(fd, pack_header(header), 0)
+        _write_at_start(fd, pack_header(header))
         sync_file(fd)
         target = segment_path(directory, header.segment)
         if target.exists():  # rename would replace it

@@ -1,0 +1,219 @@
+"""What must hold, judged by the venue's own truth and by what the disk proved; never by what the product says of itself."""
+
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pyrt._core.log import crc32c_of
+from pyrt._core.types import to_units
+from pyrt.execution.cid import cid as make_cid
+from pyrt.execution.cid import parse_cid
+from pyrt.journal import codec
+from pyrt.model import Filled, Intended, OrderChanged, OrderStatus
+
+if TYPE_CHECKING:
+    from tests.faults.disk import Inode
+    from tests.faults.world import Simulation
+
+_HEAD = struct.Struct("<IIQQqHHI")
+_ABSENT = (OrderStatus.ABANDONED, OrderStatus.REJECTED, OrderStatus.CANCELED_LOCAL)
+WINDOW = 60 * 10**9
+
+
+class Oracle:
+    """Watches the first byte of each request, each sync, each fact."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self.sim = sim
+        self.journal = ""  # its id
+        self.proved = 0  # the last seq that the platter holds and a sync has confirmed
+        self.durable: dict[int, Intended] = {}  # number -> intent, on the platter
+        self.history: dict[int, tuple[int, bytes]] = {}  # seq -> record, as appended
+        self.fills: set[tuple[str, int]] = set()  # of the journal as it stands
+        self.born: set[int] = set()  # numbers intended in this life
+        self.killed_at = 0
+        self.failed_at = 0  # the journal said that it failed
+        self.sends: deque[int] = deque()
+        self.orders = 0
+        self.filled = 0
+        self._scanned: dict[int, int] = {}  # inode -> next byte to read
+        self._fill_truth: dict[tuple[str, int], tuple[int, int]] = {}
+        self._fills_seen = 0
+
+    def violate(self, number: str, text: str) -> None:
+        self.sim.violate(number, text)
+
+    # ------------------------------------------------------------------------------------------------ the disk
+    def synced(self, inode: "Inode") -> None:
+        """A file is on stable storage: read what is new in it, as the format says, from the platter."""
+        data = inode.stable
+        if data[:7] != b"PYRTLOG":
+            return
+        at = self._scanned.get(id(inode), 4096)
+        while at + 40 <= len(data):
+            length, check, seq, _, _, kind, flags, _ = _HEAD.unpack_from(data, at)
+            end = at + ((length + 7) & ~7)
+            if length < 40 or end > len(data) or check != crc32c_of(bytes(data[at : at + 4]) + data[at + 8 : end]):
+                break
+            payload = bytes(data[at + 40 : at + length])
+            self.proved = max(self.proved, seq)
+            if kind == codec.Kind.INTENDED:
+                fact = codec.decode(kind, flags, payload)
+                assert isinstance(fact, Intended)
+                known = self.durable.setdefault(fact.number, fact)
+                if known != fact:
+                    self.violate("7", f"intent {fact.number} was durable and is now another")
+            at = end
+        self._scanned[id(inode)] = at
+
+    def appended(self, seq: int, kind: int, payload: bytes) -> None:
+        self.history[seq] = (kind, payload)
+
+    def opened(self, journal: Any) -> None:
+        """A recovery read the journal: it is a prefix of what was appended, and all that was proved is in it."""
+        self.journal = journal.id
+        last = 0
+        self.fills.clear()
+        for record in journal.records():
+            if record.seq > journal.replayed:
+                break
+            last = record.seq
+            if record.type < 16:
+                continue
+            known = self.history.get(record.seq)
+            if known is None or known != (record.type, record.payload):
+                self.violate("7", f"record {record.seq} is not the one that was appended")
+                break
+            if record.type == codec.Kind.FILL or (record.type == codec.Kind.MESSAGE and b"Filled" in record.payload):
+                fact = codec.decode(record.type, record.flags, record.payload)
+                if isinstance(fact, Filled):
+                    self.fills.add((fact.venue_order_id, fact.cum_qty))
+        if last < self.proved:
+            self.violate("7", f"records {last + 1} to {self.proved} were durable and are gone")
+        for seq in [seq for seq in self.history if seq > last]:
+            del self.history[seq]
+        self.proved = min(self.proved, last)
+        self.born.clear()
+        self.sends.clear()
+        self.failed_at = 0
+
+    # ------------------------------------------------------------------------------------------------ requests
+    def first_byte(self, method: str, target: str, body: bytes) -> str:
+        """A request leaves; its cid where it may make an order."""
+        now = self.sim.kernel.now
+        if target.startswith("/v2/") and not target.startswith("/v2/stocks"):
+            self.sends.append(now)
+            while self.sends[0] <= now - WINDOW:
+                self.sends.popleft()
+            if len(self.sends) > self.sim.rate_limit:
+                self.violate("17", f"{len(self.sends)} requests within 60 s, {self.sim.rate_limit} are allowed")
+        if method not in ("POST", "PATCH"):
+            return ""
+        order = msgspec.json.decode(body)
+        text = order.get("client_order_id", "")
+        parsed = parse_cid(text)
+        if parsed is None or parsed[0] != self.journal:
+            self.violate("1", f"{method} with cid {text!r}")
+            return ""
+        intent = self.durable.get(parsed[1])
+        if intent is None:
+            self.violate("1", f"{text} leaves and its intent is not durable")
+            return text
+        wanted = intent.intent
+        if method == "POST" and (to_units(str(order["qty"])), order["side"]) != (wanted.qty, wanted.side.name.lower()):
+            self.violate("2", f"{text} leaves with other terms than its intent")
+        if parsed[1] not in self.born:
+            self.violate("2", f"{text} of an earlier life is sent again")
+        if self.killed_at and not wanted.reduce_only:
+            self.violate("20", f"{text} leaves {now - self.killed_at} ns after the kill")
+        self.orders += 1
+        return text
+
+    def landed(self, method: str, cid: str) -> None:
+        """The venue gets a request."""
+
+    # ------------------------------------------------------------------------------------------------ facts
+    def fact(self, fact: Any) -> None:
+        """A fact is appended by the process that lives."""
+        if isinstance(fact, Intended):
+            self.born.add(fact.number)
+        elif isinstance(fact, OrderChanged):
+            self._changed(fact)
+        elif isinstance(fact, Filled):
+            self._filled(fact)
+
+    def _changed(self, fact: OrderChanged) -> None:
+        if fact.number not in self.durable and fact.number not in self.born:
+            return
+        text = make_cid(self.journal, fact.number)
+        if fact.status in _ABSENT:
+            row = self.sim.venue.row_of(text)
+            if row is not None and row.status != "rejected":
+                self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) here and {row.status} at the venue")
+            if self.sim.net.flying.get(text, 0):
+                self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) while a request of it is on its way")
+        elif fact.status in (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REPLACED):
+            row = self.sim.venue.row_of(text)
+            if (row is None or row.status != fact.status.name.lower()) and not self.sim.meddled:
+                self.violate("3", f"{text} is {fact.status.name} here and {row and row.status} at the venue")
+
+    def _filled(self, fact: Filled) -> None:
+        key = (fact.venue_order_id, fact.cum_qty)
+        if key in self.fills:
+            self.violate("5", f"fill {key} is booked twice")
+        self.fills.add(key)
+        self.filled += 1
+        told = self.truth().get(key)
+        if told != (fact.px, fact.qty) and not self.sim.meddled:
+            self.violate("5", f"fill {key} of {fact.qty} at {fact.px} is {told} at the venue")
+
+    def truth(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Every fill of the venue by (order id, cumulative quantity)."""
+        state = self.sim.venue.exchange.state
+        for fill in state.fills[self._fills_seen :]:
+            self._fill_truth[state.rows[fill.number - 1].id, fill.cum] = (fill.px, fill.qty)
+        self._fills_seen = len(state.fills)
+        return self._fill_truth
+
+    # ------------------------------------------------------------------------------------------------ at the end
+    def same_orders(self, session: Any) -> list[str]:
+        """Where the orders here are not those at the venue; empty = nowhere."""
+        found = []
+        rows = {row.cid: row for row in self.sim.venue.exchange.state.rows}
+        for order in session.execution.orders.values():
+            row = rows.get(order.cid)
+            if order.external:
+                continue
+            if row is None:
+                if order.status not in _ABSENT:
+                    found.append(f"{order.cid} is {order.status.name} and not at the venue")
+                continue
+            shown = row.status
+            if order.filled != row.filled and not self.sim.meddled:
+                found.append(f"{order.cid} has {order.filled} filled here, {row.filled} at the venue ({shown})")
+            final = shown in ("filled", "canceled", "expired", "rejected", "replaced")
+            if order.status is OrderStatus.UNKNOWN or final != order.status.is_final:
+                found.append(f"{order.cid} is {order.status.name} here and {shown} at the venue")
+            elif final and order.status.name.lower() != shown and not self.sim.meddled:
+                found.append(f"{order.cid} ended as {order.status.name} here and as {shown} at the venue")
+        known = {order.cid for order in session.execution.orders.values()}
+        for text, row in rows.items():
+            parsed = parse_cid(text)
+            if parsed is not None and parsed[0] == self.journal and text not in known:
+                found.append(f"{text} is {row.status} at the venue and not known here")
+        return found
+
+    def same_positions(self, session: Any) -> list[str]:
+        """Where the positions are not the venue's."""
+        ours = {session.instruments[number].symbol: qty for number, qty in session.execution.positions.items() if qty}
+        theirs = self.sim.venue.positions()
+        return [] if ours == theirs else [f"positions are {ours}, at the venue {theirs}"]
+
+    def same_fills(self, session: Any) -> list[str]:
+        """Where the fills of our orders are not the venue's."""
+        ids = {order.venue_order_id for order in session.execution.orders.values() if order.venue_order_id}
+        theirs = {key for key in self.truth() if key[0] in ids}
+        mine = {key for key in self.fills if key[0] in ids}
+        return [] if mine == theirs else [f"fills missing {sorted(theirs - mine)[:3]}, beyond {sorted(mine - theirs)[:3]}"]

@@ -1,0 +1,562 @@
+"""One seed, one history: a trading process with its disk, its net and the venue behind it, which dies and is started again."""
+
+import asyncio
+import gc
+import logging
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from tests.faults import disk as disk_
+from tests.faults import kernel as kernel_
+from tests.faults import net as net_
+from tests.faults import venue as venue_
+from tests.faults.kernel import MS, SECOND, GreenletExit, Kernel, Loop, Machine
+from tests.faults.oracle import Oracle
+from tests.faults.plan import Plan
+from tests.faults.trader import SYMBOLS, Chaos, Other
+from tests.faults.venue import KEY, MONDAY, SECRET, Venue
+
+import pyrt._core.log as core_log
+from pyrt.calendar import ExchangeDays
+from pyrt.config import Secret
+from pyrt.errors import PyrtError
+from pyrt.execution import ExecutionEngine, Settings
+from pyrt.journal import journal as journal_module
+from pyrt.journal import segments
+from pyrt.live import backfill, runner, shell, warm_up
+from pyrt.market import MarketData
+from pyrt.market import data as market_data
+from pyrt.model import Instruments, Recovered
+from pyrt.ports import Alarm, Kill
+from pyrt.risk import Limits, RiskManager
+from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, session, stream
+from pyrt.venues.alpaca.keys import Keys
+from pyrt.venues.sim.exchange.travel import Latency
+from pyrt.venues.sim.server import access, edge, faults, floor, hub
+
+SEGMENT = 1 << 15
+DIRECTORY = "/state"
+# Alarms that say that pyrt and the venue contradict each other: none of them may come of a bad net or a crash.
+CONTRADICTIONS = frozenset(
+    (
+        "APPEARED",
+        "TWO_ORDERS",
+        "CID_TAKEN",
+        "CID_FORGOTTEN",
+        "OVERFILL",
+        "BREAK",
+        "VANISHED",
+        "CASH_BREAK",
+        "POSITION_BREAK",
+        "UNEXPLAINED",
+        "UNREADABLE",
+        "UNKNOWN_WORD",
+        "NO_ANSWER",
+        "OTHER_ACCOUNT",
+        "STRATEGY_FAILED",
+        "APPROVAL_GAP",
+    )
+)
+LIMITS = Limits.of(
+    {"max_position_qty": "150", "max_strategy_qty": "120", "max_open_orders": 30, "repeat_round_trips": 120, "repeat_max": 120},
+    base=Limits.profile("paper"),
+)
+
+
+class Verdict(msgspec.Struct):
+    """What became of one seed."""
+
+    seed: int
+    mode: str
+    violations: list[str] = []
+    crashes: int = 0
+    lives: int = 0
+    recoveries: int = 0
+    points: int = 0
+    orders: int = 0
+    fills: int = 0
+    requests: int = 0
+    faults: Counter[str] = msgspec.field(default_factory=Counter)
+    steps: int = 0
+    ended: int = 0  # ns of the simulated clock
+    trace: list[str] = []
+
+
+class Shell(shell.LiveShell):
+    """The live shell; the process may die after each of its commands."""
+
+    sim: "Simulation"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sim.shell = self
+
+    def append(self, fact: Any, sync: Any, now: Any) -> None:
+        self.sim.oracle.fact(fact)
+        self.sim.trace("append", fact)
+        super().append(fact, sync, now)
+        self.sim.point("append")
+
+    def perform(self, command: Any) -> None:
+        self.sim.trace("perform", command)
+        super().perform(command)
+        self.sim.point("perform")
+
+    def alarm(self, alarm: Alarm) -> None:
+        self.sim.alarmed(alarm)
+        super().alarm(alarm)
+
+    def handle(self, event: Any, now: Any = None) -> None:
+        self.sim.trace("event", event)
+        super().handle(event, now)
+
+
+class JournalDoor:
+    """Stands in for Journal in the runner: what it opens is compared with what was appended."""
+
+    sim: "Simulation"
+
+    @classmethod
+    def open(cls, *arguments: Any, **options: Any) -> Any:
+        opened = journal_module.Journal.open(*arguments, **options)
+        cls.sim.oracle.opened(opened)
+        cls.sim.verdict.recoveries += 1
+        return opened
+
+
+class Appender(disk_.AppenderShell):
+    """Tells the oracle what is appended."""
+
+    sim: "Simulation"
+    real = core_log.Appender
+
+    def append(self, kind: int, payload: bytes, ts: int, urgent: bool = True, flags: int = 0) -> int:
+        seq = super().append(kind, payload, ts, urgent, flags)
+        self.sim.oracle.appended(seq, kind, payload)
+        return seq
+
+
+class Projection:
+    """Stands in for what feeds the SQLite file: a projection, which nothing here reads."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def offer(self, seq: int, fact: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Page:
+    """Stands in for the page of shared memory through which others block orders at once."""
+
+    def __init__(self) -> None:
+        self.level = 0
+
+    @classmethod
+    def create(cls, directory: Any) -> "Page":
+        page = cls()
+        page.level = cls.sim.page_level
+        cls.sim.page = page
+        return page
+
+    sim: "Simulation"
+
+    def blocks(self) -> bool:
+        return self.level >= 2
+
+    def close_latch(self, level: int) -> None:
+        self.level = max(self.level, int(level))
+
+    def data(self, up: bool) -> None:
+        pass
+
+    def beat(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Control:
+    """Stands in for the reader of KILL files: kills come from the world."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Ears(logging.Handler):
+    """Errors that the product logs with an exception are mistakes of its own."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        super().__init__(logging.WARNING)
+        self._sim = sim
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._sim.trace("log", record.getMessage())
+        if record.exc_info and record.exc_info[0] is not None and not self._sim.machine.dead:
+            self._sim.violate("-", f"logged: {record.getMessage()}: {record.exc_info[0].__name__}: {record.exc_info[1]}")
+        elif "failed inside" in record.getMessage():
+            self._sim.violate("-", f"logged: {record.getMessage()}")
+
+
+class Simulation:
+    """The world of one seed."""
+
+    def __init__(self, seed: int, mode: str, plan: Plan | None, trace: bool) -> None:
+        self.seed, self.mode = seed, mode
+        self.rng = rng = random.Random(seed)
+        self.plan = plan or Plan.of(rng)
+        self.verdict = Verdict(seed, mode)
+        self.kernel = Kernel(seed)
+        self.tracing = trace
+        self.faulty = True
+        self.storm = ""
+        self.unclean = False
+        self.meddled = False  # somebody else, or the venue itself, changed our orders
+        self.over = False  # no further start
+        self.settings = self.plan.settings
+        self.landing = self.settings.deadline + self.settings.settle - 20 * MS
+        self.rate_limit = self.plan.rate_limit
+        self.countdown = 0
+        self.page: Page | None = None
+        self.page_level = 0
+        self.shell: Shell | None = None
+        self.runner: Any = None
+        self.expected: set[str] = set()
+        self.venue = Venue(self.kernel, rng, SYMBOLS, rate_limit=self.rate_limit, latency=self.plan.latency)
+        self.net = net_.Net(self, random.Random(rng.randrange(1 << 60)))
+        self.disk = disk_.Disk(random.Random(rng.randrange(1 << 60)), self.point)
+        self.disk.fail = self._disk_fails
+        self.disk.slow = self._disk_takes
+        self.oracle = Oracle(self)
+        self.disk.synced = self.oracle.synced
+        self.system = disk_.System(self.disk)
+        self.machine = Machine(self.kernel, 1, MONDAY)
+
+    # ------------------------------------------------------------------------------------------------ what others call
+    def point(self, name: str) -> None:
+        """A step at which the process may die."""
+        if self.machine.dead:
+            raise GreenletExit
+        self.verdict.points += 1
+        if self.countdown:
+            self.countdown -= 1
+            if not self.countdown and self.kernel.task is not None:
+                self.trace("crash", name)
+                self.crash(name)
+
+    def crash(self, name: str = "") -> None:
+        self.verdict.crashes += 1
+        self.verdict.faults["F1 kill" if not self.plan_power else "F2 power cut"] += 1
+        self.machine.die()
+
+    def happens(self, kind: str) -> bool:
+        """Whether a fault of a kind strikes now."""
+        chance = self.plan.chances.get(kind, 0.0)
+        if not self.faulty or not chance or self.net.rng.random() >= chance:
+            return False
+        self.note(kind)
+        return True
+
+    def note(self, kind: str) -> str:
+        self.verdict.faults[kind] += 1
+        return kind
+
+    def violate(self, number: str, text: str) -> None:
+        line = f"invariant {number} at {self.kernel.now / 1e9:.3f} s: {text}"
+        self.trace("VIOLATION", line)
+        if len(self.verdict.violations) < 20:
+            self.verdict.violations.append(line)
+
+    def alarmed(self, alarm: Alarm) -> None:
+        self.trace("alarm", alarm)
+        if alarm.code in CONTRADICTIONS and alarm.code not in self.expected:
+            self.violate("-", f"alarm {alarm.code}: {alarm.text}")
+
+    def trace(self, what: str, value: Any) -> None:
+        if self.tracing:
+            self.verdict.trace.append(f"{self.kernel.now / 1e9:11.6f} {what:8} {value}")
+
+    def _disk_fails(self, what: str) -> int:
+        import errno
+
+        if not self.faulty or not self.plan.chances.get("disk error"):
+            return 0
+        if self.disk.rng.random() >= self.plan.chances["disk error"]:
+            return 0
+        self.note("disk error")
+        if self.oracle.failed_at == 0:
+            self.oracle.failed_at = self.kernel.now
+        return self.disk.rng.choice((errno.ENOSPC, errno.EIO))
+
+    def _disk_takes(self) -> int:
+        rng = self.disk.rng
+        if self.happens("slow disk"):
+            return rng.randrange(5 * SECOND)
+        return rng.randrange(60_000, 300_000) if rng.random() < 0.9 else rng.randrange(5 * MS)
+
+    # ------------------------------------------------------------------------------------------------ lives
+    def boot(self) -> None:
+        """Start the process."""
+        if self.over or (not self.machine.dead and self.machine.tasks):
+            return
+        rng = self.rng
+        self.verdict.lives += 1
+        wall = MONDAY + (rng.randrange(-3600, 3600) * SECOND if self.faulty and rng.random() < 0.1 else rng.randrange(-20, 20) * MS)
+        self.machine = kernel_.World.machine = Machine(self.kernel, rng.randrange(1 << 40), wall)
+        self.machine.on_death.append(self.buried)
+        self.plan_power = rng.random() < self.plan.power
+        self.unclean = self.plan_power
+        self.countdown = self.plan.countdown(rng) if self.faulty else 0
+        self.system.handles = disk_.Handles(self.disk)
+        self.page = None
+        self.shell = self.runner = None
+        self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
+        self.machine.spawn(self._life, "main")
+
+    def _life(self) -> None:
+        machine = self.machine
+        loop = Loop()
+        reason = ""
+        try:
+            to = link.AlpacaLink("sim", ADDRESSES, KEYS, rate_limit=self.rate_limit)
+            strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace)]
+            if self.plan.two:
+                strategies.append(Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2))
+            self.runner = runner.Runner(
+                runner.Plan(
+                    link=to,
+                    directory=disk_.Path(DIRECTORY),  # type: ignore[arg-type]
+                    strategies=strategies,  # type: ignore[arg-type]
+                    limits=LIMITS,
+                    settings=self.settings,
+                    segment_size=SEGMENT,
+                    record=False,
+                    watchdog=False,
+                )
+            )
+            summary = loop.run_until_complete(self.runner.run())
+            reason = summary.failed
+            self.trace("ended", summary)
+        except PyrtError as e:
+            reason = f"{type(e).__name__}: {e}"
+            if type(e).__name__ == "JournalDamaged":
+                self.violate("7", reason)
+        except GreenletExit:
+            raise
+        except BaseException as e:
+            if machine.dead:
+                raise
+            self.violate("-", f"the process ended by {type(e).__name__}: {e}")
+        finally:
+            if not machine.dead:
+                for text in loop.complaints:
+                    self.violate("-", f"asyncio: {text}")
+            machine.dead = True
+            _drop_tasks(loop)
+        self.trace("exit", reason)
+        if "a fault inside pyrt" in reason:
+            self.violate("-", reason)
+        self.kernel.later(0, machine._bury)
+
+    def buried(self) -> None:
+        """The process is gone: what it left, and when it is started again."""
+        self.net.end_of(self.machine)
+        self.system.handles.close_all()
+        if self.plan_power and self.countdown == 0 and self.faulty:
+            self.disk.power_cut()
+        if not self.over:
+            self.kernel.later(self.plan.rest(self.rng) if self.faulty else SECOND // 2, self.boot)
+
+    # ------------------------------------------------------------------------------------------------ the history
+    def run(self) -> Verdict:
+        """Chaos, then healing where the mode asks for it, then the judgement."""
+        end = self.plan.chaos
+        self.kernel.later(0, self._market)
+        self.boot()
+        self.plan.schedule(self)
+        self.kernel.run(end, lambda: bool(self.verdict.violations))
+        if not self.verdict.violations and self.mode == "liveness":
+            self._heal()
+        self.over = True
+        self.machine.die()
+        self.kernel.run(self.kernel.now + MS)
+        verdict = self.verdict
+        verdict.orders, verdict.fills = self.oracle.orders, self.oracle.filled
+        verdict.requests, verdict.steps, verdict.ended = len(self.venue.truth._requests), self.kernel.steps, self.kernel.now
+        return verdict
+
+    def _market(self) -> None:
+        self.venue.floor.catch_up()
+        self.kernel.later(500 * MS, self._market)
+
+    def _heal(self) -> None:
+        """Faults stop; within 60 simulated seconds everything is as the venue has it."""
+        self.faulty, self.storm, self.countdown = False, "", 0
+        healed = self.kernel.now
+        for wire in list(self.net.wires):
+            wire.silent = False
+            if wire.deaf:
+                wire.leave()
+                wire._ping_fails()
+        for each in (self.venue.data, self.venue.trading):
+            for left in [s for s in each._sessions if s not in [w.session for w in self.net.wires if not w.closed]]:
+                each.leave(left)
+        self.kernel.run(healed + 60 * SECOND, lambda: self._settled() or bool(self.verdict.violations))
+        self.trace("healed", f"after {(self.kernel.now - healed) / 1e9:.1f} s")
+        wrong = self._wrong()
+        if wrong:
+            self.violate("3/5", f"60 s after healing: {'; '.join(wrong[:4])}")
+
+    def _settled(self) -> bool:
+        # Looked at often: the cheap part first.
+        if self.kernel.steps % 64:
+            return False
+        return not self._wrong()
+
+    def _wrong(self) -> list[str]:
+        session = self.shell.session if self.shell is not None else None
+        if session is None:
+            return ["no process trades"]
+        if not session.execution.recovered or not session.running:
+            return ["recovery has not ended"]
+        found = self.oracle.same_orders(session)
+        found += self.oracle.same_positions(session)
+        if not self.meddled:
+            found += self.oracle.same_fills(session)
+        return found
+
+
+KEYS = Keys(Secret(KEY), Secret(SECRET))
+_HOST = "127.0.0.1:4"
+ADDRESSES = link.Addresses(trading=f"http://{_HOST}", data=f"http://{_HOST}", stream=f"ws://{_HOST}", updates=f"ws://{_HOST}")
+
+
+def _drop_tasks(loop: Loop) -> None:
+    """Forget the coroutines of a loop that has ended, without a word."""
+    for task in sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name()):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        for _ in range(8):  # each close ends one `finally` that waits
+            try:
+                task.get_coro().close()  # type: ignore[union-attr]
+                break
+            except BaseException:
+                continue
+    loop._ready.clear()  # type: ignore[attr-defined]
+    loop._scheduled.clear()  # type: ignore[attr-defined]
+    loop._closed = True  # type: ignore[attr-defined]
+
+
+class _Random:
+    """Stands in for the module `random`, and for its class where that is imported alone."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.uniform = rng.uniform
+
+
+class _Secrets:
+    def __init__(self, rng: random.Random) -> None:
+        self.token_bytes = rng.randbytes
+
+
+@contextmanager
+def _installed(sim: Simulation) -> Iterator[None]:
+    """Put the stand-ins where the product finds clocks, threads, sockets and files; take them away again."""
+    kernel_.World.kernel, kernel_.World.machine = sim.kernel, sim.machine
+    kernel_.World.preempt = sim.plan.preempt
+    chance = random.Random(sim.rng.randrange(1 << 60))
+    disk_.Path.system = sim.system
+    net_.Adapter.net = net_.Session.net = sim.net
+    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = sim
+    Appender.disk, Appender.system = sim.disk, sim.system
+    clock_, threading_, requests_ = kernel_.Clock, kernel_.Threading, net_.Requests
+    puts: list[tuple[Any, str, Any]] = [(m, "time", clock_) for m in (broker, clock, history, lanes, link, session, shell)]
+    puts += [(m, "time", clock_) for m in (runner, warm_up)]
+    puts += [(m, "threading", threading_) for m in (broker, budget, clock, lanes, session, shell, backfill, journal_module)]
+    puts += [(m, "time", venue_.VenueClock) for m in (access, edge, faults, floor, hub)]
+    puts += [(m, "requests", requests_) for m in (link, history)]
+    puts += [
+        (lanes, "queue", kernel_.Queue),
+        (session, "_adapter", net_.Adapter),
+        (stream, "ws_connect", sim.net.ws_connect),
+        (feed, "ws_connect", sim.net.ws_connect),
+        (stream, "random", _Random(chance)),
+        (feed, "Random", lambda: chance),
+        (journal_module, "Appender", Appender),
+        (journal_module, "os", sim.system),
+        (journal_module, "Path", disk_.Path),
+        (journal_module, "fcntl", disk_.Flock(sim.system)),
+        (journal_module, "secrets", _Secrets(chance)),
+        (journal_module, "release", sim.system.release),
+        (journal_module, "_bell", lambda: (-1, -1)),
+        (segments, "os", sim.system),
+        (segments, "sync_file", sim.system.sync_file),
+        (market_data, "CAPACITY", 64),
+        (runner, "Journal", JournalDoor),
+        (runner, "LiveShell", Shell),
+        (runner, "ProjectionFeed", Projection),
+        (runner, "RiskPage", Page),
+        (runner, "Control", Control),
+    ]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in puts]
+    ears, level, propagate = Ears(sim), _log.level, _log.propagate
+    hook = sys.unraisablehook
+    collecting = gc.isenabled()
+    try:
+        for module, name, value in puts:
+            setattr(module, name, value)
+        gc.disable()
+        _log.addHandler(ears)
+        _log.propagate = False
+        sys.unraisablehook = lambda args: (
+            None if "coroutine" in str(args.object) or "GeneratorExit" in str(args.exc_value) else hook(args)
+        )
+        yield
+    finally:
+        for module, name, value in kept:
+            setattr(module, name, value)
+        _log.removeHandler(ears)
+        _log.propagate = propagate
+        _log.setLevel(level)
+        if collecting:
+            gc.enable()
+        sys.unraisablehook = hook
+        sim.disk.close()
+
+
+_log = logging.getLogger("pyrt")
+
+
+def run(seed: int, *, mode: str = "safety", plan: Plan | None = None, trace: bool = False) -> Verdict:
+    """The history of a seed. mode: "safety" (faults until its end) or "liveness" (they stop, and all must heal)."""
+    sim = Simulation(seed, mode, plan, trace)
+    with _installed(sim):
+        return sim.run()
+
+
+__all__ = [
+    "ExchangeDays",
+    "ExecutionEngine",
+    "Instruments",
+    "Kill",
+    "Latency",
+    "MarketData",
+    "Recovered",
+    "RiskManager",
+    "Settings",
+    "run",
+]

@@ -1,0 +1,50 @@
+"""The switch to a new segment: what its header names is on the disk before it, and it is written whole."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pyrt.journal import Journal, segments
+from pyrt.model import Latched
+from pyrt.ports import Sync
+
+FACT = Latched(level="HALTED", scope="system", code="KILLED", reason="test", who="test", ts=1)
+
+
+def written(directory: Path) -> None:
+    with Journal.open(directory, segment_size=8192) as journal:
+        journal.append(FACT, Sync.BEFORE_ACT, 1)
+
+
+def test_what_the_new_header_names_is_synced_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process leaves records that were written and not synced: a power cut after the restart must not take them."""
+    written(tmp_path)
+    old = (tmp_path / "00000001.journal").stat().st_ino
+    synced: list[int] = []
+    real = segments.sync_file
+
+    def note(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(segments, "sync_file", note)
+    with Journal.open(tmp_path, segment_size=8192):
+        pass
+    new = (tmp_path / "00000002.journal").stat().st_ino
+    assert old in synced
+    assert synced.index(old) < synced.index(new)
+
+
+def test_a_short_write_of_the_header_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pwrite(fd: int, data: bytes, at: int) -> int:
+        return os.pwrite(fd, data[:100], at)
+
+    short: Any = SimpleNamespace(**{name: getattr(os, name) for name in dir(os) if not name.startswith("__")})
+    short.pwrite = pwrite
+    monkeypatch.setattr(segments, "os", short)
+    written(tmp_path)
+    with Journal.open(tmp_path, segment_size=8192) as journal:
+        assert [fact for _, fact in journal.facts()] == [FACT]
