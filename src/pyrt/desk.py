@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from pyrt._core.book import OrderBook
@@ -40,6 +41,15 @@ KEPT_ORDERS = 4096  # done ones that are still known by their number
 Call = tuple[int, tuple[Callable[..., None], *tuple[Any, ...]]]
 
 
+class DeskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """What the facts made of a desk."""
+
+    orders: list[tuple[int, OrderStatus, str, int, str | None]]  # number, status, reason, filled qty, its cost (None: not known)
+    open: list[int]
+    gone: list[int]  # numbers of done ones, oldest first
+    used: list[tuple[int, int]]  # strategy -> last source
+
+
 class TradingDesk:
     """Implements strategies.Desk for one session."""
 
@@ -51,6 +61,7 @@ class TradingDesk:
         self._gone: deque[int] = deque()  # numbers of done orders, oldest first
         self._open: dict[int, dict[int, Order]] = {}  # strategy -> source -> order that may still fill
         self._sources: dict[int, int] = {}  # the last source of each strategy
+        self._used: dict[int, int] = {}  # the same, as the facts tell it
         self._bars: dict[tuple[int, int], _Bars] = {}
 
     # ------------------------------------------------------------------------------------------------ verbs
@@ -166,6 +177,32 @@ class TradingDesk:
         name = self._session.strategies[strategy].name
         self._session.shell.alarm(Alarm(severity="info", code="STRATEGY", text=f"{name}: {text}"))
 
+    # ------------------------------------------------------------------------------------------------ a state to go on from
+    def save(self) -> DeskState:
+        """What the facts made of it; bars are no part of it."""
+        known = [
+            (n, o.status or OrderStatus.INTENT, o.reason, o._filled_qty, None if o._cost is None else str(o._cost))
+            for n, o in self._by_number.items()
+        ]
+        opened = sorted(order.number for orders in self._open.values() for order in orders.values() if order.number)
+        return DeskState(orders=known, open=opened, gone=list(self._gone), used=sorted(self._used.items()))
+
+    def restore(self, state: DeskState) -> None:
+        """Go on from a saved state; the engine has its own already. Raises KeyError for orders that it does not know."""
+        orders = self._session.execution.orders
+        for number, status, reason, filled, cost in state.orders:
+            intent = orders[number].intent
+            if intent is None:
+                raise KeyError(f"order {number} is somebody else's")
+            order = Order(intent, self._session.instruments[intent.instrument])
+            order.number, order.status, order.reason = number, status, reason
+            order._filled_qty, order._cost = filled, None if cost is None else int(cost)
+            self._by_number[number] = order
+        for number in state.open:
+            self._track(self._by_number[number])
+        self._gone.extend(state.gone)
+        self._used, self._sources = dict(state.used), dict(state.used)
+
     # ------------------------------------------------------------------------------------------------ what happened
     def apply(self, fact: Fact) -> Call | None:
         """Bring the orders up to date with a fact; gives the callback that it calls for."""
@@ -255,7 +292,9 @@ class TradingDesk:
         kept.add(bar)
 
     def _seen(self, intent: Intent) -> None:
-        self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), intent.source + len(intent.legs))
+        last = intent.source + len(intent.legs)
+        self._used[intent.strategy] = max(self._used.get(intent.strategy, 0), last)
+        self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), last)
 
     def last_source(self, strategy: int) -> int:
         """The last source that a strategy's intent used; 0 where none did."""

@@ -24,6 +24,7 @@ COLD = {
     "bars": {"bars_counters", "forming_rows", "set_sessions", "start_bars", "take_rows"},
     "book": {"of", "levels"},
     "conditions": {"fill_rules"},
+    "dump": {"_pair", "_refill", "_times", "_whole"},
     "encode": {"refuse"},
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
     "ledger": {"_money", "_position", "_units"},

@@ -15,9 +15,12 @@ from pyrt._core.types import RecordType, bar_dtype, market_dtype, quote_dtype, t
 from pyrt.clock import VenueClock
 from pyrt.errors import JournalBusy, NotConnected
 from pyrt.execution import Settings
-from pyrt.journal import Journal
-from pyrt.live import Plan, Runner, Summary, runner
-from pyrt.model import Instrument
+from pyrt.journal import Journal, inspect
+from pyrt.journal.snapshots import newest_first
+from pyrt.live import Plan, Runner, Summary, keeper, runner
+from pyrt.live.recovery import check
+from pyrt.live.state import hash_of
+from pyrt.model import BaselineSet, Instrument
 from pyrt.ports import (
     CancelResult,
     ClockMeasured,
@@ -25,6 +28,7 @@ from pyrt.ports import (
     QueryFailed,
     StreamState,
     SubmitResult,
+    Sync,
     TradeUpdate,
     VenueOrder,
     VenueSnapshot,
@@ -338,3 +342,79 @@ def test_a_second_session_on_the_same_journal_is_refused(tmp_path: Path) -> None
 def test_the_wanted_set_is_that_of_the_strategies(tmp_path: Path) -> None:
     play(tmp_path, lambda s: link.runner.stop("enough"))  # type: ignore[attr-defined]
     assert link.streams["data"].wanted.trades == link.streams["data"].wanted.quotes == frozenset({"AAPL"})
+
+
+# ---------------------------------------------------------------------------------------------------- kept states
+def facts_of(tmp_path: Path) -> list[Any]:
+    return [fact for _, _, fact in inspect.show(tmp_path / "journal")]
+
+
+@pytest.mark.row("S122")
+def test_a_start_goes_on_from_the_kept_state_and_finds_what_a_replay_finds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pyrt")
+    play(tmp_path, duration=0.5)
+    assert "facts replayed" in caplog.text
+    assert "the state of record" not in caplog.text
+    [(at, anchor)] = inspect.anchors(tmp_path / "journal")
+    assert at == anchor.seq + 1
+    caplog.clear()
+    summary = play(tmp_path, duration=0.5)
+    assert f"the state of record {anchor.seq} and 0 facts replayed" in caplog.text
+    assert (summary.failed, link.cancelled) == ("", [1, 2])  # numbers go on where they were
+    checked = check(tmp_path / "journal")
+    assert (len(checked.anchors), checked.faults, checked.passed) == (2, [], [])
+
+
+@pytest.mark.parametrize("spoil", ["cut", "flip", "version"])
+def test_a_state_that_does_not_read_is_passed_over_with_one_line(
+    tmp_path: Path, spoil: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(tmp_path, duration=0.3)
+    play(tmp_path, duration=0.3)
+    _, newest = sorted((tmp_path / "journal").glob("snapshot-*.bin"))
+    data = newest.read_bytes()
+    if spoil == "version":
+        kept = next(newest_first(tmp_path / "journal"))
+        with Journal.open(tmp_path / "journal", durability="os") as journal:
+            state = b"another program" + kept.state[15:]
+            journal.snapshot(kept.seq + 1, state, hash_of(state), keep=3)
+    else:
+        newest.write_bytes(data[:-1] if spoil == "cut" else data[:-1] + bytes([data[-1] ^ 1]))
+    begins = next(newest_first(tmp_path / "journal")).seq if spoil != "version" else kept.seq
+    caplog.clear()
+    caplog.set_level("INFO", "pyrt")
+    caplog.set_level("INFO", "pyrt.journal")
+    assert play(tmp_path, duration=0.3).failed == ""
+    assert sum("passed over" in line for line in caplog.messages) == 1
+    assert any(f"the state of record {begins} and" in line for line in caplog.messages)
+
+
+def test_a_state_that_is_not_the_facts_is_a_fault(tmp_path: Path) -> None:
+    play(tmp_path, duration=0.3)
+    with Journal.open(tmp_path / "journal", durability="os") as journal:
+        [kept] = journal.snapshots()
+        journal.append(BaselineSet(day="2099-01-01", equity=1, ts=1), Sync.SOON, 1)
+        journal.snapshot(journal.seq, kept.state, kept.state_hash)
+    assert "does not give the state" in check(tmp_path / "journal").faults[0]
+
+
+def test_states_are_kept_while_the_session_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "LOOK", 0.01)
+
+    def until_three_are_kept(strategy: Any) -> None:
+        async def watch() -> None:
+            while len(list(inspect.anchors(tmp_path / "journal"))) < 5:
+                strategy.buy("AAPL", 1, limit=90)
+                link.quote()
+                await asyncio.sleep(0.02)
+            link.runner.stop("enough")  # type: ignore[attr-defined]
+
+        if not hasattr(strategy, "watching"):
+            strategy.watching = asyncio.get_running_loop().create_task(watch())
+
+    play(tmp_path, until_three_are_kept, snapshot_facts=5)
+    assert len(list((tmp_path / "journal").glob("snapshot-*"))) == keeper.KEPT
+    checked = check(tmp_path / "journal", last=3)
+    assert (len(checked.anchors), checked.faults) == (3, [])

@@ -4,6 +4,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, get_args
@@ -44,7 +45,9 @@ app = App(name="journal", help="Look at a session's journal: verify, show, expor
 
 @app.command
 def verify(directory: Path | None = None) -> None:
-    """Check every checksum, the chain over all records, their order, and that each fact decodes.
+    """Check every checksum, the chain over all records, their order, that each fact decodes, and the kept states.
+
+    Where states are kept, the journal is replayed from its beginning and from each of the last two: all must come to the same.
 
     Exit status 0: whole (a last write that was cut short is no part of it). 1: damaged. 2: no journal, or not one of this program.
 
@@ -57,6 +60,18 @@ def verify(directory: Path | None = None) -> None:
     print(verdict.text, file=sys.stderr if verdict.exit else sys.stdout)
     if verdict.exit:
         raise SystemExit(verdict.exit)
+    from pyrt.live.recovery import check  # all components, which the other verbs do not need
+
+    checked = check(_journal(directory))
+    if checked.anchors:
+        records = " and ".join(map(str, checked.anchors))
+        print(f"kept states of records {records}: {'different' if checked.faults else 'equal to those of a replay'}")
+    for line in checked.passed:
+        print(line)
+    for line in checked.faults:
+        print(line, file=sys.stderr)
+    if checked.faults:
+        raise SystemExit(1)
 
 
 @app.command
@@ -67,7 +82,7 @@ def show(
     last: int | None = None,
     kind: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
 ) -> None:
-    """Show facts: their place, the venue's time, what they are and what they say.
+    """Show facts: their place, the venue's time, what they are and what they say; and the anchors of kept states.
 
     Parameters
     ----------
@@ -82,9 +97,9 @@ def show(
     """
     if last is not None and last < 1:
         raise ConfigError(f"{last} is out of range", where="--last", mend="give a number above 0")
-    facts = _facts(_journal(directory), after, kind)
-    for seq, ts, fact in deque(facts, last) if last else facts:
-        print(f"{seq:>8} {_time(ts)} {type(fact).__name__:<17} {_text(fact)}")
+    lines = merge(_lines(_journal(directory), after, kind), _anchors(_journal(directory), after, kind))
+    for seq, ts, name, text in deque(lines, last) if last else lines:
+        print(f"{seq:>8} {_time(ts)} {name:<17} {text}")
 
 
 @app.command
@@ -165,6 +180,15 @@ def _journal(directory: Path | None) -> Path:
     if directory is not None and not (directory / "journal").is_dir():
         return directory
     return find_state(directory) / "journal"
+
+
+def _lines(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, int, str, str]]:
+    return ((seq, ts, type(fact).__name__, _text(fact)) for seq, ts, fact in _facts(directory, after, kinds))
+
+
+def _anchors(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, int, str, str]]:
+    found = () if kinds else inspect.anchors(directory, after)
+    return ((seq, 0, "(anchor)", f"state of record {a.seq} is kept: {a.state_hash.hex()}") for seq, a in found)
 
 
 def _facts(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, int, Fact]]:

@@ -44,6 +44,7 @@ def run(
     silence: float | None = None,
     data_down: float | None = None,
     segment_size: Annotated[int, Parameter(show=False)] = 64 << 20,
+    snapshot_facts: Annotated[int, Parameter(show=False)] = 20_000,
 ) -> None:
     """Trade: by default two example strategies on a simulated venue with a new account, until Ctrl-C.
 
@@ -117,7 +118,7 @@ def run(
     with ExitStack() as stack:
         plan = plan_of(loaded, connect(stack, loaded.config), strategies, bounds)
         plan.duration = duration
-        plan.segment_size = segment_size
+        plan.segment_size, plan.snapshot_facts = segment_size, snapshot_facts
         try:
             summary = trade(plan, sys.stdout.isatty() if view is None else view)
         except KeyboardInterrupt:

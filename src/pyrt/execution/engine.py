@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from pyrt.clock import Now
+from pyrt.execution import saved
 from pyrt.execution.cancel import Canceller
 from pyrt.execution.observe import Observer
 from pyrt.execution.orders import Order, Orders
@@ -44,6 +45,7 @@ class ExecutionEngine:
     def __init__(self, journal_id: str, instruments: Instruments, *, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._orders = Orders(journal_id, instruments, self._settings.valid_for)
+        self._saver = saved.Saver(self._orders)
         self._reconciler = Reconciler(self._orders, self._settings)
         self._observer = Observer(self._orders, self._found, self._reconciler.ask)
         self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask)
@@ -107,6 +109,14 @@ class ExecutionEngine:
     def state_digest(self) -> str:
         """A hash of all durable state: equal for equal journals, live and replayed."""
         return self._orders.digest()
+
+    def save(self) -> saved.OrdersState:
+        """Everything that the facts determine, to go on from."""
+        return self._saver.save()
+
+    def restore(self, state: saved.OrdersState) -> None:
+        """Go on from a saved state instead of the facts that made it; only once, and first. Raises ValueError, KeyError."""
+        saved.restore(self._orders, state)
 
     # -------------------------------------------------------------------------------------------- the two verbs
     def apply(self, fact: Fact) -> None:

@@ -9,6 +9,7 @@ from pyrt.execution.cid import cid, parse_cid
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
+    Alarmed,
     Defined,
     EpochOpened,
     ExternalSeen,
@@ -31,7 +32,7 @@ BUST = "trade_bust"
 CORRECTIONS = frozenset({BUST, "trade_correct"})
 
 
-class Order(msgspec.Struct, kw_only=True):
+class Order(msgspec.Struct, kw_only=True, array_like=True):
     """One order, ours or external, as the facts tell it."""
 
     number: int
@@ -76,7 +77,7 @@ class Order(msgspec.Struct, kw_only=True):
         return bool(self.venue_order_id) and not self.status.is_final
 
 
-class Booked(msgspec.Struct, frozen=True):
+class Booked(msgspec.Struct, frozen=True, array_like=True):
     """What one fill said, to compare a second source with."""
 
     number: int
@@ -102,6 +103,9 @@ class Orders:
         self.corrections: set[str] = set()  # reasons of adjustments that must not be made twice
         self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
         self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
+        self.placed: list[tuple[str, int]] = []  # venue ids that an order had before the one it has
+        self.taken_back = 0  # how often a fill was deleted, so that those after it moved up
+        self.touched: set[int] = set()  # numbers of orders that changed since the state was last saved
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
         self.epoch = 0
@@ -117,7 +121,8 @@ class Orders:
 
     def apply(self, fact: Fact) -> None:
         """Take in one fact."""
-        self.last_ts = max(self.last_ts, getattr(fact, "ts", 0))
+        if not isinstance(fact, Alarmed):  # these a session does not hear of while it runs, only in a replay
+            self.last_ts = max(self.last_ts, getattr(fact, "ts", 0))
         match fact:
             case Intended():
                 self._intended(fact)
@@ -240,6 +245,8 @@ class Orders:
         self._index(order)
 
     def _place(self, order: Order, venue_order_id: str) -> None:
+        if order.venue_order_id not in ("", venue_order_id):
+            self.placed.append((order.venue_order_id, order.number))
         order.venue_order_id = venue_order_id
         order.ambiguous = False
         self.by_venue_id[venue_order_id] = order.number
@@ -258,6 +265,7 @@ class Orders:
         order = self.by_number.get(fact.number)
         if order is not None:
             order.filled += fact.qty
+            self.touched.add(order.number)
             if not order.venue_order_id:
                 self._place(order, fact.venue_order_id)
 
@@ -272,8 +280,10 @@ class Orders:
         order = self.by_number.get(self.fills[key].number)
         if order is not None:
             order.filled += fact.qty if order.side is Side.BUY else -fact.qty
+            self.touched.add(order.number)
         if event == BUST:
             self.busted[key] = fact.ts
+            self.taken_back += 1
             del self.fills[key], self.executions[execution]  # a later execution may come to the same quantity
         else:
             self.corrected.add(key)
@@ -286,6 +296,7 @@ class Orders:
             self.positions.pop(instrument, None)
 
     def _index(self, order: Order) -> None:
+        self.touched.add(order.number)
         if order.is_open:
             self.open[order.number] = order
         else:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from pyrt._core.log import USER
+from pyrt._core.log import ANCHOR, USER, Record
 from pyrt.errors import JournalDamaged, JournalError
 from pyrt.journal import codec, segments
+from pyrt.journal.snapshots import Anchor, anchor_of
 from pyrt.model import Fact
 
 WHOLE, DAMAGED, UNREADABLE = 0, 1, 2
@@ -72,15 +73,24 @@ def ended(directory: Path | str) -> bool:
 
 def show(directory: Path | str, after: int = 0) -> Iterator[tuple[int, int, Fact]]:
     """(seq, venue ns, fact) of every valid record above `after`. Raises JournalDamaged, JournalError."""
-    directory = Path(directory)
+    for record in _records(Path(directory), after):
+        if record.type >= USER:
+            yield record.seq, record.ts, codec.decode(record.type, record.flags, record.payload)
+
+
+def anchors(directory: Path | str, after: int = 0) -> Iterator[tuple[int, Anchor]]:
+    """(seq, anchor) of every anchor above `after`. Raises JournalDamaged."""
+    for record in _records(Path(directory), after):
+        if record.type == ANCHOR:
+            yield record.seq, anchor_of(record.payload)
+
+
+def _records(directory: Path, after: int) -> Iterator[Record]:
     ends, _ = segments.survey(directory)
     for number, end in enumerate(ends, 1):
-        if end <= after:
-            continue
-        with segments.reading(segments.segment_path(directory, number), end) as reader:
-            for record in reader.records(after):
-                if record.type >= USER:
-                    yield record.seq, record.ts, codec.decode(record.type, record.flags, record.payload)
+        if end > after:
+            with segments.reading(segments.segment_path(directory, number), end) as reader:
+                yield from reader.records(after)
 
 
 def export(directory: Path | str, after: int = 0) -> Iterator[bytes]:

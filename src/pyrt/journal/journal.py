@@ -15,6 +15,7 @@ from typing import Self
 from pyrt._core.log import ANCHOR, CLOSED, USER, Appender, Full, Record, SegmentHeader, release
 from pyrt.errors import ConfigError, JournalBusy, JournalError
 from pyrt.journal import codec, segments, snapshots
+from pyrt.journal.snapshots import Snapshot
 from pyrt.model import Fact
 from pyrt.ports import Sync
 
@@ -205,25 +206,44 @@ class Journal:
         self.close()
 
     # ---- snapshots
-    def snapshot(self, seq: int, state: bytes, state_hash: bytes) -> int:
-        """Keep the state after record `seq`; the seq of its anchor. Blocks until all is durable: not for a busy loop.
+    def keep_state(self, seq: int, state: bytes, state_hash: bytes) -> None:
+        """Write the state after record `seq` beside the journal; it counts once its anchor is appended.
 
-        Raises JournalError; OSError where the file cannot be written, which does not hurt the journal.
+        Blocks until all is durable: not for the loop. Raises JournalError; OSError where the file cannot be written, which does
+        not hurt the journal.
         """
         self.sync()
-        snapshots.write(self.directory, snapshots.Snapshot(seq=seq, state=state, state_hash=state_hash))
-        anchor = self._append(ANCHOR, snapshots.anchor(seq, state_hash), 0, True, codec.VERSION)
+        snapshots.write(self.directory, Snapshot(seq=seq, state=state, state_hash=state_hash))
+
+    def anchor(self, seq: int, state_hash: bytes) -> int:
+        """Say in the journal that the state after record `seq` is kept; from the thread that appends. Returns its own seq."""
+        return self._append(ANCHOR, snapshots.anchor(seq, state_hash), 0, False, codec.VERSION)
+
+    def snapshot(self, seq: int, state: bytes, state_hash: bytes, *, keep: int = 2) -> int:
+        """Keep the state after record `seq`, all of it at once; the seq of its anchor. Blocks. Raises JournalError, OSError."""
+        self.keep_state(seq, state, state_hash)
+        anchor = self.anchor(seq, state_hash)
         self.sync()
-        snapshots.prune(self.directory, keep=2)
+        snapshots.prune(self.directory, keep=keep)
         return anchor
 
-    def latest_snapshot(self) -> snapshots.Snapshot | None:
-        """The newest snapshot that reads and is anchored."""
+    def prune(self, keep: int) -> None:
+        """Remove all states but the newest `keep`."""
+        snapshots.prune(self.directory, keep=keep)
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """The states that read and are anchored, newest first."""
+        anchors: set[bytes] | None = None
         for snapshot in snapshots.newest_first(self.directory):
-            wanted = snapshots.anchor(snapshot.seq, snapshot.state_hash)
-            if any(r.type == ANCHOR and r.payload == wanted for r in self.records(snapshot.seq)):
-                return snapshot
-        return None
+            if anchors is None:
+                oldest = snapshots.oldest(self.directory)
+                anchors = {r.payload for r in self.records(oldest) if r.type == ANCHOR}
+            if snapshots.anchor(snapshot.seq, snapshot.state_hash) in anchors:
+                yield snapshot
+
+    def latest_snapshot(self) -> Snapshot | None:
+        """The newest state that reads and is anchored."""
+        return next(self.snapshots(), None)
 
     # ---- the journal's thread
     def _write(self) -> None:

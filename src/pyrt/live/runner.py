@@ -27,7 +27,9 @@ from pyrt.journal.recorder import Recorder, Run
 from pyrt.live.assets import seen_again
 from pyrt.live.backfill import Backfill
 from pyrt.live.control import Control
+from pyrt.live.keeper import Keeper
 from pyrt.live.recipe import run_of
+from pyrt.live.recovery import recover
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.live.warm_up import BAR_GRACE, warm_up
@@ -117,6 +119,8 @@ class Plan(msgspec.Struct, kw_only=True):
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
     segment_size: int = 64 << 20  # bytes of a journal segment
+    snapshot_facts: int = 20_000  # facts after which the state is kept beside the journal
+    snapshot_seconds: float = 600.0  # and seconds, where there are any new facts
     record: bool = True
     dry_run: bool = False
     watchdog: bool = True
@@ -140,6 +144,7 @@ class Runner:
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
         self._control: Control | None = None
+        self._kept = 0  # the record after which the newest state beside the journal was taken
 
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
@@ -180,7 +185,10 @@ class Runner:
             control = self._control = Control(plan.directory, page, shell, session, watchdog)
             shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
             try:
-                return await self._connected(session, shell, control)
+                keeper = Keeper(journal, session, facts=plan.snapshot_facts, seconds=plan.snapshot_seconds, kept=self._kept)
+                summary = await self._connected(session, shell, control, keeper)
+                await keeper.keep()
+                return summary
             finally:
                 control.close()
                 shell.close()
@@ -190,7 +198,7 @@ class Runner:
                     if watchdog is not None:
                         await asyncio.to_thread(watchdog.farewell)
 
-    async def _connected(self, session: Session, shell: LiveShell, control: Control) -> Summary:
+    async def _connected(self, session: Session, shell: LiveShell, control: Control, keeper: Keeper) -> Summary:
         """Run with both streams, and with whatever stands beside the session."""
         link = self.plan.link
         stream = link.stream(shell.put)
@@ -204,6 +212,7 @@ class Runner:
         tasks += [
             asyncio.create_task(self._watch_clock(shell)),
             asyncio.create_task(_beside(lambda live: live.backfill.run(), live)),
+            asyncio.create_task(_beside(keeper.run, live)),
         ]
         tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
         try:
@@ -272,23 +281,27 @@ class Runner:
 
     def _assemble(self, journal: Journal, shell: LiveShell) -> Session:
         plan = self.plan
-        instruments = Instruments()
-        market = MarketData(instruments, grace=BAR_GRACE)
         hours = Calendar() if plan.calendar or plan.link.name != SIM else None
-        risk = RiskManager(instruments, market.refs, limits=plan.limits, day_of=ExchangeDays(), calendar=hours)
-        execution = ExecutionEngine(journal.id, instruments, settings=plan.settings)
-        session = Session(
-            instruments=instruments,
-            market=market,
-            risk=risk,
-            execution=execution,
-            shell=shell,
-            strategies=plan.strategies,
-            sizer=plan.sizer,
-            dry_run=plan.dry_run,
-        )
-        replayed = session.replay(fact for _, fact in journal.facts())
-        log.info("journal %s: %d facts replayed", journal.id, replayed)
+
+        def build() -> Session:
+            instruments = Instruments()
+            market = MarketData(instruments, grace=BAR_GRACE)
+            return Session(
+                instruments=instruments,
+                market=market,
+                risk=RiskManager(instruments, market.refs, limits=plan.limits, day_of=ExchangeDays(), calendar=hours),
+                execution=ExecutionEngine(journal.id, instruments, settings=plan.settings),
+                shell=shell,
+                strategies=plan.strategies,
+                sizer=plan.sizer,
+                dry_run=plan.dry_run,
+            )
+
+        session, state_seq, replayed = recover(journal, build)
+        kept = f"the state of record {state_seq} and " if state_seq else ""
+        log.info("journal %s: %s%d facts replayed", journal.id, kept, replayed)
+        instruments = session.instruments
+        self._kept = state_seq
         session.now = shell.now()
         symbols = sorted({s for strategy in plan.strategies for s in strategy.symbols})
         missing = [s for s in symbols if s not in instruments]

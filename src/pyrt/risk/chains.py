@@ -2,6 +2,7 @@
 
 from pyrt._core.risk import Gate
 from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus
+from pyrt.risk.saved import ChainsState, ChainState
 
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
 REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
@@ -160,3 +161,37 @@ class Chains:
         """The durable part, for the state hash."""
         rows = sorted((n, c.root, c.head, c.next, c.head_final, sorted(c.unknown)) for n, c in self._by_number.items())
         return repr((rows, sorted(self._absent), sorted(self._external.items()))).encode()
+
+    def save(self) -> ChainsState:
+        """The durable part, to go on from."""
+        chains = {id(chain): chain for chain in self._by_number.values()}
+        return ChainsState(
+            chains=[
+                ChainState(
+                    root=c.root,
+                    head=c.head,
+                    next=c.next,
+                    head_final=c.head_final,
+                    keys=c.keys,
+                    numbers=c.numbers,
+                    unknown=sorted(c.unknown),
+                )
+                for c in chains.values()
+            ],
+            intents=list(self._intents.values()),
+            absent=sorted(self._absent),
+            external=list(self._external.items()),
+        )
+
+    def restore(self, state: ChainsState) -> None:
+        """Go on from a saved state; the gate has its reservations from its own."""
+        for saved in state.chains:
+            chain = Chain(saved.root, saved.head)
+            chain.next, chain.head_final = saved.next, saved.head_final
+            chain.keys, chain.numbers, chain.unknown = saved.keys, saved.numbers, set(saved.unknown)
+            self._by_number.update((number, chain) for number in saved.numbers)
+            if saved.root >> 48 != EXTERNAL:
+                self._by_key.update((key, chain) for key in saved.keys)
+        self._intents = {fact.number: fact for fact in state.intents}
+        self._absent = set(state.absent)
+        self._external = dict(state.external)

@@ -39,6 +39,7 @@ from pyrt.model import (
     ReplaceIntent,
 )
 from pyrt.ports import Alarm, Append, ClockMeasured, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
+from pyrt.risk import saved
 from pyrt.risk.auctions import AUCTIONS, auction_shut
 from pyrt.risk.broker_rules import Broken, BrokerRules, breaches
 from pyrt.risk.chains import Chains
@@ -100,6 +101,7 @@ class RiskManager:
         self._waiting: dict[int, tuple[int, int]] = {}  # key -> (valid until, monotonic; root it replaces)
         self._answers: OrderedDict[int, Approved | Refused] = OrderedDict()
         self._forgotten: dict[int, int] = {}  # strategy -> highest source whose answer is no longer kept
+        self._answered: dict[int, int] = {}  # strategy -> highest source that a fact answered
         self._approval = 0
         self._recovered = False
         self._recovered_at = 0
@@ -361,7 +363,7 @@ class RiskManager:
                 self._know(fact.intent.instrument)
                 self._waiting.pop(fact.intent.key, None)
                 self._chains.intended(fact)
-                self._remember(fact.intent, _approval_of(fact))
+                self._answer(fact.intent, _approval_of(fact))
             case OrderChanged():
                 self._chains.changed(fact)
             case Filled():
@@ -420,7 +422,11 @@ class RiskManager:
         if waiting:
             self.gate.expire(fact.intent.key, waiting[1])
             self._answers[fact.intent.key] = fact
-        self._remember(fact.intent, fact)
+        self._answer(fact.intent, fact)
+
+    def _answer(self, intent: Intent, answer: Approved | Refused) -> None:
+        self._answered[intent.strategy] = max(self._answered.get(intent.strategy, 0), intent.source)
+        self._remember(intent, answer)
 
     def _filled(self, fact: Filled) -> None:
         self._know(fact.instrument)
@@ -486,6 +492,14 @@ class RiskManager:
     def pnl(self) -> Pnl:
         """Realised, unrealised and fees over everything at the present refs, 1e-18 money."""
         return self.ledger.pnl(self._refs)
+
+    def save(self) -> saved.RiskState:
+        """Everything that the facts determine, to go on from."""
+        return saved.save(self)
+
+    def restore(self, state: saved.RiskState) -> None:
+        """Go on from a saved state instead of the facts that made it; only once, and first. Raises ValueError, KeyError."""
+        saved.restore(self, state)
 
     def state_digest(self) -> str:
         """Hex digest over everything that the facts determine; approvals in flight and marks are no part of it."""

@@ -1,0 +1,6 @@
+from typing import Any
+
+from pyrt._core.risk import Gate
+
+def dump_gate(gate: Gate) -> dict[str, Any]: ...
+def load_gate(gate: Gate, state: dict[str, Any]) -> None: ...

@@ -1,0 +1,67 @@
+"""Keeps the session's state beside its journal, so that the next start replays little."""
+
+import asyncio
+import logging
+import time
+
+from pyrt.errors import JournalError
+from pyrt.journal import Journal
+from pyrt.live.state import hash_of, state_of
+from pyrt.session import Session
+
+log = logging.getLogger("pyrt")
+LOOK = 1.0  # s between two looks at whether it is time
+KEPT = 3  # states beside the journal: the last two anchors, and one to fall back on
+
+
+class Keeper:
+    """Takes the state on the loop, between two inbox entries; a thread writes it; then the journal gets the anchor.
+
+    facts, seconds: after so many, whichever comes first, the next state is kept; a journal that did not grow keeps none.
+    """
+
+    def __init__(self, journal: Journal, session: Session, *, facts: int, seconds: float, kept: int = 0) -> None:
+        self._journal = journal
+        self._session = session
+        self._facts = facts
+        self._seconds = seconds
+        self._seq = kept  # of the newest state
+        self._at = time.monotonic()
+        self._busy = asyncio.Lock()
+        self.took = 0.0  # s that the loop stood still for the last one
+
+    async def run(self, _: object = None) -> None:
+        """Keep states until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            grown = self._journal.seq - self._seq
+            if grown >= self._facts or (grown > 1 and time.monotonic() >= self._at + self._seconds):  # 1 is the anchor's own
+                await self.keep()
+
+    async def keep(self) -> bool:
+        """Keep the state as it is now; False where the disk did not take it, which the journal alone makes good."""
+        async with self._busy:
+            journal, begun = self._journal, time.monotonic()
+            if journal.failed is not None:
+                return False
+            seq, state = journal.seq, state_of(self._session)
+            self.took = time.monotonic() - begun
+            self._seq, self._at = seq, begun
+            try:
+                state_hash = await asyncio.to_thread(self._write, seq, state)
+                journal.anchor(seq, state_hash)
+                await asyncio.to_thread(self._settle)
+            except (OSError, JournalError) as e:
+                log.warning("the state of record %d was not kept: %s", seq, e)
+                return False
+            log.debug("the state of record %d is kept: %d bytes, the loop stood for %.1f ms", seq, len(state), self.took * 1e3)
+            return True
+
+    def _write(self, seq: int, state: bytes) -> bytes:
+        state_hash = hash_of(state)
+        self._journal.keep_state(seq, state, state_hash)
+        return state_hash
+
+    def _settle(self) -> None:
+        self._journal.sync()
+        self._journal.prune(KEPT)
