@@ -376,6 +376,8 @@ def _bell() -> tuple[int, int]:
 def _mend(number: int | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "free disk space (or raise the file size limit), then start again"
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files (ulimit -n), then start again: what was durable is replayed"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "make the directory writable for this user, then start again"
     return "look at the disk, then start again: what was durable is replayed"

@@ -1,6 +1,7 @@
 """One live session from start-up recovery to the summary."""
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 -- asyncio imports it with the first thread: too late where no descriptor is left
 import logging
 import signal
 import time
@@ -152,9 +153,12 @@ class Runner:
         with self._signals():
             journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
-                return await self._with(journal)
+                summary = await self._with(journal)
             finally:
                 journal.close()
+            if journal.failed is not None and not summary.failed:  # by its very last records: nobody was left to hear it
+                summary.failed = str(journal.failed)
+            return summary
 
     def stop(self, reason: str) -> None:
         """Ask the session to end."""
