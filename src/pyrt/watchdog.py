@@ -7,7 +7,6 @@ of it is left, twice, and no request that had left can land any more. Orders of 
 
 import logging
 import os
-import resource
 import selectors
 import subprocess
 import sys
@@ -18,13 +17,14 @@ from urllib.parse import quote
 
 import msgspec
 
-from pyrt.config import Secret
+from pyrt.config import Secret, Veiled, mask_logs
 from pyrt.errors import Misbehaved, PyrtError
 from pyrt.execution.cid import parse_cid
 from pyrt.journal.inspect import show
 from pyrt.model import Intended
 from pyrt.monitor import RiskPage
 from pyrt.ports import VenueOrder
+from pyrt.process import bare_environment, confine
 from pyrt.venues.alpaca import pages, wire
 from pyrt.venues.alpaca.answers import retry_after
 from pyrt.venues.alpaca.keys import Keys
@@ -38,7 +38,7 @@ GAP = 1.0  # s between two looks at the venue
 _LARGEST = 65_536
 
 
-class WatchOrder(msgspec.Struct, frozen=True, kw_only=True):
+class WatchOrder(Veiled, frozen=True, kw_only=True):
     """What the watchdog is told, as one line on its pipe. Times in s; `give_up`: without the venue, 0 = never."""
 
     directory: str
@@ -72,6 +72,7 @@ class Watchdog:
                 stdin=reader,
                 stdout=subprocess.DEVNULL,
                 stderr=fd,
+                env=bare_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal is for the session alone
             )
         except BaseException:
@@ -232,14 +233,16 @@ def _sweep(order: WatchOrder, why: str) -> None:
 def main() -> None:
     """Read the order from stdin, then watch."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the keys are in this memory
+    confine()  # the keys are in this memory
     line = b""
     while not line.endswith(b"\n") and len(line) < _LARGEST and (byte := os.read(0, 1)):
         line += byte
     if not line.endswith(b"\n"):
         log.error("ALARM: nobody said what to watch")
         return
-    watch(msgspec.json.decode(line, type=WatchOrder), 0)
+    order = msgspec.json.decode(line, type=WatchOrder)
+    mask_logs(Secret(order.key), Secret(order.secret))
+    watch(order, 0)
 
 
 if __name__ == "__main__":

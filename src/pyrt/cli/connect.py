@@ -2,11 +2,10 @@
 
 import logging
 import secrets
-import tomllib
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,6 +13,7 @@ from pyrt.cli.postgres import database_of
 from pyrt.cli.state import state_home, writable
 from pyrt.clock import SECOND
 from pyrt.config import Config, Loaded, Secret, mask_logs
+from pyrt.config.files import read_toml
 from pyrt.errors import ConfigError, JournalBusy
 from pyrt.execution import Settings
 from pyrt.live import Plan
@@ -128,7 +128,7 @@ def loopback(url: str) -> Addresses:
 def limits_of(loaded: Loaded, file: Path | None = None) -> Limits:
     """The limits of a file, whole; without one those of the profile with [risk] over it."""
     if file is not None:
-        return Limits.of(_toml(file))
+        return Limits.of(read_toml(file))
     values = dict(loaded.config.risk)
     profile = values.pop("profile", "paper")
     if not values:
@@ -179,12 +179,3 @@ def _check_free(home: Path) -> None:
     if running is not None:
         what = f"process {running['pid']} owns this journal"
         raise JournalBusy(what, where=str(home), mend="stop that process, or use another directory")
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(f"cannot be read: {e.strerror}", where=str(file), mend="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"is not TOML: {e}", where=str(file), mend="see the profile `paper` for an example") from None

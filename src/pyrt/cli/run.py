@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from pyrt.cli.connect import connect, limits_of, plan_of, sizer_of
 from pyrt.cli.strategies import load_configured
 from pyrt.config import load_config
+from pyrt.config.log_limit import LogLimit
 from pyrt.errors import ConfigError
 from pyrt.live import Plan, Runner, Summary
 from pyrt.live.control_socket import ControlSocket
@@ -155,6 +156,9 @@ def start_log(level: int = logging.INFO) -> None:
     """Log lines go to standard error."""
     logging.getLogger("picows").setLevel(logging.WARNING)  # a line for every connection
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(f, LogLimit) for f in handler.filters):
+            handler.addFilter(LogLimit())
 
 
 def text(path: Path | None) -> str | None:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from pyrt.config import Secret
 from pyrt.errors import ConfigError
+from pyrt.process import KEY_NAMES, key_variables
 
 SIM = "sim"
 PAPER = "alpaca-paper"
 LIVE = "alpaca-live"
 
-_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY"))
 _LONGEST = 4096
 
 _PAPER_HOSTS = {
@@ -40,10 +40,10 @@ def load_keys(environ: Mapping[str, str] | None = None, *, file: str | os.PathLi
     as a variable NAME_FILE that names a file with the value alone, and as a systemd credential. A file must be ours and closed
     to others (0600). Raises ConfigError with how to mend it; no message holds a value.
     """
-    environ = os.environ if environ is None else environ
+    environ = key_variables() if environ is None else environ
     values = _read_pairs(Path(file)) if file is not None else environ
     where = str(file) if file is not None else "environment"
-    for names in _NAMES:
+    for names in KEY_NAMES:
         found = [_find(name, values, environ) for name in names]
         if all(found):
             key, secret = (_checked(value, name) for value, name in zip(found, names, strict=True))
@@ -51,9 +51,7 @@ def load_keys(environ: Mapping[str, str] | None = None, *, file: str | os.PathLi
         if any(found):
             missing = names[found.index("")]
             raise ConfigError(f"{missing} is not set", where=where, mend=f"set {missing} or {missing}_FILE beside its other half")
-    raise ConfigError(
-        "no API keys", where=where, mend=f"set {_NAMES[0][0]} and {_NAMES[0][1]}, or {_NAMES[0][0]}_FILE and {_NAMES[0][1]}_FILE"
-    )
+    raise ConfigError("no API keys", where=where, mend="set {0} and {1}, or {0}_FILE and {1}_FILE".format(*KEY_NAMES[0]))
 
 
 def _find(name: str, values: Mapping[str, str], environ: Mapping[str, str]) -> str:
@@ -105,7 +103,10 @@ def _read_private(path: Path) -> str:
             if status.st_mode & 0o077:
                 mode = stat.S_IMODE(status.st_mode)
                 raise ConfigError(f"the key file is open to others (mode {mode:04o})", where=str(path), mend=f"chmod 600 {path}")
-            return file.read(_LONGEST).decode()
+            content = file.read(_LONGEST + 1)
+            if len(content) > _LONGEST:
+                raise ConfigError(f"the key file is larger than {_LONGEST} bytes", where=str(path), mend="give one with keys alone")
+            return content.decode()
     except OSError as error:
         raise ConfigError(f"the key file cannot be read: {error.strerror}", where=str(path)) from None
     except UnicodeDecodeError:
@@ -127,7 +128,7 @@ def check_url(url: str, venue: str | None = None) -> str:
         raise ConfigError(_LIVE_REFUSED, where=host, mend=f"use --venue {PAPER} or {SIM}")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("a URL with a user or a password in it", where=host, mend="give keys in the environment")
-    if parts.scheme in ("http", "ws") and _is_loopback(host):
+    if parts.scheme in ("http", "ws") and is_loopback(host):
         found = SIM
     elif host in _PAPER_HOSTS.get(parts.scheme, frozenset()) and port in (None, 443):
         found = PAPER
@@ -139,7 +140,8 @@ def check_url(url: str, venue: str | None = None) -> str:
     return found
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
