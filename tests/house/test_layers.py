@@ -11,7 +11,7 @@ SRC = Path(__file__).parents[2] / "src" / "pyrt"
 
 STAGES = {"market", "signals", "risk", "execution"}
 SHELL = {"bus", "journal", "history", "monitor", "venues"}
-BASE = {"_core", "errors", "model", "clock", "calendar", "config", "process"}
+BASE = {"_core", "errors", "model", "clock", "calendar", "config", "process", "sources", "proof"}
 MEETING = {"session", "desk", "live", "services"}
 
 MAY_IMPORT = {

@@ -3,7 +3,8 @@
 import ipaddress
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -18,12 +19,17 @@ LIVE = "alpaca-live"
 
 _LONGEST = 4096
 
+LIVE_HOST = "api.alpaca.markets"
 _PAPER_HOSTS = {
     "https": frozenset({"paper-api.alpaca.markets", "data.alpaca.markets"}),
     "wss": frozenset({"paper-api.alpaca.markets", "stream.data.alpaca.markets"}),
 }
-_LIVE_HOSTS = frozenset({"api.alpaca.markets"})
-_LIVE_REFUSED = "live trading is refused: the fault programme has not passed for this build"
+_LIVE_HOSTS = {
+    "https": frozenset({LIVE_HOST, "data.alpaca.markets"}),
+    "wss": frozenset({LIVE_HOST, "stream.data.alpaca.markets"}),
+}
+_LIVE_REFUSED = "live trading is refused: the fault programme has not passed for this build, or this command does not trade live"
+_live = False  # whether this run may send keys to the live host
 
 
 class Keys(NamedTuple):
@@ -114,30 +120,45 @@ def _read_private(path: Path) -> str:
 
 
 def check_url(url: str, venue: str | None = None) -> str:
-    """The venue that a URL belongs to, SIM or PAPER; with `venue` it must be that one.
+    """The venue that a URL belongs to, SIM, PAPER or LIVE; with `venue` it must be that one.
 
-    Raises ConfigError for any host, scheme or port outside the list: sim is loopback without TLS, paper is Alpaca's exact
-    hosts with TLS, live is refused.
+    Raises ConfigError for any host, scheme or port outside the list: sim is loopback without TLS, paper and live are Alpaca's
+    exact hosts with TLS, and live is refused outside of `live_allowed`.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigError("not a URL", where=url) from None
-    if host in _LIVE_HOSTS or venue == LIVE:
+    if (host == LIVE_HOST or venue == LIVE) and not _live:
         raise ConfigError(_LIVE_REFUSED, where=host, mend=f"use --venue {PAPER} or {SIM}")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("a URL with a user or a password in it", where=host, mend="give keys in the environment")
     if parts.scheme in ("http", "ws") and is_loopback(host):
         found = SIM
-    elif host in _PAPER_HOSTS.get(parts.scheme, frozenset()) and port in (None, 443):
+    elif port in (None, 443) and venue == LIVE and host in _LIVE_HOSTS.get(parts.scheme, frozenset()):
+        found = LIVE
+    elif port in (None, 443) and host in _PAPER_HOSTS.get(parts.scheme, frozenset()):
         found = PAPER
+    elif port in (None, 443) and host == LIVE_HOST and parts.scheme in _LIVE_HOSTS:
+        found = LIVE
     else:
         mend = "use http://127.0.0.1:PORT for sim or https://paper-api.alpaca.markets for paper"
         raise ConfigError(f"keys are not sent to {parts.scheme}://{parts.netloc}", mend=mend)
     if venue is not None and found != venue:
         raise ConfigError(f"{host} belongs to {found}, not to {venue}", mend=f"name --venue {found} or give another URL")
     return found
+
+
+@contextmanager
+def live_allowed() -> Iterator[None]:
+    """The live host is on the list while the block runs. Who enters has the proof, or is the watchdog of one who has."""
+    global _live
+    before, _live = _live, True
+    try:
+        yield
+    finally:
+        _live = before
 
 
 def is_loopback(host: str) -> bool:

@@ -42,6 +42,13 @@ PAPER = Addresses(
     updates="wss://paper-api.alpaca.markets",
 )
 
+LIVE = Addresses(
+    trading="https://api.alpaca.markets",
+    data="https://data.alpaca.markets",
+    stream="wss://stream.data.alpaca.markets",
+    updates="wss://api.alpaca.markets",
+)
+
 
 class AlpacaLink:
     """Connects on construction: checks the keys, learns the account id, measures the venue's clock.
