@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -60,3 +60,12 @@ status:
 # answered 504; and a quarter more while requests are held up and updates are lost and doubled.
 kill-drill: build
 	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/test_kill_drill.py
+
+# The wheel twice, in two directories, from two copies of what git has: the same bytes, without a path of this machine in them.
+reproducible:
+	$(PYTHON) tests/security/reproducible.py
+
+# The fault programme on this source tree; what passed is written to src/pyrt/proof.json, which the next wheel takes along and which
+# unlocks live trading. PYRT_SEEDS, PYRT_KILLS and the sizes in tests/proof.py; many hours.
+proof: build
+	PYTHONPATH=src $(PYTHON) -m tests.proof

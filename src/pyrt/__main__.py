@@ -1,18 +1,29 @@
 """`python -m pyrt VERB`."""
 
 import os
-import resource
 import sys
+import threading
+import traceback
+from typing import Any
 
 from cyclopts import CycloptsError
 
 from pyrt.cli import app
 from pyrt.errors import PyrtError
+from pyrt.process import confine, held_keys, holding
 
 
 def main() -> None:
     """Run the command line; a mistake of the user's is one line and exit status 1."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file holds the keys of a process that failed
+    confine()
+    sys.excepthook = _show
+    threading.excepthook = lambda gone: _show(gone.exc_type, gone.exc_value, gone.exc_traceback)
+    sys.unraisablehook = lambda gone: _show(gone.exc_type, gone.exc_value, gone.exc_traceback)
+    with holding():
+        _run()
+
+
+def _run() -> None:
     try:
         app(sys.argv[1:], print_error=False, exit_on_error=False)
     except PyrtError as e:
@@ -28,8 +39,20 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
+def _show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
+    """What ends the process or a thread by surprise, with every known secret masked."""
+    sys.stderr.write(_masked("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _masked(text: str) -> str:
+    from pyrt.config.secret import Secret, know, masked  # not before: `pyrt --help` needs none of it
+
+    know(*(Secret(value) for value in held_keys()))  # an argument may repeat what nobody has read yet
+    return masked(text)
+
+
 def _end(text: str) -> None:
-    print(f"pyrt: {text}", file=sys.stderr)
+    print(f"pyrt: {_masked(text)}", file=sys.stderr)
     raise SystemExit(1) from None
 
 

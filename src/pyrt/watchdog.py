@@ -7,27 +7,28 @@ of it is left, twice, and no request that had left can land any more. Orders of 
 
 import logging
 import os
-import resource
 import selectors
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
-from pyrt.config import Secret
+from pyrt.config import Secret, Veiled, mask_logs
 from pyrt.errors import Misbehaved, PyrtError
 from pyrt.execution.cid import parse_cid
 from pyrt.journal.inspect import show
 from pyrt.model import Intended
 from pyrt.monitor import RiskPage
 from pyrt.ports import VenueOrder
+from pyrt.process import bare_environment, confine
 from pyrt.venues.alpaca import pages, wire
 from pyrt.venues.alpaca.answers import retry_after
-from pyrt.venues.alpaca.keys import Keys
+from pyrt.venues.alpaca.keys import Keys, live_allowed
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
 
 log = logging.getLogger("pyrt.watchdog")
@@ -38,7 +39,7 @@ GAP = 1.0  # s between two looks at the venue
 _LARGEST = 65_536
 
 
-class WatchOrder(msgspec.Struct, frozen=True, kw_only=True):
+class WatchOrder(Veiled, frozen=True, kw_only=True):
     """What the watchdog is told, as one line on its pipe. Times in s; `give_up`: without the venue, 0 = never."""
 
     directory: str
@@ -51,6 +52,7 @@ class WatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     landing: float = 12.0  # after the session's end, until no request of its own can land any more
     deadline: float = 10.0
     give_up: float = 0.0
+    live: bool = False  # the session trades live, and has proved that it may
 
 
 class Watchdog:
@@ -72,6 +74,7 @@ class Watchdog:
                 stdin=reader,
                 stdout=subprocess.DEVNULL,
                 stderr=fd,
+                env=bare_environment(),
                 start_new_session=True,  # Ctrl-C in the terminal is for the session alone
             )
         except BaseException:
@@ -232,14 +235,17 @@ def _sweep(order: WatchOrder, why: str) -> None:
 def main() -> None:
     """Read the order from stdin, then watch."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the keys are in this memory
+    confine()  # the keys are in this memory
     line = b""
     while not line.endswith(b"\n") and len(line) < _LARGEST and (byte := os.read(0, 1)):
         line += byte
     if not line.endswith(b"\n"):
         log.error("ALARM: nobody said what to watch")
         return
-    watch(msgspec.json.decode(line, type=WatchOrder), 0)
+    order = msgspec.json.decode(line, type=WatchOrder)
+    mask_logs(Secret(order.key), Secret(order.secret))
+    with live_allowed() if order.live else nullcontext():
+        watch(order, 0)
 
 
 if __name__ == "__main__":

@@ -86,11 +86,13 @@ def running(tmp_path: Path, *arguments: str, until: str = "trading:") -> Iterato
     )
     try:
         assert process.stderr is not None
+        before = []
         for line in process.stderr:
+            before.append(line)
             if until in line:
                 break
         else:
-            raise AssertionError(f"it ended before it said {until!r}")
+            raise AssertionError(f"it ended before it said {until!r}: {''.join(before)}")
         yield process
     finally:
         process.terminate()

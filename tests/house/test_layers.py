@@ -11,7 +11,7 @@ SRC = Path(__file__).parents[2] / "src" / "pyrt"
 
 STAGES = {"market", "signals", "risk", "execution"}
 SHELL = {"bus", "journal", "history", "monitor", "venues"}
-BASE = {"_core", "errors", "model", "clock", "calendar", "config"}
+BASE = {"_core", "errors", "model", "clock", "calendar", "config", "process", "sources", "proof"}
 MEETING = {"session", "desk", "live", "services"}
 
 MAY_IMPORT = {
@@ -25,7 +25,7 @@ MAY_IMPORT = {
     **{name: BASE | {"ports", "indicators", "strategies", "watchdog"} | STAGES | SHELL | MEETING for name in MEETING},
     "research": BASE | {"ports", "indicators", "strategies", "research"} | STAGES | SHELL | MEETING,
     "cli": None,
-    "__main__": {"cli", "errors"},
+    "__main__": {"cli", "config", "errors", "process"},
     "__init__": None,
     "signal_bridge": None,
     "testing": {"venues"},

@@ -2,18 +2,19 @@
 
 import logging
 import secrets
-import tomllib
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
+from pyrt import proof
 from pyrt.cli.postgres import database_of
 from pyrt.cli.state import state_home, writable
 from pyrt.clock import SECOND
 from pyrt.config import Config, Loaded, Secret, mask_logs
+from pyrt.config.files import read_toml
 from pyrt.errors import ConfigError, JournalBusy
 from pyrt.execution import Settings
 from pyrt.live import Plan
@@ -22,7 +23,8 @@ from pyrt.live.control_socket import ask
 from pyrt.risk import Limits
 from pyrt.signals import Fixed, Notional, Scaled, Sizer
 from pyrt.strategies import Strategy
-from pyrt.venues.alpaca.keys import LIVE, PAPER, SIM, Keys, check_url, load_keys
+from pyrt.venues.alpaca.keys import LIVE, PAPER, SIM, Keys, live_allowed, load_keys
+from pyrt.venues.alpaca.link import LIVE as LIVE_ADDRESSES
 from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 from pyrt.venues.sim.child import SimProcess
@@ -38,14 +40,15 @@ class Connected(NamedTuple):
     home: Path
 
 
-def connect(stack: ExitStack, config: Config) -> Connected:
+def connect(stack: ExitStack, config: Config, account: str | None = None) -> Connected:
     """Connect to the venue that is named; a simulated one is started, and ends with the stack.
 
+    `account`: the id that the account must have; the live venue wants one.
     Raises ConfigError, JournalBusy, NotAuthorized, NotConnected, Misbehaved.
     """
     venue = config.venue
     if venue.name == SIM and venue.url:
-        link = link_of(SIM, loopback(venue.url), keys_of(config), config)
+        link = _confirmed(link_of(SIM, loopback(venue.url), keys_of(config), config), account)
         return Connected(link, _home(config, f"sim-{link.account_id}"))
     if venue.name == SIM:
         if venue.alpaca_api_key or venue.alpaca_secret_key:
@@ -63,10 +66,24 @@ def connect(stack: ExitStack, config: Config) -> Connected:
             )
         stack.enter_context(sim)
         keys = Keys(Secret(sim.address.key), Secret(sim.address.secret))
-        return Connected(link_of(SIM, loopback(sim.address.url), keys, config), home)
+        return Connected(_confirmed(link_of(SIM, loopback(sim.address.url), keys, config), account), home)
     check_venue(venue.name)
-    link = link_of(PAPER, PAPER_ADDRESSES, keys_of(config), config)
-    return Connected(link, _home(config, f"{PAPER}-{link.account_id}"))
+    addresses = PAPER_ADDRESSES
+    if venue.name == LIVE:
+        if not account:
+            what = "live trading is refused: the account is not confirmed"
+            raise ConfigError(what, where=LIVE, mend="name its id with --account")
+        stack.enter_context(live_allowed())  # check_venue has seen the proof
+        addresses = LIVE_ADDRESSES
+    link = _confirmed(link_of(venue.name, addresses, keys_of(config), config), account)
+    return Connected(link, _home(config, f"{venue.name}-{link.account_id}"))
+
+
+def _confirmed(link: AlpacaLink, account: str | None) -> AlpacaLink:
+    if account is not None and link.account_id != account:
+        what = f"these keys open account {link.account_id}, not {account}"
+        raise ConfigError(what, where="--account", mend="give the keys of that account, or name the right one")
+    return link
 
 
 def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits: Limits) -> Plan:
@@ -102,9 +119,9 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
 def check_venue(name: str) -> None:
     """Raise ConfigError for a venue that cannot be traded on, saying why."""
     if name == LIVE:
-        check_url("https://api.alpaca.markets", LIVE)
-    if name not in (SIM, PAPER):
-        raise ConfigError(f"no venue {name!r}", where="--venue", mend=f"use {SIM} or {PAPER}")
+        proof.proved()
+    elif name not in (SIM, PAPER):
+        raise ConfigError(f"no venue {name!r}", where="--venue", mend=f"use {SIM}, {PAPER} or {LIVE}")
 
 
 def keys_of(config: Config) -> Keys:
@@ -126,15 +143,28 @@ def loopback(url: str) -> Addresses:
 
 
 def limits_of(loaded: Loaded, file: Path | None = None) -> Limits:
-    """The limits of a file, whole; without one those of the profile with [risk] over it."""
+    """The limits of a file, whole; without one those of the profile with [risk] over it. Live has no profile: all are named."""
     if file is not None:
-        return Limits.of(_toml(file))
+        return _whole(loaded, Limits.of(read_toml(file)))
     values = dict(loaded.config.risk)
+    if loaded.config.venue.name == LIVE:
+        if "profile" in values:
+            raise ConfigError("live trading is refused: it has no profile", where="[risk] profile", mend="name every limit")
+        return _whole(loaded, Limits.of(values))
     profile = values.pop("profile", "paper")
     if not values:
         return Limits.profile(profile)
     # Names with an alias are two words for one limit: the one said last holds.
     return Limits.of(values, base=Limits.profile(profile))
+
+
+def _whole(loaded: Loaded, limits: Limits) -> Limits:
+    missing = [name for name in limits.__struct_fields__ if getattr(limits, name) is None]
+    if missing and loaded.config.venue.name == LIVE:
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        what = f"live trading is refused: no value for {named}"
+        raise ConfigError(what, where="limits", mend="name every limit, with --limits FILE or in [risk]")
+    return limits
 
 
 def settings_of(config: Config, rate: float) -> Settings:
@@ -179,12 +209,3 @@ def _check_free(home: Path) -> None:
     if running is not None:
         what = f"process {running['pid']} owns this journal"
         raise JournalBusy(what, where=str(home), mend="stop that process, or use another directory")
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(f"cannot be read: {e.strerror}", where=str(file), mend="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"is not TOML: {e}", where=str(file), mend="see the profile `paper` for an example") from None

@@ -22,7 +22,7 @@ from pyrt.config import Loaded, load_config
 from pyrt.errors import ConfigError, PyrtError
 from pyrt.live.figures import percentiles
 from pyrt.venues.alpaca.clock import measure_clock
-from pyrt.venues.alpaca.keys import SIM
+from pyrt.venues.alpaca.keys import LIVE, SIM
 from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES
 
 GOOD, NOTE, BAD = "ok", "note", "BAD"
@@ -196,6 +196,9 @@ def _venue(loaded: Loaded) -> Iterator[Finding]:
         yield NOTE, "clock", "not measured: no venue was named that runs already"
         return
     check_venue(venue.name)
+    if venue.name == LIVE:
+        yield NOTE, "venue", "this build may trade live; the live account itself is not asked"
+        return
     addresses = loopback(venue.url) if venue.name == SIM else PAPER_ADDRESSES
     for url in dict.fromkeys((addresses.trading, addresses.data, addresses.stream)):
         yield _reach(url)

@@ -32,6 +32,7 @@ def flatten(
     yes: bool = False,
     config: Annotated[list[Path] | None, Parameter(consume_multiple=False, negative="")] = None,
     venue: str | None = None,
+    account: str | None = None,
     sim_state: Path | None = None,
     sim_url: str | None = None,
     journal: Path | None = None,
@@ -48,6 +49,8 @@ def flatten(
     config
         As for `pyrt run`.
     venue
+        As for `pyrt run`.
+    account
         As for `pyrt run`.
     sim_state
         As for `pyrt run`.
@@ -72,7 +75,7 @@ def flatten(
         _confirm(own.venue.name)
     flattener = Flattener(patience)
     with ExitStack() as stack:
-        plan = plan_of(loaded, connect(stack, own), [], limits_of(loaded))
+        plan = plan_of(loaded, connect(stack, own, account), [], limits_of(loaded))
         plan.companions.append(flattener)
         summary = trade(plan)
     print("\n".join(summary.lines()))

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from pyrt.cli.connect import connect, limits_of, plan_of, sizer_of
 from pyrt.cli.strategies import load_configured
 from pyrt.config import load_config
+from pyrt.config.log_limit import LogLimit
 from pyrt.errors import ConfigError
 from pyrt.live import Plan, Runner, Summary
 from pyrt.live.control_socket import ControlSocket
@@ -27,6 +28,7 @@ def run(
     set_: Annotated[list[str] | None, Parameter(name="--set", consume_multiple=False, negative="")] = None,
     symbols: str | None = None,
     venue: str | None = None,
+    account: str | None = None,
     for_: Annotated[str | None, Parameter(name="--for")] = None,
     view: bool | None = None,
     sim_state: Path | None = None,
@@ -59,7 +61,10 @@ def run(
     symbols
         What every strategy trades instead of its own `symbols`, with commas between.
     venue
-        sim (the default; keys in the environment never change it) or alpaca-paper. alpaca-live is refused.
+        sim (the default; keys in the environment never change it) or alpaca-paper. alpaca-live wants a build whose fault programme
+        passed, every limit named and --account; without them it is refused.
+    account
+        The id that the venue's account must have, or the session does not begin.
     for_
         How long: 30s, 5m, 2h. Without it until Ctrl-C.
     view
@@ -116,7 +121,7 @@ def run(
     bounds = limits_of(loaded, limits)
     sizer_of(loaded.config)
     with ExitStack() as stack:
-        plan = plan_of(loaded, connect(stack, loaded.config), strategies, bounds)
+        plan = plan_of(loaded, connect(stack, loaded.config, account), strategies, bounds)
         plan.duration = duration
         plan.segment_size, plan.snapshot_facts = segment_size, snapshot_facts
         try:
@@ -156,6 +161,9 @@ def start_log(level: int = logging.INFO) -> None:
     """Log lines go to standard error."""
     logging.getLogger("picows").setLevel(logging.WARNING)  # a line for every connection
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(f, LogLimit) for f in handler.filters):
+            handler.addFilter(LogLimit())
 
 
 def text(path: Path | None) -> str | None:

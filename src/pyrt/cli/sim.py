@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from pyrt.config import Veiled
 from pyrt.errors import ConfigError
 from pyrt.venues.sim.actions import read_actions
 from pyrt.venues.sim.server.access import read_accounts
@@ -17,7 +18,7 @@ from pyrt.venues.sim.server.server import serve
 from pyrt.venues.sim.settings import read_cash, read_count, read_speed, read_start
 
 
-class _Keys(msgspec.Struct):
+class _Keys(Veiled, frozen=True):
     key: str = ""
     secret: str = ""
 

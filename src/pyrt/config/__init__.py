@@ -2,6 +2,18 @@
 
 from pyrt.config.files import COMMAND_LINE, Loaded, load_config
 from pyrt.config.schema import Config
-from pyrt.config.secret import MASK, Secret, SecretFilter, mask_logs
+from pyrt.config.secret import MASK, Secret, SecretFilter, Veiled, know, mask_logs, masked
 
-__all__ = ["COMMAND_LINE", "MASK", "Config", "Loaded", "Secret", "SecretFilter", "load_config", "mask_logs"]
+__all__ = [
+    "COMMAND_LINE",
+    "MASK",
+    "Config",
+    "Loaded",
+    "Secret",
+    "SecretFilter",
+    "Veiled",
+    "know",
+    "load_config",
+    "mask_logs",
+    "masked",
+]

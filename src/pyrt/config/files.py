@@ -50,6 +50,17 @@ def load_config(files: Iterable[Path | str] = (), options: Mapping[str, Mapping[
     return Loaded(config=config, notices=tuple(dict.fromkeys(notices)), sources=sources)
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file that is TOML whatever its name, such as one of limits. Raises ConfigError."""
+    text, _ = _read(path)
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(f"is not TOML: {e}", where=str(path), mend="see the profile `paper` for an example") from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", where=str(path), mend="see the profile `paper` for an example") from None
+
+
 def is_secret_name(name: str) -> bool:
     """Whether a setting of this name is shown masked, and makes its file private."""
     return any(word in name.lower() for word in _SECRET_WORDS)
@@ -72,7 +83,9 @@ def _parse(path: Path) -> dict[str, Any]:
             raise ConfigError("is neither .toml nor .json", where=str(path), mend="name it so that its end says what it is")
     except tomllib.TOMLDecodeError as e:
         raise ConfigError(f"is not TOML: {e}", where=str(path), mend="`pyrt config init` writes an example") from None
-    except (msgspec.DecodeError, RecursionError) as e:
+    except RecursionError:
+        raise ConfigError("is nested too deeply", where=str(path), mend="`pyrt config init` writes an example") from None
+    except msgspec.DecodeError as e:
         raise ConfigError(f"is not JSON: {e}", where=str(path), mend="check it with `python -m json.tool`") from None
     if not isinstance(content, dict):
         raise ConfigError("is no table of settings", where=str(path), mend='write {"name": value, ...}')
@@ -94,7 +107,10 @@ def _read(path: Path) -> tuple[str, tuple[str, str] | None]:
             elif status.st_mode & 0o077:
                 bits = stat.S_IMODE(status.st_mode)
                 mode = (f"holds keys and is open to others (mode {bits:04o})", f"chmod 600 {path}")
-            return file.read(_LARGEST).decode(), mode
+            content = file.read(_LARGEST + 1)
+            if len(content) > _LARGEST:  # half a file would be another configuration
+                raise ConfigError(f"is larger than {_LARGEST:,} bytes", where=str(path), mend="give a file of settings")
+            return content.decode(), mode
     except OSError as e:
         raise ConfigError(f"cannot be read: {e.strerror}", where=str(path), mend="check the path") from None
     except UnicodeDecodeError:

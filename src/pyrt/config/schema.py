@@ -18,7 +18,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 class VenueSection(Section, frozen=True, kw_only=True):
     """[venue]: where orders go. Keys found in the environment never choose the venue."""
 
-    name: Annotated[str, Meta(description="sim or alpaca-paper; alpaca-live is refused")] = "sim"
+    name: Annotated[str, Meta(description="sim, alpaca-paper or, with a build that proved itself, alpaca-live")] = "sim"
     url: Annotated[str, Meta(description="a simulated venue that runs already; empty: start one")] = ""
     state: Annotated[str, Meta(description="directory that keeps the simulated account and our journal; empty: a new one")] = ""
     seed: Annotated[int, Meta(description="of the simulated market")] = 0

@@ -5,8 +5,10 @@ import hmac
 import logging
 import traceback
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
+
+import msgspec
 
 MASK = "***"
 _SHORTEST = 6  # a shorter value would mask ordinary words
@@ -51,6 +53,19 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+class Veiled(msgspec.Struct, frozen=True):
+    """A struct that must hold its keys as text, because it is sent: `key` and `secret` are not shown, and it is not pickled."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, MASK if name in ("key", "secret") else getattr(self, name)) for name in self.__struct_fields__]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} is not pickled")
+
+
 def _forms(value: str) -> Iterable[str]:
     """The texts by which a value may turn up: as it is, URL-encoded, hex, and base64 at each of the three alignments."""
     raw = value.encode()
@@ -84,7 +99,11 @@ class SecretFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask a record in place; never drops it."""
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # a wrong format: logging itself would print the arguments, whatever they hold, beside it
+            message = f"{record.msg} {record.args!r}"
+            record.msg, record.args = message, ()
         masked = self.mask(message)
         if masked != message:
             record.msg, record.args = masked, ()
@@ -98,8 +117,26 @@ class SecretFilter(logging.Filter):
         return True
 
 
+_known: set[Secret] = set()
+_every = SecretFilter()
+
+
+def know(*secrets: Secret) -> None:
+    """From here on `masked` hides these values, whoever wrote them into a text."""
+    global _every
+    if not _known.issuperset(secrets):
+        _known.update(secrets)
+        _every = SecretFilter(*_known)
+
+
+def masked(text: str) -> str:
+    """The text without any form of a secret that this process knows."""
+    return _every.mask(text)
+
+
 def mask_logs(*secrets: Secret, logger: logging.Logger | None = None) -> SecretFilter:
     """Put one SecretFilter on every handler of `logger` (the root by default) and return it, for handlers added later."""
+    know(*secrets)
     secret_filter = SecretFilter(*secrets)
     for handler in (logger or logging.getLogger()).handlers:
         handler.addFilter(secret_filter)

@@ -12,11 +12,13 @@ import shlex
 import shutil
 import smtplib
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from email.message import EmailMessage
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -26,6 +28,8 @@ from pyrt.config.secret import Secret
 from pyrt.errors import ConfigError
 from pyrt.live.runner import Live
 from pyrt.model import Alarmed, Latched, Message
+from pyrt.process import bare_environment
+from pyrt.venues.alpaca.keys import is_loopback
 
 log = logging.getLogger("pyrt")
 PATIENCE = 4.0  # seconds for one attempt: a latch is to be known within five
@@ -145,7 +149,10 @@ class Alerts:
 
     def _beat(self) -> None:
         try:
-            requests.get(self._config.heartbeat.reveal(), timeout=PATIENCE, allow_redirects=False).raise_for_status()
+            address = self._config.heartbeat.reveal()
+            # stream: what is answered beside the status is not read, however much it is
+            with requests.get(address, timeout=PATIENCE, allow_redirects=False, stream=True) as answer:
+                answer.raise_for_status()
             self.beats += 1
         except (requests.RequestException, OSError) as e:
             self.missed_beats += 1
@@ -174,6 +181,8 @@ def _check(config: AlertsSection) -> None:
     for name, url in (("webhook", config.webhook), ("heartbeat", config.heartbeat)):
         if url and not url.reveal().startswith(("https://", "http://")):
             raise ConfigError("is not an address", where=f"[alerts] {name}", mend="write https://...")
+        if url and url.reveal().startswith("http://") and not is_loopback(urlsplit(url.reveal()).hostname or ""):
+            raise ConfigError("would cross a network in the clear", where=f"[alerts] {name}", mend="write https://...")
     host, _, port = config.smtp.partition(":")
     if config.mail_to and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
         raise ConfigError(f"{config.smtp!r} is not HOST:PORT", where="[alerts] smtp", mend='write it like "localhost:25"')
@@ -188,11 +197,20 @@ def _check(config: AlertsSection) -> None:
 
 def _post(url: Secret, alert: Alert) -> None:
     body, kind = msgspec.json.encode(alert), {"Content-Type": "application/json"}
-    requests.post(url.reveal(), data=body, headers=kind, timeout=PATIENCE, allow_redirects=False).raise_for_status()
+    with requests.post(url.reveal(), data=body, headers=kind, timeout=PATIENCE, allow_redirects=False, stream=True) as answer:
+        answer.raise_for_status()
 
 
 def _run(command: str, alert: Alert) -> None:
-    subprocess.run(shlex.split(command), input=msgspec.json.encode(alert), capture_output=True, timeout=PATIENCE, check=True)
+    subprocess.run(
+        shlex.split(command),
+        input=msgspec.json.encode(alert),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=PATIENCE,
+        check=True,
+        env=bare_environment(),
+    )
 
 
 def _mail(config: AlertsSection, alert: Alert) -> None:
@@ -203,8 +221,10 @@ def _mail(config: AlertsSection, alert: Alert) -> None:
     mail.set_content("\n".join(f"{key}: {value}" for key, value in msgspec.structs.asdict(alert).items()))
     with smtplib.SMTP(host, int(port or 25), timeout=PATIENCE) as server:
         if server.ehlo()[0] == 250 and server.has_extn("starttls"):
-            server.starttls()
+            server.starttls(context=ssl.create_default_context())  # without one smtplib takes any certificate
             server.ehlo()
+        elif config.smtp_user and not is_loopback(host):  # a server, or somebody before it, that offers no TLS gets no password
+            raise smtplib.SMTPNotSupportedError("no STARTTLS")
         if config.smtp_user:
             server.login(config.smtp_user, config.smtp_password.reveal())
         server.send_message(mail)

@@ -42,6 +42,7 @@ from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
+from pyrt.venues.alpaca.keys import LIVE
 from pyrt.watchdog import Watchdog, WatchOrder
 
 SIM = "sim"  # the one venue that may be always open
@@ -346,6 +347,7 @@ class Runner:
             landing=(plan.settings.deadline + plan.settings.settle) / SECOND,
             deadline=plan.settings.deadline / SECOND,
             give_up=30.0 if plan.link.name == "sim" else 0.0,
+            live=plan.link.name == LIVE,
         )
         return Watchdog(order)
 

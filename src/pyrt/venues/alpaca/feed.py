@@ -14,12 +14,14 @@ from picows import WSHandshakeError, WSMsgType, ws_connect
 
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
+from pyrt.config import Secret, know, masked
 from pyrt.errors import ConfigError
 from pyrt.model import Instruments
 from pyrt.ports import Sink, StreamState, Subscription
 from pyrt.venues.alpaca.backoff import Backoff
 from pyrt.venues.alpaca.channels import Channels, Sets
 from pyrt.venues.alpaca.frames import Frames
+from pyrt.venues.alpaca.keys import check_url
 
 Records = npt.NDArray[np.void]
 _log = getLogger(__name__)
@@ -81,6 +83,8 @@ class AlpacaFeed:
             raise ConfigError(f"{url!r} is no WebSocket address", where="data stream", mend="begin it with wss:// or ws://")
         if codec not in ("msgpack", "json"):
             raise ConfigError(f"codec {codec!r} is unknown", where="data stream", mend="use msgpack or json")
+        check_url(url)
+        know(Secret(key), Secret(secret))
         self.channels = Channels()
         self.connections = 0  # that were authenticated
         self.up = False
@@ -145,7 +149,7 @@ class AlpacaFeed:
                     break
                 if self._messages:
                     self._backoff.reset()
-                text = self._masked(ending.text)
+                text = masked(ending.text)  # the venue may quote what it was sent
                 self._tell(False, text, final=ending.final)
                 if ending.final:
                     break
@@ -291,13 +295,13 @@ class AlpacaFeed:
         elif code == 407:
             self._end(Ending(f"407 {text}: data was lost", cause=GapCause.SLOW))
         elif code == 403:
-            _log.info("data stream: 403 %s", self._masked(text))
+            _log.info("data stream: 403 %s", masked(text))
         elif code in REFUSED or (self._authenticated and code not in (401, 404, 500)):
             asked = self.channels.pending
             self._due = 0.0
             self.channels.refuse(text, channel=code == 410)
             what = f": {asked.action} {asked.channel} {', '.join(sorted(asked.symbols))}" if asked else ""
-            self._tell(self.up, self._masked(f"{code} {text}{what}"))
+            self._tell(self.up, masked(f"{code} {text}{what}"))
             self._advance()
         else:
             self._end(Ending(f"{code} {text}"))
@@ -343,8 +347,3 @@ class AlpacaFeed:
     def _tell(self, up: bool, text: str, *, final: bool = False) -> None:
         self.up = up
         self._events(StreamState(stream="data", up=up, text=text, final=final))
-
-    def _masked(self, text: str) -> str:
-        for word in self._keys:
-            text = text.replace(word, "***") if word else text
-        return text

@@ -11,9 +11,11 @@ import requests
 
 from pyrt._core.types import Flag, RecordType, bar_dtype, to_units, trade_dtype
 from pyrt.clock import DAY, MINUTE, SECOND
-from pyrt.config import Secret
+from pyrt.config import Secret, know, masked
 from pyrt.errors import DataError, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument
+from pyrt.venues.alpaca.keys import check_url
+from pyrt.venues.alpaca.session import read_whole
 from pyrt.venues.alpaca.wire import format_time, parse_time
 
 _TRIES = 5
@@ -58,6 +60,8 @@ class History:
     """A client of the data host. Retries what may be retried, waits out a 429, never concludes from a failed page."""
 
     def __init__(self, *, url: str, key: Secret, secret: Secret, feed: str = "iex") -> None:
+        check_url(url)
+        know(key, secret)
         self._url = url.rstrip("/")
         self._feed = feed
         self._session = requests.Session()
@@ -120,29 +124,32 @@ class History:
         wait = 0.5
         for attempt in range(1, _TRIES + 1):
             try:
-                answer = self._session.get(self._url + path, params=params, timeout=_TIMEOUT, allow_redirects=False)
+                answer = self._session.get(self._url + path, params=params, timeout=_TIMEOUT, allow_redirects=False, stream=True)
+                body = read_whole(answer)
             except requests.RequestException as e:
                 problem = type(e).__name__
             else:
                 problem = str(answer.status_code)
                 if answer.status_code == 200:
                     try:
-                        return _page.decode(answer.content)
+                        return _page.decode(body)
                     except msgspec.ValidationError as e:  # another form than ours: it will not change
                         raise DataError(f"a page that does not read as market data: {e}", where=path) from None
-                    except msgspec.DecodeError as e:  # cut on its way, or a proxy's page
+                    except (msgspec.DecodeError, RecursionError) as e:  # cut on its way, or a proxy's page
                         problem = str(e)
                 elif answer.status_code in (401, 403):
-                    raise NotAuthorized(
-                        f"{answer.status_code} {answer.text[:200]}", where=path, mend="check the keys and the data plan"
-                    )
+                    raise NotAuthorized(f"{answer.status_code} {_said(body)}", where=path, mend="check the keys and the data plan")
                 elif answer.status_code < 500 and answer.status_code != 429:
-                    raise DataError(f"{answer.status_code} {answer.text[:200]}", where=path)
+                    raise DataError(f"{answer.status_code} {_said(body)}", where=path)
                 wait = max(wait, _retry_after(answer))
             if attempt < _TRIES:
                 time.sleep(wait)
                 wait = min(wait * 2, 30.0)
         raise NotConnected(f"no page after {_TRIES} tries ({problem})", where=path, mend="check the connection and try again")
+
+
+def _said(body: bytes) -> str:
+    return masked(body[:200].decode(errors="replace"))  # a venue, or a proxy before it, may quote what it was sent
 
 
 def timeframe(interval: int) -> str:

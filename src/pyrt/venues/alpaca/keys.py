@@ -3,27 +3,33 @@
 import ipaddress
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pyrt.config import Secret
 from pyrt.errors import ConfigError
+from pyrt.process import KEY_NAMES, key_variables
 
 SIM = "sim"
 PAPER = "alpaca-paper"
 LIVE = "alpaca-live"
 
-_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY"))
 _LONGEST = 4096
 
+LIVE_HOST = "api.alpaca.markets"
 _PAPER_HOSTS = {
     "https": frozenset({"paper-api.alpaca.markets", "data.alpaca.markets"}),
     "wss": frozenset({"paper-api.alpaca.markets", "stream.data.alpaca.markets"}),
 }
-_LIVE_HOSTS = frozenset({"api.alpaca.markets"})
-_LIVE_REFUSED = "live trading is refused: the fault programme has not passed for this build"
+_LIVE_HOSTS = {
+    "https": frozenset({LIVE_HOST, "data.alpaca.markets"}),
+    "wss": frozenset({LIVE_HOST, "stream.data.alpaca.markets"}),
+}
+_LIVE_REFUSED = "live trading is refused: the fault programme has not passed for this build, or this command does not trade live"
+_live = False  # whether this run may send keys to the live host
 
 
 class Keys(NamedTuple):
@@ -40,10 +46,10 @@ def load_keys(environ: Mapping[str, str] | None = None, *, file: str | os.PathLi
     as a variable NAME_FILE that names a file with the value alone, and as a systemd credential. A file must be ours and closed
     to others (0600). Raises ConfigError with how to mend it; no message holds a value.
     """
-    environ = os.environ if environ is None else environ
+    environ = key_variables() if environ is None else environ
     values = _read_pairs(Path(file)) if file is not None else environ
     where = str(file) if file is not None else "environment"
-    for names in _NAMES:
+    for names in KEY_NAMES:
         found = [_find(name, values, environ) for name in names]
         if all(found):
             key, secret = (_checked(value, name) for value, name in zip(found, names, strict=True))
@@ -51,9 +57,7 @@ def load_keys(environ: Mapping[str, str] | None = None, *, file: str | os.PathLi
         if any(found):
             missing = names[found.index("")]
             raise ConfigError(f"{missing} is not set", where=where, mend=f"set {missing} or {missing}_FILE beside its other half")
-    raise ConfigError(
-        "no API keys", where=where, mend=f"set {_NAMES[0][0]} and {_NAMES[0][1]}, or {_NAMES[0][0]}_FILE and {_NAMES[0][1]}_FILE"
-    )
+    raise ConfigError("no API keys", where=where, mend="set {0} and {1}, or {0}_FILE and {1}_FILE".format(*KEY_NAMES[0]))
 
 
 def _find(name: str, values: Mapping[str, str], environ: Mapping[str, str]) -> str:
@@ -105,7 +109,10 @@ def _read_private(path: Path) -> str:
             if status.st_mode & 0o077:
                 mode = stat.S_IMODE(status.st_mode)
                 raise ConfigError(f"the key file is open to others (mode {mode:04o})", where=str(path), mend=f"chmod 600 {path}")
-            return file.read(_LONGEST).decode()
+            content = file.read(_LONGEST + 1)
+            if len(content) > _LONGEST:
+                raise ConfigError(f"the key file is larger than {_LONGEST} bytes", where=str(path), mend="give one with keys alone")
+            return content.decode()
     except OSError as error:
         raise ConfigError(f"the key file cannot be read: {error.strerror}", where=str(path)) from None
     except UnicodeDecodeError:
@@ -113,24 +120,28 @@ def _read_private(path: Path) -> str:
 
 
 def check_url(url: str, venue: str | None = None) -> str:
-    """The venue that a URL belongs to, SIM or PAPER; with `venue` it must be that one.
+    """The venue that a URL belongs to, SIM, PAPER or LIVE; with `venue` it must be that one.
 
-    Raises ConfigError for any host, scheme or port outside the list: sim is loopback without TLS, paper is Alpaca's exact
-    hosts with TLS, live is refused.
+    Raises ConfigError for any host, scheme or port outside the list: sim is loopback without TLS, paper and live are Alpaca's
+    exact hosts with TLS, and live is refused outside of `live_allowed`.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise ConfigError("not a URL", where=url) from None
-    if host in _LIVE_HOSTS or venue == LIVE:
+    if (host == LIVE_HOST or venue == LIVE) and not _live:
         raise ConfigError(_LIVE_REFUSED, where=host, mend=f"use --venue {PAPER} or {SIM}")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("a URL with a user or a password in it", where=host, mend="give keys in the environment")
-    if parts.scheme in ("http", "ws") and _is_loopback(host):
+    if parts.scheme in ("http", "ws") and is_loopback(host):
         found = SIM
-    elif host in _PAPER_HOSTS.get(parts.scheme, frozenset()) and port in (None, 443):
+    elif port in (None, 443) and venue == LIVE and host in _LIVE_HOSTS.get(parts.scheme, frozenset()):
+        found = LIVE
+    elif port in (None, 443) and host in _PAPER_HOSTS.get(parts.scheme, frozenset()):
         found = PAPER
+    elif port in (None, 443) and host == LIVE_HOST and parts.scheme in _LIVE_HOSTS:
+        found = LIVE
     else:
         mend = "use http://127.0.0.1:PORT for sim or https://paper-api.alpaca.markets for paper"
         raise ConfigError(f"keys are not sent to {parts.scheme}://{parts.netloc}", mend=mend)
@@ -139,7 +150,19 @@ def check_url(url: str, venue: str | None = None) -> str:
     return found
 
 
-def _is_loopback(host: str) -> bool:
+@contextmanager
+def live_allowed() -> Iterator[None]:
+    """The live host is on the list while the block runs. Who enters has the proof, or is the watchdog of one who has."""
+    global _live
+    before, _live = _live, True
+    try:
+        yield
+    finally:
+        _live = before
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

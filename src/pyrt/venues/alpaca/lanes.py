@@ -15,6 +15,7 @@ from pyrt.venues.alpaca.session import VenueSession
 log = logging.getLogger(__name__)
 
 _NS = 1_000_000_000
+MOST = 10_000  # tasks that wait in one lane; limits of risk and deadlines keep it far below
 
 
 class _State(Enum):
@@ -135,12 +136,12 @@ class Lane:
             thread.start()
 
     def put(self, task: Task) -> None:
-        """Queue a task; on a closed lane it is lost at once."""
+        """Queue a task; on a closed or full lane it is lost at once."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and self._queue.qsize() < MOST:
                 self._queue.put(task)
                 return
-        task.expire("the order path is closed")
+        task.expire("the order path is closed" if self._closed else "too many requests wait")
 
     def close(self) -> None:
         """Take nothing more; the threads end after what is queued."""

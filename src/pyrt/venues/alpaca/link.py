@@ -19,6 +19,7 @@ from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.keys import Keys, check_url
+from pyrt.venues.alpaca.session import read_whole
 from pyrt.venues.alpaca.stream import TradingStream
 
 Records = np.ndarray[Any, Any]
@@ -39,6 +40,13 @@ PAPER = Addresses(
     data="https://data.alpaca.markets",
     stream="wss://stream.data.alpaca.markets",
     updates="wss://paper-api.alpaca.markets",
+)
+
+LIVE = Addresses(
+    trading="https://api.alpaca.markets",
+    data="https://data.alpaca.markets",
+    stream="wss://stream.data.alpaca.markets",
+    updates="wss://api.alpaca.markets",
 )
 
 
@@ -179,7 +187,8 @@ class AlpacaLink:
         try:
             with requests.Session() as session:
                 session.trust_env = False
-                answer = session.get(where, headers=headers, timeout=_TIMEOUT, allow_redirects=False)
+                answer = session.get(where, headers=headers, timeout=_TIMEOUT, allow_redirects=False, stream=True)
+                body = read_whole(answer)
         except requests.RequestException as e:
             raise NotConnected(
                 f"no answer ({type(e).__name__})", where=where, mend="check the address and the connection"
@@ -191,8 +200,8 @@ class AlpacaLink:
         try:
             if answer.status_code != 200:
                 raise ValueError(answer.status_code)
-            value = msgspec.json.decode(answer.content)
-        except (ValueError, msgspec.DecodeError):
+            value = msgspec.json.decode(body)
+        except (ValueError, msgspec.DecodeError, RecursionError):
             raise Misbehaved(f"an answer that cannot be used ({answer.status_code})", where=where) from None
         return dict(value)
 

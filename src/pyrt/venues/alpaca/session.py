@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from pyrt.config import know
 from pyrt.errors import ConfigError
 from pyrt.venues.alpaca.keys import Keys, check_url
 
@@ -113,6 +114,7 @@ class VenueSession:
 
     def __init__(self, url: str, keys: Keys) -> None:
         check_url(url)
+        know(*keys)
         self._url = url.rstrip("/")
         self._lock = threading.Lock()
         self._attempt: Attempt | None = None
@@ -209,6 +211,18 @@ class VenueSession:
         if attempt is None:
             raise Ended("no request is under way")
         attempt.claim()
+
+
+def read_whole(response: requests.Response) -> bytes:
+    """The body of an answer that was asked for with `stream`; never more than fits. Raises requests.ContentDecodingError."""
+    parts, size = [], 0
+    for part in response.iter_content(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST:
+            response.close()
+            raise requests.exceptions.ContentDecodingError("the answer is too large")
+    return b"".join(parts)
 
 
 def _adapter(owner: VenueSession) -> HTTPAdapter:

@@ -20,7 +20,7 @@ from picows import (
     ws_connect,
 )
 
-from pyrt.config import Secret
+from pyrt.config import Secret, know, masked
 from pyrt.errors import Misbehaved
 from pyrt.ports import Sink, StreamState, TradeUpdate
 from pyrt.venues.alpaca import wire
@@ -33,6 +33,7 @@ NAME = "trading"
 _CHANNEL = "trade_updates"
 _STEADY = 30.0  # s; a connection that lasted longer starts the back-off anew
 _LARGEST = 16 << 20  # bytes of a message
+_CONTROLS = 16  # control messages kept until the stream is up
 
 
 class TradingStream:
@@ -57,6 +58,7 @@ class TradingStream:
         longest_pause: float = 30.0,
     ) -> None:
         check_url(url)
+        know(key, secret)
         self._url = url
         self._key, self._secret = key, secret
         self._sink = sink
@@ -139,7 +141,7 @@ class TradingStream:
         if answer is None:
             return "no answer to authenticate"
         if answer.status != "authorized":
-            raise _Refused(f"authentication answered {answer.status or 'nothing'}")
+            raise _Refused(masked(f"authentication answered {answer.status[:64] or 'nothing'}"))
         _say(transport, {"action": "listen", "data": {"streams": [_CHANNEL]}})
         answer = await self._control(listener, "listening")
         if answer is None or _CHANNEL not in answer.streams:
@@ -175,7 +177,8 @@ class TradingStream:
                 log.warning("unknown event %r of order %s: passed on as it is", message.event[:64], message.order.cid)
             deliver(self._sink, message)
         elif not self._up:
-            listener.controls.put_nowait(message)
+            if listener.controls.qsize() < _CONTROLS:  # each is waited for with patience; a venue that floods us waits for nobody
+                listener.controls.put_nowait(message)
         elif message.stream not in ("authorization", "listening"):
             self._counters["unknown streams"] += 1
             log.warning("a message of the unknown stream %r", message.stream[:64])

@@ -12,12 +12,14 @@ from typing import Self
 
 import msgspec
 
+from pyrt.config import Veiled
 from pyrt.errors import ConfigError, NotConnected
+from pyrt.process import bare_environment
 
 _PATIENCE = 30.0  # seconds until the venue must have said where it listens
 
 
-class Address(msgspec.Struct, frozen=True):
+class Address(Veiled, frozen=True):
     """What the venue prints when it listens."""
 
     url: str
@@ -50,7 +52,14 @@ class SimProcess:
         argv += ["--calendar"] if calendar else []
         try:
             with self._log.open("ab") as log:
-                self._process = subprocess.Popen(argv, pass_fds=(read,), stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+                self._process = subprocess.Popen(
+                    argv,
+                    pass_fds=(read,),
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                    env=bare_environment(),
+                )
         finally:
             os.close(read)
         with contextlib.suppress(BrokenPipeError):  # it has ended already: what it said is the error

@@ -2,8 +2,7 @@
 
 from typing import Any, Literal
 
-import msgspec
-
+from pyrt.config import Veiled
 from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.exchange.activities import Fees
 from pyrt.venues.sim.server.access import AccountConfig, Multiplier
@@ -13,7 +12,7 @@ DEMO_KEY = "PKPYRTSIMDEMO"
 DEMO_SECRET = "a-demonstration-pair-is-no-secret"  # noqa: S105
 
 
-class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
+class SimConfig(Veiled, frozen=True, kw_only=True):
     """How a venue is run."""
 
     host: str = "127.0.0.1"
@@ -51,7 +50,7 @@ class SimConfig(msgspec.Struct, frozen=True, kw_only=True):
     opra: bool = False  # whether the plan holds this feed of contracts; it shows what indicative shows
 
 
-class Listening(msgspec.Struct, frozen=True, kw_only=True):
+class Listening(Veiled, frozen=True, kw_only=True):
     """Where a venue answers, and to whom."""
 
     url: str

@@ -1,0 +1,50 @@
+"""What keeps keys inside this process: no core file, nobody attaches to it, private files, and children that inherit none."""
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+KEY_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY"))
+_NAMES = frozenset(name for pair in KEY_NAMES for name in pair)
+_PR_SET_DUMPABLE = 4
+_held: dict[str, str] = {}  # what `holding` took out of the environment
+
+
+def confine() -> None:
+    """No core file of this process, no other process of the same user reads its memory or its environment, files are ours alone."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """Take keys out of the environment while the block runs: `load_keys` finds them, strategies and children do not."""
+    found = {name: os.environ.pop(name) for name in _NAMES & os.environ.keys()}
+    before = dict(_held)
+    _held.update(found)
+    try:
+        yield
+    finally:
+        _held.clear()
+        _held.update(before)
+        os.environ.update(found)
+
+
+def held_keys() -> tuple[str, ...]:
+    """The values that are held."""
+    return tuple(_held.values())
+
+
+def key_variables() -> Mapping[str, str]:
+    """The environment, with the keys that are held."""
+    return {**os.environ, **_held}
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment for a child that needs no keys."""
+    return {name: value for name, value in os.environ.items() if name not in _NAMES}

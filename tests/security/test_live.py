@@ -1,0 +1,358 @@
+"""Live trading is unlocked by proof, and by nothing less. Nothing here reaches out: the live host is a stand-in on loopback."""
+
+import asyncio
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+from tests.cli.processes import call, environment, running_sim
+from tests.proof import Part, prove
+from tests.security.canary import KEY, SECRET
+
+import pyrt.risk
+from pyrt import proof
+from pyrt.errors import ConfigError, NotConnected
+from pyrt.proof import Figure, Record
+from pyrt.sources import BUILT, core_digest
+from pyrt.venues.alpaca.keys import LIVE, PAPER, check_url, live_allowed
+
+ROOT = Path(__file__).parents[2]
+GOOD = {name: Figure(trials=least, violations=0) for name, least in proof.LEAST.items()}
+
+
+def package(tmp_path: Path) -> Path:
+    """A small source tree that was built."""
+    core = tmp_path / "src" / "pyrt" / "_core"
+    core.mkdir(parents=True)
+    for name in ("pyproject.toml", "setup.py", "src/pyrt/__init__.py", "src/pyrt/_core/a.pyx", "src/pyrt/_core/a.pxd"):
+        (tmp_path / name).write_text(f"# {name}\n")
+    (core / "CMakeLists.txt").write_text("project(x)\n")
+    (core / BUILT).write_text(f'{{"core": "{core_digest(tmp_path)}"}}')
+    return tmp_path / "src" / "pyrt"
+
+
+def record(place: Path, **changes: Any) -> Record:
+    values = {"format": 1, "tree": proof.tree(place), "date": "2026-11-22T00:00:00Z", "crash_points": 10**6, "figures": GOOD}
+    return Record(**{**values, **changes})
+
+
+def test_a_record_of_this_tree_without_violations_is_a_proof(tmp_path: Path) -> None:
+    place = package(tmp_path)
+    before = proof.tree(place)
+    assert proof.write(record(place), place).name == "proof.json"
+    assert proof.tree(place) == before, "the record is no part of the tree"
+    assert proof.proved(place) == record(place)
+
+
+@pytest.mark.parametrize(
+    "name", ["pyproject.toml", "setup.py", "src/pyrt/_core/CMakeLists.txt", "src/pyrt/_core/a.pyx", "src/pyrt/_core/a.pxd"]
+)
+def test_a_change_of_what_is_built_voids_it_before_and_after_the_build(tmp_path: Path, name: str) -> None:
+    place = package(tmp_path)
+    proof.write(record(place), place)
+    (tmp_path / name).write_text("# changed\n")
+    with pytest.raises(ConfigError, match="older than its sources"):
+        proof.proved(place)
+    (place / "_core" / BUILT).write_text(f'{{"core": "{core_digest(tmp_path)}"}}')
+    with pytest.raises(ConfigError, match="on another source tree"):
+        proof.proved(place)
+
+
+@pytest.mark.parametrize("change", ["edit", "add", "remove", "rename"])
+def test_a_change_of_a_python_file_voids_it(tmp_path: Path, change: str) -> None:
+    place = package(tmp_path)
+    (place / "b.py").write_text("x = 1\n")
+    proof.write(record(place), place)
+    if change == "edit":
+        (place / "b.py").write_text("x = 2\n")
+    elif change == "add":
+        (place / "c.py").write_text("")
+    elif change == "remove":
+        (place / "b.py").unlink()
+    else:
+        (place / "b.py").rename(place / "c.py")
+    with pytest.raises(ConfigError, match="on another source tree"):
+        proof.proved(place)
+
+
+def test_what_the_interpreter_and_the_compiler_leave_behind_changes_nothing(tmp_path: Path) -> None:
+    place = package(tmp_path)
+    before = proof.tree(place)
+    (place / "__pycache__").mkdir()
+    (place / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"x")
+    (place / "_core" / "a.so").write_bytes(b"x")
+    assert proof.tree(place) == before
+
+
+def test_an_installed_package_has_the_digest_of_its_checkout(tmp_path: Path) -> None:
+    place = package(tmp_path / "checkout")
+    installed = tmp_path / "site-packages" / "pyrt"
+    shutil.copytree(place, installed, ignore=shutil.ignore_patterns("*.pyx", "CMakeLists.txt"))
+    assert proof.tree(installed) == proof.tree(place)
+
+
+def test_this_package_has_a_digest_and_no_record(tmp_path: Path) -> None:
+    """Until the whole programme has run there is none; a record that is there must be a good one."""
+    if not (proof.PACKAGE / "_core" / BUILT).exists():
+        pytest.skip("the compiled modules were not built here")
+    assert len(proof.tree()) == 64
+    if (proof.PACKAGE / proof.RECORD).exists():
+        assert not proof.shortcomings(proof.proved())
+    else:
+        with pytest.raises(ConfigError, match="there is no record"):
+            proof.proved()
+
+
+WORSE = [
+    ({"figures": {**GOOD, "F6": Figure(trials=10**6, violations=1)}}, "F6: 1 violations"),
+    ({"figures": {**GOOD, "F99": Figure(trials=1, violations=1)}}, "F99: 1 violations"),
+    ({"figures": {**GOOD, "F6": Figure(trials=99, violations=0)}}, "F6: 99 trials, 100 wanted"),
+    ({"figures": {k: v for k, v in GOOD.items() if k != "F30"}}, "F30 was not tried"),
+    ({"crash_points": 999_999}, "999,999 crash points"),
+]
+
+
+@pytest.mark.parametrize(("changes", "why"), WORSE)
+def test_what_is_no_proof_is_neither_written_nor_taken(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    place = package(tmp_path)
+    bad = record(place, **changes)
+    with pytest.raises(ConfigError, match=why):
+        proof.write(bad, place)
+    assert not (place / "proof.json").exists()
+    (place / "proof.json").write_bytes(msgspec.json.encode(bad))
+    with pytest.raises(ConfigError, match=f"has not passed: {why}"):
+        proof.proved(place)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "\xff", '{"format": 2}', "[" * 100_000])
+def test_a_record_that_does_not_read_refuses(tmp_path: Path, text: str) -> None:
+    place = package(tmp_path)
+    (place / "proof.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match="live trading is refused"):
+        proof.proved(place)
+
+
+def test_figures_of_several_programmes_add_up() -> None:
+    one = {"F1": {"injection": "shim", "trials": 5, "violations": 0}, "crash_points": 7, "seeds_per_second": 3.2}
+    two = {"faults": {"F1": {"injection": "simulated", "trials": 6, "violations": 1}}, "crash_points": 1}
+    three = {"mutants": [{"name": "a", "caught": "invariant 2"}, {"name": "b", "caught": ""}]}
+    merged = proof.merge([one, two, three], tree="t", date="d")
+    assert merged.crash_points == 8
+    assert merged.figures == {
+        "F1": Figure(trials=11, violations=1, injection="shim; simulated"),
+        "F30": Figure(trials=2, violations=1, injection="our own code, broken"),
+    }
+    with pytest.raises(ConfigError, match="F2"):
+        proof.merge([{"F2": {"trials": -1, "violations": 0}}], tree="t", date="d")
+
+
+def programme(code: str, **figures: Any) -> list[Part]:
+    whole = {name: {"trials": least, "violations": 0} for name, least in proof.LEAST.items()}
+    text = msgspec.json.encode({**whole, "crash_points": 10**6, **figures}).decode()
+    return [
+        Part(
+            "all", (sys.executable, "-c", f"import sys, pathlib\npathlib.Path(sys.argv[1]).write_text({text!r})\n{code}", "{json}")
+        )
+    ]
+
+
+def test_the_runner_writes_what_passed_and_the_last_run_counts(tmp_path: Path) -> None:
+    place = package(tmp_path / "tree")
+    prove(tmp_path / "work", programme(""), place)
+    assert proof.proved(place).crash_points == 10**6
+    with pytest.raises(SystemExit, match="status 3"):
+        prove(tmp_path / "work", programme("sys.exit(3)"), place)
+    assert not (place / "proof.json").exists(), "an old record does not outlive a run that failed"
+    with pytest.raises(ConfigError, match="F7: 2 violations"):
+        prove(tmp_path / "work", programme("", F7={"trials": 1000, "violations": 2}), place)
+    with pytest.raises(SystemExit, match="left no figures"):
+        prove(tmp_path / "work", programme("pathlib.Path(sys.argv[1]).unlink()"), place)
+    edit = f"pathlib.Path({str(place / '__init__.py')!r}).write_text('changed')"
+    with pytest.raises(SystemExit, match="changed while it ran"):
+        prove(tmp_path / "work", programme(edit), place)
+    assert not (place / "proof.json").exists()
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+def whole_limits(tmp_path: Path, but: str = "") -> Path:
+    lines = (Path(pyrt.risk.__file__).parent / "paper.toml").read_text().splitlines()
+    file = tmp_path / f"limits{len(but)}.toml"
+    file.write_text("\n".join(line for line in lines if not (but and line.startswith(but))))
+    return file
+
+
+@pytest.fixture
+def proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = package(tmp_path / "proven")
+    proof.write(record(place), place)
+    monkeypatch.setattr(proof, "PACKAGE", place)
+    return place
+
+
+@pytest.fixture
+def limits(tmp_path: Path) -> Path:
+    return whole_limits(tmp_path)
+
+
+def live(tmp_path: Path, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        keys = {"APCA_API_KEY_ID": KEY, "APCA_API_SECRET_KEY": SECRET, **variables}
+        patch.setattr("tests.cli.processes.environment", lambda t, _o=environment, **m: {**_o(t, **m), **keys})
+        return call(tmp_path, "run", "--venue", "alpaca-live", *more)
+
+
+@pytest.fixture
+def nobody_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("it reached out")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.mark.usefixtures("nobody_is_called")
+def test_without_a_proof_live_is_refused_whatever_else_is_named(
+    tmp_path: Path, limits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "PACKAGE", package(tmp_path / "unproven"))
+    done = live(tmp_path, "--limits", str(limits), "--account", "a-1")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("pyrt: alpaca-live: live trading is refused: there is no record")
+
+
+@pytest.mark.usefixtures("nobody_is_called", "proven")
+def test_live_wants_every_limit_and_an_account(tmp_path: Path, limits: Path) -> None:
+    for more in ((), ("--limits", str(whole_limits(tmp_path, but="max_daily_loss")))):
+        done = live(tmp_path, "--account", "a-1", *more)
+        assert done.returncode == 1
+        assert "live trading is refused: no value for" in done.stderr
+        assert "max_daily_loss" in done.stderr or not more
+    config = tmp_path / "c.toml"
+    config.write_text('[risk]\nprofile = "paper"\n')
+    assert "it has no profile" in live(tmp_path, "--config", str(config), "--account", "a-1").stderr
+    done = live(tmp_path, "--limits", str(whole_limits(tmp_path)))
+    assert "live trading is refused: the account is not confirmed" in done.stderr
+
+
+def test_the_live_host_is_on_the_list_while_it_is_allowed_and_no_longer() -> None:
+    url = "https://api.alpaca.markets"
+    with live_allowed():
+        assert check_url(url) == check_url(url, LIVE) == check_url("wss://stream.data.alpaca.markets/v2/sip", LIVE) == LIVE
+        for bad in ("http://api.alpaca.markets", "https://api.alpaca.markets:8443", "https://api.alpaca.markets.evil.example"):
+            with pytest.raises(ConfigError):
+                check_url(bad)
+        for wrong in ("https://paper-api.alpaca.markets", "http://127.0.0.1:1"):
+            with pytest.raises(ConfigError, match="not to alpaca-live"):
+                check_url(wrong, LIVE)
+        with pytest.raises(ConfigError, match="not to alpaca-paper"):
+            check_url(url, PAPER)
+    with pytest.raises(ConfigError, match="live trading is refused"):
+        check_url(url)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    place = tmp_path_factory.mktemp("tls")
+    names = ",".join(f"DNS:{n}" for n in ("api.alpaca.markets", "data.alpaca.markets", "stream.data.alpaca.markets"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    command += [
+        "-keyout",
+        str(place / "key.pem"),
+        "-out",
+        str(place / "cert.pem"),
+        "-subj",
+        "/CN=stand-in",
+        "-addext",
+        f"subjectAltName={names}",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return place
+
+
+@pytest.fixture
+def stand_in(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The live hosts are this machine: TLS in front of a simulated venue."""
+    with running_sim("--key", KEY, "--secret", SECRET) as url:
+        target = int(url.rpartition(":")[2])
+        loop = asyncio.new_event_loop()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                while data := await reader.read(65536):
+                    writer.write(data)
+                    await writer.drain()
+            except (OSError, ssl.SSLError):
+                pass
+            finally:
+                writer.close()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", target)
+            await asyncio.gather(pump(reader, back), pump(there, writer))
+
+        server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
+        port = server.sockets[0].getsockname()[1]
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        real = socket.getaddrinfo
+
+        def lookup(host: Any, service: Any, *args: Any, **more: Any) -> Any:
+            name = host.decode() if isinstance(host, bytes) else host
+            assert name in ("127.0.0.1", "localhost", None) or str(name).endswith("alpaca.markets"), f"it reached out to {name}"
+            return real("127.0.0.1", port if str(name).endswith("alpaca.markets") else service, *args, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(server.close)
+            loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+            loop.call_soon_threadsafe(loop.call_later, 0.2, loop.stop)
+            thread.join()
+            loop.close()
+
+
+def trust(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate / "cert.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+
+
+@pytest.mark.usefixtures("stand_in", "proven")
+def test_the_account_must_be_the_one_that_was_named(
+    tmp_path: Path, limits: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(certificate, monkeypatch)
+    done = live(tmp_path, "--limits", str(limits), "--account", "another", SSL_CERT_FILE=str(certificate / "cert.pem"))
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("pyrt: --account: these keys open account ")
+    assert "not another" in last
+    account = last.split("open account ")[1].split(",")[0]
+    # Without the watchdog, a process of its own that no stand-in would meet.
+    options = ("--limits", str(limits), "--account", account, "--no-watchdog", "--for", "2s", "--journal", str(tmp_path / "state"))
+    done = live(tmp_path, *options, SSL_CERT_FILE=str(certificate / "cert.pem"))
+    assert done.returncode == 0, done.stderr
+    assert f"session on alpaca-live, account {account}" in done.stdout
+    with pytest.raises(ConfigError, match="live trading is refused"):
+        check_url("https://api.alpaca.markets")
+
+
+@pytest.mark.usefixtures("stand_in", "proven")
+def test_a_certificate_that_nobody_vouches_for_gets_no_keys(tmp_path: Path, limits: Path) -> None:
+    done = live(tmp_path, "--limits", str(limits), "--account", "x")
+    assert done.returncode == 1
+    assert "no answer (SSLError)" in done.stderr
+    assert NotConnected.__name__ not in done.stderr
