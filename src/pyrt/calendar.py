@@ -263,6 +263,13 @@ class ExchangeDays:
         return self._day
 
 
+def close_of(day: str) -> int:
+    """The regular close of a date (YYYY-MM-DD), ns UTC; 16:00 New York where there is no session. Raises ValueError for no date."""
+    on = date.fromisoformat(day)
+    session = Calendar().session_on(on) if FIRST_YEAR <= on.year <= LAST_YEAR else None
+    return session.close if session else _ns(on, time(16))
+
+
 def utc_text(ns: int) -> str:
     """A time in ns UTC as people write it, to the second."""
     return datetime.fromtimestamp(ns // _NS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -92,6 +92,7 @@ class TradingDesk:
             reduce_only=old.reduce_only,
             extended_hours=old.extended_hours,
             valid_until=self.now + INTENT_LIFE,
+            signal=old.signal,
             **make,
         )
         event = ReplaceIntent(replaces=old.source, intent=intent)
@@ -145,6 +146,7 @@ class TradingDesk:
             "qty": qty,
             "reduce_only": action == "close",
             "valid_until": signal.valid_until,
+            "signal": self._sources.get(strategy, 0) + 1,
         }
         return self.send(strategy, make, instrument)
 

@@ -232,6 +232,7 @@ class Intent(Message, frozen=True, kw_only=True):
     target_px: int = 0  # limit of the take-profit; of an OCO it is limit_px
     guard_px: int = 0  # stop of the stop-loss,
     guard_limit_px: int = 0  # and its limit; 0 = market
+    signal: int = 0  # the strategy's number of the opinion that led to it; 0 = none
 
     @property
     def key(self) -> int:
@@ -465,6 +466,17 @@ class PositionAdjusted(Message, frozen=True, kw_only=True):
     ts: int
 
 
+class AssetSeen(Message, frozen=True, kw_only=True):
+    """What the venue says of an instrument; short sales go by it for a day."""
+
+    instrument: int
+    tradable: bool
+    shortable: bool
+    easy_to_borrow: bool
+    overnight: bool
+    ts: int
+
+
 class Recovered(Message, frozen=True, kw_only=True):
     """Start-up recovery ended; `state_hash` is that of the components after it."""
 
@@ -495,6 +507,7 @@ Fact = (
     | Latched
     | LimitsSet
     | PositionAdjusted
+    | AssetSeen
     | Recovered
     | Alarmed
     | Refused

@@ -323,6 +323,50 @@ class Resume(Message, frozen=True, kw_only=True):
     why: str
 
 
+class SetLimits(Message, frozen=True, kw_only=True):
+    """A human changes limits. `limits`: JSON of those that change; `token` confirms what loosens, as RiskManager told it."""
+
+    limits: str
+    who: str
+    why: str
+    token: str = ""
+
+
+class AssetTold(Message, frozen=True, kw_only=True):
+    """What the venue says of an instrument now."""
+
+    instrument: int
+    tradable: bool
+    shortable: bool
+    easy_to_borrow: bool
+    overnight: bool = False  # it trades from 20:00 to 4:00 New York too
+
+
+class HistoryTold(Message, frozen=True, kw_only=True):
+    """The last days of an instrument, whole sessions alone, oldest first: px and qty units."""
+
+    instrument: int
+    closes: tuple[int, ...]
+    lows: tuple[int, ...]
+    volumes: tuple[int, ...]
+
+
+class ListTold(Message, frozen=True, kw_only=True):
+    """The restricted list as it was read; `names` in one spelling. `error`: why it could not be."""
+
+    names: tuple[str, ...] = ()
+    sha256: str = ""
+    at: int = 0  # venue ns at which somebody last renewed it
+    error: str = ""
+
+
+class VolTold(Message, frozen=True, kw_only=True):
+    """The volatility at which a contract is to be valued: a year's, as 0.25."""
+
+    instrument: int
+    vol: float
+
+
 class Start(Message, frozen=True, kw_only=True):
     """The journal is replayed and the streams are being opened: recover."""
 
@@ -352,6 +396,11 @@ Event = (
     | TimerFired
     | Kill
     | Resume
+    | SetLimits
+    | AssetTold
+    | HistoryTold
+    | ListTold
+    | VolTold
     | Start
     | Stop
 )

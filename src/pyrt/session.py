@@ -37,18 +37,23 @@ from pyrt.model import (
 from pyrt.ports import (
     Alarm,
     Append,
+    AssetTold,
     ClockMeasured,
     Command,
     Event,
+    HistoryTold,
     Kill,
+    ListTold,
     Publish,
     Resume,
+    SetLimits,
     SetTimer,
     Start,
     Stop,
     StreamState,
     Sync,
     TimerFired,
+    VolTold,
 )
 from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
@@ -130,6 +135,7 @@ class Session:
             Stop: (risk.on, execution.on),
             StreamState: (risk.on, execution.on),
             ClockMeasured: (risk.on,),
+            **dict.fromkeys((SetLimits, AssetTold, HistoryTold, ListTold, VolTold), (risk.on,)),
         }
         self._otherwise = (execution.on,)
 
@@ -162,6 +168,7 @@ class Session:
             strategy._desk = self.desk
             self.strategies[number] = strategy
             self._connect(number, strategy)
+            self.risk.authorise(number, [self.instruments[symbol].id for symbol in strategy.symbols])
         self._waiting.clear()
         for instrument in self.instruments:
             wake = 0
@@ -355,7 +362,7 @@ class Session:
         kind, instrument, flags = header_at(records, index)
         if kind == _STATUS:
             status = records.view(status_dtype)[index]
-            self.risk.on_status(instrument, int(status["lower_px"]), int(status["upper_px"]))
+            self.risk.on_status(instrument, *(int(status[name]) for name in ("lower_px", "upper_px", "state", "reason")))
         wants = self._wants.get(instrument)
         if not wants or not self.running:
             return

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyrt._core.book import OrderBook
 from pyrt._core.ledger import Ledger
-from pyrt._core.risk import BOUNDS, RULES, Code, Gate, Level
+from pyrt._core.risk import BOUNDS, OFF, OFF_MONEY, RULES, Code, Gate, Level
 from pyrt._core.types import NO_PRICE, Flag, ref_dtype
 
 BUY, SELL = 1, 2
@@ -42,6 +42,7 @@ FREE = (
         "symbol_interval": 1,
     }
     | dict.fromkeys(("open_value", "gross", "net", "daily_loss", "drawdown"), BIG)
+    | {"drift_bps": OFF, "filled_loss": OFF_MONEY, "days_drawdown": OFF_MONEY}
 )
 WIDE = {
     "notional": BIG,
@@ -51,6 +52,7 @@ WIDE = {
     "strategy_qty": 10**18,
     "collar_bps": 500,
     "passive_bps": 2000,
+    "adv_qty": OFF,
 }
 
 

@@ -52,7 +52,9 @@ class Hand(Strategy):
 
 
 class OtherHand(Hand):
-    """A second strategy in the same session."""
+    """A second strategy in the same session, which trades less."""
+
+    symbols = SYMBOLS[:1]
 
 
 class World:
@@ -128,11 +130,12 @@ class World:
         record["px"], record["qty"] = round(float(px) * 100) * PX // 100, size * QTY
         self._market(record)
 
-    def status(self, symbol: str, *, state: int = 0, lower: int = NO_PRICE, upper: int = NO_PRICE) -> None:
+    def status(self, symbol: str, *, state: int = 0, lower: int = NO_PRICE, upper: int = NO_PRICE, reason: bytes = b"") -> None:
         """A trading status, or price bands in px units."""
         record = np.zeros(1, status_dtype)
         record["type"], record["instrument"], record["ts_event"] = RecordType.STATUS, SYMBOLS.index(symbol) + 1, self.now.venue
         record["state"], record["lower_px"], record["upper_px"] = state, lower, upper
+        record["reason"] = int.from_bytes(reason, "little")
         self._market(record)
 
     def _market(self, record: np.ndarray[Any, Any]) -> None:

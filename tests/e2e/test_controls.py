@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from tests.e2e.one_process import MONDAY, PX, World, refusals
 
-from pyrt._core.types import TradingState
+from pyrt._core.types import Side, TradingState
 from pyrt.clock import SECOND
 from pyrt.config import Secret
 from pyrt.journal import Journal
 from pyrt.live import Plan, Runner
-from pyrt.model import Latched
-from pyrt.ports import Kill
+from pyrt.model import AssetClass, Defined, Instrument, Latched, OrderType, TimeInForce
+from pyrt.ports import Append, AssetTold, HistoryTold, Kill, ListTold, Sync, VolTold
 from pyrt.risk import Limits
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.keys import Keys
@@ -33,8 +33,8 @@ def sell(quantity: float, limit: float | None = 101, symbol: str = "AAPL", **mor
     return lambda w: w.do(lambda: w.hand.sell(symbol, quantity, limit=limit, **more))
 
 
-def other(side: str, quantity: float, limit: float | None) -> Act:
-    return lambda w: w.do(lambda: getattr(w.other, side)("AAPL", quantity, limit=limit))
+def other(side: str, quantity: float, limit: float | None, symbol: str = "AAPL") -> Act:
+    return lambda w: w.do(lambda: getattr(w.other, side)(symbol, quantity, limit=limit))
 
 
 def quote(bid: str, ask: str, size: int = 1000) -> Act:
@@ -60,6 +60,40 @@ def cancel_twice(w: World) -> None:
 def lose_an_answer(w: World) -> None:
     w.ambiguous = 1
     buy(1, 90)(w)
+
+
+def straight(limit: int = 99, tif: TimeInForce = TimeInForce.DAY, signal: int = 0) -> Act:
+    """One share, past the strategy's own verbs."""
+    make = {"side": Side.BUY, "type": OrderType.LIMIT, "tif": tif, "qty": PX, "limit_px": limit * PX, "signal": signal}
+    return lambda w: w.do(lambda: w.session.desk.send(1, make, w.session.instruments["AAPL"]))
+
+
+def of_signal(signal: int, limit: int) -> Act:
+    return straight(limit, signal=signal)
+
+
+def history(volume: int = 1000, swing: float = 0.01, symbols: tuple[int, ...] = (1, 2)) -> Act:
+    """A month of closes that go up and down by so much, and as many shares each day."""
+    closes = tuple(round((100 + 100 * swing * (day % 2)) * PX) for day in range(31))
+
+    def tell(w: World) -> None:
+        for number in symbols:
+            w.tell(HistoryTold(instrument=number, closes=closes, lows=closes, volumes=(volume * PX,) * 31))
+
+    return tell
+
+
+def asset(*, tradable: bool = True, easy: bool = True) -> Act:
+    return lambda w: w.tell(AssetTold(instrument=1, tradable=tradable, shortable=True, easy_to_borrow=easy))
+
+
+def listed(*names: str, at: int = MONDAY, **more: Any) -> Act:
+    return lambda w: w.tell(ListTold(names=names, at=at, **more))
+
+
+def fell_yesterday(w: World) -> None:
+    closes = (100 * PX,) * 31
+    w.tell(HistoryTold(instrument=1, closes=closes, lows=(*closes[:-1], 90 * PX), volumes=(PX,) * 31))
 
 
 HELD = buy(5, None)
@@ -121,10 +155,74 @@ CONTROLS: dict[str, tuple[dict[str, Any], list[Act], Act, str, str, str]] = {
         "3",
     ),
     "R24 unknown": ({}, [lose_an_answer], buy(1), "NOT_RECONCILED", "0", "1"),
+    "R1 volume": ({"max_adv_pct": 1}, [history(1000)], buy(11), "ORDER_QTY", "10", "11"),
+    "R1 volume not known": ({"max_adv_pct": 1}, [], buy(1), "ORDER_QTY", "0", "1"),
+    "R4": ({"max_drift_bps": 100}, [HELD, quote("102.00", "102.02")], buy(1, 101), "PRICE_DRIFT", "100", "199"),
+    "R11 signal": ({"max_sends_per_signal": 2}, [of_signal(7, 98), of_signal(7, 97)], of_signal(7, 96), "REPEAT_EXEC", "2", "3"),
+    "R14 not borrowed": ({"opening_shorts": True}, [], sell(1), "SHORT_NOT_ALLOWED", "0", "1"),
+    "R14 hard to borrow": ({"opening_shorts": True}, [asset(), asset(easy=False)], sell(1), "SHORT_NOT_ALLOWED", "0", "1"),
+    "R14 flag of yesterday": (
+        {"opening_shorts": True, "max_quote_age_ms": 10**9},
+        [asset(), history(), later(86_401)],
+        sell(1),
+        "SHORT_NOT_ALLOWED",
+        "0",
+        "1",
+    ),
+    "R14 close not known": ({"opening_shorts": True}, [asset()], sell(1, None), "SHORT_NOT_ALLOWED", "0", "1"),
+    "R14 restriction": ({"opening_shorts": True}, [asset(), fell_yesterday], sell(1, 100), "SHORT_NOT_ALLOWED", "0", "1"),
+    "R14 flip": ({"opening_shorts": True}, [asset(), history(), HELD], sell(6), "SHORT_NOT_ALLOWED", "5", "6"),
+    "R15 no list": ({"restricted_file": "list"}, [], buy(1), "RESTRICTED", "0", "3"),
+    "R15 old list": ({"restricted_file": "list"}, [listed("GME", at=MONDAY - 86_400 * SECOND)], buy(1), "RESTRICTED", "0", "3"),
+    "R15 unread": ({"restricted_file": "list"}, [listed(), listed(error="gone")], buy(1), "RESTRICTED", "0", "3"),
+    "R15 other list": (
+        {"restricted_file": "list", "restricted_sha256": "ab"},
+        [listed(sha256="cd")],
+        buy(1),
+        "RESTRICTED",
+        "0",
+        "3",
+    ),
+    "R15 listed": ({"restricted_file": "list"}, [listed("AAPL")], buy(1), "RESTRICTED", "0", "1"),
+    "R15 not allowed": ({"allowed": ["MSFT"]}, [], buy(1), "RESTRICTED", "0", "1"),
+    "R15 inactive": ({}, [asset(tradable=False)], buy(1), "RESTRICTED", "0", "1"),
+    "R16 auction": ({}, [], straight(tif=TimeInForce.OPG), "MARKET_CLOSED", "2026-03-02T14:28:00Z", "2026-03-02T15:04:11Z"),
+    "R16 closing auction": ({}, [], straight(tif=TimeInForce.CLS), "MARKET_CLOSED", "2026-03-02T20:50:00Z", "2026-03-02T20:54:11Z"),
+    "R16 breaker": (
+        {},
+        [lambda w: w.status("MSFT", state=TradingState.HALTED, reason=b"MWC1")],
+        buy(1),
+        "HALTED",
+        "0",
+        "2",
+    ),
+    "R16 limit state": (
+        {},
+        [lambda w: w.status("AAPL", lower=95 * PX, upper=100 * PX)],
+        buy(1),
+        "LULD",
+        "100",
+        "100",
+    ),
+    "R20 if filled": ({"max_daily_loss_if_filled": 50}, [buy(5)], buy(8), "DAILY_LOSS", "-50", "-52"),
+    "R21 days": (
+        {"max_days_drawdown": 50},
+        [HELD, quote("105.00", "105.02"), later(1), quote("95.00", "95.02"), later(1)],
+        buy(1, 94),
+        "KILLED",
+        "0",
+        "1",
+    ),
+    "R22 var": ({"max_var": 20}, [history(), buy(5)], buy(6, 98), "VAR_LIMIT", "20", "25.901033105"),
+    "R22 shortfall": ({"max_es": 20}, [history(), buy(5)], buy(6, 98), "VAR_LIMIT", "20", "29.673894659"),
+    "R22 no history": ({"max_var": 10**9}, [], buy(1), "VAR_LIMIT", "1000000000", "not known"),
+    "R22 delta": ({"max_delta": 1000}, [buy(5)], buy(5, 98), "GREEKS_LIMIT", "1000", "1000.1"),
+    "R25": ({}, [], other("buy", 1, 99, "MSFT"), "UNAUTHORISED", "0", "1"),
     "reduce only": ({}, [HELD, other("buy", 5, None)], sell(6, 101, reduce_only=True), "REDUCE_ONLY", "5", "6"),
 }
-WITH = {"R20": "DAILY_LOSS", "R21": "DRAWDOWN"}  # the latch closed, and the figure itself denies too
+WITH = {"R20": "DAILY_LOSS", "R21": "DRAWDOWN", "R21 days": "DRAWDOWN"}  # the latch closed, and the figure itself denies too
 OPTIONS: dict[str, dict[str, Any]] = {"R9": {"cash": "100000"}, "R16 closed": {"at": SATURDAY, "hours": True}}
+OPTIONS |= {"R16 auction": {"hours": True}, "R16 closing auction": {"hours": True, "at": MONDAY + 21_000 * SECOND}}
 
 
 @pytest.mark.row("S047", "S049", "S050", "S053", "S054", "S055", "S056", "S061", "S063", "S068")
@@ -148,7 +246,7 @@ def test_a_control_refuses_in_the_running_system(name: str, tmp_path: Path) -> N
     assert set(told) - {code} == ({WITH[name]} if name in WITH else set())
     if name in WITH:
         assert [f.code for f in journal if isinstance(f, Latched)] == [WITH[name]]
-    if name == "R11":
+    if name.startswith("R11"):
         assert [f.scope for f in journal if isinstance(f, Latched)] == ["strategy:1"]
 
 
@@ -242,3 +340,36 @@ def test_over_sockets_too_exactly_one_of_two_reaches_the_venue(tmp_path: Path) -
     with Journal.open(tmp_path / "journal") as journal:
         told = refusals([fact for _, fact in journal.facts()])
     assert [t["POSITION_LIMIT"] for t in told] == [("100", "130"), ("100", "161")]
+
+
+# ---------------------------------------------------------------------------------------------------- options
+@pytest.mark.row("S134")
+@pytest.mark.parametrize(
+    ("limits", "vol", "observed"),
+    [
+        ({"max_gamma": 100}, 0.25, "554.38887206"),
+        ({"max_vega": 5}, 0.25, "11.46955705"),
+        ({"max_delta": 1000}, 0.25, "5149.48233702"),
+        ({"max_delta": 10**9}, 0.0, "not known"),
+        ({"max_var": 10**9}, 0.0, "not known"),
+    ],
+)
+def test_contracts_are_held_to_their_greeks(limits: dict[str, Any], vol: float, observed: str, tmp_path: Path) -> None:
+    world = World(tmp_path, limits)
+    history()(world)
+    expiry = "260401"  # 30 days
+    option = Instrument(
+        id=3, symbol=f"AAPL{expiry}C00100000", asset_class=AssetClass.OPTION, lot=1, qty_exp=0, multiplier=100, sub_tick=10_000_000
+    )
+    world.session.request([Append(fact=Defined(instrument=option), sync=Sync.SOON)])
+    world.session.risk.authorise(1, [1, 2, 3])
+    ref = world.session.market.refs[3]
+    ref["bid_px"], ref["ask_px"], ref["quote_ts"] = 3 * PX, 3 * PX + 20_000_000, world.now.venue
+    if vol:
+        world.tell(VolTold(instrument=3, vol=vol))
+    make = {"side": Side.BUY, "type": OrderType.LIMIT, "tif": TimeInForce.DAY, "qty": 1, "limit_px": 3 * PX}
+    world.do(lambda: world.session.desk.send(1, make, option))
+    assert world.requests == []
+    (told,) = refusals(world.close())
+    code = "VAR_LIMIT" if "max_var" in limits else "GREEKS_LIMIT"
+    assert {c: o for c, (_, o) in told.items()} == {code: observed}

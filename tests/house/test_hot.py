@@ -17,6 +17,7 @@ PATH = {
     "ledger": {"put", "find", "fill_order", "settle_slot", "drop"},
     "pipeline": {"pipeline_record", "pipeline_close"},
     "controls": {"check_order", "reserve"},
+    "prices": {"refer", "price"},
     "risk": {"confirm_order"},
 }
 # C functions that may touch Python: they make or read Python objects at the edge, or run once at start.
@@ -24,7 +25,7 @@ COLD = {
     "bars": {"bars_counters", "forming_rows", "set_sessions", "start_bars", "take_rows"},
     "book": {"of", "levels"},
     "conditions": {"fill_rules"},
-    "dump": {"_pair", "_refill", "_times", "_whole"},
+    "dump": {"_again", "_moves", "_pair", "_refill", "_times", "_whole"},
     "encode": {"refuse"},
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
     "ledger": {"_money", "_position", "_units"},
@@ -33,7 +34,7 @@ COLD = {
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
     "messages": {"enter", "grow"},
     "pipeline": {"_idle", "_slot"},
-    "risk": {"_money", "_times", "_units"},
+    "risk": {"_money", "_moves", "_times", "_units"},
     "types": {"_strip", "i128_to_object"},
     "wire": {"_enter_keys"},
 }

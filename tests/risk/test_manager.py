@@ -472,7 +472,11 @@ def test_looser_limits_need_a_name_and_are_durable_first():
     desk = Desk()
     looser, tighter = Limits.of({"max_order_qty": 9000}, base=LOOSE), Limits.of({"max_order_qty": 1}, base=LOOSE)
     assert [c.code for c in desk.risk.propose(looser, who="", why="", now=desk.now)] == ["LIMITS_REFUSED"]
-    assert [c.sync for c in desk.risk.propose(looser, who="me", why="more", now=desk.now)] == [Sync.BEFORE_ACT]
+    assert [c.code for c in desk.risk.propose(looser, who="me", why="more", now=desk.now)] == ["LIMITS_REFUSED"]
+    told = {"who": "me", "why": "more", "now": desk.now, "token": desk.risk.confirmation(looser)}
+    assert [c.sync for c in desk.risk.propose(looser, **told)] == [Sync.BEFORE_ACT]
+    other = Limits.of({"max_order_qty": 9001}, base=LOOSE)
+    assert [c.code for c in desk.risk.propose(other, **told)] == ["LIMITS_REFUSED"]  # a token confirms what it was told for
     (tight,) = desk.risk.propose(tighter, who="", why="", now=desk.now)
     assert (tight.sync, tight.fact.version) == (Sync.SOON, 2)
     desk.fact(tight.fact)

@@ -32,7 +32,8 @@ cdef enum:                             # Code: what failed; bits
     CODE_REDUCE_ONLY = 1 << 27         # the order says reduce only and would not
     CODE_LIMIT_MISSING = 1 << 28
     CODE_ARITHMETIC_OVERFLOW = 1 << 29
-    CODES = 30
+    CODE_PRICE_DRIFT = 1 << 30         # R4
+    CODES = 31                         # those that the gate itself finds; Code has more
 
 cdef enum:                             # Level of a latch
     LEVEL_ACTIVE = 0

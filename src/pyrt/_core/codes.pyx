@@ -36,6 +36,10 @@ class Code(IntFlag):
     REDUCE_ONLY = CODE_REDUCE_ONLY
     LIMIT_MISSING = CODE_LIMIT_MISSING
     ARITHMETIC_OVERFLOW = CODE_ARITHMETIC_OVERFLOW
+    PRICE_DRIFT = CODE_PRICE_DRIFT
+    VAR_LIMIT = 0x80000000             # R22, with the next: what RiskManager finds outside the gate
+    GREEKS_LIMIT = 0x100000000
+    UNAUTHORISED = 0x200000000         # R25
 
 
 class Level(IntEnum):
@@ -51,6 +55,7 @@ UNITS = {Code.ORDER_QTY: "qty", Code.SHORT_NOT_ALLOWED: "qty", Code.REDUCE_ONLY:
          Code.PRICE_COLLAR: "px", Code.SELF_MATCH: "px", Code.LULD: "px", Code.SLIPPAGE: "bps",
          Code.ORDER_NOTIONAL: "money", Code.GROSS_EXPOSURE: "money", Code.NET_EXPOSURE: "money", Code.OPEN_ORDER_VALUE: "money",
          Code.BUYING_POWER: "money", Code.DAILY_LOSS: "money", Code.DRAWDOWN: "money",
+         Code.VAR_LIMIT: "money", Code.GREEKS_LIMIT: "money", Code.PRICE_DRIFT: "bps",
          Code.DUPLICATE: "ns", Code.STALE_DATA: "ns", Code.MARKET_CLOSED: "time"}
 Failure = namedtuple("Failure", "code limit observed unit")
 Failure.__doc__ = "One control that said no; its numbers are integers in `unit`: qty, px, money (1e-18), ns, time (ns UTC), bps or count."

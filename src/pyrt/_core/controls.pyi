@@ -7,9 +7,10 @@ from typing_extensions import disjoint_base
 from pyrt._core.codes import UNITS as UNITS
 from pyrt._core.codes import Failure
 from pyrt._core.ledger import Ledger
+from pyrt._core.prices import Prices
 
 @disjoint_base
-class Controls:
+class Controls(Prices):
     ledger: Ledger
     unmarked: int
     crossed: int

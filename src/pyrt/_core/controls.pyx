@@ -1,28 +1,27 @@
 """Every pre-trade control and the reservation in one step."""
 cimport cython
-from libc.stdint cimport INT64_MAX, INT64_MIN
+from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from pyrt._core.book cimport book_next, book_open, cursor_t, level_t
 from pyrt._core.codes cimport (
     CODES, CODE_ARITHMETIC_OVERFLOW, CODE_BUYING_POWER, CODE_CANCEL_RATIO, CODE_DAILY_LOSS, CODE_DRAWDOWN, CODE_DUPLICATE,
-    CODE_GROSS_EXPOSURE, CODE_HALTED, CODE_KILLED, CODE_LIMIT_MISSING, CODE_LULD, CODE_MARKET_CLOSED, CODE_NET_EXPOSURE,
-    CODE_NOT_RECONCILED, CODE_OPEN_ORDER_COUNT, CODE_OPEN_ORDER_VALUE, CODE_ORDER_NOTIONAL, CODE_ORDER_QTY, CODE_ORDER_RATE,
-    CODE_PARENT_EXCEEDED, CODE_POSITION_LIMIT, CODE_PRICE_COLLAR, CODE_REDUCE_ONLY, CODE_REPEAT_EXEC, CODE_RESTRICTED,
-    CODE_SELF_MATCH, CODE_SHORT_NOT_ALLOWED, CODE_SLIPPAGE, CODE_STALE_DATA, CODE_THROTTLE, LEVEL_ACTIVE, LEVEL_HALTED,
-    LEVEL_REDUCING,
+    CODE_GROSS_EXPOSURE, CODE_HALTED, CODE_KILLED, CODE_LIMIT_MISSING, CODE_MARKET_CLOSED, CODE_NET_EXPOSURE, CODE_NOT_RECONCILED,
+    CODE_OPEN_ORDER_COUNT, CODE_OPEN_ORDER_VALUE, CODE_ORDER_QTY, CODE_ORDER_RATE, CODE_PARENT_EXCEEDED, CODE_POSITION_LIMIT,
+    CODE_REDUCE_ONLY, CODE_REPEAT_EXEC, CODE_RESTRICTED, CODE_SELF_MATCH, CODE_SHORT_NOT_ALLOWED, CODE_THROTTLE, LEVEL_ACTIVE,
+    LEVEL_HALTED, LEVEL_REDUCING,
 )
-from pyrt._core.ledger cimport counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, money_of, px_widen
-from pyrt._core.types cimport FLAG_CROSSED, FLAG_GAP, FLAG_HALTED, SIDE_BUY, SIDE_SELL, i128_to_object
+from pyrt._core.ledger cimport counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, money_of, notional_px, px_widen
+from pyrt._core.ledger cimport position_t, reservation_t
+from pyrt._core.prices cimport OFF, ORDER_LIMIT, ORDER_MARKET, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, rules_t
+from pyrt._core.types cimport FLAG_HALTED, SIDE_BUY, SIDE_SELL, i128_to_object
 from pyrt._core.windows cimport bucket_empty, bucket_take, bucket_used, ring_back, ring_count, ring_full
 
 from pyrt._core.codes import UNITS, Code, Failure
 
 
-cdef extern from *:
-    int __builtin_ctzll(unsigned long long x) nogil
-
+cdef enum:
+    LIST_TOO_OLD = 3                   # beside bounds_t.restricted, what RESTRICTED observes
 
 cdef ref_t _NO_REF
 cdef position_t _NO_POSITION
@@ -35,7 +34,13 @@ cdef inline bint same(const order_t* a, const order_t* b) noexcept nogil:
         a.qty == b.qty and a.limit_px == b.limit_px and a.stop_px == b.stop_px and a.trail == b.trail and a.replaces == b.replaces
 
 
-cdef class Controls:
+cdef inline int64_t short_px(int64_t px, const ref_t* ref, int64_t ref_px) noexcept nogil:
+    """What a share that is sold short counts at: the venue's max(limit, 103 % of the ask)."""
+    cdef int64_t ask = px_widen(ref.ask_px if ref.ask_px > 0 else ref_px, SHORT_BPS, True)
+    return px if px > ask else ask
+
+
+cdef class Controls(Prices):
     """Checks an order against every control and reserves it in the same step; Gate says what the controls know.
 
     `refs` is a ref_dtype array (row = instrument id) that the market stage writes; times are ns given by the caller.
@@ -47,6 +52,7 @@ cdef class Controls:
         self.books = []
         memset(&self.rules, 0xff, sizeof(rules_t))           # -1 everywhere: every limit is missing
         self.buying_power = -1
+        self.lists_until = INT64_MAX
         self.strategy_throttle = <int64_t*>calloc(1 << 16, sizeof(int64_t))
         self.strategy_level = <uint8_t*>calloc(1 << 16, 1)
         self.sent = <sent_t*>calloc(SENT, sizeof(sent_t))
@@ -101,14 +107,6 @@ cdef class Controls:
             self.activities_room = room
         return &self.activities[position]
 
-    cdef bint fail(self, uint64_t code, i128 limit, i128 observed) noexcept nogil:
-        cdef int bit = __builtin_ctzll(code)
-        if not self.failed & code:
-            self.limits[bit] = limit
-            self.observed[bit] = observed
-        self.failed |= code
-        return not self.every
-
     cdef uint64_t check_order(self, const order_t* order, int64_t now, int64_t mono, bint every) noexcept nogil:
         cdef look_t* k = &self.look
         cdef uint32_t slot
@@ -162,6 +160,8 @@ cdef class Controls:
             return True
         if o.qty > k.bounds.qty and self.fail(CODE_ORDER_QTY, k.bounds.qty, o.qty):
             return True
+        if o.qty > k.bounds.adv_qty and self.fail(CODE_ORDER_QTY, k.bounds.adv_qty, o.qty):
+            return True
         if k.replaced != NULL:
             if o.qty <= k.replaced.filled:
                 self.fail(CODE_ORDER_QTY, k.replaced.filled, o.qty)
@@ -185,7 +185,7 @@ cdef class Controls:
             k.own_reducing = own > 0 and k.n <= own - own_sells
             sells = sells + k.n
             own_sells = own_sells + k.n
-            if q - sells < 0 and self.fail(CODE_SHORT_NOT_ALLOWED, q - sells + k.n, k.n):
+            if q - sells < 0 and not self.shortable(k, q - sells + k.n) and self.fail(CODE_SHORT_NOT_ALLOWED, q - sells + k.n, k.n):
                 return True
         k.up = q + buys
         k.down = q - sells
@@ -218,16 +218,34 @@ cdef class Controls:
             return True
         if k.bounds.restricted and (k.bounds.restricted > 1 or not k.reducing) and self.fail(CODE_RESTRICTED, 0, k.bounds.restricted):
             return True
+        if k.now >= self.lists_until and not k.reducing and self.fail(CODE_RESTRICTED, 0, LIST_TOO_OLD):
+            return True
         if not k.order.auction and not (k.tape.scheduled and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close)) and \
                 self.closed(k):
             return True
         if k.ref.flags & FLAG_HALTED and self.fail(CODE_HALTED, 0, 1):
             return True
+        if self.market_halted and k.bounds.equity and self.fail(CODE_HALTED, 0, 2):
+            return True
         if not k.reducing and self.pnl - self.baseline <= -self.rules.daily_loss and \
                 self.fail(CODE_DAILY_LOSS, -self.rules.daily_loss, self.pnl - self.baseline):
             return True
-        return not k.reducing and self.pnl <= self.peak - self.rules.drawdown and \
-            self.fail(CODE_DRAWDOWN, -self.rules.drawdown, self.pnl - self.peak)
+        if not k.reducing and self.pnl <= self.peak - self.rules.drawdown and \
+                self.fail(CODE_DRAWDOWN, -self.rules.drawdown, self.pnl - self.peak):
+            return True
+        return not k.reducing and self.pnl <= self.days_peak - self.rules.days_drawdown and \
+            self.fail(CODE_DRAWDOWN, -self.rules.days_drawdown, self.pnl - self.days_peak)
+
+    cdef bint shortable(self, look_t* k, i128 free) noexcept nogil:
+        # From long to short is two orders, and the second waits for the end of the first: `free` must be nothing that is held.
+        cdef tape_t* t = k.tape
+        if not k.bounds.shorts or k.account.qty > 0 or free > 0 or k.now >= t.short_until or k.n % k.bounds.share:
+            return False
+        if 0 < k.ref.last_px <= t.ssr_px and not self.measuring:
+            t.ssr_until = INT64_MAX                          # for the day and the next: until new history is told
+        if k.now >= t.ssr_until and t.ssr_px > 0:
+            return True
+        return k.order.limit_px > k.ref.bid_px > 0 and (k.order.type == ORDER_LIMIT or k.order.type == ORDER_STOP_LIMIT)
 
     cdef bint closed(self, look_t* k) noexcept nogil:
         cdef int64_t opens = k.tape.open, closes = k.tape.close
@@ -237,148 +255,6 @@ cdef class Controls:
             if opens <= k.now < closes:
                 return False
         return self.fail(CODE_MARKET_CLOSED, opens if k.now < opens else closes, k.now)
-
-    @cython.final
-    cdef void refer(self, look_t* k) noexcept nogil:
-        # Mid of a quote that is young, two-sided, uncrossed and narrow; else the last trade; else stale, with the last good.
-        cdef const ref_t* ref = k.ref
-        cdef bint usable = not ref.flags & (FLAG_GAP | FLAG_CROSSED)
-        cdef bint quoted = ref.bid_px > 0 and ref.ask_px > ref.bid_px
-        cdef int64_t mid = ref.bid_px + (ref.ask_px - ref.bid_px) / 2 if quoted else 0
-        k.fresh = True
-        if quoted and usable and ref.quote_ts > 0 and k.now - ref.quote_ts <= self.rules.max_age and \
-                <i128>(ref.ask_px - ref.bid_px) * 10000 <= <i128>mid * self.rules.max_spread_bps:
-            k.ref_px = mid
-        elif not ref.flags & FLAG_GAP and ref.last_px > 0 and ref.last_ts > 0 and k.now - ref.last_ts <= self.rules.max_trade_age:
-            k.ref_px = ref.last_px
-        else:
-            k.fresh = False
-            k.ref_px = ref.last_px if ref.last_px > 0 else mid
-
-    @cython.final
-    cdef bint price(self, look_t* k) noexcept nogil:
-        cdef const order_t* o = k.order
-        cdef bint limited = o.type == ORDER_LIMIT or o.type == ORDER_STOP_LIMIT
-        cdef bint stopped = o.type == ORDER_STOP or o.type == ORDER_STOP_LIMIT
-        cdef int64_t ask = k.ref.ask_px if k.fresh and k.ref.ask_px > 0 else k.ref_px
-        cdef int64_t ref = k.ref_px
-        k.worst_px = 0
-        k.notional = 0
-        k.cost = 0
-        k.cross_px = o.limit_px if limited else INT64_MAX if o.side == SIDE_BUY else 0
-        if not k.fresh:
-            if (not k.reducing or ref <= 0) and self.fail(CODE_STALE_DATA, self.rules.max_age, k.now - k.ref.quote_ts):
-                return True
-            ref = px_widen(ref, self.rules.haircut_bps, True)
-            ask = ref
-        if limited and (o.limit_px <= 0 or o.limit_px % (k.terms.tick if o.limit_px >= 1_000_000_000 else k.terms.sub_tick)):
-            return self.fail(CODE_PRICE_COLLAR, 0, o.limit_px)
-        if stopped and (o.stop_px <= 0 or o.stop_px % (k.terms.tick if o.stop_px >= 1_000_000_000 else k.terms.sub_tick)):
-            return self.fail(CODE_PRICE_COLLAR, 0, o.stop_px)
-        if k.ref_px <= 0:
-            return False                                     # denied as stale above; there is nothing to compare with
-        if o.type == ORDER_LIMIT:
-            k.worst_px = o.limit_px if o.limit_px > ask else ask
-            if self.collar(k, o.limit_px, k.ref_px):
-                return True
-        elif o.type == ORDER_MARKET:
-            k.worst_px = px_widen(ref, k.bounds.collar_bps, True)
-        elif o.type == ORDER_TRAILING_STOP:
-            if self.trailing(k, ref):
-                return True
-        else:
-            k.worst_px = o.limit_px if limited else px_widen(o.stop_px, self.rules.gap_bps, True)
-            if self.collar(k, o.stop_px, 0) or (limited and self.collar(k, o.limit_px, o.stop_px)):
-                return True
-        if limited and k.tape.upper_px and (k.tape.close == 0 or k.tape.open <= k.now < k.tape.close) and \
-                (o.limit_px > k.tape.upper_px if o.side == SIDE_BUY else o.limit_px < k.tape.lower_px) and \
-                self.fail(CODE_LULD, k.tape.upper_px if o.side == SIDE_BUY else k.tape.lower_px, o.limit_px):
-            return True
-        if k.fresh and not stopped and o.type != ORDER_TRAILING_STOP and self.slipping(k, ask):
-            return True
-        if not money_of(k.worst_px, o.qty, k.terms.scale, &k.notional):
-            return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)
-        return k.notional > k.bounds.notional and self.fail(CODE_ORDER_NOTIONAL, k.bounds.notional, k.notional)
-
-    @cython.final
-    cdef bint collar(self, look_t* k, int64_t px, int64_t ref) noexcept nogil:
-        # ref 0: px is a trigger, held to the wide side both ways, and not where it would fire at once.
-        cdef bint buy = k.order.side == SIDE_BUY
-        cdef int64_t up = k.bounds.collar_bps if buy else k.bounds.passive_bps
-        cdef int64_t down = k.bounds.passive_bps if buy else k.bounds.collar_bps
-        cdef int64_t touch
-        if ref == 0:
-            ref = k.ref_px
-            up = down = k.bounds.passive_bps
-            touch = k.ref.ask_px if buy else k.ref.bid_px
-            if touch <= 0 or not k.fresh:
-                touch = ref
-            if (px <= touch if buy else px >= touch) and self.fail(CODE_PRICE_COLLAR, touch, px):
-                return True
-        if <i128>px * 10000 > <i128>ref * (10000 + up):
-            return self.fail(CODE_PRICE_COLLAR, px_widen(ref, up, False), px)
-        return <i128>px * 10000 < <i128>ref * (10000 - down) and self.fail(CODE_PRICE_COLLAR, px_widen(ref, -down, True), px)
-
-    cdef bint trailing(self, look_t* k, int64_t ref) noexcept nogil:
-        # Valued at the worse of where it stands now and the reference beyond the gap; its distance is held as a trigger's is.
-        cdef int64_t off = trail_distance(k.order, ref)
-        cdef int64_t stands = ref + off if k.order.side == SIDE_BUY else ref - off
-        k.worst_px = px_widen(ref, self.rules.gap_bps, True)
-        if stands > k.worst_px:
-            k.worst_px = stands
-        if off <= 0 or stands <= 0 or <i128>off * 10000 > <i128>ref * k.bounds.passive_bps:
-            return self.fail(CODE_PRICE_COLLAR, px_widen(ref, k.bounds.passive_bps, False) - ref, off)
-        return False
-
-    @cython.final
-    cdef bint slipping(self, look_t* k, int64_t ask) noexcept nogil:
-        # Signed: what an order that trades at once is expected to pay over the reference; a favourable price never counts.
-        # Absolute: the distance of a limit from the reference, on either side.
-        cdef const order_t* o = k.order
-        cdef bint buy = o.side == SIDE_BUY
-        cdef int64_t px = o.limit_px
-        cdef i128 worse
-        if not self.rules.slippage_absolute or o.type == ORDER_MARKET:
-            if o.type == ORDER_LIMIT and not (px >= ask if buy else px <= k.ref.bid_px):
-                return False
-            if k.ref.quote_ts == 0:
-                return False                                 # a feed without quotes shows no book to judge by
-            px = self.expected(k)
-        worse = <i128>px - k.ref_px if buy else <i128>k.ref_px - px
-        if self.rules.slippage_absolute:
-            worse = i128_abs(worse)
-        return worse * 10000 > <i128>k.ref_px * self.rules.max_slippage_bps and \
-            self.fail(CODE_SLIPPAGE, self.rules.max_slippage_bps, (worse * 10000 + k.ref_px - 1) / k.ref_px)
-
-    cdef int64_t expected(self, look_t* k) noexcept nogil:
-        """The order's average price over the visible book, rounded against it; what is beyond pays the limit or the collar."""
-        cdef const order_t* o = k.order
-        cdef bint buy = o.side == SIDE_BUY
-        cdef int64_t last = k.ref.ask_px if buy else k.ref.bid_px, left = k.n, take = k.ref.ask_qty if buy else k.ref.bid_qty
-        cdef i128 paid = 0
-        cdef cursor_t cursor
-        cdef level_t level
-        if last > 0 and take >= left:
-            return last
-        if k.tape.book != NULL and k.tape.book.depth and not k.tape.book.gap and not k.tape.book.loading:
-            book_open(k.tape.book, SIDE_SELL if buy else SIDE_BUY, &cursor)
-            while left > 0 and book_next(&cursor, &level):
-                if o.type == ORDER_LIMIT and (level.px > o.limit_px if buy else level.px < o.limit_px):
-                    break
-                last = level.px
-                take = left if level.qty > left else level.qty
-                paid = paid + <i128>last * take
-                left -= take
-        elif last > 0 and take > 0:
-            paid = <i128>last * take
-            left -= take
-        if left > 0:
-            if o.type == ORDER_LIMIT:
-                last = o.limit_px
-            elif last <= 0 or not k.reducing:                # an exit is held to what can be seen
-                last = px_widen(k.ref_px, k.bounds.collar_bps if buy else -k.bounds.collar_bps, buy)
-            paid = paid + <i128>last * left
-        return <int64_t>((paid + (k.n - 1 if buy else 0)) / k.n)
 
     @cython.final
     cdef bint position(self, look_t* k) noexcept nogil:
@@ -457,15 +333,59 @@ cdef class Controls:
         if k.replaced == NULL and self.ledger.order_count >= rules.open_count and \
                 self.fail(CODE_OPEN_ORDER_COUNT, rules.open_count, self.ledger.order_count + 1):
             return True
+        if rules.filled_loss < <i128>OFF * OFF and not k.reducing:
+            value = self.pnl - self.baseline - self.filled_loss(k)
+            if value <= -rules.filled_loss and self.fail(CODE_DAILY_LOSS, -rules.filled_loss, value):
+                return True
         value = a.buys if k.order.side == SIDE_BUY else a.sells
         if k.replaced != NULL:
             value = value - counted(k.replaced)
-        k.cost = self.cost_of(k.order, k.n, k.worst_px, a.qty, value, value)
+        k.cost = self.cost_of(k.order, k.n, k.worst_px if k.order.side == SIDE_BUY else short_px(k.worst_px, k.ref, k.ref_px), a.qty,
+                              value, value)
         before = k.replaced.cost if k.replaced != NULL else 0
         value = self.ledger.held + self.ledger.spent + k.cost - before
         if k.cost > before and value > self.buying_power:
             return self.fail(CODE_BUYING_POWER, i128_max(self.buying_power, 0), value)
         return False
+
+    cdef i128 filled_loss(self, look_t* k) noexcept nogil:
+        """What the day would lose more if this order and all open ones filled at their worst and were marked at the collar."""
+        cdef i128 total = self.loss_of(k.order.instrument, k.order.side, k.n, k.worst_px, k.cross_px, False)
+        cdef const position_t* a
+        cdef const reservation_t* r
+        cdef int64_t cross
+        cdef uint32_t i
+        for i in range(1, self.ledger.reservations_used):
+            r = &self.ledger.reservations[i]
+            if r.key and r != k.replaced:
+                a = &self.ledger.accounts[r.account]
+                cross = r.cross_px
+                if r.pending and (r.pending_cross > cross) == (r.side == SIDE_BUY):
+                    cross = r.pending_cross
+                total = total + self.loss_of(r.account, r.side, counted(r), notional_px(r), cross,
+                                             a.qty + a.buys <= 0 if r.side == SIDE_BUY else a.qty - a.sells >= 0)
+        return total
+
+    cdef i128 loss_of(self, uint32_t i, int side, int64_t n, int64_t px, int64_t cross, bint closing) noexcept nogil:
+        cdef const ref_t* ref = &self.refs[i] if i < self.refs.shape[0] else &_NO_REF
+        cdef int64_t collar = self.bounds[i].collar_bps if i < self.instruments and self.bounds[i].collar_bps > 0 else 0
+        cdef bint buy = side == SIDE_BUY
+        cdef int64_t at = ref.bid_px if buy != closing else ref.ask_px
+        cdef int64_t mark
+        cdef i128 value = 0
+        if at <= 0:
+            at = ref.last_px if ref.last_px > 0 else px
+        if buy:
+            mark = at if closing else px_widen(at, -collar, False)
+            value = <i128>(px if cross == INT64_MAX else cross) - mark
+        else:
+            mark = at if closing else px_widen(at, collar, True)
+            value = <i128>mark - (cross if cross > 0 else px_widen(at, -collar, False))
+        if value <= 0:
+            return 0
+        if not fits_i64(value) or not money_of(<int64_t>value, n, self.ledger.terms[i].scale, &value):
+            self.ledger.broken = True
+        return value
 
     @cython.final
     cdef bint crossing(self, look_t* k) noexcept nogil:

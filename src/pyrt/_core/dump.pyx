@@ -2,13 +2,14 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from pyrt._core.controls cimport SENT, order_t, tape_t
+from pyrt._core.controls cimport SENT
 from pyrt._core.ledger cimport (
     RESERVED_FIRM, RESERVED_REPLACING, Ledger, i128_hi, i128_lo, i128_of, money_add, position_t, reservation_t,
 )
+from pyrt._core.prices cimport order_t, tape_t
 from pyrt._core.risk cimport Gate
 from pyrt._core.types cimport i128
-from pyrt._core.windows cimport RING, activity_t, ring_add, ring_back, ring_t
+from pyrt._core.windows cimport MOVES, RING, activity_t, moves_add, moves_t, ring_add, ring_back, ring_t
 
 
 cdef tuple _pair(i128 x):
@@ -21,6 +22,18 @@ cdef i128 _whole(pair) except? -1:
 
 cdef list _times(const ring_t* ring):
     return [ring_back(ring, k) for k in range(min(ring.n, RING), 0, -1)]
+
+
+cdef list _moves(const moves_t* moves):
+    return [(moves.at[i % MOVES], moves.px[i % MOVES]) for i in range(moves.n - MOVES if moves.n > MOVES else 0, moves.n)]
+
+
+cdef int _again(moves_t* moves, rows, bint buy) except -1:
+    cdef int64_t at, px
+    moves.n = 0
+    for at, px in rows:
+        moves_add(moves, at, px, 0, buy)
+    return 0
 
 
 cdef int _refill(ring_t* ring, times) except -1:
@@ -82,8 +95,9 @@ def _gate_rows(Gate gate):
     tapes = []
     for i in range(gate.instruments):
         t = &gate.tapes[i]
-        if t.sends.n or t.cancels.n or t.fills.n or t.throttle or t.unknown or t.level:
-            tapes.append((i, _times(&t.sends), _times(&t.cancels), _times(&t.fills), t.throttle, t.unknown, t.level))
+        if t.sends.n or t.cancels.n or t.fills.n or t.throttle or t.unknown or t.level or t.moves[0].n or t.moves[1].n:
+            tapes.append((i, _times(&t.sends), _times(&t.cancels), _times(&t.fills), t.throttle, t.unknown, t.level,
+                          _moves(&t.moves[0]), _moves(&t.moves[1])))
     strategies = []
     for i in range(1 << 16):
         if gate.strategy_throttle[i] or gate.strategy_level[i]:
@@ -157,13 +171,15 @@ def _load_gate(Gate gate, activities, tapes, strategies, sent, int system_level,
         _refill(&a.execs[0], bought)
         _refill(&a.execs[1], sold)
         _refill(&a.trips, trips)
-    for instrument, sends, cancels, fills, throttle, unknown, level in tapes:
+    for instrument, sends, cancels, fills, throttle, unknown, level, bought, sold in tapes:
         if not gate.grow(instrument):
             raise MemoryError
         t = &gate.tapes[<uint32_t>instrument]
         _refill(&t.sends, sends)
         _refill(&t.cancels, cancels)
         _refill(&t.fills, fills)
+        _again(&t.moves[0], bought, True)
+        _again(&t.moves[1], sold, False)
         t.throttle, t.unknown, t.level = throttle, unknown, level
     for strategy, throttle, level in strategies:
         gate.strategy_throttle[<uint16_t>strategy] = throttle

@@ -4,10 +4,11 @@ from libc.stdint cimport INT64_MIN, int64_t, uint16_t, uint32_t, uint64_t
 from pyrt._core.codes cimport (
     CODE_BUYING_POWER, CODE_CANCEL_RATIO, CODE_DAILY_LOSS, CODE_DRAWDOWN, CODE_GROSS_EXPOSURE, CODE_NET_EXPOSURE,
     CODE_OPEN_ORDER_COUNT, CODE_OPEN_ORDER_VALUE, CODE_ORDER_NOTIONAL, CODE_ORDER_QTY, CODE_ORDER_RATE, CODE_POSITION_LIMIT,
-    CODE_PRICE_COLLAR, CODE_REPEAT_EXEC, CODE_SLIPPAGE, CODE_STALE_DATA,
+    CODE_PRICE_COLLAR, CODE_PRICE_DRIFT, CODE_REPEAT_EXEC, CODE_SLIPPAGE, CODE_STALE_DATA,
 )
-from pyrt._core.controls cimport Controls, bounds_t, order_t, rules_t, tape_t
+from pyrt._core.controls cimport Controls
 from pyrt._core.ledger cimport i128_hi, i128_lo
+from pyrt._core.prices cimport OFF, bounds_t, order_t, rules_t, tape_t
 from pyrt._core.types cimport SIDE_BUY, i128, i128_to_object
 from pyrt._core.windows cimport activity_t, ring_count
 
@@ -88,6 +89,8 @@ def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_
     controls.measuring = True
     try:
         probe.narrow("max_order_qty", CODE_ORDER_QTY, &bounds.qty, TIGHT)
+        if bounds.adv_qty < OFF:
+            probe.narrow("max_adv_pct", CODE_ORDER_QTY, &bounds.adv_qty, TIGHT)
         probe.narrow_money("max_order_notional", CODE_ORDER_NOTIONAL, &bounds.notional, TIGHT)
         ref_px = controls.look.ref_px
         if limit_px and ref_px > 0 and controls.look.order == &probe.order:
@@ -105,6 +108,12 @@ def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_
         probe.narrow("max_quote_age_ms", CODE_STALE_DATA, &rules.max_age, INT64_MIN)
         probe.narrow_money("max_daily_loss", CODE_DAILY_LOSS, &rules.daily_loss, OPEN, True)
         probe.narrow_money("max_drawdown", CODE_DRAWDOWN, &rules.drawdown, OPEN, True)
+        if rules.filled_loss < <i128>OFF * OFF:
+            probe.narrow_money("max_daily_loss_if_filled", CODE_DAILY_LOSS, &rules.filled_loss, OPEN, True)
+        if rules.days_drawdown < <i128>OFF * OFF:
+            probe.narrow_money("max_days_drawdown", CODE_DRAWDOWN, &rules.days_drawdown, OPEN, True)
+        if rules.drift_bps < OFF:
+            probe.narrow("max_drift_bps", CODE_PRICE_DRIFT, &rules.drift_bps, FAR)
     finally:
         controls.measuring = False
         controls.failed = 0

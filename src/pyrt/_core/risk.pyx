@@ -5,15 +5,16 @@ from libc.string cimport memset
 
 from pyrt._core.book cimport OrderBook
 from pyrt._core.codes cimport LEVEL_ACTIVE, LEVEL_KILLED
-from pyrt._core.controls cimport (
-    ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, SENT, bounds_t, order_t, rules_t, tape_t, trail_distance,
-)
+from pyrt._core.controls cimport SENT, SHORT_BPS
 from pyrt._core.ledger cimport (
     FILL_OVERFLOW, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN, i128_hi, i128_lo, i128_max, i128_of,
     position_t, px_widen, reservation_t,
 )
+from pyrt._core.prices cimport (
+    ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, bounds_t, order_t, rules_t, tape_t, trail_distance,
+)
 from pyrt._core.types cimport SIDE_BUY, i128, i128_to_object, ref_t
-from pyrt._core.windows cimport RING, activity_t, bucket_take, ring_add, ring_back, ring_t
+from pyrt._core.windows cimport MOVES, RING, activity_t, bucket_take, moves_add, moves_t, ring_add, ring_back, ring_t
 
 from pyrt._core.codes import UNITS, Code, Failure, Level
 
@@ -21,8 +22,10 @@ MISSING = -1                                                 # a limit that nobo
 RULES = ("max_age", "max_trade_age", "max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "slippage_absolute",
          "duplicate_window", "repeat_max", "repeat_window", "round_trips", "account_interval", "account_burst", "strategy_interval",
          "strategy_burst", "symbol_interval", "symbol_burst", "rate_max", "rate_window", "cancel_ratio", "cancel_window", "open_count",
-         "open_value", "gross", "net", "daily_loss", "drawdown")
-BOUNDS = ("notional", "position_notional", "qty", "position_qty", "strategy_qty", "collar_bps", "passive_bps")
+         "drift_bps", "drift_window", "open_value", "gross", "net", "daily_loss", "drawdown", "filled_loss", "days_drawdown")
+BOUNDS = ("notional", "position_notional", "qty", "position_qty", "strategy_qty", "collar_bps", "passive_bps", "adv_qty")
+OFF = 1 << 62                                                # a limit that is off: nothing exceeds it
+OFF_MONEY = 1 << 124
 
 
 cdef object _money(i128 x):
@@ -31,6 +34,10 @@ cdef object _money(i128 x):
 
 cdef i128 _units(value) except? -1:
     return i128_of(value >> 64, value & 0xffffffffffffffff)
+
+
+cdef tuple _moves(const moves_t* moves):
+    return tuple((moves.at[i % MOVES], moves.px[i % MOVES]) for i in range(moves.n - MOVES if moves.n > MOVES else 0, moves.n))
 
 
 cdef tuple _times(const ring_t* ring):
@@ -59,7 +66,7 @@ cdef class Gate:
 
     cdef void confirm_order(self, const order_t* o, int64_t ref_px, int64_t at) noexcept nogil:
         cdef uint32_t slot = self.ledger.find(o.replaces if o.replaces else o.key), other
-        cdef int64_t px = self.fact_px(o, ref_px), n
+        cdef int64_t px = self.fact_px(o, ref_px), n, held_px
         cdef int64_t cross = o.limit_px if o.limit_px else INT64_MAX if o.side == SIDE_BUY else 0
         cdef reservation_t* r
         cdef const reservation_t* x
@@ -71,6 +78,8 @@ cdef class Gate:
             if slot == 0:
                 self.ledger.broken = True
                 return
+        held_px = px_widen(ref_px, SHORT_BPS, True)          # what is sold short counts for more
+        held_px = px if o.side == SIDE_BUY or px > held_px else held_px
         r = &self.ledger.reservations[slot]
         other = self.ledger.first[o.instrument]
         while other:                                         # what facts alone say is open on this side
@@ -80,7 +89,7 @@ cdef class Gate:
             other = x.next
         if o.replaces and r.key != o.key:
             n = o.qty - r.filled if o.qty > r.filled else 0
-            cost = self.cost_of(o, n if n > r.leaves else r.leaves, px, self.ledger.accounts[o.instrument].qty, open_, open_)
+            cost = self.cost_of(o, n if n > r.leaves else r.leaves, held_px, self.ledger.accounts[o.instrument].qty, open_, open_)
             r.pending_cross = cross
             self.ledger.price(slot, r.px, px)
             self.ledger.hold(slot, r.cost, i128_max(cost - r.cost, 0))
@@ -88,7 +97,7 @@ cdef class Gate:
             r.state |= RESERVED_REPLACING
         else:
             self.ledger.price(slot, px, 0)
-            self.ledger.hold(slot, self.cost_of(o, r.leaves, px, self.ledger.accounts[o.instrument].qty, open_, open_), 0)
+            self.ledger.hold(slot, self.cost_of(o, r.leaves, held_px, self.ledger.accounts[o.instrument].qty, open_, open_), 0)
             r.cross_px = cross
             r.state |= RESERVED_FIRM
         activity = self.activity(r.position)
@@ -166,6 +175,7 @@ cdef class Gate:
         activity = self.activity(slot)
         if activity == NULL:
             raise MemoryError
+        moves_add(&self.tapes[instrument].moves[0 if side == SIDE_BUY else 1], at, px, self.rules.drift_window, side == SIDE_BUY)
         if first:                                            # partial fills of one order are one execution
             ring_add(&activity.execs[0 if side == SIDE_BUY else 1], at)
             ring_add(&self.tapes[instrument].fills, at)
@@ -202,12 +212,16 @@ cdef class Gate:
         if slot == 0:
             return False
         self.unknown(key, False)
-        if canceled_at and self.grow(instrument):
+        if canceled_at and self.grow(instrument) and not self.latched(self.ledger.reservations[slot].strategy, instrument):
             ring_add(&self.tapes[instrument].cancels, canceled_at)
         self.ledger.drop(slot)
         if self.grow(instrument):
             self.contribute(instrument)
         return True
+
+    cdef bint latched(self, uint32_t strategy, uint32_t instrument) noexcept nogil:
+        """A latch covers the order: its cancel is the kill's, which no ratio counts."""
+        return self.system_level or self.account_level or self.strategy_level[strategy & 0xffff] or self.tapes[instrument].level
 
     def cancel_sent(self, int64_t mono):
         """A cancel left: it is never denied, and takes from the account's bucket."""
@@ -255,8 +269,12 @@ cdef class Gate:
                 self.ledger.held = self.ledger.held - r.cost
                 r.state |= RESERVED_NETTED
 
-    def mark(self):
-        """Value everything at the refs as they are now; returns the P&L (realised + unrealised - fees) in 1e-18 money."""
+    def mark(self, int64_t now=0):
+        """Value everything at the refs as they are now; returns the P&L (realised + unrealised - fees) in 1e-18 money.
+
+        now: venue ns. With it, what is held on a quote and a trade that are both too old is valued at the worst of the touch, the
+        last trade and, in the session, the band.
+        """
         cdef i128 total = self.ledger.realised - self.ledger.fees, one = 0
         cdef position_t* a
         cdef ref_t ref
@@ -272,6 +290,8 @@ cdef class Gate:
                     memset(&ref, 0, sizeof(ref_t))
                 if ref.last_px <= 0:
                     ref.last_px = self.tapes[i].mark_px      # a side that is empty now was not always
+                if now > 0 and a.qty and now - ref.quote_ts > self.rules.max_age and now - ref.last_ts > self.rules.max_trade_age:
+                    self.stale(&self.tapes[i], &ref, a.qty > 0, now)
                 if self.ledger.marked(a, &ref, &one):
                     total = total + one
                     self.tapes[i].mark_px = ref.bid_px if a.qty > 0 else ref.ask_px
@@ -282,12 +302,27 @@ cdef class Gate:
         self.pnl = total
         if self.unmarked == 0:                               # what is not valued makes no peak
             self.peak = i128_max(self.peak, total)
+            self.days_peak = i128_max(self.days_peak, total)
         return _money(total)
+
+    cdef void stale(self, tape_t* t, ref_t* ref, bint held, int64_t now) noexcept nogil:
+        cdef int64_t px = ref.bid_px if held else ref.ask_px, band = t.lower_px if held else t.upper_px
+        if px <= 0 or (0 < ref.last_px and (ref.last_px < px) == held):
+            px = ref.last_px
+        if band > 0 and (t.close == 0 or t.open <= now < t.close) and (band < px) == held:
+            px = band
+        ref.bid_px = ref.ask_px = px
 
     def begin_day(self, baseline, peak=None):
         """The P&L (1e-18 money) from which the day's loss counts, and the highest since, from which the drawdown does."""
         self.baseline = _units(baseline)
         self.peak = self.baseline if peak is None else _units(peak)
+        if self.days_peak < self.peak:
+            self.days_peak = self.peak
+
+    def days(self, peak):
+        """The highest P&L (1e-18 money) of the last days, from which the longer drawdown counts."""
+        self.days_peak = _units(peak)
 
     @property
     def peak_pnl(self):
@@ -298,6 +333,11 @@ cdef class Gate:
     def day_pnl(self):
         """P&L since the day began, as of the last mark, 1e-18 money."""
         return _money(self.pnl - self.baseline)
+
+    @property
+    def days_drawdown(self):
+        """Below the highest P&L of the last days, as of the last mark, 1e-18 money, >= 0."""
+        return _money(self.days_peak - self.pnl)
 
     @property
     def drawdown(self):
@@ -336,23 +376,50 @@ cdef class Gate:
         self.tapes[instrument].lower_px = lower_px
         self.tapes[instrument].upper_px = upper_px
 
+    def borrow(self, uint32_t instrument, int64_t until):
+        """Until when the instrument counts as shortable and easy to borrow, venue ns; 0 = it does not."""
+        if not self.grow(instrument):
+            raise MemoryError
+        self.tapes[instrument].short_until = until
+
+    def ssr(self, uint32_t instrument, int64_t px, int64_t until):
+        """The price at or below which Rule 201 restricts short sales, and until when it does anyway, venue ns.
+
+        px 0: not known, so it is in force.
+        """
+        if not self.grow(instrument):
+            raise MemoryError
+        self.tapes[instrument].ssr_px = px
+        self.tapes[instrument].ssr_until = until
+
+    def lists(self, int64_t until):
+        """Until when the restricted lists are good, venue ns; after it only exits pass. 2^63 - 1 = there are none to wait for."""
+        self.lists_until = until
+
+    def halt_market(self, bint halted):
+        """A circuit breaker stopped all shares, or they trade again."""
+        self.market_halted = halted
+
     def set_rules(self, rules):
         """The account's limits by name (fields of rules_t; money in 1e-18); None, or a name left out, is missing and denies."""
         cdef int64_t* field = <int64_t*>&self.rules          # RULES names its 64-bit fields in their order
         values = {name: MISSING if rules.get(name) is None else rules[name] for name in RULES}
-        for i, name in enumerate(RULES[:len(RULES) - 5]):
+        for i, name in enumerate(RULES[:len(RULES) - 7]):
             field[i] = values[name]
         self.rules.open_value = _units(values["open_value"])
         self.rules.gross = _units(values["gross"])
         self.rules.net = _units(values["net"])
         self.rules.daily_loss = _units(values["daily_loss"])
         self.rules.drawdown = _units(values["drawdown"])
+        self.rules.filled_loss = _units(values["filled_loss"])
+        self.rules.days_drawdown = _units(values["days_drawdown"])
         self.rules_complete = MISSING not in values.values()
 
     def set_bounds(self, uint32_t instrument, bounds):
         """An instrument's limits by name (fields of bounds_t; money in 1e-18); None, or a name left out, is missing and denies.
 
-        restricted: 0 = free, 1 = only exits pass, 2 = nothing does.
+        restricted: 0 = free, 1 = only exits pass, 2 = nothing does. share: qty units of a whole one; shorts: 1 = may be sold short;
+        equity: 1 = stands still with all shares.
         """
         cdef bounds_t* b
         if not self.grow(instrument):
@@ -366,6 +433,10 @@ cdef class Gate:
         b.strategy_qty = values["strategy_qty"]
         b.collar_bps = values["collar_bps"]
         b.passive_bps = values["passive_bps"]
+        b.adv_qty = values["adv_qty"]
+        b.share = bounds.get("share", 1)
+        b.shorts = bounds.get("shorts", 0)
+        b.equity = bounds.get("equity", 0)
         b.restricted = bounds.get("restricted", 0)
         b.complete = MISSING not in values.values()
 
@@ -382,8 +453,9 @@ cdef class Gate:
         tapes = []
         for i in range(self.instruments):
             t = &self.tapes[i]
-            if t.sends.n or t.cancels.n or t.fills.n or t.throttle or t.unknown or t.level:
-                tapes.append((i, _times(&t.sends), _times(&t.cancels), _times(&t.fills), t.throttle, t.unknown, t.level))
+            if t.sends.n or t.cancels.n or t.fills.n or t.throttle or t.unknown or t.level or t.moves[0].n or t.moves[1].n:
+                tapes.append((i, _times(&t.sends), _times(&t.cancels), _times(&t.fills), t.throttle, t.unknown, t.level,
+                              _moves(&t.moves[0]), _moves(&t.moves[1])))
         strategies = [(i, self.strategy_throttle[i], self.strategy_level[i]) for i in range(1 << 16)
                       if self.strategy_throttle[i] or self.strategy_level[i]]
         sent = [(self.sent[i % SENT].order.key, self.sent[i % SENT].at)

@@ -4,9 +4,15 @@ from libc.stdint cimport INT64_MIN, int64_t, uint32_t
 
 cdef enum:
     RING = 128                         # the largest count that a window control can have
+    MOVES = 32                         # own executions of a side that PRICE_DRIFT knows singly
 
 ctypedef struct ring_t:                # the last RING times, never falling
     int64_t at[RING]
+    uint32_t n
+
+ctypedef struct moves_t:               # the last own executions of one side in an instrument
+    int64_t at[MOVES]
+    int64_t px[MOVES]
     uint32_t n
 
 ctypedef struct activity_t:            # of a position slot
@@ -50,3 +56,30 @@ cdef inline int64_t bucket_used(int64_t full_at, int64_t now, int64_t interval, 
 
 cdef inline int64_t bucket_take(int64_t full_at, int64_t now, int64_t interval) noexcept nogil:
     return (full_at if full_at > now else now) + interval
+
+
+cdef inline int64_t farther(int64_t a, int64_t b, bint buy) noexcept nogil:
+    """The price from which the market has come farther in the direction of the side."""
+    return a if (a < b) == buy else b
+
+
+cdef inline void moves_add(moves_t* moves, int64_t at, int64_t px, int64_t window, bint buy) noexcept nogil:
+    cdef uint32_t i = moves.n % MOVES, after = (moves.n + 1) % MOVES
+    cdef int64_t last = moves.at[(moves.n - 1) % MOVES] if moves.n else INT64_MIN
+    if at < last:
+        at = last
+    if moves.n >= MOVES and moves.at[i] > at - window:       # too many to know singly: the next one keeps its price
+        moves.px[after] = farther(moves.px[i], moves.px[after], buy)
+    moves.at[i] = at
+    moves.px[i] = px
+    moves.n += 1
+
+
+cdef inline int64_t moves_edge(const moves_t* moves, int64_t since, bint buy) noexcept nogil:
+    """The farthest price of an execution after `since`; 0 = there was none."""
+    cdef uint32_t i, n = moves.n if moves.n < MOVES else MOVES
+    cdef int64_t edge = 0
+    for i in range(n):
+        if moves.at[i] > since:
+            edge = farther(edge, moves.px[i], buy) if edge else moves.px[i]
+    return edge

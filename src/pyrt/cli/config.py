@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from cyclopts import App
 
 from pyrt.cli.connect import check_venue, limits_of, sizer_of
@@ -80,4 +79,4 @@ def check(*files: Path) -> None:
 
 def limits_in_force(loaded: Loaded) -> dict[str, Any]:
     """Every limit with its value, in the order of the profile."""
-    return dict(msgspec.to_builtins(limits_of(loaded)))
+    return limits_of(loaded).values()

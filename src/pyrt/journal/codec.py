@@ -2,7 +2,8 @@
 
 The four frequent facts are 128-byte records: the header of records.h and 96 bytes. In them
 
-    header   type = the kind below; instrument where the fact has one; ts_event = the fact's `ts`; the rest 0
+    header   type = the kind below; instrument where the fact has one; ts_event = the fact's `ts`; seq = the signal of an
+             INTENDED; the rest 0
     DEFINED  define_t of records.h; in its reserved bytes bits (1 not tradable, 2 not shortable, 4 hard to borrow) and min_qty
     INTENDED number, source, qty, limit_px, stop_px, valid_until, approval, ref_px, replaces, root; strategy, epoch,
              limits_version; side, type, tif, bits (1 reduce_only, 2 extended_hours)
@@ -170,11 +171,11 @@ def _encode_intended(f: Intended) -> bytes:
         raise _NoFit
     numbers = (f.number, i.source, i.qty, i.limit_px, i.stop_px, i.valid_until, f.approval, f.ref_px, f.replaces, f.root)
     small = (i.strategy, f.epoch, f.limits_version, i.side, i.type, i.tif, i.reduce_only | i.extended_hours << 1)
-    return _INTENDED.pack(Kind.INTENDED, 0, i.instrument, 0, f.ts, 0, *numbers, *small)
+    return _INTENDED.pack(Kind.INTENDED, 0, i.instrument, i.signal, f.ts, 0, *numbers, *small)
 
 
 def _decode_intended(payload: bytes) -> Intended:
-    _, _, instrument, _, ts, _, *body = _INTENDED.unpack(payload)
+    _, _, instrument, signal, ts, _, *body = _INTENDED.unpack(payload)
     number, source, qty, limit_px, stop_px, valid_until, approval, ref_px, replaces, root, *small = body
     strategy, epoch, limits_version, side, type_, tif, bits = small
     intent = Intent(
@@ -190,6 +191,7 @@ def _decode_intended(payload: bytes) -> Intended:
         reduce_only=bool(bits & 1),
         extended_hours=bool(bits & 2),
         valid_until=valid_until,
+        signal=signal,
     )
     return Intended(
         number=number,

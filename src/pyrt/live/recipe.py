@@ -56,7 +56,7 @@ def run_of(
         seq=seq,
         hours=hours,
         dry_run=dry_run,
-        limits=msgspec.to_builtins(limits),
+        limits=limits.values(),
         settings=msgspec.to_builtins(settings),
         signals=signals,
         strategies=recipes,

@@ -45,6 +45,11 @@ class Chains:
         chain = self._by_key.get(key)
         return chain.root if chain else 0
 
+    def head_of(self, root: int) -> Intended | None:
+        """The order that works for a reservation, or would stand in for it; None for what is not ours, or not a fact yet."""
+        chain = self._by_key.get(root)
+        return self._intents.get(chain.next or chain.head) if chain else None
+
     def name_of(self, root: int) -> str:
         """An order in words, by its reservation key."""
         strategy, source = root >> 48, root & (1 << 48) - 1

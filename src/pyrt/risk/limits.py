@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 import msgspec
 
+from pyrt._core.risk import OFF, OFF_MONEY
 from pyrt._core.types import to_units
 from pyrt.clock import MINUTE
 from pyrt.errors import ConfigError
-from pyrt.model import Instrument
+from pyrt.model import AssetClass, Instrument
+from pyrt.risk.names import restrictions
 
 RING = 128  # the longest memory of the window controls in _core.risk
 MS = 1_000_000
 _MONEY = 10**18
-_SWITCHES = 4  # the last fields: no numbers, and never missing
+_NONE = Decimal("Infinity")  # a limit that somebody put "off"
 _ALIASES = {"max_position_size": "max_position_notional", "max_order_size": "max_order_notional"}
 _TIGHTER_IS_MORE = {
     "gap_bps",
@@ -26,7 +28,22 @@ _TIGHTER_IS_MORE = {
     "repeat_window_ms",
     "symbol_order_rate_window_ms",
     "cancel_window_ms",
+    "drift_window_ms",
+    "drawdown_days",
+    "var_confidence",
 }
+_OPTIONAL = (  # off unless they are set; null denies like every missing limit
+    "max_adv_pct",
+    "max_drift_bps",
+    "max_sends_per_signal",
+    "max_daily_loss_if_filled",
+    "max_days_drawdown",
+    "max_var",
+    "max_es",
+    "max_delta",
+    "max_gamma",
+    "max_vega",
+)
 _BY_SYMBOL = (
     "max_order_qty",
     "max_order_notional",
@@ -42,7 +59,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Every limit by name; None is a missing limit, and a missing limit denies.
 
     Quantities, prices and money are in whole units; `_bps` are hundredths of a percent; `_ms` are milliseconds.
-    `symbols` holds other values of the first seven for single symbols. Zero is a limit of nothing, not "off".
+    `symbols` holds other values of the first seven for single symbols. Zero is a limit of nothing, not "off". The optional ones
+    are "off" unless they are set; in a file that is the word, here it is infinity.
     """
 
     max_order_qty: Decimal | None
@@ -79,6 +97,25 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     close_only: bool = True  # what is restricted may be closed; False = nothing passes but cancels
     restricted: tuple[str, ...] = ()  # symbols
     symbols: dict[str, dict[str, Decimal | int | None]] = {}
+    max_adv_pct: Decimal | None = _NONE  # of an order, in percent of the average volume of the last 20 days
+    max_drift_bps: Decimal | None = _NONE  # that own executions moved the reference their way, within drift_window_ms
+    drift_window_ms: int = 60_000
+    max_sends_per_signal: Decimal | None = _NONE  # orders, and their replacements, that one signal may lead to
+    max_daily_loss_if_filled: Decimal | None = _NONE  # were all open orders filled and marked at the collar
+    max_days_drawdown: Decimal | None = _NONE  # below the highest P&L of the last drawdown_days
+    drawdown_days: int = 5
+    max_var: Decimal | None = _NONE  # one day's value at risk of the worst that open orders can make of the portfolio
+    max_es: Decimal | None = _NONE  # the mean of the losses beyond it
+    var_confidence: Decimal = Decimal("0.99")
+    max_delta: Decimal | None = _NONE  # money a move of the underlying by 1 means, per underlying, over its price
+    max_gamma: Decimal | None = _NONE  # money that delta changes by, for a move of one percent
+    max_vega: Decimal | None = _NONE  # money a point of volatility means
+    opening_shorts: bool = False  # sales of what is not held, where the venue says that it can be borrowed
+    overnight: bool = False  # extended-hours limit orders of shares from 20:00 to 4:00 New York too
+    self_match: Literal["reject", "cancel"] = "reject"  # cancel: the own order in the way goes first, unless it only reduces
+    allowed: tuple[str, ...] = ()  # nothing but these symbols; empty = no such list
+    restricted_file: str = ""  # a list that somebody renews each day: older than that, or absent, and only exits pass
+    restricted_sha256: str = ""  # what it must be; empty = whatever it is
 
     @classmethod
     def profile(cls, name: str) -> "Limits":
@@ -100,7 +137,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for symbol, own in dict(given.get("symbols", {})).items():
             for key in own:
                 _known(key, _BY_SYMBOL, f"limits.symbols.{symbol}")
-        merged = msgspec.to_builtins(base) if base is not None else dict.fromkeys(cls.__struct_fields__[:-_SWITCHES])
+        merged = msgspec.to_builtins(base) if base is not None else dict.fromkeys(_numbers(cls))
         try:
             limits = msgspec.convert(_exact({**merged, **given}), cls)
         except msgspec.ValidationError as e:
@@ -110,21 +147,32 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def check(self) -> None:
         """Raise ConfigError for a negative number or a window count beyond what the gate remembers."""
-        for name in self.__struct_fields__[:-_SWITCHES]:
+        for name in (*_numbers(type(self)), *_OPTIONAL, "drift_window_ms"):
             value = getattr(self, name)
-            if value is not None and value < 0:
+            if value is not None and not value >= 0:
                 raise ConfigError(f"{name} is {value}", where="limits", mend="give a number above or equal to 0")
         for name in ("repeat_max", "repeat_round_trips", "symbol_order_rate_max", "cancels_per_fill"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < RING:
                 raise ConfigError(f"{name} is {value}", where="limits", mend=f"give a number from 1 to {RING - 1}")
-        for name in ("max_daily_loss", "max_drawdown"):
+        if not Decimal("0.5") <= self.var_confidence < 1:
+            raise ConfigError(
+                f"var_confidence is {self.var_confidence}", where="limits", mend="give a number from 0.5 to below 1, as 0.99"
+            )
+        if not 1 <= self.drawdown_days <= 250:
+            raise ConfigError(f"drawdown_days is {self.drawdown_days}", where="limits", mend="give a number from 1 to 250")
+        for name in ("max_daily_loss", "max_drawdown", "max_daily_loss_if_filled", "max_days_drawdown"):
             if getattr(self, name) == 0:
                 raise ConfigError(f"{name} is 0: it would deny everything", where="limits", mend="give an amount above 0")
 
     def canonical(self) -> str:
         """The same limits as the same JSON text, always."""
-        return msgspec.json.encode(self, order="sorted").decode()
+        return msgspec.json.encode(self.values(), order="sorted").decode()
+
+    def values(self) -> dict[str, Any]:
+        """Every limit as plain values, as `of` takes them."""
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        return values | {name: "off" for name in _OPTIONAL if getattr(self, name) == _NONE}
 
     @classmethod
     def parse(cls, text: str) -> "Limits":
@@ -133,7 +181,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def loosens(self, old: "Limits") -> list[str]:
         """The names of the limits that allow more here than in `old`."""
-        names = [n for n in self.__struct_fields__[:-_SWITCHES] if _looser(n, getattr(self, n), getattr(old, n))]
+        compared = (*_numbers(type(self)), *_OPTIONAL, "drift_window_ms", "drawdown_days", "var_confidence")
+        names = [n for n in compared if _looser(n, getattr(self, n), getattr(old, n))]
         for symbol in sorted({*self.symbols, *old.symbols}):
             for n in _BY_SYMBOL:
                 if _looser(n, self._of_symbol(symbol, n), old._of_symbol(symbol, n)):
@@ -143,6 +192,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.close_only and not old.close_only and self.restricted:
             names.append("close_only")
         names += [f"restricted.{s}" for s in sorted(set(old.restricted) - set(self.restricted))]
+        names += [n for n in ("opening_shorts", "overnight") if getattr(self, n) and not getattr(old, n)]
+        names += [n for n in ("restricted_file", "restricted_sha256") if getattr(old, n) not in ("", getattr(self, n))]
+        if self.self_match == "cancel" != old.self_match:
+            names.append("self_match")
+        if old.allowed:
+            names += [f"allowed.{s}" for s in sorted(set(self.allowed) - set(old.allowed))] if self.allowed else ["allowed"]
         return names
 
     def _of_symbol(self, symbol: str, name: str) -> Any:
@@ -164,9 +219,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "net": self.max_net_exposure,
             "daily_loss": self.max_daily_loss,
             "drawdown": self.max_drawdown,
+            "filled_loss": self.max_daily_loss_if_filled,
+            "days_drawdown": self.max_days_drawdown,
         }
         rules: dict[str, int | None] = {name: None if v is None else v * MS for name, v in times.items()}
-        rules |= {name: None if v is None else int(v * _MONEY) for name, v in money.items()}
+        rules |= {name: None if v is None else OFF_MONEY if v == _NONE else int(v * _MONEY) for name, v in money.items()}
         for name in ("max_spread_bps", "haircut_bps", "gap_bps", "max_slippage_bps", "repeat_max"):
             rules[name] = getattr(self, name)
         rules |= {
@@ -175,13 +232,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "rate_max": self.symbol_order_rate_max,
             "cancel_ratio": self.cancels_per_fill,
             "open_count": self.max_open_orders,
+            "drift_bps": _whole(self.max_drift_bps),
+            "drift_window": self.drift_window_ms * MS,
         }
         for who in ("account", "strategy", "symbol"):
             rules[f"{who}_interval"], rules[f"{who}_burst"] = bucket(getattr(self, f"{who}_orders_per_minute"))
         return rules
 
-    def bounds(self, instrument: Instrument) -> dict[str, int | None]:
-        """An instrument's part in the units of `Gate.set_bounds`."""
+    def bounds(
+        self, instrument: Instrument, adv: int | None = None, listed: frozenset[str] = frozenset(), tradable: bool = True
+    ) -> dict[str, int | None]:
+        """An instrument's part in the units of `Gate.set_bounds`.
+
+        adv: the average day's volume, qty units; None = not known, which denies where a share of it is the limit. listed: what the
+        restricted list names; tradable: what the venue says.
+        """
 
         def qty(name: str) -> int | None:
             value = self._of_symbol(instrument.symbol, name)
@@ -199,8 +264,34 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "strategy_qty": qty("max_strategy_qty"),
             "collar_bps": self._of_symbol(instrument.symbol, "collar_bps"),
             "passive_bps": self._of_symbol(instrument.symbol, "passive_bps"),
-            "restricted": (1 if self.close_only else 2) if instrument.symbol in self.restricted else 0,
+            "adv_qty": _share(self.max_adv_pct, adv),
+            "share": 10**instrument.qty_exp,
+            "shorts": int(self.opening_shorts and instrument.asset_class == AssetClass.US_EQUITY),
+            "equity": int(instrument.asset_class != AssetClass.CRYPTO),
+            "restricted": self.restricts(instrument.symbol, listed) or int(not tradable),
         }
+
+    def restricts(self, symbol: str, listed: frozenset[str] = frozenset()) -> int:
+        """0 = free, 1 = only exits pass, 2 = nothing does: for what is named itself, or by its underlying or its alias."""
+        names = restrictions(symbol)
+        if names & {n for s in self.restricted for n in restrictions(s)} or names & listed:
+            return 1 if self.close_only else 2
+        return int(bool(self.allowed) and not names & {n for s in self.allowed for n in restrictions(s)})
+
+
+def _numbers(cls: type[Limits]) -> list[str]:
+    """The limits that everybody must name."""
+    return [field.name for field in msgspec.structs.fields(cls) if field.required]
+
+
+def _whole(value: Decimal | None) -> int | None:
+    return None if value is None else OFF if value == _NONE else int(value)
+
+
+def _share(percent: Decimal | None, adv: int | None) -> int | None:
+    if percent is None or percent == _NONE:
+        return _whole(percent)
+    return min(int(percent * (adv or 0) / 100), OFF - 1)
 
 
 def bucket(per_minute: int | None) -> tuple[int | None, int | None]:
@@ -229,7 +320,9 @@ def _exact(values: Mapping[str, Any]) -> dict[str, Any]:
 
     out: dict[str, Any] = one(values)
     for name, value in out.items():
-        if name.startswith("max_") and isinstance(value, str):
+        if name in _OPTIONAL and value in ("off", "Infinity"):
+            out[name] = "Infinity"
+        elif name.startswith("max_") and isinstance(value, str):
             to_units_or_refuse(name, value)
     return out
 

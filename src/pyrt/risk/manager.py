@@ -1,23 +1,25 @@
 """RiskManager: between a strategy's Intent and execution's order; a projection of the journal plus approvals in flight."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pyrt._core.book import OrderBook
 from pyrt._core.ledger import Ledger, Pnl, Position
 from pyrt._core.risk import Code, Failure, Gate, Level
-from pyrt._core.types import NO_PRICE, Clock, Side, format_units
+from pyrt._core.types import NO_PRICE, Clock, Side, TradingState, format_units
 from pyrt.calendar import Calendar, utc_text
 from pyrt.clock import SECOND, Now
-from pyrt.errors import DataError
+from pyrt.errors import ConfigError, DataError, PyrtError
 from pyrt.model import (
     AccountSeen,
     Approved,
     AssetClass,
+    AssetSeen,
     BaselineSet,
     Breach,
     CancelIntent,
@@ -38,14 +40,39 @@ from pyrt.model import (
     Refused,
     ReplaceIntent,
 )
-from pyrt.ports import Alarm, Append, ClockMeasured, Command, Event, Kill, Publish, Resume, SetTimer, Start, Sync, TimerFired
+from pyrt.ports import (
+    Alarm,
+    Append,
+    AssetTold,
+    ClockMeasured,
+    Command,
+    Event,
+    HistoryTold,
+    Kill,
+    ListTold,
+    Publish,
+    Resume,
+    SetLimits,
+    SetTimer,
+    Start,
+    Sync,
+    TimerFired,
+    VolTold,
+)
 from pyrt.risk import saved
 from pyrt.risk.auctions import AUCTIONS, auction_shut
 from pyrt.risk.broker_rules import Broken, BrokerRules, breaches
 from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
+from pyrt.risk.permits import Permits
+from pyrt.risk.portfolio import UNKNOWN, Portfolio
+from pyrt.risk.self_match import Parked
 
 MARK = "risk.mark"
+CONFIGURATION = "configuration"  # who sets the limits of a start
+MOST_DAYS = 250  # whose peaks are kept
+BREAKERS = (b"1", b"2", b"3", b"MWC0", b"MWC1", b"MWC2", b"MWC3")  # reasons of a halt of the whole market
+_STANDING = (TradingState.HALTED, TradingState.PAUSED, TradingState.QUOTING)
 OWN = "risk"  # who closes the latches that no one asked for
 APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
 MARK_PATIENCE = 30 * SECOND  # after recovery losses wait so long for a price of everything that is held
@@ -98,6 +125,12 @@ class RiskManager:
         self._mark_at = 0  # venue ns of the timer asked for; 0 = none
         self._dirty = False
         self._chains = Chains(self.gate)
+        self._peaks: dict[str, int] = {}  # of the last days, 1e-9 money
+        self._limits_by = ""  # who set those in force
+        self._stopped = False  # a circuit breaker stopped all shares
+        self.permits = Permits(self.gate, self.limits)
+        self.portfolio = Portfolio(self.ledger, refs, self._defined)
+        self._parked = Parked(self._chains)
         self._waiting: dict[int, tuple[int, int]] = {}  # key -> (valid until, monotonic; root it replaces)
         self._answers: OrderedDict[int, Approved | Refused] = OrderedDict()
         self._forgotten: dict[int, int] = {}  # strategy -> highest source whose answer is no longer kept
@@ -121,6 +154,10 @@ class RiskManager:
             commands += self._decide(event.intent, now, event.replaces)
         elif isinstance(event, CancelIntent):
             self.gate.cancel_sent(now.mono)
+            unwanted = self._parked.drop(event.strategy << 48 | event.source)
+            if unwanted is not None:
+                breach = Breach(code="SELF_MATCH", limit="nothing in the way", observed="cancelled while it waited")
+                commands += self._refuse(unwanted, now, (breach,))
         elif isinstance(event, Kill):
             commands += self._kill(event, now)
         elif isinstance(event, Resume):
@@ -129,7 +166,44 @@ class RiskManager:
             commands += self._start(event, now)
         elif isinstance(event, ClockMeasured):
             commands += self._clock(event, now)
+        else:
+            commands += self._told(event, now)
         return commands
+
+    def _told(self, event: Event, now: Now) -> list[Command]:
+        match event:
+            case TimerFired():
+                return self._parked.retry(now.venue)
+            case SetLimits():
+                return self._set_limits(event, now)
+            case AssetTold():
+                return self._asset(event, now)
+            case HistoryTold():
+                self.permits.history_told(event)
+                self.portfolio.history_told(event)
+                self._bound(event.instrument)
+            case ListTold():
+                self.permits.list_told(event)
+                for instrument in self._defined:
+                    self._bound(instrument)
+            case VolTold():
+                self.portfolio.vol_told(event)
+        return []
+
+    def _asset(self, event: AssetTold, now: Now) -> list[Command]:
+        fact = AssetSeen(
+            instrument=event.instrument,
+            tradable=event.tradable,
+            shortable=event.shortable,
+            easy_to_borrow=event.easy_to_borrow,
+            overnight=event.overnight,
+            ts=now.venue,
+        )
+        return [Append(fact=fact, sync=Sync.SOON)]
+
+    def authorise(self, strategy: int, instruments: Iterable[int]) -> None:
+        """From here on only strategies that were named may trade, each in its instruments alone (R25); all may reduce."""
+        self.permits.authorise(strategy, instruments)
 
     def _clock(self, event: ClockMeasured, now: Now) -> list[Command]:
         # R17: how far the clock that decided until now was off, proved beyond the doubt of the measurement.
@@ -144,6 +218,8 @@ class RiskManager:
         first = self._answers.get(intent.key)
         if first is not None:
             return [Publish(message=first)]
+        if self._parked.holds(intent.key):
+            return []  # the answer is under way
         if intent.source <= self._forgotten.get(intent.strategy, 0):
             return self._refuse(intent, now, (Breach(code="DUPLICATE", limit="once", observed="seen before"),))
         if intent.instrument in self._instruments:
@@ -163,6 +239,7 @@ class RiskManager:
             if root == 0 or old in self._waiting:
                 return self._refuse(intent, now, (Breach(code="PARENT_EXCEEDED", limit="an open order", observed="none"),))
         broken = self._broken(intent, now, root)
+        others = [self._breach(f, intent.instrument) for _, f, fails in self.others(intent, now.venue, root) if fails]
         failed = self.gate.check(
             intent.key,
             intent.strategy,
@@ -180,12 +257,16 @@ class RiskManager:
             auction=intent.tif in AUCTIONS,
             replaces=root,
         )
-        if failed or broken:
+        if failed == Code.SELF_MATCH and not others and self.limits.self_match == "cancel" and not replaces:
+            parked = [] if broken else self._parked.park(intent, self.gate.crossed, now.venue)
+            if parked:
+                return parked
+        if failed or broken or others:
             if not failed:
                 self.gate.expire(intent.key, root)
-            said = tuple(self._breach(f, intent.instrument) for f in self.gate.failures)
+            said = (*others, *(self._breach(f, intent.instrument) for f in (self.gate.failures if failed else ())))
             commands = self._refuse(intent, now, breaches(said, broken))
-            if failed & Code.REPEAT_EXEC:
+            if any(b.code == "REPEAT_EXEC" for b in said):
                 commands += self._close(
                     "REDUCING", f"strategy:{intent.strategy}", "REPEAT_EXEC", "repeated orders or executions", now
                 )
@@ -195,6 +276,17 @@ class RiskManager:
     def _broken(self, intent: Intent, now: Now, root: int) -> list[Broken]:
         known = self._defined.get(intent.instrument)
         return [] if known is None else self.rules.broken(intent, known, now.venue, root)
+
+    def others(self, intent: Intent, now: int, root: int) -> list[tuple[str, Failure, bool]]:
+        """What the controls beyond the gate find for an intent: (name of the limit, Failure, whether it fails)."""
+        account, own = self.ledger.account(intent.instrument), self.ledger.position(intent.strategy, intent.instrument)
+        old = self.ledger.reservation(root) if root else None
+        n = intent.qty - (max(old.leaves, old.pending) + old.filled if old else 0)
+        found = self.permits.find(intent, _reduces(own, intent.side, n))
+        if intent.instrument in self._defined and self.portfolio.limited(self.limits):
+            fresh = 0 if _reduces(account, intent.side, n) else max(n, 0)
+            found += self.portfolio.find(self.limits, intent, fresh, now)
+        return found
 
     def _approve(self, intent: Intent, now: Now, replaces: int, root: int) -> list[Command]:
         self._approval += 1
@@ -210,6 +302,7 @@ class RiskManager:
             replaces=replaces,
         )
         self._waiting[intent.key] = (until, root)
+        self.permits.approved(intent)
         self._remember(intent, approved)
         return [Publish(message=approved), *self._arm(now)]
 
@@ -221,6 +314,7 @@ class RiskManager:
 
     def _remember(self, intent: Intent, answer: Approved | Refused) -> None:
         self._answers.setdefault(intent.key, answer)
+        self._parked.decided(intent.key)
         if len(self._answers) > REMEMBERED:
             key, _ = self._answers.popitem(last=False)
             strategy, source = key >> 48, key & (1 << 48) - 1
@@ -257,14 +351,21 @@ class RiskManager:
         if until:
             self.gate.bands(instrument.id, 0, 0)  # those of the session before
         self._hours[instrument.id] = (venue, s.post_close)
-        self.gate.session(instrument.id, s.open, s.close, pre_open=s.pre_open, post_close=s.post_close)
+        pre_open = self.permits.pre_open(instrument, s.pre_open)
+        self.gate.session(instrument.id, s.open, s.close, pre_open=pre_open, post_close=s.post_close)
 
     def watch(self, instrument: int, book: OrderBook) -> None:
         """Take in the live book of an instrument: what SLIPPAGE walks."""
         self.gate.watch(instrument, book)
 
-    def on_status(self, instrument: int, lower_px: int, upper_px: int) -> None:
-        """Take in a trading status: its price bands, where it carries any (NO_PRICE = none)."""
+    def on_status(self, instrument: int, lower_px: int, upper_px: int, state: int = 0, reason: int = 0) -> None:
+        """Take in a trading status: its price bands, where it carries any (NO_PRICE = none), and a stop of the whole market."""
+        if state in _STANDING and reason.to_bytes(4, "little").rstrip(b"\0") in BREAKERS:
+            self._stopped = True
+            self.gate.halt_market(True)
+        elif self._stopped and state == TradingState.TRADING:
+            self._stopped = False
+            self.gate.halt_market(False)
         if lower_px != NO_PRICE and upper_px != NO_PRICE:
             self.gate.bands(instrument, lower_px, upper_px)
 
@@ -273,6 +374,7 @@ class RiskManager:
         for key in [k for k, (until, _) in self._waiting.items() if now.mono > until + APPROVAL_LIFE]:
             _, root = self._waiting.pop(key)
             self.gate.expire(key, root)
+            self.permits.expired(key)
         commands, self._alarms = self._alarms, []
         if timer:
             self._mark_at = 0
@@ -283,7 +385,7 @@ class RiskManager:
 
     def _mark(self, now: Now, day: str) -> list[Command]:
         self._dirty = False
-        pnl = self.gate.mark()
+        pnl = self.gate.mark(now.venue)
         commands: list[Command] = []
         if not self._recovered or (self.gate.unmarked and now.venue < self._recovered_at + MARK_PATIENCE):
             return self._arm(now)  # what is held must be valued first
@@ -294,8 +396,9 @@ class RiskManager:
             for code, limit, seen in (
                 ("DAILY_LOSS", self.limits.max_daily_loss, -self.gate.day_pnl),
                 ("DRAWDOWN", self.limits.max_drawdown, self.gate.drawdown),
+                ("DRAWDOWN", self.limits.max_days_drawdown, self.gate.days_drawdown),
             ):
-                if limit is not None and seen >= int(limit * 10**18):
+                if limit is not None and limit.is_finite() and seen >= int(limit * 10**18):
                     commands += self._close("REDUCING", "account", code, f"{text(seen, 'money')} of {limit}", now)
         return commands + self._arm(now)
 
@@ -338,22 +441,49 @@ class RiskManager:
         fact = Latched(level="ACTIVE", scope=event.scope, code="RESUMED", reason=event.why, who=event.who, ts=now.venue)
         return [Append(fact=fact, sync=Sync.BEFORE_ACT)]
 
-    def propose(self, limits: Limits, *, who: str, why: str, now: Now) -> list[Command]:
-        """Make other limits the limits. What loosens needs who and why, and is durable before it is used."""
+    def confirmation(self, limits: Limits) -> str:
+        """The token that confirms limits that loosen those in force now; another version asks for another one."""
+        return blake2b(f"{self.limits_version}:{limits.canonical()}".encode(), digest_size=5).hexdigest()
+
+    def propose(self, limits: Limits, *, who: str, why: str, now: Now, token: str = "") -> list[Command]:
+        """Make other limits the limits. What loosens needs who, why and its `confirmation`, and is durable before it is used."""
         limits.check()
         if limits == self.limits and self.limits_version:
             return []
-        looser = limits.loosens(self.limits)
-        if looser and not (who.strip() and why.strip()):
-            names = ", ".join(looser)
-            return [Alarm(severity="warning", code="LIMITS_REFUSED", text=f"looser only with who and why: {names}")]
+        looser = limits.loosens(self.limits) if self.limits_version else []
+        if looser and not (who.strip() and why.strip() and token == self.confirmation(limits)):
+            words = f"looser only with who, why and its confirmation: {', '.join(looser)}"
+            return [Alarm(severity="warning", code="LIMITS_REFUSED", text=words)]
         fact = LimitsSet(version=self.limits_version + 1, limits=limits.canonical(), who=who, why=why, ts=now.venue)
         return [Append(fact=fact, sync=Sync.BEFORE_ACT if looser else Sync.SOON)]
 
     def _start(self, event: Start, now: Now) -> list[Command]:
         opened = EpochOpened(epoch=event.epoch, ts=now.venue)
-        limits = self.propose(self._configured, who="configuration", why="start", now=now)
+        looser = self._configured.loosens(self.limits) if self.limits_version else []
+        if looser and self._limits_by != CONFIGURATION:
+            # Somebody tightened them while it ran: a restart alone does not take that back.
+            words = f"those that {self._limits_by} set stay in force; the configuration would loosen {', '.join(looser)}"
+            limits: list[Command] = [Alarm(severity="warning", code="LIMITS_KEPT", text=words)]
+        else:
+            token = self.confirmation(self._configured)  # the file is the human's word
+            limits = self.propose(self._configured, who=CONFIGURATION, why="start", now=now, token=token)
         return [Append(fact=opened, sync=Sync.BEFORE_ACT), *limits, *self._arm(now)]
+
+    def _set_limits(self, event: SetLimits, now: Now) -> list[Command]:
+        try:
+            limits = self.changed(event.limits)
+        except PyrtError as e:
+            return [Alarm(severity="warning", code="LIMITS_REFUSED", text=str(e))]
+        if not (event.who.strip() and event.why.strip()):
+            return [Alarm(severity="warning", code="LIMITS_REFUSED", text="limits change only with who and why")]
+        return self.propose(limits, who=event.who, why=event.why, now=now, token=event.token)
+
+    def changed(self, values: str) -> Limits:
+        """Those in force with some changed, as JSON tells. Raises ConfigError."""
+        try:
+            return Limits.of(msgspec.json.decode(values, type=dict), base=self.limits)
+        except msgspec.DecodeError as e:
+            raise ConfigError(f"not a JSON object: {e}", where="limits") from None
 
     # ------------------------------------------------------------------------------------------------ facts
     def apply(self, fact: Fact) -> None:
@@ -362,6 +492,7 @@ class RiskManager:
             case Intended():
                 self._know(fact.intent.instrument)
                 self._waiting.pop(fact.intent.key, None)
+                self.permits.intended(fact)
                 self._chains.intended(fact)
                 self._answer(fact.intent, _approval_of(fact))
             case OrderChanged():
@@ -394,18 +525,28 @@ class RiskManager:
                 self._equity = fact.equity
                 self._peak = fact.equity if fact.peak is None else fact.peak
                 self._peak_at = fact.ts
+                self._peaks[fact.day] = max(self._peaks.get(fact.day, self._peak), self._peak)
+                if len(self._peaks) > MOST_DAYS:
+                    del self._peaks[min(self._peaks)]
                 self.gate.begin_day(self._equity * _MONEY, self._peak * _MONEY)
+                self._look_back()
                 self._dirty = True
+            case AssetSeen():
+                self.permits.asset_seen(fact)
+                self._hours.pop(fact.instrument, None)
+                self._bound(fact.instrument)
             case Latched():
                 self._latch(fact)
             case LimitsSet():
                 self.limits_version = fact.version
+                self._limits_by = fact.who
                 self._use(Limits.parse(fact.limits))
             case EpochOpened():
                 self.epoch = fact.epoch
                 self._approval = 0
                 for key, (_, root) in self._waiting.items():
                     self.gate.expire(key, root)
+                    self.permits.expired(key)
                 self._waiting.clear()
                 self._recovered = False
                 self._open()
@@ -421,6 +562,7 @@ class RiskManager:
         waiting = self._waiting.pop(fact.intent.key, None)
         if waiting:
             self.gate.expire(fact.intent.key, waiting[1])
+            self.permits.expired(fact.intent.key)
             self._answers[fact.intent.key] = fact
         self._answer(fact.intent, fact)
 
@@ -468,13 +610,24 @@ class RiskManager:
         self._defined[instrument.id] = instrument
         i = instrument
         self.ledger.define(i.id, qty_exp=i.qty_exp, multiplier=i.multiplier, tick=i.tick, sub_tick=i.sub_tick, lot=i.lot)
-        self.gate.set_bounds(i.id, self.limits.bounds(i))
+        self._bound(i.id)
+
+    def _bound(self, instrument: int) -> None:
+        if instrument in self._defined:
+            self.gate.set_bounds(instrument, self.permits.bounds(self._defined[instrument]))
+
+    def _look_back(self) -> None:
+        if self._peaks:
+            self.gate.days(max(self._peaks[day] for day in sorted(self._peaks)[-self.limits.drawdown_days :]) * _MONEY)
 
     def _use(self, limits: Limits) -> None:
         self.limits = limits
         self.gate.set_rules(limits.rules())
-        for instrument in self._defined.values():
-            self.gate.set_bounds(instrument.id, limits.bounds(instrument))
+        self.permits.use(limits)
+        self._hours.clear()
+        self._look_back()
+        for instrument in self._defined:
+            self._bound(instrument)
 
     # ------------------------------------------------------------------------------------------------ what others read
     def position(self, strategy: int, instrument: int) -> Position:
@@ -505,12 +658,16 @@ class RiskManager:
         """Hex digest over everything that the facts determine; approvals in flight and marks are no part of it."""
         latches = sorted((scope, f.level) for scope, f in self.latches.items())
         own = (self.epoch, self.limits_version, self.limits.canonical(), self._day, self._recovered, self._unexplained, latches)
-        state = repr((own, self._equity, self._peak, self._blocked)).encode() + self._chains.state() + self.gate.state()
+        days = sorted(self._peaks.items())
+        state = repr((own, self._equity, self._peak, self._blocked, days, self._limits_by)).encode()
+        state += self._chains.state() + self.permits.state() + self.gate.state()
         return blake2b(state, digest_size=32).hexdigest()
 
 
 def text(value: int, unit: str, qty_exp: int = 9) -> str:
     """A control's number in whole units: shares, currency, seconds, a time UTC, or as it is."""
+    if value >= UNKNOWN:
+        return "not known"
     if unit == "time":
         return utc_text(value) if value > 0 else "no hours known"
     exp = {"qty": qty_exp, "px": 9, "money": 18, "ns": 9}.get(unit, 0)
@@ -524,6 +681,12 @@ def text(value: int, unit: str, qty_exp: int = 9) -> str:
 def any_price(px: int) -> str:
     """A price at which an order may trade; that of a market order is any."""
     return "any price" if px in (0, (1 << 63) - 1) else format_units(px)
+
+
+def _reduces(held: Position, side: Side, n: int) -> bool:
+    """Whether n more of a side take nothing but what is held and not yet on its way out."""
+    room = held.qty - held.sells if side == Side.SELL else -held.qty - held.buys
+    return n <= 0 or (n <= room and (held.qty > 0) == (side == Side.SELL))
 
 
 def _is_scope(scope: str) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 
 from pyrt._core.dump import dump_gate, load_gate
 from pyrt._core.risk import Level
-from pyrt.model import AccountSeen, Intended, Latched
+from pyrt.model import AccountSeen, AssetSeen, Intended, Latched
 from pyrt.risk.limits import Limits
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     answered: list[tuple[int, int]]  # strategy -> the last source that was answered
     chains: ChainsState
     gate: dict[str, Any]  # _core.dump
+    peaks: list[tuple[str, int]]  # day -> its highest P&L, 1e-9 money
+    limits_by: str
+    sent: list[tuple[int, int, int]]  # strategy, signal, orders of it; the oldest signal first
+    assets: list[AssetSeen]
 
 
 def save(risk: "RiskManager") -> RiskState:
@@ -76,6 +80,10 @@ def save(risk: "RiskManager") -> RiskState:
         answered=sorted(risk._answered.items()),
         chains=risk._chains.save(),
         gate=dump_gate(risk.gate),
+        peaks=sorted(risk._peaks.items()),
+        limits_by=risk._limits_by,
+        sent=[(strategy, signal, n) for (strategy, signal), n in risk.permits.sent.items()],
+        assets=[risk.permits.assets[instrument] for instrument in sorted(risk.permits.assets)],
     )
 
 
@@ -87,9 +95,15 @@ def restore(risk: "RiskManager", state: RiskState) -> None:
         risk._define(instrument)
     load_gate(risk.gate, state.gate)
     risk._chains.restore(state.chains)
+    risk._peaks, risk._limits_by = dict(state.peaks), state.limits_by
+    risk.permits.sent.update(((strategy, signal), n) for strategy, signal, n in state.sent)
+    for asset in state.assets:
+        risk.permits.asset_seen(asset)
+        risk._bound(asset.instrument)
     risk._day, risk._equity, risk._peak, risk._peak_at = state.day, state.equity, state.peak, state.peak_at
     if state.day:
         risk.gate.begin_day(state.equity * _MONEY, state.peak * _MONEY)
+        risk._look_back()
     risk.latches = {latch.scope: latch for latch in state.latches}
     for latch in state.latches:
         risk.gate.latch(latch.scope, Level[latch.level])

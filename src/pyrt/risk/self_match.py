@@ -1,0 +1,72 @@
+"""The policy `cancel` of SELF_MATCH: the own order in the way goes first, and the new one waits until the venue has proved it."""
+
+import msgspec
+
+from pyrt._core.types import Clock
+from pyrt.clock import SECOND
+from pyrt.model import CancelIntent, Intent, OrderType
+from pyrt.ports import Command, Publish, SetTimer
+from pyrt.risk.chains import Chains
+
+WAIT = "risk.wait"
+LOOK_EVERY = SECOND // 20  # venue time
+PATIENCE = 10 * SECOND
+ROUNDS = 16  # orders in the way that one order may have cancelled
+
+
+class Wait(msgspec.Struct):
+    """One order that waits."""
+
+    intent: Intent
+    root: int  # reservation key of what is in its way
+    until: int  # venue ns
+    rounds: int
+
+
+class Parked:
+    """Orders that wait for the end of another one. Volatile: exactly once begins at the journaled intent."""
+
+    def __init__(self, chains: Chains) -> None:
+        self._chains = chains
+        self._waits: dict[int, Wait] = {}
+        self._again: dict[int, Wait] = {}  # decided once more, after a wait
+
+    def park(self, intent: Intent, root: int, now: int) -> list[Command]:
+        """Cancel what is in the way and wait; nothing where it is not ours to cancel: somebody else's, a stop, an exit."""
+        before = self._again.pop(intent.key, None)
+        rounds = before.rounds + 1 if before else 1
+        head = self._chains.head_of(root)
+        if head is None or head.intent.reduce_only or head.intent.type in (OrderType.STOP, OrderType.STOP_LIMIT):
+            return []
+        until = before.until if before else min(intent.valid_until or now + PATIENCE, now + PATIENCE)
+        if rounds > ROUNDS or now >= until:
+            return []
+        self._waits[intent.key] = Wait(intent, root, until, rounds)
+        cancel = CancelIntent(strategy=head.intent.strategy, source=head.intent.source)
+        return [Publish(message=cancel), self._look(now)]
+
+    def holds(self, key: int) -> bool:
+        """Whether that order waits."""
+        return key in self._waits
+
+    def drop(self, key: int) -> Intent | None:
+        """It is not wanted any more."""
+        wait = self._waits.pop(key, None)
+        return wait.intent if wait else None
+
+    def retry(self, now: int) -> list[Command]:
+        """Decide again on orders whose way is free, or whose time is over."""
+        commands: list[Command] = []
+        for key, wait in list(self._waits.items()):
+            if now >= wait.until or not self._chains.root_of(wait.root):
+                del self._waits[key]
+                self._again[key] = wait
+                commands.append(Publish(message=wait.intent))
+        return [*commands, self._look(now)] if self._waits else commands
+
+    def decided(self, key: int) -> None:
+        """An answer was given."""
+        self._again.pop(key, None)
+
+    def _look(self, now: int) -> SetTimer:
+        return SetTimer(key=WAIT, at=now + LOOK_EVERY, clock=Clock.VENUE)
