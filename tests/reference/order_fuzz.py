@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from pyrt._core.types import Side
 from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
-from pyrt.strategies.strategy import _TIFS
+from pyrt.strategies.ticket import TIFS as WORDS
 
 ONE = 10**9
-TIFS = tuple(_TIFS.values())  # what a strategy may ask for
-TYPES = (OrderType.MARKET, OrderType.LIMIT, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT)
+TIFS = tuple(WORDS.values())  # what a strategy may ask for
+TYPES = (OrderType.LIMIT, *OrderType)
 
 
 class Wanted(NamedTuple):
@@ -44,6 +44,10 @@ class OrderFuzz:
             "stop_px": self._px(instrument, ref[instrument.id]) if kind in (OrderType.STOP, OrderType.STOP_LIMIT) else 0,
             "extended_hours": r.random() < 0.15,
         }
+        if kind == OrderType.TRAILING_STOP:
+            by_px = r.random() < 0.5
+            make["trail_px"] = self._px(instrument, ref[instrument.id] // r.choice((20, 100))) if by_px else 0
+            make["trail_ratio"] = 0 if by_px else r.randrange(10**6, 10**8)
         return Wanted("replace" if open_[instrument.id] and r.random() < 0.15 else "new", instrument, make)
 
     def _tif(self, instrument: Instrument) -> TimeInForce:

@@ -261,7 +261,8 @@ class Floor:
             found.append(desk.send(1, {**make, "valid_until": self.now.venue + SECOND}, wanted.instrument))
         else:
             old = open_[-1].intent
-            prices = {name: make[name] or getattr(old, name) for name in ("limit_px", "stop_px") if getattr(old, name)}
+            names = ("limit_px", "stop_px", "trail_px", "trail_ratio")
+            prices = {name: make.get(name) or getattr(old, name) for name in names if getattr(old, name)}
             self._replaced = open_[-1]
             found.append(desk.replace(1, open_[-1], {"qty": make["qty"], **prices}))
 
@@ -280,7 +281,7 @@ class Floor:
     def venue_refuses(self, intent: Intent) -> bool:
         """Show an order to the venue past the table; a new one is not kept where the venue would take it."""
         order = SimpleNamespace(number=1, cid=f"past-{intent.source}", intent=intent)
-        for name in ("side", "type", "tif", "qty", "limit_px", "stop_px"):
+        for name in intent.__struct_fields__:
             setattr(order, name, getattr(intent, name))
         request = request_of(order, self.instruments[intent.instrument])  # type: ignore[arg-type]
         try:

@@ -1,4 +1,4 @@
-"""Auction orders: when the gate lets them pass, beside the venue's own rule."""
+"""Auction orders: when the calendar lets them pass, beside the venue's own rule."""
 
 from datetime import UTC, datetime
 
@@ -6,11 +6,9 @@ import pytest
 
 from pyrt.calendar import Calendar
 from pyrt.clock import MINUTE, SECOND
-from pyrt.model import AssetClass, Instrument, TimeInForce
-from pyrt.risk.auctions import auction_shut
+from pyrt.model import TimeInForce
 from pyrt.venues.sim.exchange.hours import Hours
 
-SHARE, COIN = Instrument(id=1, symbol="AAPL"), Instrument(id=2, symbol="BTC/USD", asset_class=AssetClass.CRYPTO)
 OPG, CLS = TimeInForce.OPG, TimeInForce.CLS
 
 
@@ -27,14 +25,7 @@ def test_the_gate_and_the_venue_shut_at_the_same_instants(day: str) -> None:
     for tif in (OPG, CLS):
         for minute in range(24 * 60):
             now = start + minute * MINUTE
-            shut = auction_shut(calendar, SHARE, tif, now) is not None
+            shut = calendar.auction_shut(now, closing=tif is CLS) is not None
             assert shut == hours.is_shut(now, tif), (tif, minute)
             told.add(shut)
     assert told == ({True, False} if day not in ("2026-03-08", "2026-07-03") else {False})
-
-
-def test_what_never_closes_has_no_auction() -> None:
-    breach = auction_shut(None, SHARE, CLS, at("2026-03-02T15:00:00"))
-    assert breach is not None
-    assert breach.code == "MARKET_CLOSED"
-    assert auction_shut(Calendar(), COIN, OPG, at("2026-03-02T12:00:00")) is not None

@@ -19,7 +19,7 @@ from pyrt.journal.recorder import Run
 from pyrt.live.replay import Replay
 from pyrt.model import Fact, Filled, Intended, Intent, Latched, OrderChanged, Refused, ReplaceIntent
 from pyrt.ports import Command, Event, Sync
-from pyrt.risk.auctions import AUCTIONS
+from pyrt.risk.asked import AUCTIONS
 from pyrt.risk.manager import text
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy

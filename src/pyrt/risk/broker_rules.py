@@ -13,9 +13,9 @@ from pyrt._core.ledger import Ledger
 from pyrt._core.types import NO_PRICE, Side
 from pyrt.calendar import Calendar
 from pyrt.model import AccountSeen, Breach, Instrument, Intent
-from pyrt.risk.rule_table import BY_CLASS, Asked, Rule
+from pyrt.risk.asked import Asked
+from pyrt.risk.rule_table import BY_CLASS, Rule
 
-CODE = "BROKER_RULE"
 MENDS = {
     "SELF_MATCH": "cancel the opposite order first",
     "SHORT_NOT_ALLOWED": "sell no more than is held and not yet offered",
@@ -57,7 +57,7 @@ class BrokerRules:
         if old is not None:
             offered -= max(old.leaves, old.pending)
         ref = self._refs[instrument.id]
-        ask, last = int(ref["ask_px"]), int(ref["last_px"])
+        ask, bid, last = (int(ref[name]) if int(ref[name]) != NO_PRICE else 0 for name in ("ask_px", "bid_px", "last_px"))
         return Asked(
             intent=intent,
             instrument=instrument,
@@ -70,7 +70,8 @@ class BrokerRules:
             freed=0 if old is None else old.cost,
             position=held.qty,
             offered=offered,
-            ask_px=ask if ask not in (0, NO_PRICE) else last if last not in (0, NO_PRICE) else 0,
+            ask_px=ask or last,
+            bid_px=bid or last,
             committed=self._ledger.committed,
         )
 
@@ -88,7 +89,7 @@ def breaches(gate: tuple[Breach, ...], broken: list[Broken]) -> tuple[Breach, ..
         )
     codes = {breach.code for breach in gate}
     said += [
-        Breach(code=CODE, limit=b.rule.says, observed=b.observed, rule=b.rule.name, mend=b.mend)
+        Breach(code=b.rule.code, limit=b.rule.says, observed=b.observed, rule=b.rule.name, mend=b.mend)
         for b in broken
         if b.rule.control not in codes
     ]

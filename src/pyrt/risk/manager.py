@@ -60,7 +60,7 @@ from pyrt.ports import (
     VolTold,
 )
 from pyrt.risk import saved
-from pyrt.risk.auctions import AUCTIONS, auction_shut
+from pyrt.risk.asked import AUCTIONS
 from pyrt.risk.broker_rules import Broken, BrokerRules, breaches
 from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
@@ -228,10 +228,6 @@ class RiskManager:
         if self._clock_off and not intent.reduce_only:
             clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
             return self._refuse(intent, now, (clock,))
-        if intent.tif in AUCTIONS and intent.instrument in self._instruments:
-            shut = auction_shut(self._calendar, self._instruments[intent.instrument], intent.tif, now.venue)
-            if shut is not None:
-                return self._refuse(intent, now, (shut,))
         root = 0
         if replaces:
             old = intent.strategy << 48 | replaces

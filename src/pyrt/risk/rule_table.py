@@ -7,52 +7,29 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pyrt._core.types import Side, format_units
-from pyrt.calendar import Calendar, new_york_text
-from pyrt.model import AccountSeen, AssetClass, Instrument, Intent, OrderType, TimeInForce
-
-ONE_DOLLAR = 1_000_000_000  # px units
-FIFTY = 50 * ONE_DOLLAR
-CENT = 10_000_000
-SMALL_TICK = 100_000  # 0.0001, below 1.00
-MONEY = 10**9  # 1e-18 money in one 1e-9 unit
-EQUITY, CRYPTO, OPTION = AssetClass.US_EQUITY, AssetClass.CRYPTO, AssetClass.OPTION
-AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
-RESTING = (TimeInForce.DAY, TimeInForce.GTC)
+from pyrt.calendar import new_york_text
+from pyrt.errors import DataError
+from pyrt.model import AssetClass, OrderClass, OrderType, TimeInForce
+from pyrt.risk.asked import (
+    AUCTIONS,
+    CENT,
+    CRYPTO,
+    EQUITY,
+    MONEY,
+    ONE_DOLLAR,
+    OPTION,
+    RESTING,
+    Asked,
+    kind_text,
+    qty_text,
+    reserved_px,
+    tick_at,
+    tif_text,
+    type_text,
+    whole_text,
+)
 
 Said = tuple[str, str] | None  # what is wrong, how to mend it
-
-
-class Asked(NamedTuple):
-    """An order, and what is known when it is asked for; quantities in qty units, prices in px units."""
-
-    intent: Intent
-    instrument: Instrument
-    account: AccountSeen | None
-    calendar: Calendar | None  # None: the venue never closes
-    now: int
-    one: int  # qty units of a whole share
-    replaces: bool  # it changes a working order
-    filled: int  # of the order that it changes
-    freed: int  # money that the order that it changes holds
-    position: int  # the account's, signed
-    offered: int  # open orders of the same side, but for the one that it changes
-    ask_px: int  # what a buyer may expect; 0 = not known
-    committed: int  # money that open orders and fills took since the account was seen
-
-    @property
-    def qty(self) -> int:
-        """What of it may still trade."""
-        return self.intent.qty - self.filled
-
-    @property
-    def opens(self) -> bool:
-        """Whether it adds to what the account holds."""
-        return self.position >= 0 if self.intent.side == Side.BUY else self.position <= 0
-
-    @property
-    def has_part(self) -> bool:
-        """Whether its quantity has a part of a share."""
-        return self.intent.qty % self.one != 0
 
 
 class Rule(NamedTuple):
@@ -64,6 +41,7 @@ class Rule(NamedTuple):
     answer: str  # of the venue, to an order that breaks it
     test: Callable[[Asked], Said]
     control: str = ""
+    code: str = "BROKER_RULE"  # of a refusal for this rule alone
 
 
 # ---------------------------------------------------------------------------------------------------- the asset, the price
@@ -72,59 +50,140 @@ def _tradable(a: Asked) -> Said:
 
 
 def _tick(a: Asked) -> Said:
-    for px in (a.intent.limit_px, a.intent.stop_px):
-        tick = _tick_at(a.instrument, px)
+    i = a.intent
+    for px in (i.limit_px, i.stop_px, i.trail_px, i.target_px, i.guard_px, i.guard_limit_px):
+        tick = tick_at(a.instrument, px)
         if px % tick:
             below = px - px % tick
             return f"price {format_units(px)}", f"use {format_units(below)} or {format_units(below + tick)}"
     return None
 
 
-def _tick_at(instrument: Instrument, px: int) -> int:
-    if instrument.asset_class == CRYPTO:
-        return instrument.tick
-    return CENT if px >= ONE_DOLLAR or instrument.asset_class == OPTION else SMALL_TICK
-
-
 # ---------------------------------------------------------------------------------------------------- parts of shares
 def _part_day(a: Asked) -> Said:
     if not a.has_part or a.intent.tif == TimeInForce.DAY:
         return None
-    return f"{_qty(a, a.intent.qty)} with tif={_tif(a)}", f"use tif=day, or {_whole(a)}"
+    return f"{qty_text(a, a.intent.qty)} with tif={tif_text(a)}", f"use tif=day, or {whole_text(a)}"
 
 
 def _part_off(a: Asked) -> Said:
     if not a.has_part or a.account is None or a.account.fractional:
         return None
-    return _qty(a, a.intent.qty), f"use {_whole(a)}, or allow fractional trading in the account's configuration"
+    return qty_text(a, a.intent.qty), f"use {whole_text(a)}, or allow fractional trading in the account's configuration"
 
 
 def _part_short(a: Asked) -> Said:
     if not a.has_part or a.intent.side == Side.BUY or a.position > 0:
         return None
-    return f"a sale of {_qty(a, a.intent.qty)} that opens a short position", f"use {_whole(a)}"
+    return f"a sale of {qty_text(a, a.intent.qty)} that opens a short position", f"use {whole_text(a)}"
 
 
 def _part_least(a: Asked) -> Said:
     if not a.has_part or not a.opens or a.intent.side != Side.BUY:
         return None
-    px = _reserved_px(a)
+    px = reserved_px(a)
     if not px or a.intent.qty * px >= a.one * ONE_DOLLAR:
         return None
-    return f"{_qty(a, a.intent.qty)} at {format_units(px)}", f"buy for 1 dollar or more: {_qty(a, -(-a.one * ONE_DOLLAR // px))}"
+    return (
+        f"{qty_text(a, a.intent.qty)} at {format_units(px)}",
+        f"buy for 1 dollar or more: {qty_text(a, -(-a.one * ONE_DOLLAR // px))}",
+    )
 
 
 def _part_replaced(a: Asked) -> Said:
     if not a.replaces or a.intent.qty % a.one == 0:
         return None
-    return f"a replacement of {_qty(a, a.intent.qty)}", "cancel the order and send another"
+    return f"a replacement of {qty_text(a, a.intent.qty)}", "cancel the order and send another"
+
+
+def _part_simple(a: Asked) -> Said:
+    grouped = a.intent.order_class != OrderClass.SIMPLE
+    if not a.has_part or not (grouped or a.intent.type == OrderType.TRAILING_STOP):
+        return None
+    return f"{qty_text(a, a.intent.qty)} in {kind_text(a)}", f"use {whole_text(a)}"
+
+
+# ---------------------------------------------------------------------------------------------------- trailing stops, groups
+def _trail_rests(a: Asked) -> Said:
+    if a.intent.type != OrderType.TRAILING_STOP or a.intent.tif in RESTING:
+        return None
+    return f"a trailing stop with tif={tif_text(a)}", "use tif=day or tif=gtc"
+
+
+def _group_asset(a: Asked) -> Said:
+    return (kind_text(a), "send simple orders") if a.intent.order_class != OrderClass.SIMPLE else None
+
+
+def _group_rests(a: Asked) -> Said:
+    if a.intent.order_class == OrderClass.SIMPLE or (a.intent.tif in RESTING and not a.intent.extended_hours):
+        return None
+    hours = " in extended hours" if a.intent.extended_hours else ""
+    return f"{kind_text(a)} with tif={tif_text(a)}{hours}", "use tif=day or tif=gtc, and leave out extended_hours"
+
+
+def _group_type(a: Asked) -> Said:
+    i = a.intent
+    if i.order_class == OrderClass.SIMPLE or i.type == OrderType.LIMIT:
+        return None
+    if i.order_class != OrderClass.OCO and i.type == OrderType.MARKET:
+        return None
+    wanted = "a limit order" if i.order_class == OrderClass.OCO else "a market or a limit order"
+    return f"{kind_text(a)} as a {type_text(a)} order", f"send {wanted}"
+
+
+def _group_side(a: Asked) -> Said:
+    kind = a.intent.order_class
+    if kind == OrderClass.SIMPLE or a.opens == (kind != OrderClass.OCO):
+        return None
+    if kind == OrderClass.OCO:
+        return f"{kind_text(a)} that would open a position", "enter with a bracket, or protect what is held"
+    return f"{kind_text(a)} that would close a position", "close with a simple order or an oco"
+
+
+def _group_exits(a: Asked) -> Said:
+    i = a.intent
+    target, guard = bool(i.target_px or (i.order_class == OrderClass.OCO and i.limit_px)), bool(i.guard_px)
+    if i.order_class == OrderClass.OTO and target == guard:
+        return (
+            f"{kind_text(a)} with {'both exits' if target else 'no exit'}",
+            "give a take-profit or a stop-loss, or send a bracket",
+        )
+    if i.order_class in (OrderClass.BRACKET, OrderClass.OCO) and not (target and guard):
+        return f"{kind_text(a)} with one exit", "give a take-profit and a stop-loss"
+    return None
+
+
+def _group_prices(a: Asked) -> Said:
+    """The take-profit on the better side of the stop, and both a cent or more away from where the entry is expected to trade."""
+    i = a.intent
+    if i.order_class == OrderClass.SIMPLE:
+        return None
+    oco, buys = i.order_class == OrderClass.OCO, i.side == Side.BUY
+    target, up = i.target_px or (i.limit_px if oco else 0), buys != oco
+    if target and i.guard_px and (target <= i.guard_px if up else target >= i.guard_px):
+        return _exits(a, target), f"put the take-profit {'above' if up else 'below'} the stop-loss"
+    base = 0 if oco else i.limit_px or (a.ask_px if buys else a.bid_px)
+    for px, above in ((target, up), (i.guard_px, not up)):
+        if px and base and ((px - base) if above else (base - px)) < CENT:
+            near = base + CENT if above else base - CENT
+            what = "the take-profit" if px == target else "the stop-loss"
+            return f"{_exits(a, target)} for an entry at {format_units(base)}", f"{what} at {format_units(near)} or {_way(above)}"
+    return None
+
+
+def _exits(a: Asked, target: int) -> str:
+    return f"take-profit {format_units(target)}, stop-loss {format_units(a.intent.guard_px)}"
+
+
+def _way(above: bool) -> str:
+    return "above" if above else "below"
 
 
 # ---------------------------------------------------------------------------------------------------- hours and auctions
 def _extended(a: Asked) -> Said:
     if not a.intent.extended_hours or (a.intent.type == OrderType.LIMIT and a.intent.tif in RESTING):
         return None
-    return f"a {_type(a)} order with tif={_tif(a)}", "give it a limit and tif=day, or leave out extended_hours"
+    return f"a {type_text(a)} order with tif={tif_text(a)}", "give it a limit and tif=day, or leave out extended_hours"
 
 
 def _no_extended(a: Asked) -> Said:
@@ -134,19 +193,22 @@ def _no_extended(a: Asked) -> Said:
 def _auction_type(a: Asked) -> Said:
     if a.intent.tif not in AUCTIONS or a.intent.type in (OrderType.MARKET, OrderType.LIMIT):
         return None
-    return f"a {_type(a)} order with tif={_tif(a)}", "send a market or a limit order"
+    return f"a {type_text(a)} order with tif={tif_text(a)}", "send a market or a limit order"
 
 
 def _auction_time(a: Asked) -> Said:
     if a.intent.tif not in AUCTIONS:
         return None
     if a.calendar is None:
-        return f"tif={_tif(a)} at a venue that never closes", "use tif=day, or run the venue with its calendar"
-    shut = a.calendar.auction_shut(a.now, closing=a.intent.tif == TimeInForce.CLS)
+        return f"tif={tif_text(a)} at a venue that never closes", "use tif=day, or run the venue with its calendar"
+    try:
+        shut = a.calendar.auction_shut(a.now, closing=a.intent.tif == TimeInForce.CLS)
+    except DataError as e:
+        return str(e), "use tif=day"
     if shut is None:
         return None
     return (
-        f"tif={_tif(a)} at {new_york_text(a.now)}",
+        f"tif={tif_text(a)} at {new_york_text(a.now)}",
         f"send it before {new_york_text(shut[0])}, or from {new_york_text(shut[1])} on",
     )
 
@@ -154,7 +216,7 @@ def _auction_time(a: Asked) -> Said:
 def _auction_replaced(a: Asked) -> Said:
     if not a.replaces or a.intent.tif not in AUCTIONS:
         return None
-    return f"a replacement with tif={_tif(a)}", "cancel the order and send another"
+    return f"a replacement with tif={tif_text(a)}", "cancel the order and send another"
 
 
 # ---------------------------------------------------------------------------------------------------- positions, shorts, money
@@ -164,8 +226,8 @@ def _turn(a: Asked) -> Said:
     free = max(0, abs(a.position) - a.offered)
     if a.qty <= free:
         return None
-    held = f"{_qty(a, a.qty)} where {_qty(a, a.position)} are held and {_qty(a, a.offered)} offered"
-    return held, f"close {_qty(a, free)} first, then open the rest" if free else "cancel an open order of this side first"
+    held = f"{qty_text(a, a.qty)} where {qty_text(a, a.position)} are held and {qty_text(a, a.offered)} offered"
+    return held, f"close {qty_text(a, free)} first, then open the rest" if free else "cancel an open order of this side first"
 
 
 def _short(a: Asked) -> Said:
@@ -183,7 +245,7 @@ def _short(a: Asked) -> Said:
 def _borrow(a: Asked) -> Said:
     if a.instrument.easy_to_borrow or not a.instrument.shortable or a.intent.tif == TimeInForce.DAY:
         return None
-    return f"{a.instrument.symbol} is hard to borrow; tif={_tif(a)}", "use tif=day"
+    return f"{a.instrument.symbol} is hard to borrow; tif={tif_text(a)}", "use tif=day"
 
 
 def _power(a: Asked) -> Said:
@@ -199,49 +261,36 @@ def _cash(a: Asked) -> Said:
 
 
 def _afforded(a: Asked, power: int) -> Said:
-    px = _reserved_px(a)
+    px = reserved_px(a)
     cost = px * a.qty * MONEY * a.instrument.multiplier // a.one
     free = power * MONEY - a.committed + a.freed
     if not px or cost <= free:
         return None
     most = max(0, free * a.one // (px * MONEY * a.instrument.multiplier))
     most -= most % a.instrument.lot
-    return f"{_qty(a, a.qty)} reserve {format_units(px)} each", f"at most {_qty(a, most)} can be paid for now"
-
-
-def _reserved_px(a: Asked) -> int:
-    """What the venue sets aside for a unit: a buy's limit, else 4 % (2.5 % from 50.00) over the stop or the ask; a short 3 %."""
-    i = a.intent
-    if i.side == Side.SELL:
-        return max(i.limit_px, i.stop_px, a.ask_px * 103 // 100)
-    return i.limit_px or collar(i.stop_px or a.ask_px)
-
-
-def collar(px: int) -> int:
-    """The most that a market buy may pay when `px` is asked."""
-    most = px * 104 // 100 if px < FIFTY else px * 1025 // 1000
-    return max(px, most - most % CENT)
+    return f"{qty_text(a, a.qty)} reserve {format_units(px)} each", f"at most {qty_text(a, most)} can be paid for now"
 
 
 # ---------------------------------------------------------------------------------------------------- pairs and contracts
 def _pair_type(a: Asked) -> Said:
-    return (f"a {_type(a)} order", "use a market, limit or stop-limit order") if a.intent.type == OrderType.STOP else None
+    stops = a.intent.type in (OrderType.STOP, OrderType.TRAILING_STOP)
+    return (f"a {type_text(a)} order", "use a market, limit or stop-limit order") if stops else None
 
 
 def _pair_tif(a: Asked) -> Said:
-    return None if a.intent.tif in (TimeInForce.GTC, TimeInForce.IOC) else (f"tif={_tif(a)}", "use tif=gtc or tif=ioc")
+    return None if a.intent.tif in (TimeInForce.GTC, TimeInForce.IOC) else (f"tif={tif_text(a)}", "use tif=gtc or tif=ioc")
 
 
 def _pair_least(a: Asked) -> Said:
     least = a.instrument.min_qty
-    return (_qty(a, a.intent.qty), f"use {_qty(a, least)} or more") if a.intent.qty < least else None
+    return (qty_text(a, a.intent.qty), f"use {qty_text(a, least)} or more") if a.intent.qty < least else None
 
 
 def _pair_long(a: Asked) -> Said:
     if a.intent.side == Side.BUY:
         return None
     free = max(0, a.position - a.offered)
-    return (f"{_qty(a, a.qty)} of {_qty(a, free)}", f"sell at most {_qty(a, free)}") if a.qty > free else None
+    return (f"{qty_text(a, a.qty)} of {qty_text(a, free)}", f"sell at most {qty_text(a, free)}") if a.qty > free else None
 
 
 def _pair_allowed(a: Asked) -> Said:
@@ -251,11 +300,15 @@ def _pair_allowed(a: Asked) -> Said:
 
 
 def _contract_tif(a: Asked) -> Said:
-    return None if a.intent.tif in RESTING else (f"tif={_tif(a)}", "use tif=day")
+    return None if a.intent.tif in RESTING else (f"tif={tif_text(a)}", "use tif=day")
+
+
+def _contract_type(a: Asked) -> Said:
+    return ("a trailing stop", "use a stop order") if a.intent.type == OrderType.TRAILING_STOP else None
 
 
 def _contract_whole(a: Asked) -> Said:
-    return (_qty(a, a.intent.qty), f"use {_whole(a)}") if a.has_part else None
+    return (qty_text(a, a.intent.qty), f"use {whole_text(a)}") if a.has_part else None
 
 
 def _contract_level(a: Asked) -> Said:
@@ -276,11 +329,19 @@ RULES = (
     Rule("part-allowed", (EQUITY,), "parts of shares only where the account's owner allows them", NO, _part_off),
     Rule("part-short", (EQUITY,), "no part of a share is sold short", INVALID, _part_short),
     Rule("part-least", (EQUITY,), "an order with a part of a share that opens is worth 1.00", INVALID, _part_least),
+    Rule("part-simple", (EQUITY,), "no part of a share in a trailing stop or a group", INVALID, _part_simple),
     Rule("part-replace", ALL, "a replacement is for a whole quantity", INVALID, _part_replaced),
+    Rule("trail-rests", (EQUITY,), "a trailing stop is day or gtc", "422 40010001", _trail_rests),
+    Rule("group-asset", (CRYPTO, OPTION), "no brackets, OCOs and OTOs", "422 40010001", _group_asset),
+    Rule("group-rests", (EQUITY,), "a group is day or gtc, in regular hours", INVALID, _group_rests),
+    Rule("group-type", (EQUITY,), "an entry with exits is market or limit, an OCO limit", "422 40010001", _group_type),
+    Rule("group-side", (EQUITY,), "brackets and OTOs open, OCOs close", INVALID, _group_side),
+    Rule("group-exits", (EQUITY,), "bracket and OCO have both exits, an OTO one", "422 40010001", _group_exits),
+    Rule("group-prices", (EQUITY,), "exits on their sides of each other, 0.01 or more from the entry", INVALID, _group_prices),
     Rule("extended-limit", (EQUITY,), "extended hours only with a limit and tif=day or gtc", "422 40010001", _extended),
     Rule("extended-none", (CRYPTO, OPTION), "no extended hours", "422 40010001", _no_extended),
     Rule("auction-type", (EQUITY,), "opg and cls orders are market or limit orders", "422 40010001", _auction_type),
-    Rule("auction-time", (EQUITY,), "not from 9:28 (opg), 10 minutes before the close (cls) to 19:00", INVALID, _auction_time),
+    Rule("auction-time", (EQUITY,), "opg to 9:28, cls to 10 minutes before the close", INVALID, _auction_time, code="MARKET_CLOSED"),
     Rule("auction-replace", (EQUITY,), "no replacement with tif=opg or cls", "422 40010001", _auction_replaced),
     Rule("turn", (EQUITY, OPTION), "one order does not turn a position over", NO, _turn, "SHORT_NOT_ALLOWED"),
     Rule("short", (EQUITY,), "something to borrow, 2000 of equity, and leave", NO, _short, "SHORT_NOT_ALLOWED"),
@@ -293,6 +354,7 @@ RULES = (
     Rule("pair-cash", (CRYPTO,), "bought with cash that no order holds: nothing is borrowed", NO, _cash, "BUYING_POWER"),
     Rule("pair-allowed", (CRYPTO,), "the account may trade crypto", "422 40010001", _pair_allowed),
     Rule("contract-tif", (OPTION,), "day or gtc", "422 40010001", _contract_tif),
+    Rule("contract-type", (OPTION,), "no trailing stops", "422 40010001", _contract_type),
     Rule("contract-whole", (OPTION,), "whole contracts", INVALID, _contract_whole),
     Rule("contract-level", (OPTION,), "level 1 to write or close, 2 to buy", NO, _contract_level),
 )  # fmt: skip
@@ -305,23 +367,6 @@ def markdown() -> Iterator[str]:
     yield "|---|---|---|---|"
     names = {EQUITY: "shares", CRYPTO: "crypto", OPTION: "options"}
     for rule in RULES:
-        says = f"{rule.says} (`{rule.control}`)" if rule.control else rule.says
+        code = rule.control or (rule.code if rule.code != "BROKER_RULE" else "")
+        says = f"{rule.says} (`{code}`)" if code else rule.says
         yield f"| `{rule.name}` | {', '.join(names[kind] for kind in rule.classes)} | {says} | {rule.answer} |"
-
-
-# ---------------------------------------------------------------------------------------------------- words
-def _qty(a: Asked, qty: int) -> str:
-    return format_units(qty, a.instrument.qty_exp)
-
-
-def _whole(a: Asked) -> str:
-    below = a.intent.qty // a.one
-    return f"{below} or {below + 1}" if below else "1"
-
-
-def _tif(a: Asked) -> str:
-    return a.intent.tif.name.lower()
-
-
-def _type(a: Asked) -> str:
-    return a.intent.type.name.lower()
