@@ -1,6 +1,5 @@
 """A journal that fails halts, and the halt is found by the next start although no journal could hold it."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ def test_the_note_takes_no_room_and_does_not_replace_a_request(tmp_path: Path) -
     page = RiskPage.create(tmp_path)
     try:
         note = halt.HaltNote(tmp_path, page)
-        assert os.stat(tmp_path / halt.SPARE).st_blocks * 512 >= halt.SIZE
+        assert (tmp_path / halt.SPARE).stat().st_blocks * 512 >= halt.SIZE
         (tmp_path / REQUEST).write_bytes(b"{}")
         note.tell("first")
         note.tell("second")
@@ -102,5 +101,3 @@ def test_a_kill_that_the_journal_does_not_hold_stays_asked_for(tmp_path: Path, j
     test_runner.link = test_runner.Link()
     play(tmp_path, duration=0.3)
     assert [latch.level for latch in latches(tmp_path)][-1] in ("KILLED", "HALTED")
-
-
