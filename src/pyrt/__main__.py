@@ -14,7 +14,7 @@ from pyrt.process import confine, held_keys, holding
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one line and exit status 1."""
+    """Run the command line; a mistake of the user's is one line and exit status 1; a journal of a newer program, 2."""
     confine()
     sys.excepthook = _show
     threading.excepthook = lambda gone: _show(gone.exc_type, gone.exc_value, gone.exc_traceback)
@@ -27,7 +27,7 @@ def _run() -> None:
     try:
         app(sys.argv[1:], print_error=False, exit_on_error=False)
     except PyrtError as e:
-        _end(str(e))
+        _end(str(e), e.status)
     except CycloptsError as e:
         _end(f"{' '.join(str(e).split())} -- see `pyrt {' '.join([*(e.command_chain or ()), '--help'])}`")
     except BrokenPipeError:  # who read our output has gone
@@ -51,9 +51,9 @@ def _masked(text: str) -> str:
     return masked(text)
 
 
-def _end(text: str) -> None:
+def _end(text: str, status: int = 1) -> None:
     print(f"pyrt: {_masked(text)}", file=sys.stderr)
-    raise SystemExit(1) from None
+    raise SystemExit(status) from None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ PyrtError                   every error of ours: what happened, where, how to me
 ├── OrderError              an order as written cannot exist (off tick, no quantity, unknown symbol)
 ├── JournalError            the journal cannot be written or read
 │   ├── JournalDamaged      a record that was once durable no longer reads: quarantine, stop
+│   ├── JournalNewer        a newer program wrote it
 │   └── JournalBusy         another process owns this journal
 └── VenueError              the venue, or the way to it
     ├── NotConnected        transient: try again
@@ -16,6 +17,8 @@ PyrtError                   every error of ours: what happened, where, how to me
 
 class PyrtError(Exception):
     """One line for the user: what happened, where, and how to mend it."""
+
+    status = 1  # with which the command line ends
 
     def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
         super().__init__(what)
@@ -46,6 +49,12 @@ class JournalError(PyrtError):
 
 class JournalDamaged(JournalError):
     """A record that was once durable no longer reads; the journal is left as found."""
+
+
+class JournalNewer(JournalError):
+    """A newer program wrote this journal; nothing of it is changed."""
+
+    status = 2
 
 
 class JournalBusy(JournalError):

@@ -371,6 +371,13 @@ class OrderChanged(Message, frozen=True, kw_only=True):
     stop_px: int = 0
 
 
+class CancelWanted(Message, frozen=True, kw_only=True):
+    """Nobody wants this order, and where it is is not known: it is cancelled as soon as the venue shows it, in a later life too."""
+
+    number: int
+    ts: int
+
+
 class Filled(Message, frozen=True, kw_only=True):
     """One execution. Identity: (venue_order_id, cum_qty)."""
 
@@ -500,6 +507,7 @@ Fact = (
     | EpochOpened
     | Intended
     | OrderChanged
+    | CancelWanted
     | Filled
     | ExternalSeen
     | AccountSeen

@@ -14,6 +14,7 @@ from tests.e2e.processes import Run, Venue
 from pyrt.execution import cid, parse_cid
 from pyrt.journal.inspect import show, verify
 from pyrt.journal.segments import survey
+from pyrt.live.recovery import check
 from pyrt.model import Defined, Filled, Instruments, Intended, OrderChanged, OrderStatus, PositionAdjusted, Refused
 
 ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL, OrderStatus.REJECTED)
@@ -102,6 +103,7 @@ def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed:
     (home.parent / "busy.py").write_text(STRATEGY)
     (home.parent / "limits.toml").write_text(LIMITS)
     options = ["--strategy", str(home.parent / "busy.py"), "--limits", str(home.parent / "limits.toml"), *more]
+    options += ["--snapshot-facts", "40"]  # starts go on from kept states, and kills meet their writing
     rng = random.Random(seed)
     report = Report(kills=kills)
     begun = time.monotonic()
@@ -152,8 +154,11 @@ def wait_until_known(journal: Path, patience: float = 60.0) -> None:
 
 
 def compare(venue: Venue, journal: Path, report: Report) -> None:
-    """Venue against journal: orders both ways, states, positions, nothing twice, everything durable first."""
+    """Venue against journal: orders both ways, states, positions, nothing twice, everything durable first, kept states right."""
     faults, verdict = report.faults, verify(journal)
+    faults += (checked := check(journal)).faults
+    if not checked.anchors:
+        faults.append("no state was kept")
     if verdict.exit or not verdict.closed:
         faults.append(f"the journal is not whole and closed: {verdict.text}")
     _, last = survey(journal)

@@ -9,6 +9,7 @@ from pyrt.execution.reconcile import rounded_down
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
+    CancelIntent,
     Defined,
     EpochOpened,
     ExternalSeen,
@@ -19,6 +20,7 @@ from pyrt.model import (
     Recovered,
 )
 from pyrt.ports import (
+    Cancel,
     Found,
     Kill,
     Lookup,
@@ -136,6 +138,46 @@ def test_an_intent_that_no_page_shows_is_doubted_then_abandoned(bench: Bench) ->
         again.on(LookupResult(number=1, found=Found.ABSENT))
         assert not again.asked(Submit)
     assert (again.status, again.t) == ("ABANDONED", 115 * SECOND)
+
+
+@pytest.mark.row("X03")
+def test_later_starts_do_not_wait_anew_for_an_order_of_a_life_that_is_over(bench: Bench) -> None:
+    """15 s run from the first start after that life, whatever the clock of each process shows."""
+    bench.approve()
+    again = restarted(bench)
+    again.start()  # at +100 s of venue time
+    assert again.status == "UNKNOWN"
+    third = Bench(again.facts)
+    third.t = 106 * SECOND
+    third.start()
+    assert (third.status, third.engine.recovered) == ("UNKNOWN", True)
+    third.on(LookupResult(number=1, found=Found.ABSENT))
+    while third.status == "UNKNOWN":
+        third.fire("execution.lookup.1")
+        third.on(LookupResult(number=1, found=Found.ABSENT))
+    assert (third.status, third.t) == ("ABANDONED", 115 * SECOND)
+    fourth = Bench(again.facts)
+    fourth.t = 1000 * SECOND
+    fourth.start()
+    fourth.on(LookupResult(number=1, found=Found.ABSENT))  # asked for at once, and proof at once
+    assert fourth.status == "ABANDONED"
+
+
+@pytest.mark.row("X03")
+def test_a_wish_to_cancel_an_order_of_unknown_fate_outlives_the_process(bench: Bench) -> None:
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.AMBIGUOUS, text="504"))
+    bench.on(CancelIntent(strategy=1, source=1))
+    again = restarted(bench)
+    again.start()
+    assert (again.status, again.asked(Cancel)) == ("UNKNOWN", [])
+    again.on(LookupResult(number=1, found=Found.FOUND, order=order()))
+    assert [c.number for c in again.asked(Cancel)] == [1]
+    assert again.status == "PENDING_CANCEL"
+    assert not again.engine.orders[1].unwanted  # its status tells it now
+    third = restarted(again)
+    third.start(orders=(order(),))
+    assert [c.number for c in third.asked(Cancel)] == [1]
 
 
 @pytest.mark.row("X03")

@@ -4,7 +4,7 @@ import pytest
 from tests.reference.bench import EPOCH, Bench, order, update
 
 from pyrt.clock import SECOND
-from pyrt.model import CancelIntent, Intended, OrderChanged, OrderStatus, Refused
+from pyrt.model import CancelIntent, CancelWanted, Intended, OrderChanged, OrderStatus, Refused
 from pyrt.ports import Append, Cancel, Found, Kill, Lookup, LookupResult, Outcome, Publish, Submit, SubmitResult, Sync
 
 AMBIGUOUS = SubmitResult(number=1, attempt=1, outcome=Outcome.AMBIGUOUS)
@@ -266,7 +266,10 @@ def test_an_abandoned_order_that_appears_is_adopted_cancelled_and_alarmed(bench:
 
 def test_an_unknown_order_that_nobody_wants_is_cancelled_when_found(bench: Bench) -> None:
     unknown(bench)
-    assert bench.on(CancelIntent(strategy=1, source=1)) == []
+    bench.on(CancelIntent(strategy=1, source=1))
+    assert [fact.number for fact in bench.told(CancelWanted)] == [1]
+    bench.on(CancelIntent(strategy=1, source=1))
+    assert bench.commands == []  # the wish is known
     bench.fire("execution.lookup.1")
     bench.on(LookupResult(number=1, found=Found.FOUND, order=order()))
     assert len(bench.asked(Cancel)) == 1

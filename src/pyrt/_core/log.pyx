@@ -21,6 +21,10 @@ class Damaged(Exception):
     """A segment does not hold what was once durable in it."""
 
 
+class Newer(Damaged):
+    """A whole segment in a format that this program does not read."""
+
+
 class Full(Exception):
     """The ring between the appending and the writing thread has no room."""
 
@@ -383,7 +387,7 @@ cdef class Reader:
         if s.magic[:7] != b"PYRTLOG" or s.crc != segment_crc(&data[0]):
             raise Damaged("the header does not read")
         if s.version != LOG_VERSION:
-            raise Damaged(f"format version {s.version}; this program reads version {LOG_VERSION}")
+            raise Newer(f"format version {s.version}; this program reads version {LOG_VERSION}")
         if s.size != <uint64_t>data.shape[0]:
             raise Damaged(f"the file has {data.shape[0]} bytes, its header says {s.size}")
         self.header = SegmentHeader(s.journal[:8].decode("ascii"), <bytes>s.run[:16], s.segment, s.first_seq, s.last_seq,

@@ -6,10 +6,12 @@ from pyrt.cli.state import Past, find_state, read_past
 from pyrt.clock import Now
 from pyrt.errors import ConfigError
 from pyrt.journal import Journal
+from pyrt.live.control import WHOLE
 from pyrt.live.control_socket import ask
 from pyrt.live.figures import scope_name
 from pyrt.market import MarketData
 from pyrt.model import EXTERNAL, Defined, Instruments
+from pyrt.monitor import Level, RiskPage
 from pyrt.ports import Append, Resume
 from pyrt.risk import RiskManager
 
@@ -77,4 +79,9 @@ def _append(directory: Path, wish: Resume, last_ts: int) -> None:
         for command in risk.on(wish, Now(last_ts, 0)):
             if isinstance(command, Append):
                 journal.append(command.fact, command.sync, last_ts)
+                risk.apply(command.fact)
         journal.sync()
+    page = RiskPage.find(directory)
+    if page is not None:  # the next session takes a page above the journal's latch for one that its journal could not hold
+        page.level = max((Level[f.level] for s, f in risk.latches.items() if s in WHOLE), default=Level.ACTIVE)
+        page.close()

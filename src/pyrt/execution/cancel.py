@@ -8,7 +8,7 @@ from pyrt._core.types import format_units
 from pyrt.execution.orders import Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
-from pyrt.model import CancelIntent, Intent, Latched, OrderChanged, OrderStatus
+from pyrt.model import CancelIntent, CancelWanted, Intent, Latched, OrderChanged, OrderStatus
 from pyrt.ports import Cancel, CancelResult, Kill, Lookup, Stop, Sync
 
 STOPPED = "stop"
@@ -43,7 +43,7 @@ class Canceller:
 
     def barred(self, order: Order) -> bool:
         """Whether nobody wants this order at the venue any more."""
-        if order.number in self.wishes:
+        if order.number in self.wishes or order.unwanted:
             return True
         if order.external:
             return False
@@ -74,6 +74,8 @@ class Canceller:
         """Cancel an open order now, or as soon as it is known where it is."""
         if not submitter.drop(order, "cancelled before it was sent", step):
             self.wishes.setdefault(order.number, Wish())
+            if not order.working and order.is_open and not order.unwanted:
+                step.append(CancelWanted(number=order.number, ts=step.now.venue), Sync.SOON)
             self.press(order, step)
 
     def press(self, order: Order, step: Step) -> None:

@@ -10,6 +10,7 @@ from pyrt.model import (
     EXTERNAL,
     AccountSeen,
     Alarmed,
+    CancelWanted,
     Defined,
     EpochOpened,
     ExternalSeen,
@@ -59,6 +60,8 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     root: int = 0
     trail_px: int = 0
     trail_ratio: int = 0
+    epoch: int = 0  # of the life that intended it
+    unwanted: bool = False  # to be cancelled as soon as the venue shows it
     ambiguous: bool = False  # an attempt may have reached the venue, and none was proved
 
     @property
@@ -109,6 +112,7 @@ class Orders:
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
         self.epoch = 0
+        self.begun: dict[int, int] = {}  # epoch -> venue ns at which that life began
         self.last_number = 0
         self.last_ts = 0
         self.opened_at = 0  # venue ns from which foreign fills count: the first recovery; 0 before it
@@ -128,6 +132,10 @@ class Orders:
                 self._intended(fact)
             case OrderChanged():
                 self._changed(fact)
+            case CancelWanted():
+                if order := self.by_number.get(fact.number):
+                    order.unwanted = True
+                    self.touched.add(order.number)
             case Filled():
                 self._filled(fact)
             case ExternalSeen():
@@ -139,6 +147,7 @@ class Orders:
                 self.instruments.add(fact.instrument)
             case EpochOpened():
                 self.epoch = max(self.epoch, fact.epoch)
+                self.begun.setdefault(fact.epoch, fact.ts)
             case Latched():
                 self.latches[fact.scope] = fact.level
             case AccountSeen():
@@ -158,6 +167,10 @@ class Orders:
             number = parsed[1]
         order = self.by_number.get(number)
         return None if order is None or (order.external and venue_order_id != order.venue_order_id) else order
+
+    def life_ended(self, order: Order) -> int:
+        """Venue ns by which the life that intended an order was over; 0 while it lasts."""
+        return min((ts for epoch, ts in self.begun.items() if epoch > order.epoch), default=0)
 
     def digest(self) -> str:
         """A hash of what the facts determine; that a recovery ended is not part of it, so it can name its own hash."""
@@ -195,6 +208,7 @@ class Orders:
             root=fact.root or fact.number,
             trail_px=intent.trail_px,
             trail_ratio=intent.trail_ratio,
+            epoch=fact.epoch,
         )
         self._add(order)
         self.by_source[intent.strategy, intent.source] = fact.number
@@ -240,6 +254,7 @@ class Orders:
         order.status = fact.status
         order.tries = max(order.tries, fact.tries)
         order.ambiguous = order.ambiguous or fact.status is OrderStatus.UNKNOWN
+        order.unwanted = order.unwanted and fact.status < OrderStatus.PENDING_CANCEL  # from there on the status tells it
         if fact.venue_order_id:
             self._place(order, fact.venue_order_id)
         self._index(order)

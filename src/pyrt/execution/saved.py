@@ -31,6 +31,7 @@ class OrdersState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     account: AccountSeen | None
     cash_flow: int
     epoch: int
+    begun: list[tuple[int, int]]
     last_number: int
     last_ts: int
     opened_at: int
@@ -61,6 +62,7 @@ class Saver:
             account=orders.account,
             cash_flow=orders.cash_flow,
             epoch=orders.epoch,
+            begun=list(orders.begun.items()),
             last_number=orders.last_number,
             last_ts=orders.last_ts,
             opened_at=orders.opened_at,
@@ -101,4 +103,5 @@ def restore(orders: Orders, state: OrdersState) -> None:
     orders.latches = dict(state.latches)
     orders.account, orders.cash_flow, orders.epoch = state.account, state.cash_flow, state.epoch
     orders.last_number, orders.last_ts, orders.opened_at = state.last_number, state.last_ts, state.opened_at
+    orders.begun = dict(state.begun)
     orders.touched = set(by_number)

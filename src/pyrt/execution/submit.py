@@ -213,8 +213,13 @@ class Submitter:
 
     # -------------------------------------------------------------------------------------------- look-ups
     def doubt(self, order: Order, step: Step) -> None:
-        """After a restart: an intent that no page shows may still land; only its absence after deadline and settle ends it."""
-        prove_after = step.now.mono + self._settings.deadline + self._settings.settle
+        """After a restart: an intent that no page shows may still land; only its absence after deadline and settle ends it.
+
+        They run from the end of the life that sent it, which the next one's beginning bounds: later starts wait no longer.
+        """
+        landing = self._settings.deadline + self._settings.settle
+        over = max(step.now.venue - (self._orders.life_ended(order) or step.now.venue), 0)
+        prove_after = max(step.now.mono + max(landing - int(over / self._settings.rate), 0), 1)
         attempt = self.attempts[order.number] = Attempt(ours=False, sent=step.now.mono, prove_after=prove_after)
         self._unknown(order, attempt, "not on the venue's pages after a restart", step, after=0)
 

@@ -13,7 +13,8 @@ The four frequent facts are 128-byte records: the header of records.h and 96 byt
 
 and an id is the 16 bytes of a UUID in its canonical lower-case text. A fact that such a record cannot hold exactly (another
 form of id, both aliases, a long reason, a trailing stop, a group, new terms, a number beyond its field), and every other fact,
-is a MESSAGE: msgpack with its class in `kind`. The record's flags carry VERSION; what this version does not know is refused.
+is a MESSAGE: msgpack with its class in `kind`. The record's flags carry VERSION; a version or a kind that this
+program does not know is refused.
 """
 
 import struct
@@ -25,7 +26,7 @@ import msgspec
 
 from pyrt._core.log import USER
 from pyrt._core.types import Side
-from pyrt.errors import JournalError
+from pyrt.errors import JournalError, JournalNewer
 from pyrt.model import (
     AssetClass,
     Defined,
@@ -41,7 +42,8 @@ from pyrt.model import (
     Venue,
 )
 
-VERSION = 1
+VERSION = 2  # of what is written
+READS = (1, 2)  # 1: without CancelWanted, trailing stops, groups, and what later fields tell
 
 
 class Kind(IntEnum):
@@ -89,8 +91,8 @@ def encode(fact: Fact) -> tuple[int, bytes]:
 def decode(kind: int, version: int, payload: bytes) -> Fact:
     """The fact of a record. Raises JournalError for a kind, version or content that this program does not know."""
     mend = "read this journal with the program that wrote it, or a newer one"
-    if version != VERSION:
-        raise JournalError(f"a record of version {version}; this program knows {VERSION}", mend=mend)
+    if version not in READS:
+        raise JournalNewer(f"a record of version {version}; this program reads {READS[0]} to {READS[-1]}", mend=mend)
     try:
         if kind == Kind.MESSAGE:
             fact: Fact = _unpack(payload)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyrt._core.log import PAGE, Damaged, Reader, SegmentHeader, pack_header, sync_file
-from pyrt.errors import JournalDamaged
+from pyrt._core.log import PAGE, Damaged, Newer, Reader, SegmentHeader, pack_header, sync_file
+from pyrt.errors import JournalDamaged, JournalNewer
 
 MEND = "nothing was changed; copy the directory away, run `python -m pyrt journal verify` on it, and start on a new journal"
 CHUNK = 1 << 20
@@ -93,7 +93,7 @@ def activate(directory: Path, header: SegmentHeader) -> int:
 
 @contextmanager
 def reading(path: Path, until: int | None) -> Iterator[Reader]:
-    """A segment's reader. Raises JournalDamaged."""
+    """A segment's reader. Raises JournalDamaged; JournalNewer for one in another format."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size < PAGE:
             raise JournalDamaged("the segment is shorter than its header", where=str(path), mend=MEND)
@@ -101,6 +101,9 @@ def reading(path: Path, until: int | None) -> Iterator[Reader]:
             view = memoryview(data)
             try:
                 reader = Reader(view, until)
+            except Newer as e:
+                view.release()
+                raise JournalNewer(str(e), where=str(path), mend="use the program that wrote it, or a newer one") from None
             except Damaged as e:
                 view.release()
                 raise JournalDamaged(str(e), where=str(path), mend=MEND) from None

@@ -92,9 +92,12 @@ class Control:
     def start(self) -> None:
         """Take the journal's latch over to the page, a waiting KILL before anything is traded, and begin to beat."""
         pending = (self._directory / REQUEST).exists()
+        left = Level(min(self._page.level, Level.KILLED))  # by the session before
         latched = max((Level[f.level] for s, f in self._session.risk.latches.items() if s in WHOLE), default=Level.ACTIVE)
         if pending:
             self._page.close_latch(latched)
+        elif left >= Level.HALTED and left > latched:  # its journal could not hold the latch, and its disk no request
+            self._act(KillRequest(level=left.name, who="risk page", why="closed when the last session ended"), lambda: None)
         else:
             self._page.level = latched
         self._tick()
@@ -164,7 +167,8 @@ class Control:
         assert self._answering is not None
         answer, seq, done = self._answering
         before = (answer.durable, answer.open)
-        answer.durable = answer.durable or self._shell.journal.durable >= seq
+        journaled = self._shell.journal.failed is None  # else the latch is only known here, and the request must stay
+        answer.durable = answer.durable or (journaled and self._shell.journal.durable >= seq)
         answer.failed = self._shell.failed
         answer.open = self._left(answer)
         answer.verified = self._session.execution.recovered and not self._session.execution.sweeping and not answer.open

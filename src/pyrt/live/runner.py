@@ -28,6 +28,7 @@ from pyrt.journal.recorder import Recorder, Run
 from pyrt.live.assets import seen_again
 from pyrt.live.backfill import Backfill
 from pyrt.live.control import Control
+from pyrt.live.halt import HaltNote
 from pyrt.live.keeper import Keeper
 from pyrt.live.recipe import run_of
 from pyrt.live.recovery import recover
@@ -186,6 +187,9 @@ class Runner:
             shell.on_failure = self.stop
             session = self._assemble(journal, shell)
             page = RiskPage.create(plan.directory)
+            note = HaltNote(plan.directory, page)
+            stack.callback(note.close)
+            shell.on_unjournaled = note.tell
             watchdog = self._watchdog(journal) if plan.watchdog else None
             control = self._control = Control(plan.directory, page, shell, session, watchdog)
             shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)

@@ -64,6 +64,7 @@ class LiveShell:
         self.listeners: list[Callable[[Message], None]] = []
         self.watchers: list[Callable[[Event], None]] = []  # see each event before the session does
         self.on_failure: Callable[[str], None] = lambda text: None  # called once, when `failed` is set
+        self.on_unjournaled: Callable[[str], None] = lambda text: None  # called once, when the journal failed
         self.failed = ""  # why the session cannot go on
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
         self.states: dict[str, StreamState] = {}  # what each stream said last
@@ -325,6 +326,7 @@ class LiveShell:
         if self._unjournaled:
             return
         self._unjournaled = True
+        self.on_unjournaled(str(error))
         with self._holding:
             held, self._held = self._held, deque()
         for _, command in held:
