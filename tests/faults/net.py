@@ -226,8 +226,13 @@ class Net:
         """The venue gets a request, from whoever sent it, be he dead."""
         if cid:
             self.flying[cid] -= 1
-        self.sim.oracle.landed(method, cid)
         reply = self.sim.venue.handle(method, target, headers, body)
+        if cid:
+            self.sim.oracle.landed()
+            if reply.status in (400, 403, 404, 422):
+                self.sim.note("rejected")
+        elif method == "DELETE" and reply.status == 422:
+            self.sim.note("raced")
         if kind in ("lost answer", "held"):
             if self.rng.random() < 0.5:
                 self.kernel.later(down, give, requests.ConnectionError("reset"))
