@@ -644,6 +644,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
     puts += [
         (lanes, "queue", kernel_.Queue),
         (session, "_adapter", net_.Adapter),
+        (session, "requests", net_.Preparing),
         (stream, "ws_connect", sim.net.ws_connect),
         (feed, "ws_connect", sim.net.ws_connect),
         (stream, "random", _Random(chance)),
