@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -106,6 +106,38 @@ class Session:
         return SimpleNamespace(
             status_code=answer.status_code, content=content, text=content.decode("latin-1"), headers=answer.headers
         )
+
+
+class Preparer:
+    """Stands in for requests.Session where it only prepares: what the library prepared once is used again, for it is slow at it."""
+
+    known: ClassVar[dict[tuple[Any, ...], Any]] = {}
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+        self.trust_env = True
+
+    def mount(self, prefix: str, adapter: Any) -> None:
+        self._adapter = adapter
+
+    def prepare_request(self, request: Any) -> Any:
+        key = (request.method, request.url, tuple(self.headers.items()))
+        if key not in self.known:
+            real = requests.Session()
+            real.trust_env = False
+            real.headers.clear()
+            real.headers.update(self.headers)
+            self.known[key] = real.prepare_request(request)
+        return self.known[key].copy()
+
+    def close(self) -> None:
+        self._adapter.close()
+
+
+class Preparing:
+    """Stands in for the module `requests` in the adapter's own session."""
+
+    Session, Request = Preparer, requests.Request
 
 
 class Requests:
@@ -226,8 +258,13 @@ class Net:
         """The venue gets a request, from whoever sent it, be he dead."""
         if cid:
             self.flying[cid] -= 1
-        self.sim.oracle.landed(method, cid)
         reply = self.sim.venue.handle(method, target, headers, body)
+        if cid:
+            self.sim.oracle.landed()
+            if reply.status in (400, 403, 404, 422):
+                self.sim.note("rejected")
+        elif method == "DELETE" and reply.status == 422:
+            self.sim.note("raced")
         if kind in ("lost answer", "held"):
             if self.rng.random() < 0.5:
                 self.kernel.later(down, give, requests.ConnectionError("reset"))

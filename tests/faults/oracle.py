@@ -2,16 +2,21 @@
 
 import struct
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pyrt._core.log import crc32c_of
+from pyrt._core.log import USER, crc32c_of
 from pyrt._core.types import to_units
+from pyrt.calendar import ExchangeDays
+from pyrt.execution import ExecutionEngine
 from pyrt.execution.cid import cid as make_cid
 from pyrt.execution.cid import parse_cid
 from pyrt.journal import codec
-from pyrt.model import Filled, Intended, OrderChanged, OrderStatus
+from pyrt.market import MarketData
+from pyrt.model import Defined, Fact, Filled, Instruments, Intended, OrderChanged, OrderStatus, Recovered
+from pyrt.risk import RiskManager
 
 if TYPE_CHECKING:
     from tests.faults.disk import Inode
@@ -59,6 +64,8 @@ class Oracle:
                 break
             payload = bytes(data[at + 40 : at + length])
             self.proved = max(self.proved, seq)
+            if kind == codec.Kind.MESSAGE and b"Latched" in payload and b"KILLED" in payload and b"drill" in payload:
+                self.sim.kill_wanted = False
             if kind == codec.Kind.INTENDED:
                 fact = codec.decode(kind, flags, payload)
                 assert isinstance(fact, Intended)
@@ -128,11 +135,29 @@ class Oracle:
             self.violate("2", f"{text} of an earlier life is sent again")
         if self.killed_at and not wanted.reduce_only:
             self.violate("20", f"{text} leaves {now - self.killed_at} ns after the kill")
+        if self.failed_at and now > self.failed_at + 2 * 10**9:
+            self.violate("9", f"{text} leaves {now - self.failed_at} ns after the journal failed")
         self.orders += 1
         return text
 
-    def landed(self, method: str, cid: str) -> None:
-        """The venue gets a request."""
+    def landed(self) -> None:
+        """The venue has taken an order: whatever of what is open now fills, no limit is exceeded."""
+        if self.sim.meddled:
+            return
+        self.sim.note("worst case")
+        held = self.sim.venue.positions()
+        rows = self.sim.venue.open_rows()
+        replaced = {row.replaces: row for row in rows if row.replaces}
+        for symbol in ("AAPL", "MSFT"):
+            q, sides = held.get(symbol, 0), {"BUY": 0, "SELL": 0}
+            for row in rows:
+                if row.symbol == symbol and row.id not in replaced:
+                    leaves = row.qty - row.spent
+                    old = next((other for other in rows if other.id == row.replaces), None)
+                    sides[row.side.name] += max(leaves, old.qty - old.spent if old is not None else 0)
+            worst = max(abs(q + sides["BUY"]), abs(q - sides["SELL"]))
+            if worst > self.sim.position_limit:
+                self.violate("10", f"{symbol}: {q} held, {sides} open, {self.sim.position_limit} allowed")
 
     # ------------------------------------------------------------------------------------------------ facts
     def fact(self, fact: Any) -> None:
@@ -177,6 +202,35 @@ class Oracle:
         self._fills_seen = len(state.fills)
         return self._fill_truth
 
+    # ------------------------------------------------------------------------------------------------ replay
+    def facts(self) -> Iterator[Fact]:
+        """What was appended and is still there, in order."""
+        for seq in sorted(self.history):
+            kind, payload = self.history[seq]
+            if kind >= USER:
+                yield codec.decode(kind, codec.VERSION, payload)
+
+    def kind_of(self, seq: int) -> str:
+        """The name of a record's fact."""
+        kind, payload = self.history[seq]
+        return type(codec.decode(kind, codec.VERSION, payload)).__name__ if kind >= USER else "record"
+
+    def replayed(self) -> tuple[str, str]:
+        """Fresh components that are fed the journal; where a recovery noted the state's hash, theirs is the same there."""
+        instruments = Instruments()
+        market = MarketData(instruments)
+        risk = RiskManager(instruments, market.refs, limits=self.sim.limits, day_of=ExchangeDays())
+        execution = ExecutionEngine(self.journal, instruments, settings=self.sim.settings)
+        for fact in self.facts():
+            if isinstance(fact, Recovered) and fact.state_hash != execution.state_digest():
+                self.violate("6", f"the state at a recovery was {fact.state_hash}, a replay comes to {execution.state_digest()}")
+            if isinstance(fact, Defined):
+                instruments.add(fact.instrument)
+            execution.apply(fact)
+            risk.apply(fact)
+        self.sim.note("F32 replay")
+        return execution.state_digest(), risk.state_digest()
+
     # ------------------------------------------------------------------------------------------------ at the end
     def same_orders(self, session: Any) -> list[str]:
         """Where the orders here are not those at the venue; empty = nowhere."""
@@ -205,10 +259,21 @@ class Oracle:
                 found.append(f"{text} is {row.status} at the venue and not known here")
         return found
 
+    def left_open(self, session: Any) -> list[str]:
+        """After a kill: which of our orders still work."""
+        mine = [row.cid for row in self.sim.venue.open_rows() if row.cid.startswith(f"p1-{self.journal}-")]
+        return [f"{len(mine)} orders outlive the kill: {mine[:3]}"] if mine or session.execution.sweeping else []
+
     def same_positions(self, session: Any) -> list[str]:
         """Where the positions are not the venue's."""
         ours = {session.instruments[number].symbol: qty for number, qty in session.execution.positions.items() if qty}
         theirs = self.sim.venue.positions()
+        if self.sim.meddled:  # shares that no fill explains are told and latched, and stay until a human explains them
+            for number, qty in session.execution.unexplained.items():
+                symbol = session.instruments[number].symbol
+                if f"instrument:{number}" in session.risk.latches:
+                    ours[symbol] = ours.get(symbol, 0) + qty
+            ours = {symbol: qty for symbol, qty in ours.items() if qty}
         return [] if ours == theirs else [f"positions are {ours}, at the venue {theirs}"]
 
     def same_fills(self, session: Any) -> list[str]:

@@ -25,12 +25,17 @@ REST = (
     "slow",
     "reset",
 )
+UPDATES = ("update lost", "update doubled", "update late", "update reordered")
+STREAMS = ("stream reset", "stream half open", "stream silent", "stream closed", "garbage frame")
+OTHERS = ("foreign order", "foreign cancel", "overfill", "bust")
+THEMES = ("net", "net", "streams", "updates", "disk", "storm", "others", "kill", "strategy", "calm", "all", "all")
 
 
 class Plan(msgspec.Struct, kw_only=True):
     """One kind of weather."""
 
     chances: dict[str, float] = {}  # of a fault, at each occasion
+    events: dict[str, int] = {}  # how often a fault strikes at instants of its own
     chaos: int = 20 * SECOND
     lives: float = 200.0  # mean number of points in a life; 0 = it does not die
     power: float = 0.5  # share of deaths that are power cuts
@@ -40,17 +45,40 @@ class Plan(msgspec.Struct, kw_only=True):
     preempt: float = 0.0
     latency: Latency = Latency()
     settings: Settings = Settings()
-    drops: int = 0  # times that a stream is cut
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":
-        """The weather of a seed."""
+        """The weather of a seed: a theme, its strength, and how long lives are."""
         plan = cls()
-        fierce = rng.choice((0.0, 0.02, 0.05, 0.1, 0.2))
-        plan.chances = {kind: fierce * rng.random() for kind in REST if rng.random() < 0.5}
-        plan.lives = rng.choice((25.0, 60.0, 120.0, 250.0))
-        plan.pace = rng.choice((0.2, 0.5, 1.0))
+        theme = rng.choice(THEMES)
+        fierce = rng.choice((0.02, 0.05, 0.1, 0.2))
+        plan.lives = rng.choice((12.0, 30.0, 80.0, 200.0))
+        plan.pace = rng.choice((0.1, 0.3, 0.8))
         plan.two = rng.random() < 0.3
+        plan.preempt = rng.choice((0.0, 0.0, 0.01, 0.1))
+        plan.rate_limit = rng.choice((200, 600, 1000))
+        if theme in ("net", "all"):
+            plan.chances |= {kind: fierce * rng.random() for kind in REST if rng.random() < 0.5}
+        if theme in ("updates", "all"):
+            plan.chances |= {kind: rng.choice((0.05, 0.2, 0.5)) for kind in UPDATES if rng.random() < 0.5}
+        if theme in ("streams", "all"):
+            plan.chances["ws refused"] = rng.choice((0.0, 0.2, 0.5))
+            plan.events |= {kind: rng.randrange(1, 5) for kind in STREAMS if rng.random() < 0.5}
+        if theme in ("disk", "all"):
+            plan.chances |= {"disk error": rng.choice((0.0, 0.002, 0.01)), "slow disk": rng.choice((0.0, 0.01, 0.05))}
+        if theme in ("storm", "all"):
+            plan.events["storm"] = rng.randrange(1, 4)
+        if theme == "others":
+            plan.events |= {kind: rng.randrange(1, 4) for kind in OTHERS if rng.random() < 0.5}
+        if theme == "kill":
+            plan.events["kill"] = 1
+        if theme == "strategy":
+            plan.chances["strategy raises"] = 0.02
+        if theme in ("all", "calm") or rng.random() < 0.3:
+            entry, cancel, replace = (rng.randrange(1, rng.choice((MS, 50 * MS, 500 * MS))) for _ in range(3))
+            plan.latency = Latency(entry=entry, cancel=cancel, replace=replace)
+        if rng.random() < 0.2:
+            plan.events["clock step"] = 2
         return plan
 
     def countdown(self, rng: random.Random) -> int:
@@ -63,3 +91,6 @@ class Plan(msgspec.Struct, kw_only=True):
 
     def schedule(self, sim: "Simulation") -> None:
         """Put onto the queue what happens at instants of its own."""
+        for kind, times in self.events.items():
+            for _ in range(times):
+                sim.kernel.at(sim.rng.randrange(self.chaos), sim.strike, kind)

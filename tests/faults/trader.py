@@ -1,5 +1,6 @@
 """What trades in the world: strategies that do anything, and decide again after each restart."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -14,10 +15,11 @@ class Chaos(Strategy):
 
     symbols = SYMBOLS
 
-    def __init__(self, rng: Random, pace: float) -> None:
+    def __init__(self, rng: Random, pace: float, happens: Callable[[str], bool]) -> None:
         super().__init__()
         self._rng = rng
         self._pace = pace
+        self._happens = happens
         self._last: dict[str, Any] = {}
 
     def on_start(self) -> None:
@@ -35,6 +37,8 @@ class Chaos(Strategy):
 
     def act(self) -> None:
         """One decision."""
+        if self._happens("strategy raises"):
+            raise RuntimeError("a strategy that raises")
         rng = self._rng
         symbol = rng.choice(SYMBOLS)
         quote = self._last.get(symbol)

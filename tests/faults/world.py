@@ -22,24 +22,21 @@ from tests.faults.trader import SYMBOLS, Chaos, Other
 from tests.faults.venue import KEY, MONDAY, SECRET, Venue
 
 import pyrt._core.log as core_log
-from pyrt.calendar import ExchangeDays
 from pyrt.config import Secret
 from pyrt.errors import PyrtError
-from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal import journal as journal_module
 from pyrt.journal import segments
 from pyrt.live import backfill, runner, shell, warm_up
-from pyrt.market import MarketData
 from pyrt.market import data as market_data
-from pyrt.model import Instruments, Recovered
 from pyrt.ports import Alarm, Kill
-from pyrt.risk import Limits, RiskManager
+from pyrt.risk import Limits
+from pyrt.session import Session
 from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, session, stream
 from pyrt.venues.alpaca.keys import Keys
-from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.server import access, edge, faults, floor, hub
 
 SEGMENT = 1 << 15
+JUNK = (b"", b"{", b"[]", b"\xff\x00", b'{"stream":"trade_updates","data":{}}', b"[{}]", b"\x91\x80", b"null")
 DIRECTORY = "/state"
 # Alarms that say that pyrt and the venue contradict each other: none of them may come of a bad net or a crash.
 CONTRADICTIONS = frozenset(
@@ -162,9 +159,7 @@ class Page:
 
     @classmethod
     def create(cls, directory: Any) -> "Page":
-        page = cls()
-        page.level = cls.sim.page_level
-        cls.sim.page = page
+        cls.sim.page = page = cls()
         return page
 
     sim: "Simulation"
@@ -186,16 +181,56 @@ class Page:
 
 
 class Control:
-    """Stands in for the reader of KILL files: kills come from the world."""
+    """Stands in for the reader of KILL files: the request is there until the latch is on the disk."""
 
-    def __init__(self, *_: Any) -> None:
-        pass
+    sim: "Simulation"
+
+    def __init__(self, directory: Any, page: Page, shell: Shell, session: Session, watchdog: Any) -> None:
+        self._page, self._shell, self._session = page, shell, session
+        self.sim.control = self
 
     def start(self) -> None:
-        pass
+        if any(latch.level in ("HALTED", "KILLED") for scope, latch in self._session.risk.latches.items() if scope == "system"):
+            self._page.close_latch(3)
+        if self.sim.kill_wanted:
+            self.act()
+
+    def act(self) -> None:
+        """The latch of the page, then the one of the journal."""
+        self._page.close_latch(3)
+        self._shell.handle(Kill(level="KILLED", scope="system", reason="drill", who="somebody"))
 
     def close(self) -> None:
         pass
+
+
+class Updates:
+    """Stands in for the way of trade updates out of the exchange: some are lost, doubled, late, or out of order."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        self._sim = sim
+        self._held: list[tuple[Any, Any]] = []
+
+    def pass_on(self, account: Any, data: Any) -> None:
+        sim, send = self._sim, self._sim.venue.trading._send
+        if sim.happens("update lost"):
+            return
+        if sim.happens("update late"):
+            sim.kernel.later(sim.net.rng.randrange(4 * SECOND), send, account, data)
+            return
+        if sim.happens("update reordered"):
+            self._held.append((account, data))
+            sim.kernel.later(2 * SECOND, self._release)
+            return
+        send(account, data)
+        if sim.happens("update doubled"):
+            send(account, data)
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for account, data in held:
+            self._sim.venue.trading._send(account, data)
 
 
 class Ears(logging.Handler):
@@ -231,13 +266,18 @@ class Simulation:
         self.settings = self.plan.settings
         self.landing = self.settings.deadline + self.settings.settle - 20 * MS
         self.rate_limit = self.plan.rate_limit
+        self.limits = LIMITS
+        self.position_limit = 150 * venue_.SHARE
         self.countdown = 0
+        self.depth = 0  # deaths since a recovery ended
+        self.kill_wanted = False  # somebody asked for it, and the latch is not on the disk yet
         self.page: Page | None = None
-        self.page_level = 0
+        self.control: Control | None = None
         self.shell: Shell | None = None
         self.runner: Any = None
         self.expected: set[str] = set()
         self.venue = Venue(self.kernel, rng, SYMBOLS, rate_limit=self.rate_limit, latency=self.plan.latency)
+        self.venue.trading._path = Updates(self)  # type: ignore[assignment]
         self.net = net_.Net(self, random.Random(rng.randrange(1 << 60)))
         self.disk = disk_.Disk(random.Random(rng.randrange(1 << 60)), self.point)
         self.disk.fail = self._disk_fails
@@ -261,7 +301,13 @@ class Simulation:
 
     def crash(self, name: str = "") -> None:
         self.verdict.crashes += 1
-        self.verdict.faults["F1 kill" if not self.plan_power else "F2 power cut"] += 1
+        self.verdict.faults["kill -9" if not self.plan_power else "power cut"] += 1
+        session = self.shell.session if self.shell is not None else None
+        if session is None or not session.running:
+            self.depth += 1
+            self.verdict.faults[f"death in recovery, {min(self.depth, 5)} deep"] += 1
+        else:
+            self.depth = 0
         self.machine.die()
 
     def happens(self, kind: str) -> bool:
@@ -284,6 +330,8 @@ class Simulation:
 
     def alarmed(self, alarm: Alarm) -> None:
         self.trace("alarm", alarm)
+        if alarm.code == "STRATEGY_FAILED" and "a strategy that raises" in alarm.text:
+            return
         if alarm.code in CONTRADICTIONS and alarm.code not in self.expected:
             self.violate("-", f"alarm {alarm.code}: {alarm.text}")
 
@@ -299,7 +347,7 @@ class Simulation:
         if self.disk.rng.random() >= self.plan.chances["disk error"]:
             return 0
         self.note("disk error")
-        if self.oracle.failed_at == 0:
+        if self.oracle.failed_at == 0 and what in ("append", "fdatasync"):
             self.oracle.failed_at = self.kernel.now
         return self.disk.rng.choice((errno.ENOSPC, errno.EIO))
 
@@ -308,6 +356,65 @@ class Simulation:
         if self.happens("slow disk"):
             return rng.randrange(5 * SECOND)
         return rng.randrange(60_000, 300_000) if rng.random() < 0.9 else rng.randrange(5 * MS)
+
+    def strike(self, kind: str) -> None:
+        """A fault at an instant of its own."""
+        rng, venue = self.net.rng, self.venue
+        if not self.faulty:
+            return
+        done: Any = True
+        if kind.startswith(("stream", "garbage")):
+            wires = [wire for wire in self.net.wires if not wire.closed]
+            done = bool(wires) and self._cut(kind, rng.choice(wires), rng)
+        elif kind == "storm":
+            self.storm = rng.choice(("429", "error before", "lost request", "html", "slow"))
+            self.kernel.later(rng.randrange(6 * SECOND), self._calm)
+        elif kind == "clock step":
+            self.machine.wall += rng.choice((-3600, 3600)) * SECOND
+        elif kind == "kill":
+            self.kill_wanted = True
+            if self.shell is not None and self.shell.session is not None and self.control is not None and not self.machine.dead:
+                self.oracle.killed_at = self.kernel.now
+                if self.page is not None:
+                    self.page.close_latch(3)
+                self.shell._loop.call_soon_threadsafe(self.control.act)
+        else:
+            self.meddle(kind)
+            if kind == "foreign order":
+                venue.foreign(rng, rng.choice(SYMBOLS))
+            elif kind == "foreign cancel":
+                venue.cancel_any(rng)
+            else:
+                done = venue.overfill(rng) if kind == "overfill" else venue.bust(rng)
+        if done:
+            self.note(kind)
+
+    def meddle(self, kind: str) -> None:
+        """From here on orders and fills are not what pyrt alone made of them."""
+        self.meddled = True
+        self.expected |= (
+            {"OVERFILL", "CASH_BREAK", "POSITION_BREAK", "UNEXPLAINED", "BREAK"} if kind in ("overfill", "bust") else set()
+        )
+
+    def _cut(self, kind: str, wire: Any, rng: random.Random) -> bool:
+        if kind == "stream reset":
+            wire.reset()
+        elif kind == "stream half open":
+            wire.half_open()
+        elif kind == "stream silent":
+            wire.mute(rng.randrange(20 * SECOND))
+        elif kind == "stream closed":
+            wire.leave()
+            wire.downwards(b"", net_.WSMsgType.CLOSE, rng.choice((1000, 1006, 1008, 1011)))
+        else:
+            junk = rng.choice(
+                (b"", b"{", b"[]", b"\xff\x00", b'{"stream":"trade_updates","data":{}}', b"[{}]", b"\x91\x80", b"null")
+            )
+            wire.downwards(junk, net_.WSMsgType.BINARY)
+        return True
+
+    def _calm(self) -> None:
+        self.storm = ""
 
     # ------------------------------------------------------------------------------------------------ lives
     def boot(self) -> None:
@@ -323,8 +430,10 @@ class Simulation:
         self.unclean = self.plan_power
         self.countdown = self.plan.countdown(rng) if self.faulty else 0
         self.system.handles = disk_.Handles(self.disk)
-        self.page = None
+        self.page = self.control = None
         self.shell = self.runner = None
+        if self.kill_wanted:
+            self.oracle.killed_at = self.oracle.killed_at or self.kernel.now
         self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
         self.machine.spawn(self._life, "main")
 
@@ -334,9 +443,9 @@ class Simulation:
         reason = ""
         try:
             to = link.AlpacaLink("sim", ADDRESSES, KEYS, rate_limit=self.rate_limit)
-            strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace)]
+            strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace, self.happens)]
             if self.plan.two:
-                strategies.append(Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2))
+                strategies.append(Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2, self.happens))
             self.runner = runner.Runner(
                 runner.Plan(
                     link=to,
@@ -395,6 +504,8 @@ class Simulation:
         self.over = True
         self.machine.die()
         self.kernel.run(self.kernel.now + MS)
+        if not self.verdict.violations:
+            self.oracle.replayed()
         verdict = self.verdict
         verdict.orders, verdict.fills = self.oracle.orders, self.oracle.filled
         verdict.requests, verdict.steps, verdict.ended = len(self.venue.truth._requests), self.kernel.steps, self.kernel.now
@@ -421,6 +532,45 @@ class Simulation:
         wrong = self._wrong()
         if wrong:
             self.violate("3/5", f"60 s after healing: {'; '.join(wrong[:4])}")
+        elif not self.verdict.violations:
+            self.note("healed")
+            self._end_in_order()
+
+    def _end_in_order(self) -> None:
+        """Stop, look at what is left of the process, replay its journal, and start once more: that changes nothing."""
+        assert self.shell is not None
+        assert self.shell.session is not None
+        session, machine, handles = self.shell.session, self.machine, self.system.handles
+        self.over = True
+        self.shell._loop.call_soon_threadsafe(self.runner.stop, "the end")
+        self.kernel.run(self.kernel.now + 30 * SECOND, lambda: machine.dead)
+        if not machine.dead:
+            self.violate("20", "the process does not end within 30 s")
+            return
+        left = [task.name for task in machine.tasks if not task.over and task.name != "main"]
+        files = [inode.name for inode in handles.files.values()]
+        wires = [wire.path for wire in self.net.wires if not wire.closed]
+        if left or files or wires:
+            self.violate("20", f"left by a process that ended: tasks {left}, files {files}, connections {wires}")
+        live = (session.execution.state_digest(), session.risk.state_digest())
+        if (again := self.oracle.replayed()) != live:
+            self.violate("6", f"a replay of the journal comes to {again}, the session to {live}")
+        last = max(self.oracle.history, default=0)
+        self.kernel.run(self.kernel.now + MS)
+        self.over = False
+        self.plan.pace = 1e9  # nobody decides anything: what follows is recovery alone
+        self.boot()
+        self.kernel.run(self.kernel.now + 30 * SECOND, lambda: self.shell is not None and self._running())
+        self.kernel.run(self.kernel.now + SECOND // 2)
+        new = {self.oracle.kind_of(seq) for seq in self.oracle.history if seq > last}
+        if self.meddled:  # what no fill explains is told again
+            new.discard("Alarmed")
+        if strange := new - {"EpochOpened", "Recovered", "AccountSeen", "BaselineSet", "LimitsSet", "StrategyNamed", "record"}:
+            self.violate("8", f"a recovery where nothing happened wrote {sorted(strange)}")
+
+    def _running(self) -> bool:
+        session = self.shell.session if self.shell is not None else None
+        return session is not None and session.running
 
     def _settled(self) -> bool:
         # Looked at often: the cheap part first.
@@ -438,6 +588,8 @@ class Simulation:
         found += self.oracle.same_positions(session)
         if not self.meddled:
             found += self.oracle.same_fills(session)
+        if self.oracle.killed_at:
+            found += self.oracle.left_open(session)
         return found
 
 
@@ -481,7 +633,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
     chance = random.Random(sim.rng.randrange(1 << 60))
     disk_.Path.system = sim.system
     net_.Adapter.net = net_.Session.net = sim.net
-    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = sim
+    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = Control.sim = sim
     Appender.disk, Appender.system = sim.disk, sim.system
     clock_, threading_, requests_ = kernel_.Clock, kernel_.Threading, net_.Requests
     puts: list[tuple[Any, str, Any]] = [(m, "time", clock_) for m in (broker, clock, history, lanes, link, session, shell)]
@@ -492,6 +644,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
     puts += [
         (lanes, "queue", kernel_.Queue),
         (session, "_adapter", net_.Adapter),
+        (session, "requests", net_.Preparing),
         (stream, "ws_connect", sim.net.ws_connect),
         (feed, "ws_connect", sim.net.ws_connect),
         (stream, "random", _Random(chance)),
@@ -546,17 +699,3 @@ def run(seed: int, *, mode: str = "safety", plan: Plan | None = None, trace: boo
     sim = Simulation(seed, mode, plan, trace)
     with _installed(sim):
         return sim.run()
-
-
-__all__ = [
-    "ExchangeDays",
-    "ExecutionEngine",
-    "Instruments",
-    "Kill",
-    "Latency",
-    "MarketData",
-    "Recovered",
-    "RiskManager",
-    "Settings",
-    "run",
-]

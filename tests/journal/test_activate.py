@@ -48,3 +48,22 @@ def test_a_short_write_of_the_header_goes_on(tmp_path: Path, monkeypatch: pytest
     written(tmp_path)
     with Journal.open(tmp_path, segment_size=8192) as journal:
         assert [fact for _, fact in journal.facts()] == [FACT]
+
+
+def test_the_names_of_directories_are_synced_until_a_segment_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was killed between mkdir and sync leaves directories whose names a power cut may still take."""
+    directory = tmp_path / "state" / "journal"
+    directory.mkdir(mode=0o700, parents=True)
+    synced: list[Path] = []
+    real = segments.sync_directory
+
+    def note(path: Path) -> None:
+        synced.append(path)
+        real(path)
+
+    monkeypatch.setattr(segments, "sync_directory", note)
+    written(directory)
+    assert {directory.parent, tmp_path} <= set(synced)
+    synced.clear()
+    written(directory)
+    assert directory.parent not in synced

@@ -335,10 +335,13 @@ def held(directory: Path) -> Iterator[None]:
 def _lock(directory: Path) -> int:
     fd = -1
     try:
-        missing = [d for d in (directory, *directory.parents) if not d.exists()]
+        missing = {d for d in (directory, *directory.parents) if not d.exists()}
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for made in missing:  # a directory whose name is lost takes every record with it
-            segments.sync_directory(made.parent)
+        # A directory whose name is lost takes every record with it. One that is there may have been made by a process that was
+        # killed before it synced the name; once a segment is there, its maker has been here.
+        if missing or next(directory.glob("*.journal"), None) is None:
+            for made in (directory, *directory.parents):
+                _sync_name(made, made in missing)
         own = directory.stat()
         if own.st_uid != os.geteuid():
             raise ConfigError("the directory belongs to another user", where=str(directory), mend="give another directory")
@@ -361,6 +364,17 @@ def _lock(directory: Path) -> int:
             raise JournalError(what, where=str(directory), mend=_mend(e.errno)) from None
         raise
     return fd
+
+
+def _sync_name(directory: Path, made: bool) -> None:
+    # Of what others made long ago, some levels cannot be read or synced by us.
+    if directory == directory.parent:
+        return
+    try:
+        segments.sync_directory(directory.parent)
+    except OSError as e:
+        if made or e.errno not in (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS):
+            raise
 
 
 def _bell() -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from picows import WSHandshakeError, WSMsgType, ws_connect
+from picows import WSError, WSHandshakeError, WSMsgType, ws_connect
 
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
@@ -178,7 +178,7 @@ class AlpacaFeed:
             frames = await self._opening
         except WSHandshakeError as e:
             return self._upgrade_refused(e)
-        except (OSError, TimeoutError) as e:
+        except (OSError, WSError, TimeoutError) as e:
             return Ending(f"no connection: {str(e) or 'no answer'}")
         except asyncio.CancelledError:
             if not self._closing.is_set():
