@@ -256,7 +256,7 @@ class Venue:
     def __init__(self, statement: Statement | None) -> None:
         self._statement = statement
 
-    def statement(self, since: int) -> Statement:
+    def statement(self, since: int, patience: float) -> Statement:
         if self._statement is None:
             raise NotConnected("no answer")
         return self._statement

@@ -134,8 +134,8 @@ def run(
             left = "the watchdog cancels entries" if plan.watchdog else "what works at the venue stays"
             print(f"pyrt: ended at once; {left}, the next run recovers the rest", file=sys.stderr)
             raise SystemExit(130) from None
+        print("\n".join(summary.lines()), flush=True)
         day_end.finish()
-    print("\n".join(summary.lines()))
     if summary.failed:
         print(f"pyrt: {summary.failed}", file=sys.stderr)
         raise SystemExit(2)

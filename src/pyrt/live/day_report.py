@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, localcontext
 from pathlib import Path
 from time import monotonic_ns
@@ -27,6 +27,7 @@ VERSION = 1
 LOOK = 30.0  # s between two looks at the clock
 AFTER_CLOSE = 5 * MINUTE  # the venue's own books need a moment
 TRIES = 5  # a journal that is being written may look torn in the middle of a write
+PATIENCE, AT_THE_END = 60.0, 10.0  # s for a venue that does not answer; the end of a session waits less
 MOST = 7  # days that one look may catch up with
 
 
@@ -36,7 +37,7 @@ class Teller(Protocol):
     name: str
     clock: VenueClock
 
-    def statement(self, since: int) -> Statement: ...
+    def statement(self, since: int, patience: float) -> Statement: ...
 
 
 class Slippage(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,7 @@ class DayReport(msgspec.Struct, kw_only=True):
     statement: Statement | None = None
 
 
-def make_report(state: Path, day: str, teller: Teller | None, *, why_not: str = "", now: datetime | None = None) -> DayReport:
+def make_report(state: Path, day: str, teller: Teller | None, *, why_not: str = "", patience: float = PATIENCE) -> DayReport:
     """The report of a day (YYYY-MM-DD, New York). A venue that does not answer leaves what it would have said out, and says so.
 
     Raises JournalDamaged, JournalError, DataError.
@@ -74,7 +75,7 @@ def make_report(state: Path, day: str, teller: Teller | None, *, why_not: str = 
     statement, why = None, why_not
     if teller is not None:
         try:
-            statement = teller.statement(min([midnight(day), *(line.ts - SECOND for line in books.orders)]))
+            statement = teller.statement(min([midnight(day), *(line.ts - SECOND for line in books.orders)]), patience)
         except VenueError as e:
             why = f"the venue did not answer: {e}"
     earlier = read_report(state, day) if statement is None else None
@@ -91,7 +92,7 @@ def make_report(state: Path, day: str, teller: Teller | None, *, why_not: str = 
         total = slippage_of(books.orders)
     return DayReport(
         venue=teller.name if teller is not None else earlier.venue if earlier is not None else "",
-        made=(now or datetime.now(ZoneInfo("UTC"))).isoformat(timespec="seconds"),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
         books=books,
         unrealised=unrealised,
         net=net,
@@ -171,10 +172,10 @@ def _whole(target: Path, content: bytes) -> None:
         raise
 
 
-def tell_day(state: Path, day: str, teller: Teller | None, *, why_not: str = "") -> DayReport | None:
+def tell_day(state: Path, day: str, teller: Teller | None, *, patience: float = PATIENCE) -> DayReport | None:
     """Make and write the report of a day, say where it is and what differs; None where that failed, which is only logged."""
     try:
-        report = make_report(state, day, teller, why_not=why_not)
+        report = make_report(state, day, teller, patience=patience)
         target = write_report(report, state)
     except (PyrtError, OSError) as e:
         log.warning("no report of %s: %s", day, e)
@@ -232,4 +233,7 @@ class DayEnd:
 
     def finish(self) -> None:
         """The session has ended: the report of the day that it is at the venue."""
-        tell_day(self._state, self._day_of(self._teller.clock.at(monotonic_ns())), self._teller)
+        try:
+            tell_day(self._state, self._day_of(self._teller.clock.at(monotonic_ns())), self._teller, patience=AT_THE_END)
+        except KeyboardInterrupt:  # the session has ended in order; only its report is missing
+            log.warning("no report: interrupted; `pyrt report` writes it")

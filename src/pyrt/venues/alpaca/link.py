@@ -182,9 +182,12 @@ class AlpacaLink:
         finally:
             client.close()
 
-    def statement(self, since: int) -> Statement:
-        """What the venue says of the account, with all orders and fills from `since` (venue ns) on; blocks. Raises VenueError."""
-        return read_statement(self.read, since)
+    def statement(self, since: int, patience: float = 60.0) -> Statement:
+        """What the venue says of the account, with all orders and fills from `since` (venue ns) on; blocks.
+
+        patience: s in which a request that fails is tried again. Raises VenueError.
+        """
+        return read_statement(self.read, since, patience)
 
     def _get(self, path: str, missing: Exception | None = None) -> dict[str, Any]:
         value = self.read(path, missing)

@@ -12,7 +12,7 @@ from pyrt.ports import VenueFill, VenueOrder
 from pyrt.venues.alpaca import pages, wire
 
 PAGE = 100
-PAUSES = (0.5, 2.0, 8.0, 30.0)  # s before each further try of one request
+PAUSE = 0.5  # s before the second try of a request; each later one waits twice as long
 _TYPES = (  # all that are documented but FILL, of which there may be very many
     "ACATC,ACATS,CFEE,CIL,CSD,CSW,DIV,DIVCGL,DIVCGS,DIVNRA,DIVROC,DIVTXEX,DIVWH,EXTRD,FEE,FXTRD,INT,INTPNL,JNLC,JNLS,MA,MEM,NC,"
     "OCT,OPASN,OPCSH,OPEXC,OPEXP,OPTRD,PTC,REORG,SPIN,SPLIT,SWP,VOF,WH"
@@ -57,18 +57,25 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     activities: tuple[Activity, ...]  # of the account's whole life: cash is counted from the journal's first day
 
 
-def read_statement(get: Callable[[str], Any], since: int, sleep: Callable[[float], None] = time.sleep) -> Statement:
-    """Ask for all of it; nothing was filled between the first answer and the last. Raises VenueError."""
+def read_statement(get: Callable[[str], Any], since: int, patience: float) -> Statement:
+    """Ask for all of it; nothing was filled between the first answer and the last.
+
+    patience: s after which a request that failed is not tried again. Raises VenueError.
+    """
+    give_up = time.monotonic() + patience
 
     def patient(path: str) -> Any:
-        for pause in PAUSES:
+        pause = PAUSE
+        while True:
             try:
                 return get(path)
             except NotAuthorized:
                 raise
             except VenueError:
-                sleep(pause)
-        return get(path)
+                if time.monotonic() + pause > give_up:
+                    raise
+            time.sleep(pause)
+            pause *= 2
 
     reader = wire.Reader()
     fills = {f.activity_id: f for f in pages.read_fills(patient, reader, since=since)}
