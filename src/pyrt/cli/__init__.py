@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
+    "report": ("pyrt.cli.report:report", "The books of a day: orders, fills, P&L, slippage, alarms; compared with the venue."),
     "why": ("pyrt.cli.why:why", "Why an order was made: inputs, every limit with its headroom, its way."),
     "why-not": ("pyrt.cli.why:why_not", "Why nothing was traded: callbacks, refusals, latches at a time."),
     "replay": ("pyrt.cli.replay:replay", "Feed a recorded session to fresh components and compare everything it did."),
@@ -68,6 +69,11 @@ Alpaca's paper account:
 
     pyrt resume --who anna --why "the feed is back, positions checked"
     pyrt resume --who anna --why "repaired" --scope strategy:SmaCross
+""",
+    "report": """The last day of the session used last, with what the venue said at its end; then a day, asking the venue again:
+
+    pyrt report
+    pyrt report --day 2026-03-02 --state ./state --venue alpaca-paper
 """,
     "why": """An order of the session used last, by its number:
 

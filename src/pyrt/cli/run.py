@@ -16,6 +16,7 @@ from pyrt.config.log_limit import LogLimit
 from pyrt.errors import ConfigError
 from pyrt.live import Plan, Runner, Summary
 from pyrt.live.control_socket import ControlSocket
+from pyrt.live.day_report import DayEnd
 
 EXAMPLES = ("pyrt.strategies.sma_cross:SmaCross", "pyrt.strategies.quote_maker:QuoteMaker")
 _DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -121,7 +122,10 @@ def run(
     bounds = limits_of(loaded, limits)
     sizer_of(loaded.config)
     with ExitStack() as stack:
-        plan = plan_of(loaded, connect(stack, loaded.config, account), strategies, bounds)
+        venue_ = connect(stack, loaded.config, account)
+        plan = plan_of(loaded, venue_, strategies, bounds)
+        day_end = DayEnd(plan.directory, venue_.link)
+        plan.companions.append(day_end)
         plan.duration = duration
         plan.segment_size, plan.snapshot_facts = segment_size, snapshot_facts
         try:
@@ -130,7 +134,8 @@ def run(
             left = "the watchdog cancels entries" if plan.watchdog else "what works at the venue stays"
             print(f"pyrt: ended at once; {left}, the next run recovers the rest", file=sys.stderr)
             raise SystemExit(130) from None
-    print("\n".join(summary.lines()))
+        print("\n".join(summary.lines()), flush=True)
+        day_end.finish()
     if summary.failed:
         print(f"pyrt: {summary.failed}", file=sys.stderr)
         raise SystemExit(2)

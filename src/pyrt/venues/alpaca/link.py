@@ -20,6 +20,7 @@ from pyrt.venues.alpaca.feed import AlpacaFeed
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.keys import Keys, check_url
 from pyrt.venues.alpaca.session import read_whole
+from pyrt.venues.alpaca.statement import Statement, read_statement
 from pyrt.venues.alpaca.stream import TradingStream
 
 Records = np.ndarray[Any, Any]
@@ -181,7 +182,21 @@ class AlpacaLink:
         finally:
             client.close()
 
+    def statement(self, since: int, patience: float = 60.0) -> Statement:
+        """What the venue says of the account, with all orders and fills from `since` (venue ns) on; blocks.
+
+        patience: s in which a request that fails is tried again. Raises VenueError.
+        """
+        return read_statement(self.read, since, patience)
+
     def _get(self, path: str, missing: Exception | None = None) -> dict[str, Any]:
+        value = self.read(path, missing)
+        if not isinstance(value, dict):
+            raise Misbehaved("an answer that is no object", where=self._at.trading + path)
+        return value
+
+    def read(self, path: str, missing: Exception | None = None) -> Any:
+        """The decoded body of one GET; blocks. Raises VenueError, and `missing` for a 404."""
         where = self._at.trading + path
         headers = {"APCA-API-KEY-ID": self._keys.key.reveal(), "APCA-API-SECRET-KEY": self._keys.secret.reveal()}
         try:
@@ -200,10 +215,9 @@ class AlpacaLink:
         try:
             if answer.status_code != 200:
                 raise ValueError(answer.status_code)
-            value = msgspec.json.decode(body)
+            return msgspec.json.decode(body)
         except (ValueError, msgspec.DecodeError, RecursionError):
             raise Misbehaved(f"an answer that cannot be used ({answer.status_code})", where=where) from None
-        return dict(value)
 
 
 def instrument_of(asset: dict[str, Any], number: int) -> Instrument:
