@@ -41,6 +41,7 @@ class What(IntEnum):
     TORN = 3
     FAIL_ONCE = 4
     FAIL_EVER = 5
+    CUT = 6
 
 
 class Arm(NamedTuple):
