@@ -1,4 +1,4 @@
-"""Power cuts under a trading session: its ext4 file system is shut down without a flush, mounted again, and the session restarts."""
+"""Power cuts under a trading session: its ext4 file system is shut down without a flush, mounted again; the session restarts."""
 
 import fcntl
 import os

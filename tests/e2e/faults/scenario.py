@@ -28,6 +28,7 @@ WAIT = "0.25"  # s, deadline and settle each
 WIDE = re.sub(r'"(\d+)"', r'"\g<1>000"', LIMITS)  # for an order that is more than the market shows
 
 STRATEGY = '''
+import ctypes
 import os
 import signal
 
@@ -40,6 +41,8 @@ class Lives(Strategy):
     symbols = ("AAPL",)
     rounds = 1
     idle = False
+    trouble = ""  # what the strategy does wrong when it has reached step `at`: "hog", "loop" or "fail"
+    at = 4
     step = 0
     order = None
 
@@ -98,6 +101,21 @@ class Lives(Strategy):
     def next(self, order):
         self.order = order
         self.step += 1
+        if self.trouble and self.step == self.at:
+            getattr(self, self.trouble)()
+
+    def hog(self):
+        self.trouble = ""
+        open(os.environ["LIVES_SIGN"], "w").close()
+        ctypes.PyDLL(None).usleep(5_000_000)  # holds the interpreter's lock: no thread of this process runs Python
+
+    def loop(self):
+        open(os.environ["LIVES_SIGN"], "w").close()
+        while True:
+            pass
+
+    def fail(self):
+        raise RuntimeError("a fault of the strategy")
 '''
 
 
@@ -115,11 +133,16 @@ class Life:
         (directory / "lives.py").write_text(STRATEGY)
         (directory / "limits.toml").write_text(WIDE)
         self.runs = 0
-        self.durability, self.segment = "sync", SEGMENT
+        self.durability, self.segment, self.mutant = "sync", SEGMENT, ""
 
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def sign(self) -> Path:
+        """A file that the strategy makes when its trouble begins."""
+        return self.directory / "sign"
 
     @property
     def journal(self) -> Path:
@@ -140,8 +163,8 @@ class Life:
         argv += ["--watchdog" if watchdog else "--no-watchdog", *more]
         for name, value in parameters.items():
             argv += ["--set", f"Lives.{name}={value}"]
-        env = {"APCA_API_KEY_ID": self.venue.key, "APCA_API_SECRET_KEY": self.venue.secret}
-        return self.zygote.start(argv, self.directory / f"run{self.runs}.log", env, arm)
+        env = {"APCA_API_KEY_ID": self.venue.key, "APCA_API_SECRET_KEY": self.venue.secret, "LIVES_SIGN": str(self.sign)}
+        return self.zygote.start(argv, self.directory / f"run{self.runs}.log", env, arm, self.mutant)
 
     def get(self, path: str) -> Any:
         headers = {"APCA-API-KEY-ID": self.venue.key, "APCA-API-SECRET-KEY": self.venue.secret}

@@ -1,4 +1,4 @@
-"""Connections that die without a word, under a session that trades: how soon it is seen, healed, and whether anything is left over."""
+"""Connections that die without a word under a session that trades: how soon it is seen and healed, and what is left over."""
 
 import asyncio
 import os

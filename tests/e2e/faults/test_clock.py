@@ -1,5 +1,6 @@
-"""F23: the machine's clock steps, under a session that trades. Deadlines are monotonic, venue time is the venue's, nothing is lost."""
+"""F23: the machine's clock steps under a session that trades. Deadlines are monotonic, venue time is the venue's."""
 
+import itertools
 import mmap
 import random
 import struct
@@ -47,19 +48,28 @@ class WallClock:
         self._file.close()
 
 
-@pytest.fixture
-def wall(tmp_path: Path) -> Iterator[WallClock]:
-    """A clock that can be moved."""
-    wall = WallClock(tmp_path / "clock")
-    yield wall
+@pytest.fixture(scope="module")
+def moved(shim: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[WallClock, Zygote]]:
+    """A clock that can be moved, and sessions that live by it, in the time zone of the exchange."""
+    path = tmp_path_factory.mktemp("clock") / "clock"
+    wall = WallClock(path)
+    with Zygote(shim, SHIM_CLOCK=str(path), TZ="America/New_York") as it:
+        yield wall, it
     wall.close()
 
 
 @pytest.fixture
-def stepped(shim: Path, wall: WallClock, tmp_path: Path) -> Iterator[Zygote]:
-    """Sessions whose wall clock is `wall`, in the time zone of the exchange."""
-    with Zygote(shim, SHIM_CLOCK=str(tmp_path / "clock"), TZ="America/New_York") as it:
-        yield it
+def wall(moved: tuple[WallClock, Zygote]) -> WallClock:
+    """The clock, at the true time."""
+    moved[0].shift(0)
+    moved[0].steps = 0
+    return moved[0]
+
+
+@pytest.fixture
+def stepped(moved: tuple[WallClock, Zygote]) -> Zygote:
+    """The sessions."""
+    return moved[1]
 
 
 def stamps(it: Life) -> list[int]:
@@ -73,7 +83,7 @@ def check(it: Life, run: Child, begun: int) -> list[str]:
     times = stamps(it)
     if not begun <= times[0] <= times[-1] <= it.venue.clock()["now_ns"]:  # type: ignore[union-attr]
         told.append(f"the journal's times {times[0]} to {times[-1]} are not the venue's since {begun}")
-    if any(b < a for a, b in zip(times, times[1:], strict=False)):
+    if any(b < a for a, b in itertools.pairwise(times)):
         told.append("the journal's times go back")
     for word in ("Traceback", "CLOCK_OFFSET", "AMBIGUOUS"):
         if word in run.log:
@@ -115,7 +125,9 @@ def test_a_deadline_is_not_the_wall_clocks(stepped: Zygote, wall: WallClock, tmp
     with life(stepped, tmp_path / "life") as it:
         it.venue.fault("delay_accept", seconds=0.4, count=1)
         run = it.start()
-        run.until(lambda: any(r["method"] == "POST" for r in it.truth()["requests"]) or "AMBIGUOUS" in run.log, "the order to leave")
+        run.until(
+            lambda: any(r["method"] == "POST" for r in it.truth()["requests"]) or "AMBIGUOUS" in run.log, "the order to leave"
+        )
         wall.shift(step)
         assert run.wait() == 0, run.log[-3000:]
         assert "AMBIGUOUS" in run.log
