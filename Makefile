@@ -71,15 +71,17 @@ proof: build
 	PYTHONPATH=src $(PYTHON) -m tests.proof
 
 # kill -9 at every system call of submit, replace, cancel and fill, and of recovery; PYRT_SYSCALL_STEP=5 takes every fifth. Some
-# twenty minutes; figures go to $PYRT_FAULTS_JSON, else build/faults-real.json.
+# twenty minutes; the figures by fault go to JSON, as those of the next two.
+JSON ?= build/faults-real.json
+real = PYRT_FAULTS_JSON="$(abspath $(JSON))" PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly
 syscalls: build
-	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/faults/test_syscalls.py
+	$(real) tests/e2e/faults/test_syscalls.py
 
 # Power cuts (ext4 shutdown on a loop mount; root only) under a trading session, at every system call and at PYRT_CUTS (100) random
 # moments.
 powercuts: build
-	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/faults/test_power_cuts.py
+	$(real) tests/e2e/faults/test_power_cuts.py
 
 # All drills of real processes: these two, disks that fail, sockets that die, clocks that step, processors that are taken away.
 real-faults: build
-	PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly tests/e2e/faults
+	$(real) tests/e2e/faults
