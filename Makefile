@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -69,3 +69,19 @@ reproducible:
 # unlocks live trading. PYRT_SEEDS, PYRT_KILLS and the sizes in tests/proof.py; many hours.
 proof: build
 	PYTHONPATH=src $(PYTHON) -m tests.proof
+
+# kill -9 at every system call of submit, replace, cancel and fill, and of recovery; PYRT_SYSCALL_STEP=5 takes every fifth. Some
+# twenty minutes; the figures by fault go to JSON, as those of the next two.
+JSON ?= build/faults-real.json
+real = PYRT_FAULTS_JSON="$(abspath $(JSON))" PYTHONPATH=src $(PYTHON) -m pytest -q -s -m nightly
+syscalls: build
+	$(real) tests/e2e/faults/test_syscalls.py
+
+# Power cuts (ext4 shutdown on a loop mount; root only) under a trading session, at every system call and at PYRT_CUTS (100) random
+# moments.
+powercuts: build
+	$(real) tests/e2e/faults/test_power_cuts.py
+
+# All drills of real processes: these two, disks that fail, sockets that die, clocks that step, processors that are taken away.
+real-faults: build
+	$(real) tests/e2e/faults

@@ -50,6 +50,10 @@ class Venue:
         self._session.trust_env = False
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def resident(self) -> int:
         """Bytes of memory that the process holds."""
         return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -15,12 +15,12 @@ from tests.e2e.faults.scenario import life
 JOURNAL = "/journal/"
 
 
-def fail_at(zygote: Zygote, directory: Path, n: int, what: What, mask: Calls, number: int, more: tuple[str, ...] = ()) -> Tally:
+def fail_at(zygote: Zygote, directory: Path, n: int, what: What, mask: Calls, number: int, mutant: str = "") -> Tally:
     """One trial: a life whose n-th call on the journal fails; then a start on a disk that works."""
     tally = Tally(points=1)
     with life(zygote, directory) as it:
-        trace = directory / "trace"
-        run = it.start(*more, arm=it.arm(what, n, mask=mask, only=JOURNAL, error=number, trace=trace))
+        trace, it.mutant = directory / "trace", mutant
+        run = it.start(arm=it.arm(what, n, mask=mask, only=JOURNAL, error=number, trace=trace))
         status = run.wait()
         told = trace.read_text().splitlines()
         lines = [line for line in told if not line.startswith("0 ")]

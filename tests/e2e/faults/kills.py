@@ -56,11 +56,13 @@ def kind_of(line: str) -> str:
     return f"{call} {where.strip('/').split('/')[0]}"
 
 
-def kill_at(zygote: Zygote, directory: Path, n: int, what: What, only: str, *, depth: int = 1, live: bool = False) -> Tally:
+def kill_at(
+    zygote: Zygote, directory: Path, n: int, what: What, only: str, *, depth: int = 1, live: bool = False, mutant: str = ""
+) -> Tally:
     """One trial: a life that is killed, `depth` - 1 recoveries that are killed at the same call, a recovery that is not."""
     tally = Tally(points=1)
     with life(zygote, directory) as it:
-        trace = directory / "trace"
+        trace, it.mutant = directory / "trace", mutant
         for _ in range(depth):
             run = it.start(arm=it.arm(what, n, only=only, trace=trace))
             status = run.wait()

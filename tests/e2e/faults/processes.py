@@ -41,6 +41,7 @@ class What(IntEnum):
     TORN = 3
     FAIL_ONCE = 4
     FAIL_EVER = 5
+    CUT = 6
 
 
 class Arm(NamedTuple):
@@ -146,8 +147,8 @@ class Zygote:
         assert line, "the zygote ended"
         return json.loads(line)
 
-    def start(self, argv: list[str], log: Path, env: dict[str, str], arm: Arm | None = None) -> Child:
-        child = Child(self, self.ask(argv=argv, log=str(log), env=env, arm=arm), log)
+    def start(self, argv: list[str], log: Path, env: dict[str, str], arm: Arm | None = None, mutant: str = "") -> Child:
+        child = Child(self, self.ask(argv=argv, log=str(log), env=env, arm=arm, mutant=mutant), log)
         self._children = [c for c in self._children if c.status is None]
         self._children.append(child)
         return child

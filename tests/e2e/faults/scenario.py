@@ -12,6 +12,7 @@ from typing import Any
 import requests
 from tests.e2e.drill import LIMITS, Report, compare
 from tests.e2e.faults.processes import Arm, Calls, Child, What, Zygote
+from tests.e2e.processes import Venue
 
 import pyrt
 from pyrt._core.types import Side
@@ -21,11 +22,13 @@ from pyrt.model import Filled, Instruments, Intended, OrderChanged, OrderStatus
 from pyrt.venues.sim.library import SimulatedVenue
 
 CASH = 10_000_000
+MARKET = "generated:rate=20,symbols=AAPL,days=1"
 SEGMENT = 8192  # bytes: the smallest, so that a switch of segments is inside the scenario
 WAIT = "0.25"  # s, deadline and settle each
 WIDE = re.sub(r'"(\d+)"', r'"\g<1>000"', LIMITS)  # for an order that is more than the market shows
 
 STRATEGY = '''
+import ctypes
 import os
 import signal
 
@@ -38,6 +41,8 @@ class Lives(Strategy):
     symbols = ("AAPL",)
     rounds = 1
     idle = False
+    trouble = ""  # what the strategy does wrong when it has reached step `at`: "hog", "loop" or "fail"
+    at = 4
     step = 0
     order = None
 
@@ -61,7 +66,7 @@ class Lives(Strategy):
             return
         order, status = self.order, self.order.status if self.order is not None else None
         if order is not None and (order.is_refused or (self.step in (1, 2) and order.is_done)):
-            self.step, self.order = 0, None  # what a fault left in the way: again from the beginning
+            self.step, self.order, self.quote = 0, None, None  # a fault was in the way: with the next quote from the beginning
             return
         match self.step:
             case 0 if not (left := self.open_orders("AAPL")):
@@ -96,24 +101,48 @@ class Lives(Strategy):
     def next(self, order):
         self.order = order
         self.step += 1
+        if self.trouble and self.step == self.at:
+            getattr(self, self.trouble)()
+
+    def hog(self):
+        self.trouble = ""
+        open(os.environ["LIVES_SIGN"], "w").close()
+        ctypes.PyDLL(None).usleep(5_000_000)  # holds the interpreter's lock: no thread of this process runs Python
+
+    def loop(self):
+        open(os.environ["LIVES_SIGN"], "w").close()
+        while True:
+            pass
+
+    def fail(self):
+        raise RuntimeError("a fault of the strategy")
 '''
 
 
 class Life:
     """A venue of its own with the same market each time, a state directory, and sessions of the scenario on them."""
 
-    def __init__(self, zygote: Zygote, directory: Path, home: Path | None = None, venue: SimulatedVenue | None = None) -> None:
+    def __init__(
+        self, zygote: Zygote, directory: Path, home: Path | None = None, venue: SimulatedVenue | Venue | None = None, url: str = ""
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.zygote, self.directory, self.home = zygote, directory, home or directory / "home"
-        self.venue = venue or pyrt.sim(market="generated:rate=20,symbols=AAPL,days=1", seed=5, cash=CASH)
+        self.venue = venue or pyrt.sim(market=MARKET, seed=5, cash=CASH)
         self.own = venue is None
+        self.url = url or self.venue.url  # where the session finds it
         (directory / "lives.py").write_text(STRATEGY)
         (directory / "limits.toml").write_text(WIDE)
         self.runs = 0
+        self.durability, self.segment, self.mutant = "sync", SEGMENT, ""
 
     @property
     def port(self) -> int:
-        return int(self.venue.url.rsplit(":", 1)[1])
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def sign(self) -> Path:
+        """A file that the strategy makes when its trouble begins."""
+        return self.directory / "sign"
 
     @property
     def journal(self) -> Path:
@@ -128,14 +157,14 @@ class Life:
     def start(self, *more: str, arm: Arm | None = None, watchdog: bool = False, **parameters: object) -> Child:
         """Begin a session; parameters are those of the strategy."""
         self.runs += 1
-        argv = ["run", "--sim-url", self.venue.url, "--sim-state", str(self.home), "--rate-limit", "0", "--durability", "sync"]
-        argv += ["--deadline", WAIT, "--settle", WAIT, "--segment-size", str(SEGMENT), "--no-view"]
+        argv = ["run", "--sim-url", self.url, "--sim-state", str(self.home), "--rate-limit", "0", "--durability", self.durability]
+        argv += ["--deadline", WAIT, "--settle", WAIT, "--segment-size", str(self.segment), "--no-view"]
         argv += ["--strategy", str(self.directory / "lives.py"), "--limits", str(self.directory / "limits.toml")]
         argv += ["--watchdog" if watchdog else "--no-watchdog", *more]
         for name, value in parameters.items():
             argv += ["--set", f"Lives.{name}={value}"]
-        env = {"APCA_API_KEY_ID": self.venue.key, "APCA_API_SECRET_KEY": self.venue.secret}
-        return self.zygote.start(argv, self.directory / f"run{self.runs}.log", env, arm)
+        env = {"APCA_API_KEY_ID": self.venue.key, "APCA_API_SECRET_KEY": self.venue.secret, "LIVES_SIGN": str(self.sign)}
+        return self.zygote.start(argv, self.directory / f"run{self.runs}.log", env, arm, self.mutant)
 
     def get(self, path: str) -> Any:
         headers = {"APCA-API-KEY-ID": self.venue.key, "APCA-API-SECRET-KEY": self.venue.secret}

@@ -8,7 +8,7 @@ from tests.e2e.faults.processes import What, Zygote
 from tests.e2e.faults.record import record
 from tests.sizes import size
 
-SAMPLE = 8  # points of each kind in the default suite
+SAMPLE = 6  # points in the default suite, half of them of each kind
 KILLED = "kill -9 at every system call of submit, replace, cancel, fill"
 
 
@@ -24,12 +24,12 @@ def test_the_shim_sees_the_whole_order_path(zygote: Zygote, tmp_path: Path) -> N
     lines = traced(zygote, tmp_path / "life", ORDER_PATH)
     calls = {(line.split()[1], line.split()[2]) for line in lines}
     assert {("send", "venue"), ("recv", "venue"), ("fsync", "/journal"), ("rename", "/journal/00000001.journal")} <= calls
-    journal = [line for line in lines if "00000001.journal" in line]
+    journal = [line for line in lines if ".journal " in line]
     writes, syncs = ([x for x in journal if f" {call} " in x] for call in ("pwrite64", "fdatasync"))
-    assert len(writes) > 8
-    assert abs(len(writes) - len(syncs)) <= 1
-    order = [line.split()[1] for line in lines if int(line.split()[0]) > int(writes[-5].split()[0])]
-    assert "send" in order
+    assert len(writes) > 4
+    assert abs(len(writes) - len(syncs)) <= 2
+    verbs = {line.split()[4] for line in lines if " send " in line and line.count(" ") > 4}
+    assert {"POST", "PATCH", "DELETE", "GET"} <= verbs
 
 
 @pytest.mark.row("S122")

@@ -61,7 +61,22 @@ def _fork(asked: dict[str, Any]) -> int:
     return pid
 
 
-def _child(argv: list[str], log: str, env: dict[str, str], arm: list[Any] | None) -> None:
+def _send_before_it_is_durable() -> None:
+    from pyrt.live.shell import LiveShell
+
+    LiveShell._hold = LiveShell._send  # type: ignore[method-assign,assignment]
+
+
+def _forget_what_happened_meanwhile() -> None:
+    from pyrt.venues.alpaca import pages
+
+    pages.read_fills = lambda *_, **__: ()  # type: ignore[attr-defined]
+
+
+MUTANTS = {f.__name__.strip("_"): f for f in (_send_before_it_is_durable, _forget_what_happened_meanwhile)}
+
+
+def _child(argv: list[str], log: str, env: dict[str, str], arm: list[Any] | None, mutant: str) -> None:
     """Never returns. What the session prints goes to `log`; the shim is armed before anything of pyrt runs."""
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in (1, 2):
@@ -76,6 +91,8 @@ def _child(argv: list[str], log: str, env: dict[str, str], arm: list[Any] | None
         if arm is not None:
             directory, filter_, port, mask, what, at, error, trace = arm
             ctypes.CDLL(None).arm(directory.encode(), filter_.encode(), port, mask, what, ctypes.c_long(at), error, trace.encode())
+        if mutant:
+            MUTANTS[mutant]()
         from pyrt.__main__ import main as run
 
         run()
