@@ -1,4 +1,4 @@
-"""`make reproducible`: the wheel built twice, in two directories, is the same bytes, and names no place of the machine it was built on.
+"""`make reproducible`: the wheel built twice, in two directories, is the same bytes, and names no place of this machine.
 
 Built from what git would commit (tracked files and new ones that are not ignored), with SOURCE_DATE_EPOCH as packagers set it.
 """

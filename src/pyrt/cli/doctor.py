@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from cyclopts import Parameter
 
 from pyrt.cli.connect import check_venue, keys_of, limits_of, link_of, loopback, sizer_of
@@ -41,6 +42,8 @@ def doctor(
     venue: str | None = None,
     sim_url: str | None = None,
     journal: Path | None = None,
+    against: str | None = None,
+    json: bool = False,
 ) -> None:
     """Look at the compiled core, the packages, the keys, the venue's clock, ports, the disk and the configuration.
 
@@ -54,7 +57,15 @@ def doctor(
         Of a simulated venue that runs.
     journal
         The directory whose disk is measured; by default the state home.
+    against
+        Only compare: the same requests go to a new simulated venue and to alpaca-paper: reads, refusals, and orders of one share at
+        a price that is never filled, which are cancelled again. Shown is each difference in status, error code or form.
+    json
+        With --against: as JSON.
     """
+    if against is not None:
+        _against(against, json)
+        return
     options: dict[str, dict[str, Any]] = {"venue": {"name": venue, "url": sim_url}, "journal": {"directory": text(journal)}}
     worst = 0
     loaded: Loaded | None = None
@@ -78,6 +89,18 @@ def doctor(
         except PyrtError as e:
             worst = max(worst, _tell((BAD, "", str(e))))
     if worst:
+        raise SystemExit(1)
+
+
+def _against(name: str, as_json: bool) -> None:
+    from pyrt.cli import against  # the simulated venue is not needed for anything else here
+
+    found = against.against(name)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(found), indent=1).decode())
+    else:
+        print("\n".join(against.tell(found)))
+    if found.left or any(not d.note for d in found.differences):
         raise SystemExit(1)
 
 
