@@ -341,7 +341,7 @@ RULES = (
     Rule("extended-limit", (EQUITY,), "extended hours only with a limit and tif=day or gtc", "422 40010001", _extended),
     Rule("extended-none", (CRYPTO, OPTION), "no extended hours", "422 40010001", _no_extended),
     Rule("auction-type", (EQUITY,), "opg and cls orders are market or limit orders", "422 40010001", _auction_type),
-    Rule("auction-time", (EQUITY,), "opg to 9:28, cls to 10 minutes before the close", INVALID, _auction_time, code="MARKET_CLOSED"),
+    Rule("auction-time", (EQUITY,), "opg to 9:28, cls to 10 min before the close", INVALID, _auction_time, code="MARKET_CLOSED"),
     Rule("auction-replace", (EQUITY,), "no replacement with tif=opg or cls", "422 40010001", _auction_replaced),
     Rule("turn", (EQUITY, OPTION), "one order does not turn a position over", NO, _turn, "SHORT_NOT_ALLOWED"),
     Rule("short", (EQUITY,), "something to borrow, 2000 of equity, and leave", NO, _short, "SHORT_NOT_ALLOWED"),
