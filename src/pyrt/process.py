@@ -6,9 +6,12 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+
+from pyrt.errors import ConfigError
 
 KEY_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY"))
-_NAMES = frozenset(name for pair in KEY_NAMES for name in pair)
+_NAMES = frozenset(name for pair in KEY_NAMES for name in pair) | {"PYRT_POSTGRES_DSN"}  # which holds a password
 _PR_SET_DUMPABLE = 4
 _held: dict[str, str] = {}  # what `holding` took out of the environment
 
@@ -19,6 +22,20 @@ def confine() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def make_private(directory: Path) -> None:
+    """A directory of our own, made where there is none; files that others put there would be taken for ours.
+
+    Raises ConfigError for one that is another user's, or that others may write to; OSError.
+    """
+    for missing in [d for d in (directory, *directory.parents) if not d.exists()][::-1]:
+        missing.mkdir(mode=0o700, exist_ok=True)
+    status = directory.stat()
+    if status.st_uid != os.geteuid():
+        raise ConfigError("the directory belongs to another user", where=str(directory), mend="give another directory")
+    if status.st_mode & 0o022:
+        raise ConfigError("others may write to the state directory", where=str(directory), mend=f"chmod 700 {directory}")
 
 
 @contextmanager
@@ -47,4 +64,4 @@ def key_variables() -> Mapping[str, str]:
 
 def bare_environment() -> dict[str, str]:
     """The environment for a child that needs no keys."""
-    return {name: value for name, value in os.environ.items() if name not in _NAMES}
+    return {name: value for name, value in os.environ.items() if name not in _NAMES and name != "PGPASSWORD"}

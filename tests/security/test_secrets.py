@@ -21,7 +21,9 @@ from tests.security.canary import ALL, BEAT, HOOK, KEY, PASSWORD, SECRET, family
 from pyrt.config import Secret, SecretFilter, know, load_config, mask_logs, masked
 from pyrt.config.log_limit import SAME, SPAN, LogLimit
 from pyrt.errors import ConfigError
+from pyrt.live.recipe import recipe_of
 from pyrt.process import bare_environment, holding
+from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.keys import Keys, load_keys
 from pyrt.venues.sim.child import Address
 from pyrt.venues.sim.server.config import SimConfig
@@ -282,6 +284,21 @@ def test_a_process_with_keys_leaves_no_core_and_lets_nobody_look(module: str) ->
     )
     ended = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "0 (0, 0) 0o77"
+
+
+class Talker(Strategy):
+    """A strategy that talks to somebody else."""
+
+    api_token = ""
+    address = ""
+    lookback = 20
+
+
+def test_a_recording_holds_no_secret_parameter_of_a_strategy() -> None:
+    know(Secret(SECRET))
+    talker = Talker(api_token="a-token-nobody-else-knows", address=f"https://h/?key={SECRET}", lookback=30)
+    recipe = recipe_of(talker)
+    assert recipe.parameters == {"api_token": "***", "address": "***", "lookback": 30}
 
 
 # ---------------------------------------------------------------------------------------------------- S12: the log

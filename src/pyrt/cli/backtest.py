@@ -1,12 +1,12 @@
 """`python -m pyrt backtest`: a strategy on recorded data, through the session of live trading."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from pyrt.cli.strategies import load_strategies
+from pyrt.config.files import read_toml
 from pyrt.errors import ConfigError
 from pyrt.research import Latency, backtest_limits
 from pyrt.research import backtest as run_backtest
@@ -73,9 +73,4 @@ def backtest(
 def _limits(file: Path | None, cash: str) -> Limits:
     if file is None:
         return backtest_limits(cash)
-    try:
-        return Limits.of(tomllib.loads(file.read_text(encoding="utf-8")), base=backtest_limits(cash))
-    except OSError as e:
-        raise ConfigError(f"cannot be read: {e.strerror}", where=str(file), mend="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise ConfigError(f"is not TOML: {e}", where=str(file), mend="see the profile `paper` for an example") from None
+    return Limits.of(read_toml(file), base=backtest_limits(cash))

@@ -18,6 +18,7 @@ from pyrt.cli.postgres import named, rebuild_in
 from pyrt.cli.state import find_state
 from pyrt.errors import ConfigError
 from pyrt.journal import inspect
+from pyrt.journal.head import check_head, head_of, read_head
 from pyrt.journal.journal import held
 from pyrt.journal.projection import Projection
 from pyrt.model import Fact
@@ -44,7 +45,7 @@ app = App(name="journal", help="Look at a session's journal: verify, show, expor
 
 
 @app.command
-def verify(directory: Path | None = None) -> None:
+def verify(directory: Path | None = None, *, head: Path | None = None) -> None:
     """Check every checksum, the chain over all records, their order, that each fact decodes, and the kept states.
 
     Where states are kept, the journal is replayed from its beginning and from each of the last two: all must come to the same.
@@ -55,11 +56,17 @@ def verify(directory: Path | None = None) -> None:
     ----------
     directory
         A session's state, or a copy of its journal; by default the session used last.
+    head
+        What `pyrt journal head` printed some time ago: the journal must begin with exactly those records.
     """
+    kept = read_head(head) if head is not None else None
     verdict = inspect.verify(_journal(directory))
     print(verdict.text, file=sys.stderr if verdict.exit else sys.stdout)
     if verdict.exit:
         raise SystemExit(verdict.exit)
+    if kept is not None:
+        check_head(_journal(directory), kept)
+        print(f"it begins with the records of the head that was kept: {kept.seq}, {kept.chain}")
     from pyrt.live.recovery import check  # all components, which the other verbs do not need
 
     checked = check(_journal(directory))
@@ -72,6 +79,18 @@ def verify(directory: Path | None = None) -> None:
         print(line, file=sys.stderr)
     if checked.faults:
         raise SystemExit(1)
+
+
+@app.command(name="head")
+def print_head(directory: Path | None = None) -> None:
+    """Print the journal's head as JSON: one line that stands for all its records. Keep it elsewhere, signed if you like.
+
+    Parameters
+    ----------
+    directory
+        A session's state, or a copy of its journal; by default the session used last.
+    """
+    print(msgspec.json.encode(head_of(_journal(directory))).decode())
 
 
 @app.command

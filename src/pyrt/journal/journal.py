@@ -336,7 +336,8 @@ def _lock(directory: Path) -> int:
     fd = -1
     try:
         missing = {d for d in (directory, *directory.parents) if not d.exists()}
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in sorted(missing):  # one by one: `parents` would make all but the last readable by others
+            made.mkdir(mode=0o700, exist_ok=True)
         # A directory whose name is lost takes every record with it. One that is there may have been made by a process that was
         # killed before it synced the name; once a segment is there, its maker has been here.
         if missing or next(directory.glob("*.journal"), None) is None:

@@ -22,6 +22,7 @@ from pyrt.watchdog import Watchdog
 
 log = logging.getLogger("pyrt")
 REQUEST, REPORT = "KILL", "kill.json"
+LONGEST = 65_536  # bytes of a request that are read
 TICK = 0.1  # s between two looks for the file, and between heartbeats
 WHOLE = ("system", "account")
 
@@ -130,19 +131,22 @@ class Control:
     def _read(self) -> None:
         path = self._directory / REQUEST
         try:
-            content = path.read_bytes()
+            with path.open("rb") as file:
+                content = file.read(LONGEST)
             owner = f"uid {path.stat().st_uid}"
         except OSError:
             return
         try:
             request = msgspec.json.decode(content.strip() or b"{}", type=KillRequest)
-        except msgspec.DecodeError:  # whatever it says: somebody wants it to stop
+        except (msgspec.DecodeError, RecursionError):  # whatever it says: somebody wants it to stop
             request = KillRequest(why="a KILL file that cannot be read")
         request.who, request.why = request.who or owner, request.why or "the file KILL"
 
         def done() -> None:
             with contextlib.suppress(OSError):
-                if path.read_bytes() == content:  # a newer request stays
+                with path.open("rb") as file:
+                    same = file.read(LONGEST) == content
+                if same:  # a newer request stays
                     path.unlink()
 
         self._act(request, done)

@@ -70,7 +70,7 @@ class ControlSocket:
     def _answer(self, live: Live, line: bytes) -> dict[str, Any]:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except msgspec.DecodeError as e:
+        except (msgspec.DecodeError, RecursionError) as e:
             return {"ok": False, "text": f"not a request: {e}"}
         if request.verb == "status":
             return {"ok": True, "pid": os.getpid(), "figures": self.watch.look(live)}

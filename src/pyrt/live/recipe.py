@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from pyrt.config import MASK, masked
+from pyrt.config.files import is_secret_name
 from pyrt.execution import Settings
 from pyrt.journal.recorder import Recipe, Run
 from pyrt.risk import Limits
@@ -24,6 +26,8 @@ def recipe_of(strategy: Strategy) -> Recipe:
     file = getattr(module, "__file__", None)
     # A module without a package was loaded from a file that the user named.
     place = str(Path(file).absolute()) if file and "." not in cls.__module__ else cls.__module__
+    # A recording is shown to others. What is secret by its name, or by its value, is not in it; a replay is given the mask.
+    chosen = {n: MASK if isinstance(v, str) and (is_secret_name(n) or masked(v) != v) else v for n, v in chosen.items()}
     return Recipe(use=f"{place}:{cls.__qualname__}", parameters=msgspec.to_builtins(chosen), source=source_of(cls))
 
 

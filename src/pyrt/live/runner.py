@@ -39,6 +39,7 @@ from pyrt.market import MarketData
 from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered, money
 from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
+from pyrt.process import make_private
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.signals import Sizer
@@ -153,6 +154,7 @@ class Runner:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
         plan = self.plan
         with self._signals():
+            make_private(plan.directory)
             journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
                 summary = await self._with(journal)

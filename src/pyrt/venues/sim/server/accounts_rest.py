@@ -82,7 +82,7 @@ class AccountsRest:
 async def _read(request: web.Request, kind: Any) -> Any:
     try:
         return msgspec.json.decode(await request.read() or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise BadRequest(str(e), 40010000) from None
 
 

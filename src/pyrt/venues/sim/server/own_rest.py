@@ -60,7 +60,7 @@ class OwnRest:
         """POST /sim/faults."""
         try:
             fault = self._decode(await request.read())
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             raise BadRequest(str(e), 40010000) from None
         try:
             self._arm(fault)
