@@ -289,6 +289,10 @@ class System:
         self.disk.synced(inode)
         self.disk.point("disk synced")
 
+    def fdopen(self, fd: int, mode: str = "wb") -> "Stream":
+        """Stands in for open() of a descriptor."""
+        return Stream(self, fd)
+
     def fstat(self, fd: int) -> os.stat_result:
         return os.fstat(fd)
 
@@ -300,6 +304,32 @@ class System:
             os.pwrite(inode.fd, bytes(n), begin)
             inode.dirty.append((begin, begin + n))
         return True
+
+
+class Stream:
+    """A file object over a descriptor: what is written goes out at `flush`."""
+
+    def __init__(self, system: System, fd: int) -> None:
+        self._system, self._fd, self._waiting = system, fd, b""
+
+    def write(self, data: bytes) -> int:
+        self._waiting += data
+        return len(data)
+
+    def flush(self) -> None:
+        while self._waiting:
+            self._waiting = self._waiting[self._system.write(self._fd, self._waiting) :]
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not World.machine.dead:
+            self.flush()
+        self._system.close(self._fd)
 
 
 class Flock:
@@ -412,6 +442,41 @@ class Path:
         new_directory.names[new_name] = directory.names.pop(name)
         directory.changed()
         disk.point("disk renamed")
+
+    def replace(self, target: "Path") -> None:
+        self.rename(target)
+
+    def with_name(self, name: str) -> "Path":
+        return self.parent / name
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        if World.machine.dead:
+            return
+        disk = self.system.disk
+        disk.check("unlink")
+        directory, name = disk.parent(self._text)
+        if directory.names.pop(name, None) is None:
+            if not missing_ok:
+                raise FileNotFoundError(errno.ENOENT, "no such file", self._text)
+            return
+        directory.changed()
+
+    def read_bytes(self) -> bytes:
+        node = self._node()
+        if not isinstance(node, Inode):
+            raise FileNotFoundError(errno.ENOENT, "no such file", self._text)
+        return os.pread(node.fd, node.size, 0)
+
+    def put(self, data: bytes) -> None:
+        """Somebody else writes a file, and makes it durable."""
+        directory, name = self.system.disk.parent(self._text)
+        node = Inode(name)
+        self.system.disk.inodes.append(node)
+        node.write(data, 0)
+        node.sync()
+        directory.names[name] = directory.stable[name] = node
+        for state in directory.pending:
+            state[name] = node
 
     def open(self, mode: str) -> BinaryIO:
         node = self._node()

@@ -99,13 +99,31 @@ class Session:
         self.net.connect(timeout[0])
         target = f"{url}?{urlencode(params)}" if params else url
         answer = self.net.exchange(Socket(), "GET", target, {**self.headers, **(headers or {})}, b"", timeout[1], None)
+        return Whole(answer)
+
+
+class Whole:
+    """An answer as requests.Response shows it."""
+
+    def __init__(self, answer: Any) -> None:
+        self.status_code, self.headers, self._raw = answer.status_code, answer.headers, answer.raw
+
+    def iter_content(self, n: int) -> Iterator[bytes]:
         try:
-            content = b"".join(answer.raw.stream(1 << 16))
+            yield from self._raw.stream(n)
         except ProtocolError as e:
             raise requests.exceptions.ChunkedEncodingError(e) from None
-        return SimpleNamespace(
-            status_code=answer.status_code, content=content, text=content.decode("latin-1"), headers=answer.headers
-        )
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.iter_content(1 << 16))
+
+    @property
+    def text(self) -> str:
+        return self.content.decode("latin-1")
+
+    def close(self) -> None:
+        pass
 
 
 class Preparer:

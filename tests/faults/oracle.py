@@ -64,8 +64,6 @@ class Oracle:
                 break
             payload = bytes(data[at + 40 : at + length])
             self.proved = max(self.proved, seq)
-            if kind == codec.Kind.MESSAGE and b"Latched" in payload and b"KILLED" in payload and b"drill" in payload:
-                self.sim.kill_wanted = False
             if kind == codec.Kind.INTENDED:
                 fact = codec.decode(kind, flags, payload)
                 assert isinstance(fact, Intended)

@@ -28,7 +28,7 @@ REST = (
 UPDATES = ("update lost", "update doubled", "update late", "update reordered")
 STREAMS = ("stream reset", "stream half open", "stream silent", "stream closed", "garbage frame")
 OTHERS = ("foreign order", "foreign cancel", "overfill", "bust")
-THEMES = ("net", "net", "streams", "updates", "disk", "storm", "others", "kill", "strategy", "calm", "all", "all")
+THEMES = ("net",) * 4 + ("streams", "updates", "disk", "storm", "others", "kill", "strategy", "calm") + ("all",) * 3
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -52,8 +52,8 @@ class Plan(msgspec.Struct, kw_only=True):
         plan = cls()
         theme = rng.choice(THEMES)
         fierce = rng.choice((0.02, 0.05, 0.1, 0.2))
-        plan.lives = rng.choice((12.0, 30.0, 80.0, 200.0))
-        plan.pace = rng.choice((0.1, 0.3, 0.8))
+        plan.lives = rng.choice((15.0, 50.0, 150.0, 400.0))
+        plan.pace = rng.choice((0.05, 0.15, 0.5))
         plan.two = rng.random() < 0.3
         plan.preempt = rng.choice((0.0, 0.0, 0.01, 0.1))
         plan.rate_limit = rng.choice((200, 600, 1000))

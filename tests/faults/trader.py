@@ -5,6 +5,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from pyrt._core.types import Side
 from pyrt.strategies import Strategy
 
 SYMBOLS = ("AAPL", "MSFT")
@@ -63,8 +64,11 @@ class Chaos(Strategy):
 
     def _enter(self, symbol: str, quote: Any) -> None:
         rng = self._rng
-        verb = rng.choice((self.buy, self.sell))
-        qty = rng.randrange(1, 40)
+        held = int(self.position(symbol).quantity)
+        going = sum(int(order.quantity - order.filled) for order in self.open_orders(symbol) if order.side is Side.SELL)
+        free = held - going  # nothing is sold short here: there is nobody to borrow from
+        verb = self.sell if free > 0 and rng.random() < 0.6 else self.buy
+        qty = rng.randrange(1, 40) if verb == self.buy else rng.randrange(1, free + 1)
         mid = (quote.bid_px + quote.ask_px) // 2 // 10_000_000
         how = rng.random()
         if how < 0.15:

@@ -25,12 +25,11 @@ import pyrt._core.log as core_log
 from pyrt.config import Secret
 from pyrt.errors import PyrtError
 from pyrt.journal import journal as journal_module
-from pyrt.journal import segments
-from pyrt.live import backfill, runner, shell, warm_up
+from pyrt.journal import segments, snapshots
+from pyrt.live import backfill, control, halt, keeper, runner, shell, warm_up
 from pyrt.market import data as market_data
-from pyrt.ports import Alarm, Kill
+from pyrt.ports import Alarm
 from pyrt.risk import Limits
-from pyrt.session import Session
 from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, session, stream
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server import access, edge, faults, floor, hub
@@ -150,6 +149,12 @@ class Projection:
     def close(self) -> None:
         pass
 
+    def __enter__(self) -> "Projection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
 
 class Page:
     """Stands in for the page of shared memory through which others block orders at once."""
@@ -160,6 +165,7 @@ class Page:
     @classmethod
     def create(cls, directory: Any) -> "Page":
         cls.sim.page = page = cls()
+        page.level = cls.sim.page_level
         return page
 
     sim: "Simulation"
@@ -168,37 +174,13 @@ class Page:
         return self.level >= 2
 
     def close_latch(self, level: int) -> None:
-        self.level = max(self.level, int(level))
+        self.level = self.sim.page_level = max(self.level, int(level))
 
     def data(self, up: bool) -> None:
         pass
 
     def beat(self) -> None:
         pass
-
-    def close(self) -> None:
-        pass
-
-
-class Control:
-    """Stands in for the reader of KILL files: the request is there until the latch is on the disk."""
-
-    sim: "Simulation"
-
-    def __init__(self, directory: Any, page: Page, shell: Shell, session: Session, watchdog: Any) -> None:
-        self._page, self._shell, self._session = page, shell, session
-        self.sim.control = self
-
-    def start(self) -> None:
-        if any(latch.level in ("HALTED", "KILLED") for scope, latch in self._session.risk.latches.items() if scope == "system"):
-            self._page.close_latch(3)
-        if self.sim.kill_wanted:
-            self.act()
-
-    def act(self) -> None:
-        """The latch of the page, then the one of the journal."""
-        self._page.close_latch(3)
-        self._shell.handle(Kill(level="KILLED", scope="system", reason="drill", who="somebody"))
 
     def close(self) -> None:
         pass
@@ -270,9 +252,8 @@ class Simulation:
         self.position_limit = 150 * venue_.SHARE
         self.countdown = 0
         self.depth = 0  # deaths since a recovery ended
-        self.kill_wanted = False  # somebody asked for it, and the latch is not on the disk yet
+        self.page_level = 0  # of the page in shared memory, which outlives a process
         self.page: Page | None = None
-        self.control: Control | None = None
         self.shell: Shell | None = None
         self.runner: Any = None
         self.expected: set[str] = set()
@@ -372,12 +353,13 @@ class Simulation:
         elif kind == "clock step":
             self.machine.wall += rng.choice((-3600, 3600)) * SECOND
         elif kind == "kill":
-            self.kill_wanted = True
-            if self.shell is not None and self.shell.session is not None and self.control is not None and not self.machine.dead:
+            done = disk_.Path(DIRECTORY).exists()
+            if done:  # as `pyrt kill` does: the page first, then the file
                 self.oracle.killed_at = self.kernel.now
+                self.page_level = 3
                 if self.page is not None:
                     self.page.close_latch(3)
-                self.shell._loop.call_soon_threadsafe(self.control.act)
+                (disk_.Path(DIRECTORY) / "KILL").put(b'{"who": "somebody", "why": "drill"}')
         else:
             self.meddle(kind)
             if kind == "foreign order":
@@ -430,10 +412,8 @@ class Simulation:
         self.unclean = self.plan_power
         self.countdown = self.plan.countdown(rng) if self.faulty else 0
         self.system.handles = disk_.Handles(self.disk)
-        self.page = self.control = None
+        self.page = None
         self.shell = self.runner = None
-        if self.kill_wanted:
-            self.oracle.killed_at = self.oracle.killed_at or self.kernel.now
         self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
         self.machine.spawn(self._life, "main")
 
@@ -454,6 +434,7 @@ class Simulation:
                     limits=LIMITS,
                     settings=self.settings,
                     segment_size=SEGMENT,
+                    snapshot_facts=60,
                     record=False,
                     watchdog=False,
                 )
@@ -488,6 +469,7 @@ class Simulation:
         self.system.handles.close_all()
         if self.plan_power and self.countdown == 0 and self.faulty:
             self.disk.power_cut()
+            self.page_level = 0
         if not self.over:
             self.kernel.later(self.plan.rest(self.rng) if self.faulty else SECOND // 2, self.boot)
 
@@ -633,7 +615,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
     chance = random.Random(sim.rng.randrange(1 << 60))
     disk_.Path.system = sim.system
     net_.Adapter.net = net_.Session.net = sim.net
-    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = Control.sim = sim
+    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = sim
     Appender.disk, Appender.system = sim.disk, sim.system
     clock_, threading_, requests_ = kernel_.Clock, kernel_.Threading, net_.Requests
     puts: list[tuple[Any, str, Any]] = [(m, "time", clock_) for m in (broker, clock, history, lanes, link, session, shell)]
@@ -663,9 +645,15 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (runner, "LiveShell", Shell),
         (runner, "ProjectionFeed", Projection),
         (runner, "RiskPage", Page),
-        (runner, "Control", Control),
+        (control, "TICK", 0.5),
+        (control, "os", sim.system),
+        (halt, "os", sim.system),
+        (halt, "threading", threading_),
+        (snapshots, "os", sim.system),
+        (snapshots, "open", sim.system.fdopen),
+        (keeper, "time", clock_),
     ]
-    kept = [(module, name, getattr(module, name)) for module, name, _ in puts]
+    kept = [(module, name, getattr(module, name, None)) for module, name, _ in puts]
     ears, level, propagate = Ears(sim), _log.level, _log.propagate
     hook = sys.unraisablehook
     collecting = gc.isenabled()
@@ -681,7 +669,10 @@ def _installed(sim: Simulation) -> Iterator[None]:
         yield
     finally:
         for module, name, value in kept:
-            setattr(module, name, value)
+            if value is None:  # a builtin that was hidden
+                delattr(module, name)
+            else:
+                setattr(module, name, value)
         _log.removeHandler(ears)
         _log.propagate = propagate
         _log.setLevel(level)
