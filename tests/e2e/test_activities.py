@@ -1,4 +1,4 @@
-"""What moves cash and shares beside fills, told by the venue's activities: booked once, explained, and never a loss of the day's."""
+"""What moves cash and shares beside fills, as the venue's activities tell it: booked once, explained, no loss of the day's."""
 
 import asyncio
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def test_fees_and_interest_are_gains_or_losses_and_transfers_are_neither(tmp_pat
             lambda ex, now: ex.journal("INT", "0.75", now),
         ):
             await happen(day, exchanges[0], act)
-        await day.until(lambda: len([f for f in day.session.execution._orders.activities]) == 4, "the activities")
+        await day.until(lambda: len(day.session.execution._orders.activities) == 4, "the activities")
         await read_anew(day)
         after = day.session.risk.pnl()
         assert (after.fees - before.fees, after.realised - before.realised) == (125 * 10**16, 75 * 10**16)
