@@ -396,6 +396,21 @@ class Filled(Message, frozen=True, kw_only=True):
     ts: int = 0
 
 
+class CashMoved(Message, frozen=True, kw_only=True):
+    """Cash that moved beside the fills, applied once for each activity of the venue.
+
+    type: the venue's word for it (FEE, DIV, CSD ...); or our own: BASE, the cash from which flows count (`net` is the cash less the
+    flow; not counted: none is known any more), and UNEXPLAINED, what no activity told.
+    """
+
+    activity_id: str
+    type: str
+    net: int  # money in 1e-9 units, > 0 came in
+    instrument: int = 0  # 0 = of the account
+    counted: bool = True  # False: it was there before this journal began
+    ts: int
+
+
 class ExternalSeen(Message, frozen=True, kw_only=True):
     """An order at the venue that is not this journal's: adopted, counted as exposure, attributed to EXTERNAL."""
 
@@ -508,6 +523,7 @@ Fact = (
     | Intended
     | OrderChanged
     | CancelWanted
+    | CashMoved
     | Filled
     | ExternalSeen
     | AccountSeen

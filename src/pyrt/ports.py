@@ -169,6 +169,17 @@ class VenueFill(Message, frozen=True, kw_only=True):
     ts: int
 
 
+class VenueActivity(Message, frozen=True, kw_only=True):
+    """An entry of the account beside its trades: money moved, a fee, a dividend, a split. Numbers are decimal text."""
+
+    activity_id: str
+    type: str  # the venue's word: CSD, CSW, JNLC, FEE, DIV, INT, SPLIT ...
+    net: str  # money, "" = none
+    symbol: str = ""
+    qty: str = ""  # signed; of a split what is taken away, then what is given
+    ts: int = 0
+
+
 class VenuePosition(Message, frozen=True, kw_only=True):
     """A position as the venue shows it; qty is signed decimal text."""
 
@@ -260,6 +271,7 @@ class VenueSnapshot(Message, frozen=True, kw_only=True):
     positions: tuple[VenuePosition, ...]
     orders: tuple[VenueOrder, ...]  # open ones, and all submitted since `since`
     fills: tuple[VenueFill, ...]
+    activities: tuple[VenueActivity, ...] = ()  # of the last days, those before `since` too
 
 
 class QueryFailed(Message, frozen=True, kw_only=True):

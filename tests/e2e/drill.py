@@ -130,6 +130,8 @@ def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed:
     if run.process.returncode:
         report.faults.append(f"the last session ended with {run.process.returncode}")
     compare(venue, home / "journal", report)
+    if not check(home / "journal").anchors:
+        report.faults.append("no state was kept")
     report.seconds = time.monotonic() - begun
     return report
 
@@ -156,9 +158,7 @@ def wait_until_known(journal: Path, patience: float = 60.0) -> None:
 def compare(venue: Venue, journal: Path, report: Report) -> None:
     """Venue against journal: orders both ways, states, positions, nothing twice, everything durable first, kept states right."""
     faults, verdict = report.faults, verify(journal)
-    faults += (checked := check(journal)).faults
-    if not checked.anchors:
-        faults.append("no state was kept")
+    faults += check(journal).faults
     if verdict.exit or not verdict.closed:
         faults.append(f"the journal is not whole and closed: {verdict.text}")
     _, last = survey(journal)

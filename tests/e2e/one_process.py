@@ -206,7 +206,8 @@ class World:
             return self.exchange.positions()
         if url.path == "/v2/orders":
             return self.exchange.orders(status=query["status"], limit=500, direction="asc")
-        return self.exchange.activities(["FILL"], direction="asc", page_size=100, page_token=query.get("page_token"))
+        kinds = query["activity_types"].split(",") if "activity_types" in query else ["FILL"]
+        return self.exchange.activities(kinds, direction="asc", page_size=100, page_token=query.get("page_token"))
 
     # ------------------------------------------------------------------------------------------------ what a test asks
     def do(self, *calls: Any) -> list[Any]:

@@ -1,15 +1,40 @@
 """A state kept at any instant, with the facts after it, gives what all facts give: in bytes, in digests, in decisions."""
 
 import random
+import time
+import uuid
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from tests.reference.room import BUY, SELL, Room
+from tests.reference.room import BUY, SELL, T0, Room
 from tests.sizes import size
 
+from pyrt.journal import Journal
 from pyrt.live import state
-from pyrt.model import AccountSeen, Alarmed, ExternalSeen, Filled, Intended, Latched, OrderStatus, PositionAdjusted, Refused
-from pyrt.ports import Kill, Resume, Submit, TradeUpdate, VenueOrder
+from pyrt.live.recovery import bare, recover
+from pyrt.model import (
+    AccountSeen,
+    Alarmed,
+    Defined,
+    EpochOpened,
+    ExternalSeen,
+    Filled,
+    Instrument,
+    Intended,
+    Intent,
+    Latched,
+    OrderChanged,
+    OrderStatus,
+    OrderType,
+    PositionAdjusted,
+    Refused,
+    TimeInForce,
+)
+from pyrt.ports import Kill, Resume, Submit, Sync, TradeUpdate, VenueOrder
+from pyrt.risk.chains import Chain
+from pyrt.risk.saved import ChainState
 from pyrt.strategies import Strategy
 
 
@@ -180,3 +205,112 @@ def test_a_state_of_another_program_or_of_nobody_is_passed_over() -> None:
     state.restore(used.session, live)
     with pytest.raises(state.Passed, match="already"):
         state.restore(used.session, live)
+
+
+# ---------------------------------------------------------------------------------------------------- nothing is forgotten
+# What each of these objects keeps of the facts, and goes on from; and what it does not need to.
+KEPT = {
+    "execution._orders": """
+        account activities begun busted by_number by_source by_venue_id cash_base cash_flow corrected corrections epoch executions
+        fills held last_number last_ts latches open opened_at placed positions taken_back unexplained_cash""",
+    "risk": """
+        _answered _blocked _chains _day _equity _limits_by _peak _peak_at _peaks _recovered _recovered_at _unexplained epoch gate
+        latches ledger limits limits_version permits rules""",
+    "risk._chains": "_absent _by_key _by_number _external _intents",
+    "desk": "_by_number _gone _open _orders _sources _used",
+}
+VOLATILE = {
+    "execution._orders": "_valid_for instruments journal_id touched",
+    "risk": """_alarms _answers _approval _calendar _clock_off _configured _day_of _defined _dirty _forgotten _hours _instruments
+        _mark_at _mark_every _parked _refs _stopped _waiting approved portfolio refused""",
+    "risk._chains": "_gate unmatched",
+    "desk": "_bars _session _sizer",
+}
+
+
+@pytest.mark.parametrize("part", KEPT)
+def test_whoever_keeps_more_says_whether_a_state_holds_it(part: str) -> None:
+    """A new attribute here: put it into the saved state (and raise state.VERSION), or name it as volatile."""
+    found = Room(start=False).session
+    for name in part.split("."):
+        found = getattr(found, name)
+    assert set(vars(found)) == {*KEPT[part].split(), *VOLATILE[part].split()}
+
+
+def test_a_chain_is_kept_whole() -> None:
+    assert set(Chain.__slots__) == set(ChainState.__struct_fields__)
+
+
+# ---------------------------------------------------------------------------------------------------- how long a start takes
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_a_tail_of_100_000_records_and_1_000_open_intents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The target is 5 s without the venue; the figures are printed, since a noisy machine proves no time."""
+    facts = long_life(100_000, 1_000)
+    with Journal.open(tmp_path / "j", durability="os") as journal:
+        for n, fact in enumerate(facts):
+            journal.append(fact, Sync.SOON, n)
+            if n % 10_000 == 0:
+                journal.sync()
+    took = {}
+    for how in ("all facts", "a kept state"):
+        with Journal.open(tmp_path / "j", durability="os") as journal:
+            begun = time.perf_counter()
+            found = recover(journal, lambda: bare("k3v9q2xa"))
+            took[how] = time.perf_counter() - begun
+            digest = found.session.execution.state_digest(), found.session.risk.state_digest()
+            if how == "all facts":
+                first, whole = digest, state.state_of(found.session)
+                assert found.replayed == len(facts)
+                begun = time.perf_counter()
+                again = state.state_of(found.session)
+                took["taking the state again"] = time.perf_counter() - begun
+                assert again == whole
+                journal.snapshot(journal.seq, whole, state.hash_of(whole))
+            assert len(found.session.execution.open_orders()) == 1_000
+    assert (found.state_seq > 0, found.replayed, digest) == (True, 0, first)
+    with capsys.disabled():
+        figures = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in took.items())
+        print(f"\n100,000 records, {len(found.session.execution.orders)} orders, {len(whole) >> 20} MiB of state: {figures}")
+
+
+def long_life(records: int, still_open: int) -> list[Any]:
+    """Buys and sells of one share, each filled at once, but for the last ones."""
+    made: list[Any] = [Defined(instrument=Instrument(id=1, symbol="AAPL")), EpochOpened(epoch=1, ts=1)]
+    number = 0
+    while len(made) < records:
+        number += 1
+        venue_id, ts, side = str(uuid.UUID(int=number * 7919)), T0 + number * 10**6, BUY if number % 2 else SELL
+        intent = Intent(
+            strategy=1,
+            source=number,
+            instrument=1,
+            side=side,
+            type=OrderType.LIMIT,
+            tif=TimeInForce.DAY,
+            qty=10**9,
+            limit_px=10**11,
+            valid_until=ts + 10**10,
+        )
+        made.append(
+            Intended(number=number, intent=intent, epoch=1, approval=number, limits_version=1, ref_px=10**11, root=number, ts=ts)
+        )
+        if len(made) >= records - still_open:
+            continue
+        order = {"number": number, "venue_order_id": venue_id, "ts": ts}
+        made.append(OrderChanged(status=OrderStatus.ACCEPTED, **order))
+        made.append(
+            Filled(
+                strategy=1,
+                instrument=1,
+                side=side,
+                px=10**11,
+                qty=10**9,
+                cum_qty=10**9,
+                execution_id=str(uuid.UUID(int=number * 7907)),
+                source="stream",
+                **order,
+            )
+        )
+        made.append(OrderChanged(status=OrderStatus.FILLED, filled_qty=10**9, **order))
+    return made

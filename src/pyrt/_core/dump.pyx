@@ -198,5 +198,7 @@ def _load_gate(Gate gate, activities, tapes, strategies, sent, int system_level,
 
 
 def _defined(Ledger ledger, uint32_t instrument):
+    if instrument == 0:                                      # the account itself: fees and interest
+        return
     if instrument >= ledger.instruments or ledger.terms[instrument].scale == 0:
         raise ValueError(f"instrument {instrument} is not defined")

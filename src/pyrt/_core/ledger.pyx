@@ -442,6 +442,20 @@ cdef class Ledger:
         """Take back a fill of that side, price and fee: quantity and total P&L are as if it had never been."""
         return self.fill_order(0, strategy, instrument, SIDE_SELL if side == SIDE_BUY else SIDE_BUY, px, qty, -_units(fee)) & FILL_OVERFLOW
 
+    def credit(self, uint16_t strategy, uint32_t instrument, gain=0, fee=0):
+        """Book money that came in, or a fee paid, beside any fill: a dividend, interest. Instrument 0 = the account itself."""
+        cdef i128 more = _units(gain), paid = _units(fee)
+        cdef uint32_t slot = self.position_slot(strategy, instrument, True) if instrument < self.instruments else 0
+        cdef position_t* a
+        cdef position_t* p
+        if slot == 0:
+            raise KeyError(f"instrument {instrument} is not defined")
+        p, a = &self.positions[slot], &self.accounts[instrument]
+        if not (money_add(p.realised, more, &p.realised) and money_add(a.realised, more, &a.realised) and
+                money_add(self.realised, more, &self.realised) and money_add(p.fees, paid, &p.fees) and
+                money_add(a.fees, paid, &a.fees) and money_add(self.fees, paid, &self.fees)):
+            self.broken = True
+
     def adjust(self, uint16_t strategy, uint32_t instrument, int64_t qty, cost):
         """Book shares that no fill explains: signed change of qty, and of the cost basis in money units."""
         cdef uint32_t slot

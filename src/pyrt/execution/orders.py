@@ -11,6 +11,7 @@ from pyrt.model import (
     AccountSeen,
     Alarmed,
     CancelWanted,
+    CashMoved,
     Defined,
     EpochOpened,
     ExternalSeen,
@@ -29,6 +30,7 @@ from pyrt.model import (
 )
 
 OPENING = "opening position"
+BASE, UNEXPLAINED = "BASE", "UNEXPLAINED"  # our own types of CashMoved
 BUST = "trade_bust"
 CORRECTIONS = frozenset({BUST, "trade_correct"})
 
@@ -102,7 +104,11 @@ class Orders:
         self.fills: dict[tuple[str, int], Booked] = {}
         self.executions: dict[str, tuple[str, int]] = {}  # execution id -> fill
         self.positions: dict[int, int] = {}  # signed, of the whole account
-        self.cash_flow = 0  # money in 1e-9 units that the fills moved, fees included
+        self.held: dict[tuple[int, int], int] = {}  # the same of each (strategy, instrument)
+        self.cash_flow = 0  # money in 1e-9 units that fills and activities moved
+        self.cash_base: int | None = None  # the venue's cash less `cash_flow` where they last agreed
+        self.unexplained_cash = 0  # part of the flow that no activity told
+        self.activities: set[str] = set()  # those that are counted, or were there before
         self.corrections: set[str] = set()  # reasons of adjustments that must not be made twice
         self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
         self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
@@ -141,8 +147,10 @@ class Orders:
             case ExternalSeen():
                 self._external(fact)
             case PositionAdjusted():
-                self._move(fact.instrument, fact.qty)
+                self._move(fact.strategy, fact.instrument, fact.qty)
                 self._corrected(fact)
+            case CashMoved():
+                self._cash(fact)
             case Defined():
                 self.instruments.add(fact.instrument)
             case EpochOpened():
@@ -181,7 +189,7 @@ class Orders:
             sorted(self.corrections),
             sorted(self.latches.items()),
             self.account,
-            (self.epoch, self.last_number, self.cash_flow),
+            (self.epoch, self.last_number, self.cash_flow, self.cash_base, sorted(self.activities)),
         )
         return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).hexdigest()
 
@@ -274,7 +282,7 @@ class Orders:
         if fact.execution_id:
             self.executions[fact.execution_id] = key
         signed = fact.qty if fact.side is Side.BUY else -fact.qty
-        self._move(fact.instrument, signed)
+        self._move(fact.strategy, fact.instrument, signed)
         instrument = self.instruments[fact.instrument]
         self.cash_flow -= fact.px * signed * instrument.multiplier // 10**instrument.qty_exp + fact.fee
         order = self.by_number.get(fact.number)
@@ -303,7 +311,23 @@ class Orders:
         else:
             self.corrected.add(key)
 
-    def _move(self, instrument: int, qty: int) -> None:
+    def _cash(self, fact: CashMoved) -> None:
+        if fact.type == BASE:
+            self.cash_base = fact.net if fact.counted else None
+            return
+        if fact.activity_id:
+            self.activities.add(fact.activity_id)
+        if fact.counted:
+            self.cash_flow += fact.net
+        if fact.type == UNEXPLAINED:
+            self.unexplained_cash += fact.net
+
+    def _move(self, strategy: int, instrument: int, qty: int) -> None:
+        own = self.held.get((strategy, instrument), 0) + qty
+        if own:
+            self.held[strategy, instrument] = own
+        else:
+            self.held.pop((strategy, instrument), None)
         position = self.positions.get(instrument, 0) + qty
         if position:
             self.positions[instrument] = position

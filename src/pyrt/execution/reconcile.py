@@ -6,8 +6,9 @@ from functools import partial
 
 import msgspec
 
-from pyrt._core.types import PX_SCALE, format_units, to_units
+from pyrt._core.types import PX_SCALE, to_units
 from pyrt.clock import SECOND
+from pyrt.execution.activities import Activities
 from pyrt.execution.cid import parse_cid
 from pyrt.execution.observe import STATUS, Observer
 from pyrt.execution.orders import OPENING, Order, Orders
@@ -18,7 +19,7 @@ from pyrt.ports import Lookup, QueryFailed, Sync, TakeSnapshot, VenueFill, Venue
 
 _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
-_CASH_TOLERANCE = 1000  # 1e-6 in 1e-9 units
+_MANY_BREAKS = 3  # symbols with one, from which on the whole account only reduces
 _MOST_OPENINGS = 60  # snapshots that a new journal waits for one in which nothing moved
 _ROUNDS = 5  # snapshots after which recovery ends with what is unexplained
 
@@ -36,6 +37,7 @@ class Reconciler:
     def __init__(self, orders: Orders, settings: Settings) -> None:
         self._orders = orders
         self._settings = settings
+        self._activities = Activities(orders)
         self.observer: Observer
         self.submitter: Submitter
         self.breaks: dict[int, Break] = {}
@@ -51,8 +53,6 @@ class Reconciler:
         self._incomplete = 0  # snapshots in a row that left a fill missing
         self._rounds = 0
         self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
-        self._cash: tuple[int, ...] | None = None  # the venue's cash and our flow when they last agreed
-        self._cash_difference = 0
         self._opening: object = None  # what the first snapshot of a new journal showed
 
     # -------------------------------------------------------------------------------------------- asking
@@ -128,8 +128,9 @@ class Reconciler:
         listed = self._orders_seen(snapshot, floor, step)
         self._unlisted(listed, asked, step)
         self.synced_at = snapshot.begun
+        self._activities.fold(snapshot.activities, opening, self.observer.flows, step)
         self._positions(snapshot, opening, step)
-        self._compare_cash(step)
+        self._compare_cash(opening, step)
         self._incomplete = self._incomplete + 1 if self.observer.missing else 0
         if self._incomplete == 2:
             numbers = ", ".join(str(number) for number in sorted(self.observer.missing))
@@ -278,7 +279,10 @@ class Reconciler:
                 step.append(fact, Sync.SOON)
             else:
                 passed = self.observer.trail.get(instrument_id, {own_qty})
-                self._compare(instrument_id, 0 if venue_qty in passed else venue_qty - own_qty, step)
+                difference = 0 if venue_qty in passed else venue_qty - own_qty
+                if difference and self._activities.explain(instrument_id, difference, step):
+                    difference = 0
+                self._compare(instrument_id, difference, step)
 
     def _compare(self, instrument: int, difference: int, step: Step) -> None:
         old = self.breaks.pop(instrument, None)
@@ -290,26 +294,16 @@ class Reconciler:
                 text = f"the venue's position differs from the fills by {difference} units, in two readings"
                 step.alarm("critical", "POSITION_BREAK", f"{self._orders.instruments[instrument].symbol}: {text}")
                 step.kill("REDUCING", f"instrument:{instrument}", text)
+                if len(self.unexplained) == _MANY_BREAKS:
+                    step.kill("REDUCING", "account", f"the positions of {_MANY_BREAKS} symbols are not explained")
         elif self.unexplained.pop(instrument, None) is not None:
             step.alarm("info", "EXPLAINED", f"{self._orders.instruments[instrument].symbol}: the position agrees again")
 
-    def _compare_cash(self, step: Step) -> None:
-        """Cash must move as the fills say; fees, interest and transfers do not, so a difference is told once and then taken."""
+    def _compare_cash(self, opening: bool, step: Step) -> None:
         if self._orders.account is None or self.observer.missing or self.breaks:
             return
-        cash, flows = self._orders.account.cash, self.observer.flows
-        if self._cash is None:
-            self._cash = (cash, *flows) if len(flows) == 1 else None  # start from a reading that nothing crossed
-            return
-        owed = {cash - self._cash[0] - (flow - self._cash[1]): flow for flow in flows}
-        difference = min(owed, key=abs)
-        if abs(difference) <= _CASH_TOLERANCE:
-            self._cash, self._cash_difference = (cash, owed[difference]), 0
-        elif difference != self._cash_difference or len(flows) > 1:
-            self._cash_difference, self._again = difference, True  # read once more
-        else:
-            step.alarm("warning", "CASH_BREAK", f"the account's cash moved by {format_units(difference)} that no fill explains")
-            self._cash, self._cash_difference = None, 0
+        if not self._activities.compare(self.observer.flows, opening, step):
+            self._again = True
 
     # -------------------------------------------------------------------------------------------- while running
     def poll(self, step: Step) -> None:

@@ -30,6 +30,10 @@ class OrdersState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     latches: list[tuple[str, str]]
     account: AccountSeen | None
     cash_flow: int
+    cash_base: int | None
+    unexplained_cash: int
+    activities: list[str]
+    held: list[tuple[int, int, int]]  # strategy, instrument, qty
     epoch: int
     begun: list[tuple[int, int]]
     last_number: int
@@ -61,6 +65,10 @@ class Saver:
             latches=list(orders.latches.items()),
             account=orders.account,
             cash_flow=orders.cash_flow,
+            cash_base=orders.cash_base,
+            unexplained_cash=orders.unexplained_cash,
+            activities=sorted(orders.activities),
+            held=[(*key, qty) for key, qty in orders.held.items()],
             epoch=orders.epoch,
             begun=list(orders.begun.items()),
             last_number=orders.last_number,
@@ -102,6 +110,8 @@ def restore(orders: Orders, state: OrdersState) -> None:
     orders.busted = {(venue_id, cum): ts for venue_id, cum, ts in state.busted}
     orders.latches = dict(state.latches)
     orders.account, orders.cash_flow, orders.epoch = state.account, state.cash_flow, state.epoch
+    orders.cash_base, orders.unexplained_cash, orders.activities = state.cash_base, state.unexplained_cash, set(state.activities)
+    orders.held = {(strategy, instrument): qty for strategy, instrument, qty in state.held}
     orders.last_number, orders.last_ts, orders.opened_at = state.last_number, state.last_ts, state.opened_at
     orders.begun = dict(state.begun)
     orders.touched = set(by_number)

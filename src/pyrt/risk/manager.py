@@ -16,6 +16,7 @@ from pyrt.calendar import Calendar, utc_text
 from pyrt.clock import SECOND, Now
 from pyrt.errors import ConfigError, DataError, PyrtError
 from pyrt.model import (
+    EXTERNAL,
     AccountSeen,
     Approved,
     AssetClass,
@@ -23,6 +24,7 @@ from pyrt.model import (
     BaselineSet,
     Breach,
     CancelIntent,
+    CashMoved,
     Defined,
     EpochOpened,
     ExternalSeen,
@@ -74,6 +76,8 @@ MOST_DAYS = 250  # whose peaks are kept
 BREAKERS = (b"1", b"2", b"3", b"MWC0", b"MWC1", b"MWC2", b"MWC3")  # reasons of a halt of the whole market
 _STANDING = (TradingState.HALTED, TradingState.PAUSED, TradingState.QUOTING)
 OWN = "risk"  # who closes the latches that no one asked for
+FEES = ("FEE", "CFEE", "PTC", "DIVFEE")  # activities that cost
+GAINS = (*FEES, "DIV", "INT", "CIL")  # and those that change the P&L at all
 APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
 MARK_PATIENCE = 30 * SECOND  # after recovery losses wait so long for a price of everything that is held
 PEAK_STEPS = 100  # a peak is journaled when it rose by this part of max_drawdown
@@ -504,6 +508,8 @@ class RiskManager:
                 self._know(fact.instrument)
                 self.ledger.adjust(fact.strategy, fact.instrument, fact.qty, fact.cost * _MONEY)
                 self._dirty = True
+            case CashMoved():
+                self._cash(fact)
             case Defined():
                 self._define(fact.instrument)
             case _:
@@ -576,6 +582,14 @@ class RiskManager:
             words = f"{fact.venue_order_id}: fill of {fact.qty} in instrument {fact.instrument}: {what}; booked"
             severity, code = ("critical", "LEDGER_BROKEN") if told & 4 else ("warning", "UNEXPECTED_FILL")
             self._alarms.append(Alarm(severity=severity, code=code, text=words))
+
+    def _cash(self, fact: CashMoved) -> None:
+        # Fees, dividends and interest are gains or losses; money that its owner moved is neither (R20, R21).
+        if not fact.counted or not fact.type.startswith(GAINS):
+            return
+        fee = fact.type.startswith(FEES)
+        self.ledger.credit(EXTERNAL, fact.instrument, 0 if fee else fact.net * _MONEY, -fact.net * _MONEY if fee else 0)
+        self._dirty = True
 
     def _latch(self, fact: Latched) -> None:
         level = Level[fact.level]

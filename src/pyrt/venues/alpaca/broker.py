@@ -34,6 +34,7 @@ from pyrt.ports import (
     SubmitResult,
     TakeSnapshot,
     VenueAccount,
+    VenueActivity,
     Withdraw,
 )
 from pyrt.venues.alpaca import answers, pages, wire
@@ -225,10 +226,19 @@ class AlpacaBroker:
     def _do_snapshot(self, command: TakeSnapshot, task: Task, session: VenueSession) -> Event:
         try:
             taken = pages.snapshot(command, partial(self._get, session), self._reader(), self._venue_now())
+            taken = msgspec.structs.replace(taken, activities=self._activities(session, command.since))
         except VenueError as error:
             final = isinstance(error, NotAuthorized)
             return QueryFailed(query=command.query, text=self._mask(error.what), final=final)
         return msgspec.structs.replace(taken, account=self._configured(session, taken.account))
+
+    def _activities(self, session: VenueSession, since: int) -> tuple[VenueActivity, ...]:
+        """What happened beside the trades; a venue that does not tell it leaves only that unexplained. Raises VenueError."""
+        try:
+            return pages.read_activities(partial(self._get, session), self._reader(), since=since)
+        except Misbehaved:
+            self._count("activities not told")
+            return ()
 
     def _configured(self, session: VenueSession, account: VenueAccount) -> VenueAccount:
         """The account with what its owner wishes, asked for now and then; where the venue does not tell, as it told before."""

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pyrt.errors import Misbehaved
-from pyrt.ports import TakeSnapshot, VenueFill, VenueOrder, VenueSnapshot
+from pyrt.ports import TakeSnapshot, VenueActivity, VenueFill, VenueOrder, VenueSnapshot
 from pyrt.venues.alpaca import wire
 
 ORDERS_PAGE = 500
@@ -13,6 +13,15 @@ FILLS_PAGE = 100
 # A page begins so far, in ns, before the end of the last one, because `after` is exclusive and times repeat. A millisecond also
 # covers a venue that compares coarser than it prints; where that brings nothing new, a nanosecond.
 _OVERLAPS = (1_000_000, 1)
+
+LOOK_BACK = 3 * 86_400 * 1_000_000_000
+KINDS = ",".join(
+    (
+        "CSD", "CSW", "JNLC", "JNLS", "ACATC", "ACATS", "FEE", "CFEE", "PTC", "INT", "INTNRA", "INTTW",
+        "DIV", "DIVCGL", "DIVCGS", "DIVFEE", "DIVFT", "DIVNRA", "DIVROC", "DIVTW", "DIVTXEX",
+        "SPLIT", "SPIN", "REORG", "MA", "NC", "CIL", "OPASN", "OPEXC", "OPEXP", "OPCSH", "OPTRD", "MISC",
+    )
+)  # fmt: skip
 
 Get = Callable[[str], Any]
 """Reads one path, with retries, and returns its decoded body; raises when there is none."""
@@ -80,6 +89,24 @@ def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill,
         if len(found) == before:
             raise Misbehaved("the venue repeats a page of activities")
         token = str(rows[-1]["id"])
+
+
+def read_activities(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueActivity, ...]:
+    """All activities but fills at or after `since` (ns) less LOOK_BACK, oldest first: some bear only a date, and come late."""
+    found: dict[str, VenueActivity] = {}
+    seen: set[str] = set()
+    query = {"activity_types": KINDS, "direction": "asc", "page_size": str(FILLS_PAGE)}
+    if since > LOOK_BACK:
+        query["after"] = wire.format_time(since - LOOK_BACK)
+    while True:
+        rows = get(f"/v2/account/activities?{urlencode(query)}")
+        found.update((activity.activity_id, activity) for activity in reader.activities(rows))
+        if len(rows) < FILLS_PAGE:
+            return tuple(found.values())
+        query["page_token"] = str(rows[-1]["id"])
+        if query["page_token"] in seen:
+            raise Misbehaved("the venue repeats a page of activities")
+        seen.add(query["page_token"])
 
 
 def _last_submitted(rows: list[Any]) -> int:

@@ -14,7 +14,7 @@ import msgspec
 from pyrt._core.types import Side
 from pyrt.errors import Misbehaved
 from pyrt.model import OrderClass
-from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueFill, VenueOrder, VenuePosition
+from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueActivity, VenueFill, VenueOrder, VenuePosition
 
 TRADE_EVENTS = frozenset(
     (
@@ -158,6 +158,16 @@ class _Order(msgspec.Struct):
     legs: list[dict[str, Any]] | None = None
 
 
+class _Activity(msgspec.Struct):
+    id: str
+    activity_type: str
+    net_amount: Text = None
+    symbol: str | None = None
+    qty: Text = None
+    date: str | None = None
+    created_at: str | None = None
+
+
 class _Fill(msgspec.Struct):
     id: str
     order_id: str
@@ -236,6 +246,10 @@ _KNOWN: dict[type[msgspec.Struct], frozenset[str]] = {
         )
     ),
     _Update: frozenset(_Update.__struct_fields__) | {"event_id", "previous_execution_id"},
+    _Activity: frozenset(_Activity.__struct_fields__)
+    | frozenset(
+        ("description", "status", "price", "per_share_amount", "currency", "group_id", "cusip", "swap_rate", "activity_sub_type")
+    ),
     _Fill: frozenset(_Fill.__struct_fields__) | frozenset(["activity_type", "type", "leaves_qty", "order_status"]),
 }  # fmt: skip
 
@@ -339,6 +353,22 @@ class Reader:
             else:
                 found.append(self.fill(row))
         return found
+
+    def activities(self, rows: Any) -> list[VenueActivity]:
+        """The activities of a list that are no fills. Raises Misbehaved."""
+        return [self._activity(row) for row in _rows(rows) if not (isinstance(row, dict) and row.get("activity_type") == "FILL")]
+
+    def _activity(self, value: Any) -> VenueActivity:
+        told = self._convert(value, _Activity)
+        when = told.created_at or (f"{told.date}T00:00:00Z" if told.date else "")
+        return VenueActivity(
+            activity_id=told.id,
+            type=told.activity_type,
+            net=_optional(told.net_amount, "net_amount"),
+            symbol=told.symbol or "",
+            qty=_optional(told.qty, "qty"),
+            ts=_time(when),
+        )
 
     def positions(self, rows: Any) -> tuple[VenuePosition, ...]:
         """The positions, short ones negative. Raises Misbehaved."""

@@ -1,0 +1,102 @@
+"""Activities: each once, late ones take back what was booked as unexplained, a new journal counts none from before it."""
+
+import msgspec
+import pytest
+from tests.reference.bench import ACCOUNT, SHARE, Bench, position
+
+from pyrt.clock import SECOND
+from pyrt.model import EXTERNAL, CashMoved, PositionAdjusted
+from pyrt.ports import Kill, Publish, VenueActivity, VenuePosition
+
+
+def activity(number: int, type: str = "FEE", net: str = "-1.25", **more: str) -> VenueActivity:
+    return VenueActivity(activity_id=f"a{number}", type=type, net=net, **more)
+
+
+def read(bench: Bench, cash: str = "1000", **parts: object) -> None:
+    bench.t += 10 * SECOND
+    bench.fire("execution.snapshot" if "execution.snapshot" in bench.timers else "execution.reconcile")
+    bench.snapshot(account=msgspec.structs.replace(ACCOUNT, cash=cash), **parts)
+
+
+def moved(bench: Bench) -> list[tuple[str, int]]:
+    return [(f.type, f.net) for f in bench.facts if isinstance(f, CashMoved) and f.type != "BASE"]
+
+
+def kills(bench: Bench) -> list[str]:
+    return [c.message.scope for c in bench.asked(Publish) if isinstance(c.message, Kill)]
+
+
+def test_an_activity_is_booked_once_in_every_life(bench: Bench) -> None:
+    read(bench, "998.75", activities=(activity(1),))
+    read(bench, "998.75", activities=(activity(1),))
+    assert bench.codes() == []
+    again = Bench(bench.facts)
+    again.t = 100 * SECOND
+    again.start(account=msgspec.structs.replace(ACCOUNT, cash="998.75"), activities=(activity(1),))
+    read(again, "998.75", activities=(activity(1),))
+    assert again.codes() == []
+    assert moved(again) == [("FEE", -1_250_000_000)]
+
+
+def test_a_new_journal_counts_nothing_from_before_it() -> None:
+    bench = Bench()
+    bench.start(activities=(activity(1, "CSD", "1000"),))
+    read(bench, activities=(activity(1, "CSD", "1000"),))
+    assert bench.codes() == []
+    [fact] = [f for f in bench.facts if isinstance(f, CashMoved) and f.activity_id]
+    assert not fact.counted
+
+
+def test_what_moved_while_no_session_ran_is_judged_by_the_journal(bench: Bench) -> None:
+    again = Bench(bench.facts)
+    again.t = 100 * SECOND
+    again.start(account=msgspec.structs.replace(ACCOUNT, cash="900"))
+    read(again, "900")
+    assert "CASH_BREAK" in again.codes()
+    assert kills(again) == ["account"]
+
+
+def test_an_activity_that_comes_late_takes_the_unexplained_back(bench: Bench) -> None:
+    read(bench, "998.75")
+    read(bench, "998.75")
+    assert bench.codes() == ["CASH_BREAK"]
+    read(bench, "998.75", activities=(activity(1),))
+    read(bench, "998.75", activities=(activity(1),))
+    assert bench.codes() == []
+    assert moved(bench) == [("UNEXPLAINED", -1_250_000_000), ("FEE", -1_250_000_000), ("UNEXPLAINED", 1_250_000_000)]
+    assert bench.engine._orders.unexplained_cash == 0
+
+
+def test_rounding_within_the_tolerance_does_not_add_up(bench: Bench) -> None:
+    for n in range(1, 5):
+        read(bench, f"{1000 - n * 8e-7:.7f}")
+        assert bench.codes() == []
+
+
+@pytest.mark.parametrize(("told", "explained"), [(("-10", "40"), True), (("-10", "41"), False), ((), False)])
+def test_a_split_explains_a_position_only_to_the_unit(bench: Bench, told: tuple[str, ...], explained: bool) -> None:
+    held = PositionAdjusted(instrument=1, strategy=1, qty=7 * SHARE, cost=0, reason="test", ts=1)
+    facts = [*bench.facts, held, msgspec.structs.replace(held, strategy=EXTERNAL, qty=3 * SHARE)]
+    bench = Bench(facts)
+    bench.t = 100 * SECOND
+    splits = tuple(activity(n, "SPLIT", "0", symbol="AAPL", qty=qty) for n, qty in enumerate(told))
+    bench.start(positions=(position("40"),), activities=splits)
+    if not explained:
+        read(bench, positions=(position("40"),), activities=splits)
+    assert bench.engine.positions == {1: (40 if explained else 10) * SHARE}
+    assert bool(bench.engine.unexplained) != explained
+    if explained:
+        assert bench.engine._orders.held == {(1, 1): 28 * SHARE, (EXTERNAL, 1): 12 * SHARE}
+        read(bench, positions=(position("40"),), activities=splits)
+        assert bench.codes() == []
+
+
+def test_three_symbols_that_nothing_explains_close_the_account(bench: Bench) -> None:
+    shown = tuple(VenuePosition(symbol=s, qty="5", avg_entry_price="1") for s in ("AAPL", "MSFT", "SPY"))
+    read(bench, positions=shown[:2])
+    read(bench, positions=shown[:2])
+    assert sorted(kills(bench)) == ["instrument:1", "instrument:2"]
+    read(bench, positions=shown)
+    read(bench, positions=shown)
+    assert sorted(kills(bench)) == ["account", "instrument:3"]
