@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -5,8 +8,9 @@ import exchange_calendars
 import numpy as np
 import pytest
 
-from pyrt.calendar import Calendar
+from pyrt.calendar import CLOSING_PRINTS, Calendar
 from pyrt.errors import DataError
+from pyrt.venues.alpaca.wire import parse_time
 
 NEW_YORK = ZoneInfo("America/New_York")
 CALENDAR = Calendar()
@@ -141,3 +145,53 @@ def test_a_time_outside_the_calendar_is_refused() -> None:
     with pytest.raises(DataError):
         CALENDAR.next_open(0)
     assert CALENDAR.sessions(date(1990, 1, 1), date(1990, 1, 1) + timedelta(days=1))[0].date == date(1990, 1, 2)
+
+
+def test_overnight_trading_belongs_to_the_session_of_the_morning_after() -> None:
+    for text, day in (
+        ("2026-11-22T19:59:59", None),  # a Sunday
+        ("2026-11-22T20:00:00", "2026-11-23"),
+        ("2026-11-23T03:59:59", "2026-11-23"),
+        ("2026-11-23T04:00:00", None),
+        ("2026-11-25T20:00:00", None),  # the evening before Thanksgiving
+        ("2026-11-26T20:00:00", "2026-11-27"),
+        ("2026-11-27T20:00:00", None),  # Friday
+        ("2026-03-08T20:00:00", "2026-03-09"),  # the Sunday on which the clocks change
+    ):
+        session = CALENDAR.overnight_at(at(text))
+        assert (session and session.date.isoformat()) == day, text
+
+
+def test_the_bars_of_days_are_the_sessions_and_the_closing_print() -> None:
+    edges = CALENDAR.day_edges().reshape(-1, 2)
+    bounds = CALENDAR.boundaries(date(1990, 1, 1), date(2049, 12, 31))
+    assert np.array_equal(edges[:, 0], bounds.open)
+    assert np.array_equal(edges[:, 1], bounds.close + CLOSING_PRINTS)
+    assert np.all(np.diff(edges.reshape(-1)) > 0)
+    day = CALENDAR.session_on(date(2026, 11, 24))
+    assert day is not None
+    late = day.close + CLOSING_PRINTS
+    assert CALENDAR.day_bar(day.open) == CALENDAR.day_bar(late - 1) == CALENDAR.day_bar(day.pre_open) == (day.open, late)
+    assert CALENDAR.day_bar(late)[0] == at("2026-11-25T09:30:00")
+
+
+def test_a_leap_second_is_the_next_minute_s_first() -> None:
+    """2016-12-31 had 23:59:60 UTC, 18:59:60 in New York: our clocks have no such second."""
+    leap = parse_time("2016-12-31T23:59:60Z")
+    assert leap == at("2016-12-31T19:00:00") == parse_time("2017-01-01T00:00:00Z")
+    assert not CALENDAR.is_open(leap, extended=True)
+    assert CALENDAR.next_open(leap) == at("2017-01-03T09:30:00")
+
+
+def test_where_the_machine_stands_changes_nothing() -> None:
+    """In processes of their own, whose local times are others'."""
+    code = (
+        "from datetime import date; from pyrt.calendar import *; c, ns = Calendar(), 1796134800000000000;"
+        "print(c.boundaries(date(2026, 1, 1), date(2026, 12, 31)), c.auction_shut(ns, closing=True), ExchangeDays()(ns))"
+    )
+    told = set()
+    for zone in ("UTC", "Pacific/Apia"):
+        env = {**os.environ, "TZ": zone}
+        told.add(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout)
+    assert len(told) == 1
+    assert "2026-12-01" in told.pop()

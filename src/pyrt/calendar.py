@@ -47,6 +47,8 @@ _CYCLES = ((date(2024, 5, 28), 1), (date(2017, 9, 5), 2), (date(1995, 6, 7), 3),
 
 OPG_SHUT = 120 * _NS  # so long before an auction no more orders for it are taken
 CLS_SHUT = 600 * _NS
+CLOSING_PRINTS = 300 * _NS  # after the close, the tape may still tell the closing auction: a day's bar waits so long
+OVERNIGHT_AT = time(20)  # New York, the evening before a session: its overnight trading begins
 QUEUE_AT = time(19)  # New York: from here on they are, for the next session
 
 
@@ -220,6 +222,23 @@ class Calendar:
         until = _ns(day, QUEUE_AT)
         return (since, until) if since <= ns < until else None
 
+    def overnight_at(self, ns: int) -> Session | None:
+        """The session whose overnight trading (from 20:00 New York the evening before until its pre-market) holds `ns`, or None.
+
+        It runs from Sunday evening on; an evening before a day without a session has none.
+        """
+        session = self.session_from(ns)
+        return session if ns >= _ns(session.date - timedelta(days=1), OVERNIGHT_AT) and ns < session.pre_open else None
+
+    def day_bar(self, ns: int) -> tuple[int, int]:
+        """Start and end of the bar of the day that holds `ns`, or of the next one: see `day_edges`."""
+        start, end = next((s.open, s.close + CLOSING_PRINTS) for s in self._from(ns) if s.close + CLOSING_PRINTS > ns)
+        return start, end
+
+    def day_edges(self) -> npt.NDArray[np.int64]:
+        """Start, end, start, end ... of the bars of days from 1990 to 2049: the regular session and its closing auction's print."""
+        return _day_edges()
+
     def boundaries(self, start: date, end: date) -> Boundaries:
         """The boundaries of the sessions from `start` to `end`, both included."""
         table = np.array([session[1:] for session in self.sessions(start, end)], np.int64).reshape(-1, 4)
@@ -254,6 +273,11 @@ class ExchangeDays:
         self._start = self._end = 0
         self._day = ""
 
+    def start(self, ns: int) -> int:
+        """When the day of `ns` began: midnight in New York, ns UTC."""
+        self(ns)
+        return self._start
+
     def __call__(self, ns: int) -> str:
         """The date at `ns`."""
         if not self._start <= ns < self._end:
@@ -268,6 +292,14 @@ def close_of(day: str) -> int:
     on = date.fromisoformat(day)
     session = Calendar().session_on(on) if FIRST_YEAR <= on.year <= LAST_YEAR else None
     return session.close if session else _ns(on, time(16))
+
+
+@lru_cache(maxsize=1)
+def _day_edges() -> npt.NDArray[np.int64]:
+    bounds = Calendar().boundaries(date(FIRST_YEAR, 1, 1), date(2049, 12, 31))
+    edges = np.stack([bounds.open, bounds.close + CLOSING_PRINTS], axis=1).reshape(-1)
+    edges.flags.writeable = False
+    return edges
 
 
 def utc_text(ns: int) -> str:

@@ -22,6 +22,7 @@ def backtest(
     limits: Path | None = None,
     latency: float = 0.02,
     seed: int = 0,
+    calendar: bool = False,
     html: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -49,6 +50,8 @@ def backtest(
         Seconds from us to the venue, and from the venue to us.
     seed
         Of the venue's order ids.
+    calendar
+        Keep the hours of the exchange: day orders end with the session, auctions are held, bars of a day are those of its session.
     html
         Write a page with equity, drawdown and trades on candles.
     json
@@ -64,6 +67,7 @@ def backtest(
         limits=_limits(limits, cash),
         latency=Latency(submit=latency, answer=latency, update=latency),
         seed=seed,
+        calendar=calendar,
     )
     if html is not None:
         result.html(html)

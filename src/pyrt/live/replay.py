@@ -90,8 +90,8 @@ class Replay:
 
     def _session(self, strategies: Sequence[Strategy] = (), sizer: Sizer | None = None) -> Session:
         run, instruments = self._run, Instruments()
-        market = MarketData(instruments, grace=BAR_GRACE)
         hours = Calendar() if run.hours else None
+        market = MarketData(instruments, grace=BAR_GRACE, calendar=hours)
         return Session(
             instruments=instruments,
             market=market,

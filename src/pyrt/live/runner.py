@@ -296,7 +296,7 @@ class Runner:
 
         def build() -> Session:
             instruments = Instruments()
-            market = MarketData(instruments, grace=BAR_GRACE)
+            market = MarketData(instruments, grace=BAR_GRACE, calendar=hours)
             return Session(
                 instruments=instruments,
                 market=market,

@@ -41,9 +41,10 @@ async def warm_up(session: Session, shell: LiveShell, archive: Archive, stopping
     if wanted:
         await _data_is_up(shell, stopping)
     rose = shell.known_from = shell.rose.get("data", shell.now().venue)
-    cut = {key: rose - rose % key[1] for key in wanted}  # start of the bar that the stream saw only the end of
+    market, known = session.market, session.instruments
+    cut = {key: market.bar_start(known[key[0]], key[1], rose) for key in wanted}  # the bar that the stream saw only the end of
     for number in {number for number, _ in wanted}:
-        forming = [s for (n, i), s in cut.items() if n == number and s + i + BAR_GRACE > shell.now().venue]
+        forming = [s for (n, i), s in cut.items() if n == number and s < rose and s + i + BAR_GRACE > shell.now().venue]
         if forming:
             shell.backfill(await asyncio.to_thread(archive.trades, session.instruments[number], min(forming), rose))
     for key, n in wanted.items():

@@ -9,7 +9,8 @@ import numpy as np
 from pyrt._core.book import OrderBook
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.types import Flag, GapCause, RecordType, market_dtype
-from pyrt.clock import MINUTE
+from pyrt.calendar import Calendar
+from pyrt.clock import DAY, MINUTE
 from pyrt.errors import ConfigError
 from pyrt.market.sequencer import Records, Sequencer, gap_record
 from pyrt.model import AssetClass, Instrument, Instruments
@@ -23,10 +24,12 @@ class MarketData:
     """Books, bars and references of the watched instruments.
 
     `pipeline` does the work on records; what comes from a venue with depth goes through `sequence` first. Crypto has depth, a share
-    one level from its quotes. `grace` in ns: 0 where a file drives the time.
+    one level from its quotes. `grace` in ns: 0 where a file drives the time. calendar: bars of a day of shares are those of its
+    sessions; without it, and of crypto, days are those of UTC.
     """
 
-    def __init__(self, instruments: Instruments, *, grace: int = GRACE) -> None:
+    def __init__(self, instruments: Instruments, *, grace: int = GRACE, calendar: Calendar | None = None) -> None:
+        self.calendar = calendar
         self.instruments = instruments
         self.pipeline = Pipeline(capacity=CAPACITY, grace=grace)
         self.unwatched = 0  # snapshots of instruments without a sequencer
@@ -64,6 +67,11 @@ class MarketData:
         if depth is None:
             depth = instrument.asset_class == AssetClass.CRYPTO
         tick = gcd(instrument.tick, instrument.sub_tick)
+        if self.has_sessions(instrument, intervals) and boundaries is None:
+            if max(intervals) > DAY:
+                raise ConfigError("no bars of several days", where=instrument.symbol, mend='use "1d": a session\'s')
+            assert self.calendar is not None
+            boundaries = self.calendar.day_edges()
         keep = max(16, min(512, KEPT // max(1, min(intervals, default=KEPT))))
         try:
             self.pipeline.add(
@@ -81,6 +89,16 @@ class MarketData:
         self._intervals[instrument.id] = tuple(intervals)
         if depth:
             self._sequencers[instrument.id] = Sequencer(instrument.id, ids=ids)
+
+    def has_sessions(self, instrument: Instrument, intervals: Sequence[int]) -> bool:
+        """Whether bars of these intervals follow the exchange's sessions: those of a day, of shares, where there are hours."""
+        return self.calendar is not None and instrument.asset_class == AssetClass.US_EQUITY and max(intervals, default=0) >= DAY
+
+    def bar_start(self, instrument: Instrument, interval: int, at: int) -> int:
+        """The start of the bar that holds `at` (ns); between two sessions that of the next day's."""
+        if self.calendar is not None and self.has_sessions(instrument, (interval,)):
+            return self.calendar.day_bar(at)[0]
+        return at - at % interval
 
     def book(self, instrument: int) -> OrderBook:
         """The live book of a watched instrument. Raises KeyError for any other."""

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pyrt.calendar import ExchangeDays
-from pyrt.clock import MINUTE, SECOND, Now
+from pyrt.calendar import Calendar, ExchangeDays
+from pyrt.clock import DAY, MINUTE, SECOND, Now
 from pyrt.errors import ConfigError, DataError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.market import MarketData
@@ -49,11 +49,14 @@ def backtest(
     seed: int = 0,
     instruments: Sequence[Instrument] = (),
     progress: bool | Callable[[int, int], None] = True,
+    calendar: bool = False,
 ) -> Result:
     """Run strategies on recorded data through the same session, risk and execution as live.
 
     data: see research.data.load; bars become prints as research.synthetic says. limits: by default backtest_limits(cash).
     latency: 20 ms to the venue and back unless told. seed: of the venue's ids. progress: a bar, or a function of (done, rows).
+    calendar: the hours of the exchange (XNYS), as live: nothing but crypto trades outside of them, day orders end with the session,
+    auctions are held, bars of a day are those of its session. Without it the market never closes.
     Raises PyrtError for input that cannot be run; what a strategy raises halts it and is told in result.alarms.
     """
     given = strategy if isinstance(strategy, Sequence) else [strategy]
@@ -64,20 +67,23 @@ def backtest(
     loaded = load(data, symbols, instruments)
     intervals = sorted({interval_ns(s.interval) for s in strategies})
     known = Instruments()
-    market = MarketData(known, grace=0)
+    hours = Calendar() if calendar else None
+    market = MarketData(known, grace=0, calendar=hours)
     risk = RiskManager(
         known,
         market.refs,
         limits=limits or backtest_limits(str(cash)),
         day_of=ExchangeDays(),
+        calendar=hours,
         mark_every=max(intervals[0], SECOND),
     )
     samples = Samples(loaded.instruments, intervals[0])
-    tape = Tape(tape_chunks(samples.watch(loaded.chunks), intervals, market.sequence))
+    ends = hours.day_edges()[1::2] if hours is not None and intervals[-1] >= DAY else None
+    tape = Tape(tape_chunks(samples.watch(loaded.chunks), intervals, market.sequence, ends))
     if tape.begun == NEVER:
         raise DataError("there are no records", where="data", mend="give data that is not empty")
     begin = Now(tape.begun - LEAD, tape.begun - LEAD)
-    exchange = Exchange(loaded.instruments, cash=str(cash), seed=seed, start=begin.venue)
+    exchange = Exchange(loaded.instruments, cash=str(cash), seed=seed, start=begin.venue, always_open=not calendar, calendar=hours)
     driver = Driver(BacktestVenue(exchange, tape, latency or Latency()), tape)
     session = Session(
         instruments=known,

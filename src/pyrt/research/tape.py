@@ -33,14 +33,17 @@ def chunks_of(records: Records, rows: int = ROWS) -> Iterator[Records]:
 class BarTimers:
     """Puts TIMER records where a bar ends, before the first record that is not part of it."""
 
-    def __init__(self, intervals: Iterable[int]) -> None:
+    def __init__(self, intervals: Iterable[int], ends: Records | None = None) -> None:
         self._intervals = sorted(set(intervals))
+        self._ends = ends  # of days that follow sessions, ascending
         self._left: Records = np.empty(0, np.int64)  # ends that no record has reached yet
 
     def join(self, records: Records) -> Records:
         """The records with the timers that are due up to the last of them."""
         times = records["ts_event"]
         ends = [np.unique((times // interval + 1) * interval) for interval in self._intervals]
+        if self._ends is not None:
+            ends.append(self._ends[np.unique(np.searchsorted(self._ends, times, side="right")).clip(max=len(self._ends) - 1)])
         due = np.unique(np.concatenate([self._left, *ends]))
         last = int(times[-1]) if len(times) else 0
         self._left = due[due > last]
@@ -61,10 +64,16 @@ class BarTimers:
 
 
 def tape_chunks(
-    parts: Iterable[Chunk], intervals: Sequence[int], sequence: Callable[[Records], Records] = lambda records: records
+    parts: Iterable[Chunk],
+    intervals: Sequence[int],
+    sequence: Callable[[Records], Records] = lambda records: records,
+    ends: Records | None = None,
 ) -> Iterator[Chunk]:
-    """Chunks with bar timers for the session, and the last timers at the end; `sequence` brings venues' deltas into order."""
-    timers = BarTimers(intervals)
+    """Chunks with bar timers for the session, and the last timers at the end; `sequence` brings venues' deltas into order.
+
+    ends: of the bars of days, where these follow sessions.
+    """
+    timers = BarTimers(intervals, ends)
     for session, exchange in parts:
         if len(session):
             yield timers.join(sequence(session)), exchange

@@ -10,6 +10,7 @@ import requests
 
 from pyrt._core.bars import BarAggregator
 from pyrt._core.types import bar_dtype, market_dtype, to_units, trade_dtype
+from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import DAY, MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
@@ -155,6 +156,9 @@ class AlpacaLink:
         client = self.history()
         end = before - before % interval
         try:
+            if interval == DAY and before != end:  # a session's: days are New York's, and told under their midnight
+                midnight = ExchangeDays().start(before)
+                return by_session(self._last_bars(client, instrument, interval, n, midnight + interval - 1))
             if interval % MINUTE == 0:
                 return self._last_bars(client, instrument, interval, n, end)
             bars = BarAggregator((interval,), instrument=instrument.id)
@@ -240,3 +244,11 @@ def instrument_of(asset: dict[str, Any], number: int) -> Instrument:
         easy_to_borrow=bool(asset.get("easy_to_borrow", True)),
         min_qty=to_units(str(asset.get("min_order_size") or "0")) if pair else 0,
     )
+
+
+def by_session(bars: Records) -> Records:
+    """Bars of days, told under midnight in New York, under the times of their sessions, as the stream's are made."""
+    calendar = Calendar()
+    for row in bars:
+        row["start"], row["ts_event"] = calendar.day_bar(int(row["start"]))
+    return bars

@@ -85,6 +85,10 @@ class Entry(Trading):
         rules.refuse_cost(instrument, order, unit_px, wanted, worth, old.reserved if old else 0)
         return intent, unit_px
 
+    def _works(self, now: int, instrument: Instrument, order: Terms) -> bool:
+        pair = instrument.asset_class == AssetClass.CRYPTO
+        return self.hours.takes(now, order.tif, extended=order.extended, pair=pair)
+
     def _new_row(self, owner: Account, instrument: Instrument, order: Terms, intent: str, unit_px: int, old: Row | None) -> Row:
         now = self.state.now
         row = Row(
@@ -105,7 +109,7 @@ class Entry(Trading):
             intent=intent,
             opening=intent.endswith("open"),
             unit_px=unit_px,
-            status="pending_new" if self.hours.takes(now, order.tif, extended=order.extended) else "accepted",
+            status="pending_new" if self._works(now, instrument, order) else "accepted",
             created_at=now,
             updated_at=now,
             expires_at=self.hours.expiry(now, order.tif, order.extended),

@@ -144,7 +144,7 @@ class Exchange(Entry, Upkeep):
                 continue
             if row.expires_at and row.expires_at <= edge:
                 self.end(row, "expired", edge)
-            elif row.working and not self.hours.is_open(edge, extended=row.extended):
+            elif row.working and not self.hours.works(edge, row):
                 self._withdraw(row)
             elif not (row.working or row.waits or row.flying):
                 self.enter_hours(row, edge)

@@ -10,6 +10,7 @@ from typing import Protocol
 from pyrt.calendar import NEW_YORK, Session
 from pyrt.clock import MINUTE, SECOND
 from pyrt.model import TimeInForce
+from pyrt.venues.sim.exchange.orders import Row
 from pyrt.venues.sim.times import new_york, new_york_midnight
 
 NEVER = 2**63 - 1
@@ -48,13 +49,17 @@ class Hours:
         """Whether an order can work at `ns`."""
         return self.always_open or (self.calendar is not None and self.calendar.is_open(ns, extended=extended))
 
+    def works(self, ns: int, row: Row) -> bool:
+        """Whether this order can work at `ns`: pairs trade at all hours."""
+        return row.is_pair or self.is_open(ns, extended=row.extended)
+
     def trades(self, begin: int, end: int) -> bool:
         """Whether the venue opens between two instants at which it is closed, such as midnights."""
         return self.always_open or (self.calendar is not None and self.calendar.next_open(begin) < end)
 
-    def takes(self, ns: int, tif: TimeInForce, *, extended: bool = False) -> bool:
+    def takes(self, ns: int, tif: TimeInForce, *, extended: bool = False, pair: bool = False) -> bool:
         """Whether an order entered at `ns` works at once; one for an auction waits for it."""
-        return tif not in SHUT_BEFORE and self.is_open(ns, extended=extended)
+        return pair or (tif not in SHUT_BEFORE and self.is_open(ns, extended=extended))
 
     def expiry(self, ns: int, tif: TimeInForce, extended: bool) -> int:
         """When an order entered at `ns` ends by itself; 0 = never."""

@@ -197,6 +197,11 @@ class Row(msgspec.Struct, kw_only=True):
     ratio: int = 0  # of a leg of a multi-leg order: its contracts in one unit
 
     @property
+    def is_pair(self) -> bool:
+        """Whether it is for a pair of currencies, which trades at all hours."""
+        return "/" in self.symbol
+
+    @property
     def spent(self) -> int:
         """What of qty is not worked again: traded, by this order or by those that it replaced, or taken back."""
         return self.base + self.filled + self.busted
@@ -250,7 +255,7 @@ def asset_class(row: Row) -> str:
     """As the venue writes it."""
     if row.instrument >= FIRST_CONTRACT:
         return "us_option"
-    return "crypto" if "/" in row.symbol else "us_equity"
+    return "crypto" if row.is_pair else "us_equity"
 
 
 def show(row: Row, qty_exp: int, legs: list[Body] | None = None) -> Body:

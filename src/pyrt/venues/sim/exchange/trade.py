@@ -54,7 +54,7 @@ class Trading(Desk):
 
     def enter_hours(self, row: Row, now: int) -> None:
         """Hand an order to the matcher if its hours are now; otherwise it waits for them."""
-        if self.hours.is_open(now, extended=row.extended):
+        if self.hours.works(now, row):
             self._route(row, now)
 
     def _route(self, row: Row, now: int) -> None:

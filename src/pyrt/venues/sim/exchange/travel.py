@@ -52,7 +52,7 @@ def entry_arrives(venue: "Trading", number: int) -> None:
     if row.status in FINAL:
         return
     _fly(venue, row, False)
-    if venue.hours.is_open(now, extended=row.extended):
+    if venue.hours.works(now, row):
         venue.launch(row, now)
     else:
         _wait(venue, row, now)
@@ -105,7 +105,7 @@ def replacement_arrives(venue: "Trading", number: int) -> None:
         row.status = "held"
         venue.open_of(row).unplace(row)
         venue.tell(row, "held", now)
-    if row.status == "pending_new" and not row.waits and not venue.hours.is_open(now, extended=row.extended):
+    if row.status == "pending_new" and not row.waits and not venue.hours.works(now, row):
         _wait(venue, row, now)
     elif not row.waits:
         venue.enter_hours(row, now)
