@@ -186,8 +186,22 @@ CONTROLS: dict[str, tuple[dict[str, Any], list[Act], Act, str, str, str]] = {
     "R15 listed": ({"restricted_file": "list"}, [listed("AAPL")], buy(1), "RESTRICTED", "0", "1"),
     "R15 not allowed": ({"allowed": ["MSFT"]}, [], buy(1), "RESTRICTED", "0", "1"),
     "R15 inactive": ({}, [asset(tradable=False)], buy(1), "RESTRICTED", "0", "1"),
-    "R16 auction": ({}, [], straight(tif=TimeInForce.OPG), "MARKET_CLOSED", "2026-03-02T14:28:00Z", "2026-03-02T15:04:11Z"),
-    "R16 closing auction": ({}, [], straight(tif=TimeInForce.CLS), "MARKET_CLOSED", "2026-03-02T20:50:00Z", "2026-03-02T20:54:11Z"),
+    "R16 auction": (
+        {},
+        [],
+        straight(tif=TimeInForce.OPG),
+        "MARKET_CLOSED",
+        "before 2026-03-02T14:28:00Z or from 2026-03-03T00:00:00Z",
+        "2026-03-02T15:04:11Z",
+    ),
+    "R16 closing auction": (
+        {},
+        [],
+        straight(tif=TimeInForce.CLS),
+        "MARKET_CLOSED",
+        "before 2026-03-02T20:50:00Z or from 2026-03-03T00:00:00Z",
+        "2026-03-02T20:54:11Z",
+    ),
     "R16 breaker": (
         {},
         [lambda w: w.status("MSFT", state=TradingState.HALTED, reason=b"MWC1")],
@@ -372,4 +386,4 @@ def test_contracts_are_held_to_their_greeks(limits: dict[str, Any], vol: float, 
     assert world.requests == []
     (told,) = refusals(world.close())
     code = "VAR_LIMIT" if "max_var" in limits else "GREEKS_LIMIT"
-    assert {c: o for c, (_, o) in told.items()} == {code: observed}
+    assert {c: o for c, (_, o) in told.items() if c != "BROKER_RULE"} == {code: observed}  # this account may trade none anyway
