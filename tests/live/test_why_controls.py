@@ -46,6 +46,6 @@ def test_every_optional_control_is_shown_with_its_headroom(reducing: bool, tmp_p
     if not reducing:
         assert by_name["max_daily_loss_if_filled"].observed == "-10"  # two at 100, marked at 95
         assert by_name["max_days_drawdown"].limit == "-200"
-        assert by_name["max_drift_bps"].observed == "-1"
+        assert by_name["max_drift_bps"].observed == "0"
         assert by_name["max_delta"].observed == "700.07"
     world.close()
