@@ -13,7 +13,7 @@ from pyrt.clock import SECOND
 from pyrt.config import Secret
 from pyrt.journal import Journal
 from pyrt.live import Plan, Runner
-from pyrt.model import AssetClass, Defined, Instrument, Latched, OrderType, TimeInForce
+from pyrt.model import AssetClass, AssetSeen, Defined, Instrument, Latched, OrderType, TimeInForce
 from pyrt.ports import Append, AssetTold, HistoryTold, Kill, ListTold, Sync, VolTold
 from pyrt.risk import Limits
 from pyrt.strategies import Strategy
@@ -186,8 +186,22 @@ CONTROLS: dict[str, tuple[dict[str, Any], list[Act], Act, str, str, str]] = {
     "R15 listed": ({"restricted_file": "list"}, [listed("AAPL")], buy(1), "RESTRICTED", "0", "1"),
     "R15 not allowed": ({"allowed": ["MSFT"]}, [], buy(1), "RESTRICTED", "0", "1"),
     "R15 inactive": ({}, [asset(tradable=False)], buy(1), "RESTRICTED", "0", "1"),
-    "R16 auction": ({}, [], straight(tif=TimeInForce.OPG), "MARKET_CLOSED", "2026-03-02T14:28:00Z", "2026-03-02T15:04:11Z"),
-    "R16 closing auction": ({}, [], straight(tif=TimeInForce.CLS), "MARKET_CLOSED", "2026-03-02T20:50:00Z", "2026-03-02T20:54:11Z"),
+    "R16 auction": (
+        {},
+        [],
+        straight(tif=TimeInForce.OPG),
+        "MARKET_CLOSED",
+        "before 2026-03-02T14:28:00Z or from 2026-03-03T00:00:00Z",
+        "2026-03-02T15:04:11Z",
+    ),
+    "R16 closing auction": (
+        {},
+        [],
+        straight(tif=TimeInForce.CLS),
+        "MARKET_CLOSED",
+        "before 2026-03-02T20:50:00Z or from 2026-03-03T00:00:00Z",
+        "2026-03-02T20:54:11Z",
+    ),
     "R16 breaker": (
         {},
         [lambda w: w.status("MSFT", state=TradingState.HALTED, reason=b"MWC1")],
@@ -372,4 +386,45 @@ def test_contracts_are_held_to_their_greeks(limits: dict[str, Any], vol: float, 
     assert world.requests == []
     (told,) = refusals(world.close())
     code = "VAR_LIMIT" if "max_var" in limits else "GREEKS_LIMIT"
-    assert {c: o for c, (_, o) in told.items()} == {code: observed}
+    assert {c: o for c, (_, o) in told.items() if c != "BROKER_RULE"} == {code: observed}  # this account may trade none anyway
+
+
+class Shorting(Strategy):
+    """Sells one share that nobody holds, over the bid, as soon as it may."""
+
+    symbols = ("AAPL", "MSFT")
+
+    def on_quote(self, quote: Any) -> None:
+        if not self.open_orders(quote.symbol):
+            self.sell(quote.symbol, 1, limit=round(quote.ask * 1.03, 2))
+
+
+def test_over_sockets_a_short_goes_by_the_venues_word_and_the_list(tmp_path: Path) -> None:
+    list_file = tmp_path / "restricted.txt"
+    list_file.write_text("MSFT\n")
+
+    async def session(link: AlpacaLink) -> None:
+        limits = Limits.of({"opening_shorts": True, "restricted_file": str(list_file)}, base=Limits.profile("paper"))
+        runner = Runner(Plan(link=link, directory=tmp_path, strategies=[Shorting()], limits=limits, record=False))
+        codes: set[str] = set()
+
+        def hear(message: Any) -> None:
+            if type(message).__name__ == "Refused":
+                codes.update(b.code for b in message.breaches)
+            accepted = type(message).__name__ == "OrderChanged" and message.status.name == "ACCEPTED"
+            if accepted and "RESTRICTED" in codes:
+                asyncio.get_running_loop().call_later(0.1, runner.stop, "both are known")
+
+        runner.plan.listeners.append(hear)
+        await asyncio.wait_for(runner.run(), 60)
+
+    with simulated_venue(seed=5) as venue:
+        stream = "ws" + venue.url.removeprefix("http")
+        at = Addresses(trading=venue.url, data=venue.url, stream=stream, updates=stream)
+        asyncio.run(session(AlpacaLink("sim", at, Keys(Secret(venue.key), Secret(venue.secret)))))
+        orders = venue.truth()["orders"]
+    assert {(o["symbol"], o["side"]) for o in orders} == {("AAPL", "sell")}
+    with Journal.open(tmp_path / "journal") as journal:
+        facts = [fact for _, fact in journal.facts()]
+    assert [f for f in facts if isinstance(f, AssetSeen) and f.easy_to_borrow]
+    assert any("RESTRICTED" in told for told in refusals(facts))

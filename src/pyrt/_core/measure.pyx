@@ -89,7 +89,7 @@ def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_
     controls.measuring = True
     try:
         probe.narrow("max_order_qty", CODE_ORDER_QTY, &bounds.qty, TIGHT)
-        if bounds.adv_qty < OFF:
+        if bounds.adv_qty < <int64_t>OFF:
             probe.narrow("max_adv_pct", CODE_ORDER_QTY, &bounds.adv_qty, TIGHT)
         probe.narrow_money("max_order_notional", CODE_ORDER_NOTIONAL, &bounds.notional, TIGHT)
         ref_px = controls.look.ref_px
@@ -112,7 +112,7 @@ def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_
             probe.narrow_money("max_daily_loss_if_filled", CODE_DAILY_LOSS, &rules.filled_loss, OPEN, True)
         if rules.days_drawdown < <i128>OFF * OFF:
             probe.narrow_money("max_days_drawdown", CODE_DRAWDOWN, &rules.days_drawdown, OPEN, True)
-        if rules.drift_bps < OFF:
+        if rules.drift_bps < <int64_t>OFF:
             probe.narrow("max_drift_bps", CODE_PRICE_DRIFT, &rules.drift_bps, FAR)
     finally:
         controls.measuring = False

@@ -86,7 +86,7 @@ cdef class Prices:
                 return True
         if k.fresh and not stopped and o.type != ORDER_TRAILING_STOP and self.slipping(k, ask):
             return True
-        if self.rules.drift_bps < OFF and k.fresh and not k.reducing and self.drifting(k):
+        if self.rules.drift_bps < <int64_t>OFF and k.fresh and not k.reducing and self.drifting(k):
             return True
         if not money_of(k.worst_px, o.qty, k.terms.scale, &k.notional):
             return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, o.qty)

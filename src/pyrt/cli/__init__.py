@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "orders": ("pyrt.cli.status:orders", "The orders of a session."),
     "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
+    "limits": ("pyrt.cli.limits:app", "Show the risk limits in force, or change them."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
     "report": ("pyrt.cli.report:report", "The books of a day: orders, fills, P&L, slippage, alarms; compared with the venue."),
     "why": ("pyrt.cli.why:why", "Why an order was made: inputs, every limit with its headroom, its way."),

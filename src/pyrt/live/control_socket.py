@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from pyrt.errors import ConfigError
+from pyrt.errors import ConfigError, PyrtError
 from pyrt.live.figures import Watch
 from pyrt.live.runner import Live
-from pyrt.ports import Resume
+from pyrt.ports import Resume, SetLimits
 
 log = logging.getLogger("pyrt")
 NAME = "control.sock"
@@ -27,12 +27,14 @@ _PATIENCE = 10.0  # seconds for an answer
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be asked: verb "status", or "resume" with the other three."""
+    """What can be asked: verb "status"; "resume" with a scope, who and why; "limits" with JSON, who, why and a token."""
 
     verb: str
     scope: str = ""
     who: str = ""
     why: str = ""
+    limits: str = ""
+    token: str = ""
 
 
 class ControlSocket:
@@ -74,6 +76,8 @@ class ControlSocket:
             return {"ok": False, "text": f"not a request: {e}"}
         if request.verb == "status":
             return {"ok": True, "pid": os.getpid(), "figures": self.watch.look(live)}
+        if request.verb == "limits":
+            return _limits(live, request)
         if request.verb != "resume":
             return {"ok": False, "text": f"no verb {request.verb!r}"}
         latches = live.session.risk.latches
@@ -81,6 +85,20 @@ class ControlSocket:
             return {"ok": False, "text": f"{request.scope} is not latched"}
         live.shell.handle(Resume(scope=request.scope, who=request.who, why=request.why))
         return {"ok": request.scope not in latches, "text": "" if request.scope not in latches else "refused; see the run's log"}
+
+
+def _limits(live: Live, request: Request) -> dict[str, Any]:
+    risk = live.session.risk
+    try:
+        limits = risk.changed(request.limits)
+    except PyrtError as e:
+        return {"ok": False, "text": str(e)}
+    looser = risk.needs_confirmation(limits, request.token)
+    if looser:
+        return {"ok": False, "text": "", "looser": looser, "token": risk.confirmation(limits)}
+    live.shell.handle(SetLimits(limits=request.limits, who=request.who, why=request.why, token=request.token))
+    ok = risk.limits == limits
+    return {"ok": ok, "text": "" if ok else "refused; see the run's log", "version": risk.limits_version}
 
 
 def ask(directory: Path, **request: str) -> dict[str, Any] | None:

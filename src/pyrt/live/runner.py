@@ -29,6 +29,7 @@ from pyrt.live.assets import seen_again
 from pyrt.live.backfill import Backfill
 from pyrt.live.control import Control
 from pyrt.live.halt import HaltNote
+from pyrt.live.inform import Informer
 from pyrt.live.keeper import Keeper
 from pyrt.live.recipe import run_of
 from pyrt.live.recovery import recover
@@ -38,7 +39,7 @@ from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
 from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered, money
 from pyrt.monitor import RiskPage
-from pyrt.ports import Append, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
+from pyrt.ports import Append, AssetTold, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
 from pyrt.process import make_private
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
@@ -75,6 +76,8 @@ class Link(Protocol):
     def measure(self) -> ClockMeasured: ...
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
+
+    def asset(self, instrument: Instrument) -> AssetTold: ...
 
     def feed(
         self,
@@ -223,6 +226,7 @@ class Runner:
         tasks += [
             asyncio.create_task(self._watch_clock(shell)),
             asyncio.create_task(_beside(lambda live: live.backfill.run(), live)),
+            asyncio.create_task(_beside(lambda live: Informer(live.session, live.shell, link).run(), live)),
             asyncio.create_task(_beside(keeper.run, live)),
         ]
         tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]

@@ -179,7 +179,8 @@ class Witness(Replay):
                 call=self._makers.pop(intent.key, None),
                 market=self._market(intent.instrument, now.venue),
                 position=str(instrument.quantity(held)),
-                controls=[_control(name, failure, instrument.qty_exp) for name, failure in found],
+                controls=[_control(name, failure, instrument.qty_exp) for name, failure in found]
+                + [_control(name, f, instrument.qty_exp, not no) for name, f, no in risk.others(intent, now.venue, root)],
             )
         )
         self._asked[intent.key] = self.decisions[-1]
@@ -230,13 +231,21 @@ class Witness(Replay):
         )
 
 
-def _control(name: str, failure: Failure, qty_exp: int) -> Control:
+LOSSES = (
+    "max_daily_loss",
+    "max_drawdown",
+    "max_daily_loss_if_filled",
+    "max_days_drawdown",
+)  # below zero, and so is what may be lost
+
+
+def _control(name: str, failure: Failure, qty_exp: int, passed: bool | None = None) -> Control:
     code, limit, observed, unit = failure
     room = limit - observed
-    passed = room >= 0
-    if name in ("max_daily_loss", "max_drawdown"):  # both below zero: what was lost, and how much may be
-        passed = observed > limit
+    if name in LOSSES:
         room = observed - limit
+    if passed is None:
+        passed = room > 0 if name in LOSSES else room >= 0
     shown = ("none set" if limit == -1 and unit != "money" else text(limit, unit, qty_exp), text(observed, unit, qty_exp))
     return Control(name, str(code.name), *shown, text(room, unit, qty_exp), passed)
 

@@ -445,13 +445,18 @@ class RiskManager:
         """The token that confirms limits that loosen those in force now; another version asks for another one."""
         return blake2b(f"{self.limits_version}:{limits.canonical()}".encode(), digest_size=5).hexdigest()
 
+    def needs_confirmation(self, limits: Limits, token: str) -> list[str]:
+        """What other limits would loosen, unless the token confirms exactly them."""
+        looser = limits.loosens(self.limits) if self.limits_version else []
+        return looser if token != self.confirmation(limits) else []
+
     def propose(self, limits: Limits, *, who: str, why: str, now: Now, token: str = "") -> list[Command]:
         """Make other limits the limits. What loosens needs who, why and its `confirmation`, and is durable before it is used."""
         limits.check()
         if limits == self.limits and self.limits_version:
             return []
         looser = limits.loosens(self.limits) if self.limits_version else []
-        if looser and not (who.strip() and why.strip() and token == self.confirmation(limits)):
+        if looser and (self.needs_confirmation(limits, token) or not (who.strip() and why.strip())):
             words = f"looser only with who, why and its confirmation: {', '.join(looser)}"
             return [Alarm(severity="warning", code="LIMITS_REFUSED", text=words)]
         fact = LimitsSet(version=self.limits_version + 1, limits=limits.canonical(), who=who, why=why, ts=now.venue)

@@ -14,7 +14,7 @@ from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import DAY, MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
-from pyrt.ports import ClockMeasured, Sink
+from pyrt.ports import AssetTold, ClockMeasured, Sink
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
@@ -96,6 +96,18 @@ class AlpacaLink:
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
         return instrument_of(asset, number)
+
+    def asset(self, instrument: Instrument) -> AssetTold:
+        """What the venue says of an asset now; blocks. Raises VenueError, ConfigError for one that it no longer knows."""
+        gone = ConfigError(f"{self.name} has no symbol {instrument.symbol!r}", mend="take it out of `symbols`")
+        asset = self._get(f"/v2/assets/{instrument.symbol}", missing=gone)
+        return AssetTold(
+            instrument=instrument.id,
+            tradable=asset.get("tradable") is True and asset.get("status", "active") == "active",
+            shortable=asset.get("shortable") is True,
+            easy_to_borrow=asset.get("easy_to_borrow") is True,
+            overnight="overnight_tradable" in (asset.get("attributes") or ()),
+        )
 
     def feed(
         self,

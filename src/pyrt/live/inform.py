@@ -1,0 +1,149 @@
+"""What risk is told beside the market: the restricted list, what can be borrowed, the last days. Only where a limit asks for it.
+
+A source that does not answer is asked again; until it does, the limit that needs it denies.
+"""
+
+import asyncio
+import logging
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pyrt.calendar import ExchangeDays
+from pyrt.clock import DAY
+from pyrt.errors import PyrtError
+from pyrt.live.shell import LiveShell
+from pyrt.model import Instrument
+from pyrt.ports import AssetTold, HistoryTold, ListTold
+from pyrt.risk import Limits
+from pyrt.risk.names import read_list
+from pyrt.session import Session
+
+LOOK_EVERY = 1.0  # seconds between two looks at what the limits ask for, and at the list
+ASSETS_EVERY = 3600.0
+TRY_EVERY = 60.0  # after a source that did not answer
+DAYS = 250
+LARGEST = 1 << 20  # bytes of a list
+
+log = logging.getLogger("pyrt")
+
+
+class Source(Protocol):
+    """A venue, as asked here; every verb blocks and raises PyrtError."""
+
+    def asset(self, instrument: Instrument) -> AssetTold: ...
+
+    def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray: ...
+
+
+class Informer:
+    """Tells a session what its limits need; lives beside it, on its loop."""
+
+    def __init__(self, session: Session, shell: LiveShell, source: Source) -> None:
+        self._session = session
+        self._shell = shell
+        self._source = source
+        self._day_of = ExchangeDays()
+        self._list: tuple[str, float, str] | None = None  # path, time of change, error: what was told last
+        self._assets_at = 0.0  # monotonic s from which the assets are asked for again
+        self._history_of = ""  # the exchange date on which history was told
+        self._history_at = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            limits = self._session.risk.limits
+            if limits.restricted_file:
+                self._look_at_list(Path(limits.restricted_file))
+            if asks_for_assets(limits) and time.monotonic() >= self._assets_at:
+                await self._tell_assets()
+            if asks_for_history(limits) and time.monotonic() >= self._history_at:
+                await self._tell_history()
+            await asyncio.sleep(LOOK_EVERY)
+
+    # ------------------------------------------------------------------------------------------------ the list
+    def _look_at_list(self, path: Path) -> None:
+        told = list_of(path, self._shell.now().venue)
+        try:
+            changed = path.stat().st_mtime
+        except OSError:
+            changed = 0.0
+        key = (str(path), changed, told.error)
+        if key != self._list:
+            self._list = key
+            if told.error:
+                log.error("the restricted list %s: %s; no entry is approved", path, told.error)
+            self._shell.put(told)
+
+    # ------------------------------------------------------------------------------------------------ the venue
+    def _watched(self) -> list[Instrument]:
+        symbols = {s for strategy in self._session.strategies.values() for s in strategy.symbols}
+        return [self._session.instruments[s] for s in sorted(symbols)]
+
+    async def _tell_assets(self) -> None:
+        wait = ASSETS_EVERY
+        for instrument in self._watched():
+            try:
+                self._shell.put(await asyncio.to_thread(self._source.asset, instrument))
+            except PyrtError as e:
+                log.warning("what can be borrowed of %s is not known: %s", instrument.symbol, e)
+                wait = TRY_EVERY
+        self._assets_at = time.monotonic() + wait
+
+    async def _tell_history(self) -> None:
+        now = self._shell.now().venue
+        today = self._day_of(now)
+        self._history_at = time.monotonic() + TRY_EVERY
+        if today == self._history_of:
+            return
+        whole = True
+        for instrument in self._watched():
+            try:
+                bars = await asyncio.to_thread(self._source.warm_up, instrument, DAY, DAYS, now + DAY)
+            except PyrtError as e:
+                log.warning("the last days of %s are not known: %s", instrument.symbol, e)
+                whole = False
+                continue
+            self._shell.put(history_of(instrument, bars, today))
+        if whole:
+            self._history_of = today
+
+
+def asks_for_assets(limits: Limits) -> bool:
+    """Whether a limit needs what the venue says of an asset through the day."""
+    return limits.opening_shorts or limits.overnight
+
+
+def asks_for_history(limits: Limits) -> bool:
+    """Whether a limit needs the last days."""
+    return limits.opening_shorts or any(
+        x is not None and x.is_finite() for x in (limits.max_adv_pct, limits.max_var, limits.max_es)
+    )
+
+
+def list_of(path: Path, venue: int) -> ListTold:
+    """Read a restricted list; venue: the venue's time now, ns, from which the file's age is counted."""
+    try:
+        age = max(time.time() - path.stat().st_mtime, 0.0)
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            return ListTold(error=f"more than {LARGEST} bytes")
+        names = read_list(content.decode())
+    except OSError as e:
+        return ListTold(error=e.strerror or type(e).__name__)
+    except ValueError as e:
+        return ListTold(error=str(e))
+    return ListTold(names=tuple(sorted(names)), sha256=sha256(content).hexdigest(), at=venue - int(age * 1e9))
+
+
+def history_of(instrument: Instrument, bars: np.ndarray, today: str) -> HistoryTold:
+    """Daily bars (bar_dtype, oldest first) of the days before today."""
+    day_of = ExchangeDays()
+    whole = bars[[day_of(int(start)) < today for start in bars["start"]]] if len(bars) else bars
+    columns = (tuple(whole[name].tolist()) for name in ("close_px", "low_px", "volume"))
+    closes, lows, volumes = columns
+    return HistoryTold(instrument=instrument.id, closes=closes, lows=lows, volumes=volumes)
