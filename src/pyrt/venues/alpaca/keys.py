@@ -77,7 +77,7 @@ def find_secret(name: str, environ: Mapping[str, str] | None = None) -> Secret:
 
     Raises ConfigError for a file that is open to others.
     """
-    environ = os.environ if environ is None else environ
+    environ = key_variables() if environ is None else environ
     return Secret(_find(name, environ, environ))
 
 
