@@ -1,6 +1,7 @@
 """Configuration: files of both kinds, what wins, what is refused, and that no secret is ever shown."""
 
 import json
+import os
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from pyrt.config import Loaded, Secret, load_config
 from pyrt.config.schema import SECTIONS, TYPED
 from pyrt.config.text import descriptions, show, template
 from pyrt.errors import ConfigError
+from pyrt.process import bare_environment, holding
 from pyrt.risk import Limits
 from pyrt.signals import Fixed, Notional, Scaled
 
@@ -183,6 +185,11 @@ def test_a_dsn_makes_its_file_private_and_is_not_shown(tmp_path: Path, monkeypat
     found = database_of(load_config().config)
     assert found is not None
     assert found.dsn.reveal() == "postgresql://other@host/database"
+    with holding():  # a strategy and a child do not see it
+        assert "PYRT_POSTGRES_DSN" not in os.environ
+        assert database_of(load_config().config) == found
+    assert "PYRT_POSTGRES_DSN" in os.environ
+    assert "PYRT_POSTGRES_DSN" not in bare_environment()
 
 
 def test_one_key_alone_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from pyrt.errors import ConfigError
 
 KEY_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALPACA_SECRET_KEY"))
-_NAMES = frozenset(name for pair in KEY_NAMES for name in pair) | {"PYRT_POSTGRES_DSN"}  # which holds a password
+DATABASE_NAME = "PYRT_POSTGRES_DSN"  # holds a password
+_NAMES = frozenset((*(name for pair in KEY_NAMES for name in pair), DATABASE_NAME))
 _PR_SET_DUMPABLE = 4
 _held: dict[str, str] = {}  # what `holding` took out of the environment
 

@@ -48,13 +48,6 @@ def test_a_session_trades_on_while_its_database_is_frozen(
     try:
         before = sent()
         wait_for(lambda: sent() > before + MORE, "orders while the database is frozen")
-    finally:
-        postgres.thaw()
-    wait_for(lambda: projected() > before + MORE, "what was missed")
-    postgres.freeze()
-    try:
-        before = sent()
-        wait_for(lambda: sent() > before + MORE, "orders while the database is frozen")
         assert "session on sim" in run.end(signal.SIGINT)  # in order
     finally:
         postgres.thaw()
@@ -68,6 +61,6 @@ def test_a_session_trades_on_while_its_database_is_frozen(
     assert done.stdout == f"PostgreSQL {schema}: {verdict.facts} facts, up to record {verdict.last_seq}\n"
     held, wanted = PostgresTables(where, verdict.journal), Projection(state / "state.sqlite", verdict.journal)
     assert {t: held.rows(t) for t in TABLES} == {t: wanted.rows(t) for t in TABLES}
-    assert len(held.rows("orders")) > 2 * MORE
+    assert len(held.rows("orders")) > MORE
     held.close()
     wanted.close()

@@ -104,6 +104,11 @@ cdef class Appender:
     cdef void _restart_chain(self) noexcept nogil
 
 
+cdef enum:
+    MISPLACED = 1  # a chain hash is missing or in the wrong place
+    DIFFERENT      # a chain hash is not that of the records before it
+
+
 cdef class Reader:
     # One segment, as bytes: what of it is the journal's. Nothing is changed.
     cdef const unsigned char[::1] data
@@ -116,4 +121,6 @@ cdef class Reader:
     cdef readonly bytes chain          # chain hash at end_seq
 
     cdef void _walk(self, uint64_t until) except *
+    cdef int _step_through(self, uint64_t until, unsigned char* chain) noexcept nogil
     cdef void _look_beyond(self) except *
+    cdef uint64_t _beyond(self) noexcept nogil

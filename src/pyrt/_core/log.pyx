@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 cimport cython
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 crc32c_init()
 
@@ -400,14 +400,25 @@ cdef class Reader:
             raise Damaged(f"record {self.end_seq + 1} at byte {self.end} does not read; the next segment says that {until} was valid")
 
     cdef void _walk(self, uint64_t until) except *:
-        cdef blake2b_t state
         cdef unsigned char chain[16]
+        cdef int wrong
+        memcpy(chain, <const unsigned char*><bytes>self.header.chain, 16)
+        with nogil:  # 64 MiB take a third of a second, and another thread may be trading
+            wrong = self._step_through(until, chain)
+        if wrong == MISPLACED:
+            raise Damaged(f"record {self.end_seq + 1} at byte {self.end}: a chain hash is missing or in the wrong place")
+        if wrong == DIFFERENT:
+            raise Damaged(f"record {self.end_seq + 1} at byte {self.end}: the chain hash of the records before it differs")
+        self.chain = chain[:16]
+
+    cdef int _step_through(self, uint64_t until, unsigned char* chain) noexcept nogil:
+        # To the last valid record up to `until`; the chain hash there. What is wrong with the one after it, 0 = nothing.
+        cdef blake2b_t state
         cdef const unsigned char* p
         cdef const record_t* r
         cdef uint64_t size = self.data.shape[0]
         cdef size_t stride
         blake2b_init(&state)
-        memcpy(chain, <const unsigned char*><bytes>self.header.chain, 16)
         blake2b_update(&state, chain, 16)
         while self.end < size and self.end_seq < until:
             p = &self.data[self.end]
@@ -416,32 +427,40 @@ cdef class Reader:
             if stride == 0 or r.seq != self.end_seq + 1 or r.durable_seq >= r.seq:
                 break
             if (r.type == LOG_CHAIN) != (r.seq % LOG_BLOCK == 0):
-                raise Damaged(f"record {r.seq} at byte {self.end}: a chain hash is missing or in the wrong place")
+                return MISPLACED
             if r.type == LOG_CHAIN:
                 blake2b_digest(&state, chain)
-                if r.len != sizeof(record_t) + 16 or chain[:16] != p[sizeof(record_t):sizeof(record_t) + 16]:
-                    raise Damaged(f"record {r.seq} at byte {self.end}: the chain hash of the records before it differs")
+                if r.len != sizeof(record_t) + 16 or memcmp(chain, p + sizeof(record_t), 16):
+                    return DIFFERENT
                 blake2b_init(&state)
                 blake2b_update(&state, chain, 16)
             blake2b_update(&state, p, stride)
             self.end_seq, self.durable, self.closed = r.seq, max(self.durable, r.durable_seq), r.type == LOG_CLOSED
             self.end += stride
         blake2b_digest(&state, chain)
-        self.chain = chain[:16]
+        return 0
 
     cdef void _look_beyond(self) except *:
-        cdef uint64_t at = self.end, size = self.data.shape[0], word
         cdef const record_t* r
+        cdef uint64_t at
+        with nogil:
+            at = self._beyond()
+        if at:
+            r = <const record_t*>&self.data[at]
+            raise Damaged(f"record {self.end_seq + 1} at byte {self.end} does not read; "
+                          f"record {r.seq} at byte {at} says that {r.durable_seq} was durable")
+
+    cdef uint64_t _beyond(self) noexcept nogil:
+        # Where a valid record says that more was durable than is there; 0 = nowhere.
+        cdef uint64_t at = self.end, size = self.data.shape[0], word
         while at + 8 <= size:
             memcpy(&word, &self.data[at], 8)
             if word:
                 self.torn = True
-                if record_check(&self.data[at], size - at):
-                    r = <const record_t*>&self.data[at]
-                    if r.durable_seq > self.end_seq:
-                        raise Damaged(f"record {self.end_seq + 1} at byte {self.end} does not read; "
-                                      f"record {r.seq} at byte {at} says that {r.durable_seq} was durable")
+                if record_check(&self.data[at], size - at) and (<const record_t*>&self.data[at]).durable_seq > self.end_seq:
+                    return at
             at += 8
+        return 0
 
     def close(self):
         """Let the bytes go; the attributes stay."""

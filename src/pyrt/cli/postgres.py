@@ -9,9 +9,9 @@ from pyrt.config import Config, Secret, SecretFilter, load_config, mask_logs
 from pyrt.errors import JournalError
 from pyrt.journal import inspect
 from pyrt.journal.postgres import Database, PostgresTables, check
+from pyrt.process import DATABASE_NAME
 from pyrt.venues.alpaca.keys import find_secret
 
-VARIABLE = "PYRT_POSTGRES_DSN"
 PATIENCE = 3600.0  # s for one step of a rebuild
 
 
@@ -21,7 +21,7 @@ def database_of(config: Config) -> Database | None:
     Log lines are masked from here on.
     """
     own = config.postgres
-    return _checked(Database(dsn=own.dsn or find_secret(VARIABLE), schema=own.schema, reader=own.reader))
+    return _checked(Database(dsn=own.dsn or find_secret(DATABASE_NAME), schema=own.schema, reader=own.reader))
 
 
 def named(pg: str | None, schema: str, reader: str, file: Path | None) -> Database | None:
@@ -29,7 +29,7 @@ def named(pg: str | None, schema: str, reader: str, file: Path | None) -> Databa
     if pg is None and file is None:
         return None
     own = (load_config([file] if file else ()).config).postgres
-    dsn = find_secret(VARIABLE) if pg == "env" else Secret(pg) if pg else own.dsn or find_secret(VARIABLE)
+    dsn = find_secret(DATABASE_NAME) if pg == "env" else Secret(pg) if pg else own.dsn or find_secret(DATABASE_NAME)
     database = Database(dsn=dsn, schema=schema or own.schema, reader=reader or own.reader)
     check(database)
     return _checked(database)

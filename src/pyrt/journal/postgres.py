@@ -19,7 +19,7 @@ from pyrt.errors import ConfigError, JournalError
 from pyrt.journal import postgres_schema as schema
 from pyrt.journal.journal import Journal
 from pyrt.journal.projection_feed import QUEUE, Feed
-from pyrt.journal.projection_tables import DEFINED, TABLES, Change, Tables, fold, in_batches
+from pyrt.journal.projection_tables import DEFINED, TABLES, Change, Tables, fold, gently, in_batches
 from pyrt.model import Fact
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class PostgresTables:
         new = [(seq, fact) for seq, fact in facts if seq > self.seq]
         if not new:
             return 0
-        batch, last = fold(new), new[-1][0]
+        batch, last = fold(gently(new)), new[-1][0]
         with self._limited(), self._db.transaction():
             held = self._db.execute(self._sql("SELECT seq FROM {schema}.meta FOR UPDATE")).fetchone()
             if held != (self.seq,):
@@ -213,7 +213,7 @@ class PostgresTables:
 
     def _copy(self, statement: "Composed", rows: Iterable[tuple[Any, ...]]) -> None:
         with self._db.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
+            for row in gently(rows):
                 copy.write_row(row)
 
     def _sql(self, text: LiteralString, *, table: str = "", names: tuple[str, ...] = ()) -> "Composed":
