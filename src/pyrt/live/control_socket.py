@@ -54,7 +54,8 @@ class ControlSocket:
         try:
             await server.serve_forever()
         finally:
-            (self._directory / NAME).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that failed: the next run removes it
+                (self._directory / NAME).unlink(missing_ok=True)
 
     async def _serve(self, live: Live, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -69,10 +69,9 @@ def kill_at(
             last = trace.read_text().splitlines()[-1]
             if status == -9:
                 tally.at[kind_of(last)] += 1
-            elif status == 0:
-                tally.unharmed += 1
-            else:
+            elif status != 0:
                 tally.violations.append(f"{what.name} {n} ({last}): ended with {status}: {run.log[-1500:]}")
+        tally.unharmed = not tally.at
         told = it.recover(live=live, sweep=n % SWEPT == 0)
         tally.violations += [f"{what.name} {n} ({last}): {fault}" for fault in told]
     if not tally.violations:

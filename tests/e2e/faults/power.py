@@ -64,6 +64,7 @@ class Disk:
 
 def cut_at(zygote: Zygote, disk: Disk, directory: Path, n: int, durability: str = "sync") -> Tally:
     """The power fails just before the n-th call of the order path."""
+    directory /= f"call{n}"
     with life(zygote, directory, disk.mount / f"home{n}") as it:
         trace, it.durability = directory / "trace", durability
         session = it.start(arm=it.arm(What.CUT, n, only=ORDER_PATH, trace=trace))
@@ -85,6 +86,7 @@ def cut_at(zygote: Zygote, disk: Disk, directory: Path, n: int, durability: str 
 def cut_after(zygote: Zygote, disk: Disk, directory: Path, seed: int) -> Tally:
     """The power fails at a random moment of trading; the machine goes with it, or only the disk and the session must end."""
     rng = random.Random(seed)
+    directory /= f"seed{seed}"
     with life(zygote, directory, disk.mount / f"random{seed}") as it:
         session = it.start(rounds=1000)
         session.until(lambda: it.truth()["orders"], "an order")

@@ -29,7 +29,7 @@ def check(tally: Tally, part: str = "", injection: str = "") -> None:
 
 @pytest.mark.row("S122")
 def test_two_power_cuts(zygote: Zygote, disk: Disk, tmp_path: Path) -> None:
-    check(many([cut_at(zygote, disk, tmp_path / "life", 75), cut_after(zygote, disk, tmp_path / "life", 1)]))
+    check(many([cut_at(zygote, disk, tmp_path / "life", 75), cut_after(zygote, disk, tmp_path / "life", 4)]))
 
 
 def test_the_same_without_syncs_is_found_out(zygote: Zygote, disk: Disk, tmp_path: Path) -> None:
