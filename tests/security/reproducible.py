@@ -32,8 +32,7 @@ def copy(to: Path) -> None:
 
 
 def build(place: Path, umask: int) -> Path:
-    """A wheel of what lies there."""
-    copy(place / "pyrt")
+    """A wheel of the copy that lies there."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(place / "dist"), str(place / "pyrt")]
     env = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, "TMPDIR": str(place)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, umask=umask)
@@ -72,6 +71,8 @@ def findings(wheel: Path, *places: Path) -> Iterator[str]:
 def main() -> None:
     """Build twice, compare, look inside; exit status 1 where something is found."""
     with tempfile.TemporaryDirectory(prefix="a") as first, tempfile.TemporaryDirectory(prefix="another-place-") as second:
+        for place in (first, second):  # both before the first is built: that takes minutes, and somebody may go on working
+            copy(Path(place) / "pyrt")
         one, two = build(Path(first), 0o022), build(Path(second), 0o077)
         print(f"{digest(one)}  {one.name}\n{digest(two)}  {two.name}")
         found = [f"differs: {name}" for name in differences(one, two)]
