@@ -5,13 +5,15 @@ from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStat
 from pyrt.risk.saved import ChainsState, ChainState
 
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
-REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
 
 
 class Chain:
-    """A chain of replaces: `head` works at the venue, `next` would stand in for it."""
+    """A chain of replaces: `head` works at the venue, `next` would stand in for it.
 
-    __slots__ = ("head", "head_final", "keys", "next", "numbers", "root", "unknown")
+    That the venue shows `next` does not end `head`: until that one is proved replaced the replacement may still come to nothing.
+    """
+
+    __slots__ = ("head", "head_final", "keys", "next", "numbers", "root", "shown", "unknown")
 
     def __init__(self, root: int, number: int) -> None:
         self.keys = [root]  # of its intents
@@ -19,6 +21,7 @@ class Chain:
         self.head = number
         self.next = 0
         self.head_final = False
+        self.shown = False  # the venue showed `next`
         self.numbers = [number]
         self.unknown: set[int] = set()
 
@@ -79,6 +82,8 @@ class Chains:
         if chain is None:
             chain = Chain(intent.key, fact.number)
         else:
+            if chain.shown:  # one replacement on another that is not proved yet
+                self._stands_in(chain)
             chain.next = fact.number
             chain.numbers.append(fact.number)
             chain.keys.append(intent.key)
@@ -130,24 +135,28 @@ class Chains:
 
     def _works(self, chain: Chain, number: int) -> None:
         if number == chain.next:
-            chain.head, chain.next, chain.head_final = number, 0, False
-            self._gate.settle(chain.root, True)
+            chain.shown = True
+            if chain.head_final:
+                self._stands_in(chain)
+
+    def _stands_in(self, chain: Chain) -> None:
+        chain.head, chain.next, chain.head_final, chain.shown = chain.next, 0, False, False
+        self._gate.settle(chain.root, True)
 
     def _ended(self, chain: Chain, fact: OrderChanged) -> None:
         canceled_at = fact.ts if fact.status == OrderStatus.CANCELED else 0
         if fact.status == OrderStatus.ABANDONED:
             self._absent.add(fact.number)
         if fact.number == chain.next:
-            if fact.status in REFUSED and not chain.head_final:
-                chain.next = 0
+            if fact.status is not OrderStatus.FILLED and not chain.head_final:
+                chain.next, chain.shown = 0, False
                 self._gate.settle(chain.root, False)
             else:
                 self._drop(chain, canceled_at)
         elif fact.number == chain.head and chain.next:
-            if fact.status == OrderStatus.REPLACED:
-                self._works(chain, chain.next)
-            else:
-                chain.head_final = True  # the replace under way may yet be an order: count until its answer
+            chain.head_final = True  # the replace under way may yet be an order: count until its answer
+            if chain.shown or fact.status is OrderStatus.REPLACED:
+                self._stands_in(chain)
         elif fact.number == chain.head:
             self._drop(chain, canceled_at)
 
@@ -164,7 +173,7 @@ class Chains:
 
     def state(self) -> bytes:
         """The durable part, for the state hash."""
-        rows = sorted((n, c.root, c.head, c.next, c.head_final, sorted(c.unknown)) for n, c in self._by_number.items())
+        rows = sorted((n, c.root, c.head, c.next, c.head_final, c.shown, sorted(c.unknown)) for n, c in self._by_number.items())
         return repr((rows, sorted(self._absent), sorted(self._external.items()))).encode()
 
     def save(self) -> ChainsState:
@@ -177,6 +186,7 @@ class Chains:
                     head=c.head,
                     next=c.next,
                     head_final=c.head_final,
+                    shown=c.shown,
                     keys=c.keys,
                     numbers=c.numbers,
                     unknown=sorted(c.unknown),
@@ -192,7 +202,7 @@ class Chains:
         """Go on from a saved state; the gate has its reservations from its own."""
         for saved in state.chains:
             chain = Chain(saved.root, saved.head)
-            chain.next, chain.head_final = saved.next, saved.head_final
+            chain.next, chain.head_final, chain.shown = saved.next, saved.head_final, saved.shown
             chain.keys, chain.numbers, chain.unknown = saved.keys, saved.numbers, set(saved.unknown)
             self._by_number.update((number, chain) for number in saved.numbers)
             if saved.root >> 48 != EXTERNAL:
