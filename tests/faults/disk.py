@@ -51,10 +51,11 @@ class Inode:
                 self.stable[begin:end] = os.pread(self.fd, end - begin, begin)
         self.dirty.clear()
 
-    def cut(self, rng: random.Random) -> None:
-        """Power is lost: each dirty block is as before or as after, rarely torn within."""
+    def cut(self, rng: random.Random) -> int:
+        """Power is lost: each dirty block is as before or as after, rarely torn within. Returns how many were torn."""
         if not self.dirty:
-            return
+            return 0
+        torn = 0
         if len(self.stable) != self.size and rng.random() < 0.5:  # the new length was written down
             del self.stable[self.size :]
             self.stable.extend(bytes(self.size - len(self.stable)))
@@ -72,6 +73,7 @@ class Inode:
                 stop = min(end, (at // block + 1) * block)
                 if rng.random() < keep:
                     if rng.random() < 0.1:
+                        torn += 1
                         stop_kept = rng.randrange(at, stop)
                         self.stable[at:stop_kept] = os.pread(self.fd, stop_kept - at, at)
                     else:
@@ -80,6 +82,7 @@ class Inode:
             if begin < end:
                 os.pwrite(self.fd, self.stable[begin:end], begin)
         self.dirty.clear()
+        return torn
 
     def close(self) -> None:
         os.close(self.fd)
@@ -125,11 +128,10 @@ class Disk:
         self.synced: Callable[[Inode], None] = lambda inode: None  # told after each sync
         self.errors = 0
 
-    def power_cut(self) -> None:
-        """Everything that was not synced is kept or lost."""
+    def power_cut(self) -> int:
+        """Everything that was not synced is kept or lost; how many blocks were torn within."""
         self._cut(self.root)
-        for inode in self.inodes:
-            inode.cut(self.rng)
+        return sum(inode.cut(self.rng) for inode in self.inodes)
 
     def _cut(self, directory: Directory) -> None:
         directory.cut(self.rng)

@@ -410,6 +410,8 @@ class Outbox:
         self.wire = wire
 
     def put(self, frame: bytes, kind: Any) -> bool:
+        if b"connection limit" in frame:
+            self.wire.net.sim.note("406")
         self.wire.downwards(bytes(frame), WSMsgType.TEXT if int(kind) == 1 else WSMsgType.BINARY)
         return True
 

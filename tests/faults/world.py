@@ -50,6 +50,8 @@ CONTRADICTIONS = frozenset(
         "CASH_BREAK",
         "POSITION_BREAK",
         "UNEXPLAINED",
+        "UNEXPECTED_FILL",
+        "LEDGER_BROKEN",
         "UNREADABLE",
         "UNKNOWN_WORD",
         "NO_ANSWER",
@@ -374,9 +376,8 @@ class Simulation:
     def meddle(self, kind: str) -> None:
         """From here on orders and fills are not what pyrt alone made of them."""
         self.meddled = True
-        self.expected |= (
-            {"OVERFILL", "CASH_BREAK", "POSITION_BREAK", "UNEXPLAINED", "BREAK"} if kind in ("overfill", "bust") else set()
-        )
+        if kind in ("overfill", "bust"):
+            self.expected |= {"OVERFILL", "CASH_BREAK", "POSITION_BREAK", "UNEXPLAINED", "UNEXPECTED_FILL", "BREAK"}
 
     def _cut(self, kind: str, wire: Any, rng: random.Random) -> bool:
         if kind == "stream reset":
@@ -468,7 +469,8 @@ class Simulation:
         self.net.end_of(self.machine)
         self.system.handles.close_all()
         if self.plan_power and self.countdown == 0 and self.faulty:
-            self.disk.power_cut()
+            if torn := self.disk.power_cut():
+                self.verdict.faults["torn block"] += torn
             self.page_level = 0
         if not self.over:
             self.kernel.later(self.plan.rest(self.rng) if self.faulty else SECOND // 2, self.boot)
@@ -529,7 +531,7 @@ class Simulation:
         if not machine.dead:
             self.violate("20", "the process does not end within 30 s")
             return
-        left = [task.name for task in machine.tasks if not task.over and task.name != "main"]
+        left = [task.name for task in machine.tasks if not task.over and task.name not in ("main", "backfill")]
         files = [inode.name for inode in handles.files.values()]
         wires = [wire.path for wire in self.net.wires if not wire.closed]
         if left or files or wires:
@@ -538,6 +540,7 @@ class Simulation:
         if (again := self.oracle.replayed()) != live:
             self.violate("6", f"a replay of the journal comes to {again}, the session to {live}")
         last = max(self.oracle.history, default=0)
+        busy = bool(self.venue.open_rows())
         self.kernel.run(self.kernel.now + MS)
         self.over = False
         self.plan.pace = 1e9  # nobody decides anything: what follows is recovery alone
@@ -547,6 +550,8 @@ class Simulation:
         new = {self.oracle.kind_of(seq) for seq in self.oracle.history if seq > last}
         if self.meddled:  # what no fill explains is told again
             new.discard("Alarmed")
+        if busy:  # a protective order stayed, and went on
+            new -= {"Filled", "OrderChanged"}
         if strange := new - {"EpochOpened", "Recovered", "AccountSeen", "BaselineSet", "LimitsSet", "StrategyNamed", "record"}:
             self.violate("8", f"a recovery where nothing happened wrote {sorted(strange)}")
 

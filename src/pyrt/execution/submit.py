@@ -107,6 +107,9 @@ class Submitter:
             old = self._orders.by_number.get(self._orders.by_source.get((intent.strategy, approved.replaces), 0))
             if old is None or not _replaceable(old):
                 return Breach(code="REPLACE", limit="ACCEPTED", observed=old.status.name if old else "no such order")
+            before = self._orders.by_number.get(old.replaces)
+            if before is not None and before.is_open:  # the venue may still undo what put this one in its place
+                return Breach(code="REPLACE", limit="REPLACED", observed=f"order {before.number} is {before.status.name}")
         return None
 
     # -------------------------------------------------------------------------------------------- attempts

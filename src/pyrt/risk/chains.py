@@ -14,9 +14,12 @@ REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOC
 
 
 class Chain:
-    """A chain of replaces: `head` works at the venue, `next` would stand in for it."""
+    """A chain of replaces: `head` works at the venue, `next` would stand in for it.
 
-    __slots__ = ("exit", "group", "head", "head_final", "keys", "next", "numbers", "root", "unknown")
+    That the venue shows `next` does not end `head`: until that one is proved replaced the replacement may still come to nothing.
+    """
+
+    __slots__ = ("exit", "group", "head", "head_final", "keys", "next", "numbers", "root", "shown", "unknown")
 
     def __init__(self, root: int, number: int) -> None:
         self.keys = [root]  # of its intents
@@ -24,6 +27,7 @@ class Chain:
         self.head = number
         self.next = 0
         self.head_final = False
+        self.shown = False  # the venue showed `next`
         self.numbers = [number]
         self.unknown: set[int] = set()
         self.group: Group | None = None  # that it belongs to,
@@ -103,6 +107,8 @@ class Chains:
             if intent.order_class:
                 self._begin_group(chain, fact)
         else:
+            if chain.shown:  # one replacement on another that is not proved yet
+                self._stands_in(chain)
             self._follow(chain, fact)
 
     def _follow(self, chain: Chain, fact: Intended) -> None:
@@ -209,13 +215,19 @@ class Chains:
 
     def _works(self, chain: Chain, number: int) -> None:
         if number == chain.next:
-            chain.head, chain.next, chain.head_final = number, 0, False
-            if chain.exit is not None and chain.group is not None:
-                chain.exit.number = number
-                chain.exit.replaced()
-                chain.group.arm(self._gate)
-            else:
-                self._gate.settle(chain.root, True)
+            chain.shown = True
+            if chain.head_final:
+                self._stands_in(chain)
+
+    def _stands_in(self, chain: Chain) -> None:
+        number = chain.next
+        chain.head, chain.next, chain.head_final, chain.shown = number, 0, False, False
+        if chain.exit is not None and chain.group is not None:
+            chain.exit.number = number
+            chain.exit.replaced()
+            chain.group.arm(self._gate)
+        else:
+            self._gate.settle(chain.root, True)
 
     def _ended(self, chain: Chain, fact: OrderChanged) -> None:
         canceled_at = fact.ts if fact.status == OrderStatus.CANCELED else 0
@@ -224,8 +236,8 @@ class Chains:
         if fact.status == OrderStatus.FILLED and chain.group is not None and chain.exit is None:
             self._entered(chain.group, chain.root)
         if fact.number == chain.next:
-            if fact.status in REFUSED and not chain.head_final:
-                chain.next = 0
+            if fact.status is not OrderStatus.FILLED and not chain.head_final:
+                chain.next, chain.shown = 0, False
                 if chain.exit is not None and chain.group is not None:
                     chain.exit.pending = None
                     chain.group.arm(self._gate)
@@ -234,10 +246,9 @@ class Chains:
             else:
                 self._drop(chain, canceled_at)
         elif fact.number == chain.head and chain.next:
-            if fact.status == OrderStatus.REPLACED:
-                self._works(chain, chain.next)
-            else:
-                chain.head_final = True  # the replace under way may yet be an order: count until its answer
+            chain.head_final = True  # the replace under way may yet be an order: count until its answer
+            if chain.shown or fact.status is OrderStatus.REPLACED:
+                self._stands_in(chain)
         elif fact.number == chain.head:
             self._drop(chain, canceled_at)
 
@@ -277,7 +288,7 @@ class Chains:
 
     def state(self) -> bytes:
         """The durable part, for the state hash."""
-        rows = sorted((n, c.root, c.head, c.next, c.head_final, sorted(c.unknown)) for n, c in self._by_number.items())
+        rows = sorted((n, c.root, c.head, c.next, c.head_final, c.shown, sorted(c.unknown)) for n, c in self._by_number.items())
         groups = sorted((n, c.group.state()) for n, c in self._by_number.items() if c.group is not None)
         return repr((rows, sorted(self._absent), sorted(self._external.items()), *((groups,) if groups else ()))).encode()
 
@@ -296,6 +307,7 @@ class Chains:
                     head=c.head,
                     next=c.next,
                     head_final=c.head_final,
+                    shown=c.shown,
                     keys=c.keys,
                     numbers=c.numbers,
                     unknown=sorted(c.unknown),
@@ -315,7 +327,7 @@ class Chains:
         """Go on from a saved state; the gate has its reservations from its own."""
         for saved in state.chains:
             chain = Chain(saved.root, saved.head)
-            chain.next, chain.head_final = saved.next, saved.head_final
+            chain.next, chain.head_final, chain.shown = saved.next, saved.head_final, saved.shown
             chain.keys, chain.numbers, chain.unknown = saved.keys, saved.numbers, set(saved.unknown)
             if saved.group:
                 chain.group = state.groups[saved.group - 1]

@@ -155,6 +155,8 @@ class RiskManager:
     # ------------------------------------------------------------------------------------------------ decisions
     def on(self, event: Event, now: Now) -> list[Command]:
         """Decide on one event; every other event only moves the clocks of approvals and marks."""
+        if isinstance(event, Start):
+            self._alarms.clear()  # of facts that were replayed: the life that met them has told them
         commands = self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
         if isinstance(event, Intent):
             commands += self._decide(event, now, 0)

@@ -23,6 +23,7 @@ class ChainState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     head: int
     next: int
     head_final: bool
+    shown: bool
     keys: list[int]
     numbers: list[int]
     unknown: list[int]
