@@ -65,6 +65,7 @@ OPEN = Limits.of(
         "passive_bps": 5000,
         "max_slippage_bps": 10_000,
         "max_open_orders": 10_000,
+        "max_days_drawdown": BIG[:9],
     },
     base=Limits.profile("paper"),
 )
