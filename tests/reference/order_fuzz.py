@@ -4,7 +4,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from pyrt._core.types import Side
-from pyrt.model import AssetClass, Instrument, OrderType, TimeInForce
+from pyrt.model import AssetClass, Instrument, OrderClass, OrderType, TimeInForce
 from pyrt.strategies.ticket import TIFS as WORDS
 
 ONE = 10**9
@@ -48,7 +48,22 @@ class OrderFuzz:
             by_px = r.random() < 0.5
             make["trail_px"] = self._px(instrument, ref[instrument.id] // r.choice((20, 100))) if by_px else 0
             make["trail_ratio"] = 0 if by_px else r.randrange(10**6, 10**8)
+        elif r.random() < 0.25:
+            return Wanted("new", instrument, make | self._group(instrument, make, ref[instrument.id]))
         return Wanted("replace" if open_[instrument.id] and r.random() < 0.15 else "new", instrument, make)
+
+    def _group(self, instrument: Instrument, make: dict[str, Any], ref: int) -> dict[str, Any]:
+        r = self.random
+        group = r.choice(list(OrderClass)[1:])
+        up = (make["side"] is Side.BUY) != (group is OrderClass.OCO)
+        base = make["limit_px"] or ref
+        near = [base * (100 + way * r.choice((3, 3, 3, -3, 0))) // 100 for way in ((1, -1) if up else (-1, 1))]
+        target, guard = (px - px % instrument.tick for px in near)
+        parts = r.choice((3, 3, 1, 2)) if group is OrderClass.OTO else r.choice((3, 3, 3, 3, 1, 2))
+        found = {"order_class": group, "target_px": target if parts & 1 else 0, "guard_px": guard if parts & 2 else 0}
+        if group is OrderClass.OCO and parts & 1:
+            found |= {"type": OrderType.LIMIT, "limit_px": target, "stop_px": 0}
+        return found
 
     def _tif(self, instrument: Instrument) -> TimeInForce:
         usual = (TimeInForce.GTC, TimeInForce.IOC) if instrument.asset_class == AssetClass.CRYPTO else (TimeInForce.DAY,) * 2

@@ -25,6 +25,7 @@ from pyrt.model import AssetClass, Defined, Fact, Instrument, Instruments, Inten
 from pyrt.ports import (
     Alarm,
     Append,
+    AssetTold,
     Cancel,
     CancelResult,
     Command,
@@ -65,6 +66,7 @@ OPEN = Limits.of(
         "passive_bps": 5000,
         "max_slippage_bps": 10_000,
         "max_open_orders": 10_000,
+        "max_days_drawdown": BIG[:9],
     },
     base=Limits.profile("paper"),
 )
@@ -135,6 +137,9 @@ class Floor:
         self.session.request([Append(fact=Defined(instrument=instrument_of(shown[i.id], i.id)), sync=Sync.SOON) for i in listed])
         self.session.prepare(self.now)
         self.event(Start(epoch=1))
+        for i in self.instruments:
+            flags = {name: bool(shown[i.id].get(name)) for name in ("tradable", "shortable", "easy_to_borrow")}
+            self.event(AssetTold(instrument=i.id, **flags))
         for stream in ("trading", "data"):
             self.event(StreamState(stream=stream, up=True))
         self.px = {self.instruments[symbol].id: round(price * 10**9) for symbol, price in PRICES.items()}
@@ -280,7 +285,7 @@ class Floor:
 
     def venue_refuses(self, intent: Intent) -> bool:
         """Show an order to the venue past the table; a new one is not kept where the venue would take it."""
-        order = SimpleNamespace(number=1, cid=f"past-{intent.source}", intent=intent)
+        order = SimpleNamespace(number=1, group=1, role="", cid=f"past-{intent.source}", intent=intent)
         for name in intent.__struct_fields__:
             setattr(order, name, getattr(intent, name))
         request = request_of(order, self.instruments[intent.instrument])  # type: ignore[arg-type]

@@ -25,7 +25,6 @@ from pyrt.journal.postgres import Database, PostgresFeed
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.projection_feed import Both, Offered
 from pyrt.journal.recorder import Recorder, Run
-from pyrt.live.assets import seen_again
 from pyrt.live.backfill import Backfill
 from pyrt.live.control import Control
 from pyrt.live.halt import HaltNote
@@ -321,7 +320,6 @@ class Runner:
         symbols = sorted({s for strategy in plan.strategies for s in strategy.symbols})
         missing = [s for s in symbols if s not in instruments]
         new = plan.link.instruments(missing, instruments.next_id()) if missing else []
-        new += seen_again(plan.link.instruments, [instruments[s] for s in symbols if s in instruments])
         session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
         now = shell.now()
         session.prepare(now)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from pyrt._core.types import Side, format_units
 from pyrt.calendar import Calendar
-from pyrt.model import AccountSeen, AssetClass, Instrument, Intent, OrderClass, TimeInForce
+from pyrt.model import AccountSeen, AssetClass, AssetSeen, Instrument, Intent, OrderClass, TimeInForce
 
 ONE_DOLLAR = 1_000_000_000  # px units
 FIFTY = 50 * ONE_DOLLAR
@@ -21,6 +21,7 @@ class Asked(NamedTuple):
 
     intent: Intent
     instrument: Instrument
+    asset: AssetSeen | Instrument  # what may be done with it, as last told
     account: AccountSeen | None
     calendar: Calendar | None  # None: the venue never closes
     now: int

@@ -4,6 +4,7 @@ The rules are Alpaca's, as far as they are known before an order is sent: they r
 seen, our own positions and open orders, and the exchange's hours. `RULES` is the table; docs/orders.md shows it.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pyrt._core.ledger import Ledger
 from pyrt._core.types import NO_PRICE, Side
 from pyrt.calendar import Calendar
-from pyrt.model import AccountSeen, Breach, Instrument, Intent
+from pyrt.model import AccountSeen, AssetSeen, Breach, Instrument, Intent
 from pyrt.risk.asked import Asked
 from pyrt.risk.rule_table import BY_CLASS, Rule
 
@@ -33,7 +34,10 @@ class Broken(NamedTuple):
 class BrokerRules:
     """The rules for one account. `account` is what the journal last told of it; None = not yet seen, and then nothing is known."""
 
-    def __init__(self, ledger: Ledger, refs: NDArray[np.void], calendar: Calendar | None) -> None:
+    def __init__(
+        self, ledger: Ledger, refs: NDArray[np.void], calendar: Calendar | None, assets: Mapping[int, AssetSeen] | None = None
+    ) -> None:
+        self._assets = assets if assets is not None else {}  # by instrument, kept by their owner
         self.account: AccountSeen | None = None
         self._ledger = ledger
         self._refs = refs
@@ -61,6 +65,7 @@ class BrokerRules:
         return Asked(
             intent=intent,
             instrument=instrument,
+            asset=self._assets.get(instrument.id, instrument),
             account=self.account,
             calendar=self._calendar,
             now=now,

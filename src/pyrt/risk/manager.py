@@ -117,7 +117,6 @@ class RiskManager:
         self.latches: dict[str, Latched] = {}
         self.refused = 0
         self.approved = 0
-        self.rules = BrokerRules(self.ledger, refs, calendar)
         self._instruments = instruments
         self._refs = refs
         self._defined: dict[int, Instrument] = {}
@@ -136,6 +135,7 @@ class RiskManager:
         self._limits_by = ""  # who set those in force
         self._stopped = False  # a circuit breaker stopped all shares
         self.permits = Permits(self.gate, self.limits)
+        self.rules = BrokerRules(self.ledger, refs, calendar, self.permits.assets)
         self.portfolio = Portfolio(self.ledger, refs, self._defined)
         self._parked = Parked(self._chains)
         self._waiting: dict[int, tuple[int, int]] = {}  # key -> (valid until, monotonic; root it replaces)

@@ -46,7 +46,7 @@ class Rule(NamedTuple):
 
 # ---------------------------------------------------------------------------------------------------- the asset, the price
 def _tradable(a: Asked) -> Said:
-    return None if a.instrument.tradable else (f"{a.instrument.symbol} is not tradable", "take it out of `symbols`")
+    return None if a.asset.tradable else (f"{a.instrument.symbol} is not tradable", "take it out of `symbols`")
 
 
 def _tick(a: Asked) -> Said:
@@ -233,7 +233,7 @@ def _turn(a: Asked) -> Said:
 def _short(a: Asked) -> Said:
     if a.intent.side == Side.BUY or a.position > 0:
         return None
-    if not a.instrument.shortable:
+    if not a.asset.shortable:
         return f"{a.instrument.symbol} cannot be borrowed", "sell no more than is held"
     if a.account is not None and not a.account.shorting:
         return "this account may not sell short", "sell no more than is held, or allow shorting in the account's configuration"
@@ -243,7 +243,7 @@ def _short(a: Asked) -> Said:
 
 
 def _borrow(a: Asked) -> Said:
-    if a.instrument.easy_to_borrow or not a.instrument.shortable or a.intent.tif == TimeInForce.DAY:
+    if a.asset.easy_to_borrow or not a.asset.shortable or a.intent.tif == TimeInForce.DAY:
         return None
     return f"{a.instrument.symbol} is hard to borrow; tif={tif_text(a)}", "use tif=day"
 

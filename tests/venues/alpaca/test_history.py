@@ -1,6 +1,7 @@
 """History joined to the live stream, on a real simulated venue: no bar missing, none twice, each as the venue has it."""
 
 import asyncio
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from tests.reference.room import LOOSE, SECOND
 
 from pyrt._core.bars import BarAggregator
 from pyrt._core.types import bar_dtype, market_dtype, trade_dtype
+from pyrt.calendar import CLOSING_PRINTS, Calendar
+from pyrt.clock import DAY
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, DataError, NotAuthorized
 from pyrt.execution import Settings
@@ -117,6 +120,19 @@ def test_what_was_taken_back_is_no_trade() -> None:
     want = revise(told, late).view(trade_dtype)
     assert trades[["ts_event", "trade_id", "px"]].tolist() == want[["ts_event", "trade_id", "px"]].tolist()
     assert len(want) < len(told)
+
+
+@pytest.mark.row("X12")
+def test_bars_of_days_up_to_yesterday_under_the_times_of_their_sessions() -> None:
+    """At the open of the Friday after Thanksgiving the last one is Wednesday's, not Tuesday's."""
+    calendar = Calendar()
+    start = calendar.sessions(date(2026, 11, 27), date(2026, 11, 27))[0].open
+    with simulated_venue(market="generated:rate=20,symbols=SPY", start=start + MINUTE, calendar=True) as venue:
+        bars = link_to(venue).warm_up(Instrument(id=1, symbol="SPY", lot=1), DAY, 3, start)
+    days = calendar.sessions(date(2026, 11, 23), date(2026, 11, 25))
+    assert bars["start"].tolist() == [day.open for day in days]
+    assert bars["ts_event"].tolist() == [day.close + CLOSING_PRINTS for day in days]
+    assert bars["interval"].tolist() == [DAY] * 3
 
 
 def test_what_a_link_refuses() -> None:

@@ -325,3 +325,21 @@ def test_a_half_day_at_high_speed():
     assert filled["low"][0] == "expired"
     assert ex.order_by_cid("low")["expired_at"] == f"{HALF_DAY}T18:00:00Z"
     assert ex.positions()[0]["qty"] == "30"
+
+
+def test_pairs_trade_while_the_exchange_is_closed() -> None:
+    """A share's order waits for the open; a pair's works at once, trades, is replaced, and stays at the close."""
+    ex = opened("2026-03-03T03:00:00Z", cash="1000000")
+    coin = quote("60000", "60001", ex.now)
+    coin["instrument"] = 2
+    ex.on_market(coin)
+    share = ex.submit(order(kind="limit", limit_price="90", tif="day"), ex.now)
+    pair = ex.submit(order(qty="1", kind="limit", limit_price="50000", tif="gtc", symbol="BTC/USD"), ex.now)
+    assert (share["status"], pair["status"]) == ("accepted", "pending_new")
+    assert ex.order(pair["id"])["status"] == "new"
+    assert ex.replace(pair["id"], {"limit_price": "51000"}, ex.now)["replaces"] == pair["id"]
+    market = ex.submit(order(qty="1", tif="ioc", symbol="BTC/USD"), ex.now)
+    assert ex.order(market["id"])["status"] == "filled"
+    ex.advance(CLOSE + 6 * 3600 * SECOND)
+    assert [o["symbol"] for o in ex.orders(status="open")] == ["BTC/USD"]
+    assert ex.orders(status="open")[0]["status"] == "new"

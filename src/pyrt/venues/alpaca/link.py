@@ -170,7 +170,8 @@ class AlpacaLink:
         try:
             if interval == DAY and before != end:  # a session's: days are New York's, and told under their midnight
                 midnight = ExchangeDays().start(before)
-                return by_session(self._last_bars(client, instrument, interval, n, midnight + interval - 1))
+                told = self._last_bars(client, instrument, interval, 2 * n + 10, midnight + interval - 1)
+                return by_session(told)[-n:]
             if interval % MINUTE == 0:
                 return self._last_bars(client, instrument, interval, n, end)
             bars = BarAggregator((interval,), instrument=instrument.id)
@@ -259,8 +260,10 @@ def instrument_of(asset: dict[str, Any], number: int) -> Instrument:
 
 
 def by_session(bars: Records) -> Records:
-    """Bars of days, told under midnight in New York, under the times of their sessions, as the stream's are made."""
+    """Bars of days, told under New York's midnight, under the times of their sessions; those of days without one are left out."""
     calendar = Calendar()
-    for row in bars:
-        row["start"], row["ts_event"] = calendar.day_bar(int(row["start"]))
-    return bars
+    spans = [calendar.day_bar(start) for start in bars["start"].tolist()]
+    kept = np.array([begin - start < DAY for (begin, _), start in zip(spans, bars["start"].tolist(), strict=True)], bool)
+    bars["start"], bars["ts_event"] = [begin for begin, _ in spans], [end for _, end in spans]
+    kept_bars: Records = bars[kept]
+    return kept_bars
