@@ -120,6 +120,16 @@ def test_an_opening_short_needs_the_limit_and_a_young_flag():
     assert Desk(bounds=SHORT).send(SELL, px=101 * PX) == Code.SHORT_NOT_ALLOWED  # nobody told
 
 
+def test_a_short_that_works_may_shrink_whatever_the_flag_says():
+    desk = short_desk()
+    key = desk.firm(SELL, 4 * QTY, 101 * PX)
+    desk.gate.borrow(7, 0)
+    assert desk.send(SELL, 3 * QTY, 101 * PX, replaces=key) == 0
+    desk.gate.expire(desk.key, key)
+    assert desk.send(SELL, 3 * QTY, 100 * PX + CENT, replaces=key) == Code.SHORT_NOT_ALLOWED  # more eager
+    assert desk.send(SELL, 5 * QTY, 101 * PX, replaces=key) == Code.SHORT_NOT_ALLOWED
+
+
 def test_no_part_of_a_share_is_sold_short():
     desk = short_desk()
     assert desk.send(SELL, QTY // 2, 101 * PX) == Code.SHORT_NOT_ALLOWED

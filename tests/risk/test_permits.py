@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +12,9 @@ from tests.risk.test_manager import BUY, LOOSE, PX, QTY, SELL, T0, Desk, answer,
 from pyrt.calendar import Calendar
 from pyrt.clock import DAY, SECOND
 from pyrt.errors import ConfigError
-from pyrt.model import Approved, AssetClass, Instrument, Intended, LimitsSet, Refused
+from pyrt.model import Approved, AssetClass, BaselineSet, Filled, Instrument, Intended, LimitsSet, Refused
 from pyrt.ports import AssetTold, HistoryTold, ListTold, SetLimits, Start
-from pyrt.risk import Limits
+from pyrt.risk import Limits, saved
 from pyrt.risk.limits import Limits as Whole
 from pyrt.risk.names import contract, read_list, restrictions
 
@@ -333,3 +334,22 @@ def test_a_limit_below_the_position_lets_only_reducing_orders_through():
     desk.tell(SetLimits(limits='{"max_position_qty": "20"}', who="anna", why="smaller"))
     assert codes(desk.ask(2, BUY)) == {"POSITION_LIMIT"}
     assert isinstance(desk.ask(3, SELL, 10 * QTY, 101 * PX), Approved)
+
+
+def test_a_kept_state_goes_on_with_signals_flags_peaks_and_drift():
+    desk = shorting(max_sends_per_signal=2, max_drift_bps=50)
+    sent(desk, desk.ask(1, px=98 * PX, signal=7), 1)
+    desk.fact(BaselineSet(day="2026-03-01", equity=5, peak=9 * 10**9, ts=T0))
+    desk.fact(BaselineSet(day="2026-03-02", equity=7, ts=T0))
+    fill = {"strategy": 3, "instrument": 1, "side": BUY, "px": 98 * PX, "qty": QTY, "cum_qty": QTY, "venue_order_id": "v"}
+    desk.fact(Filled(number=1, ts=desk.now.venue, **fill))
+    desk.tell(SetLimits(limits='{"max_order_qty": "10"}', who="anna", why="test"))
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(saved.save(desk.risk)), type=saved.RiskState)
+    again = Desk(limited(max_order_qty=10), start=False)
+    saved.restore(again.risk, kept)
+    assert again.risk.state_digest() == desk.risk.state_digest()
+    assert again.risk.gate.days_drawdown == 9 * 10**18
+    again.tell(Start(epoch=2))
+    assert codes(again.ask(20, px=99 * PX)) == {"NOT_RECONCILED", "PRICE_DRIFT"}  # the market is at 100, the own buy was at 98
+    assert again.risk.permits.sent == {(3, 7): 1}
+    assert again.risk._limits_by == "anna"

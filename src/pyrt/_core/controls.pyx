@@ -239,6 +239,8 @@ cdef class Controls(Prices):
     cdef bint shortable(self, look_t* k, i128 free) noexcept nogil:
         # From long to short is two orders, and the second waits for the end of the first: `free` must be nothing that is held.
         cdef tape_t* t = k.tape
+        if k.replaced != NULL and k.order.qty - k.replaced.filled <= k.replaced.leaves and k.order.limit_px >= k.replaced.cross_px > 0:
+            return True                                      # an order may always shrink
         if not k.bounds.shorts or k.account.qty > 0 or free > 0 or k.now >= t.short_until or k.n % k.bounds.share:
             return False
         if 0 < k.ref.last_px <= t.ssr_px and not self.measuring:

@@ -132,6 +132,7 @@ class RiskManager:
         self._dirty = False
         self._chains = Chains(self.gate)
         self._peaks: dict[str, int] = {}  # of the last days, 1e-9 money
+        self._whole_limited = False  # a limit on the portfolio is on
         self._limits_by = ""  # who set those in force
         self._stopped = False  # a circuit breaker stopped all shares
         self.permits = Permits(self.gate, self.limits)
@@ -290,12 +291,12 @@ class RiskManager:
 
     def others(self, intent: Intent, now: int, root: int) -> list[tuple[str, Failure, bool]]:
         """What the controls beyond the gate find for an intent: (name of the limit, Failure, whether it fails)."""
-        account, own = self.ledger.account(intent.instrument), self.ledger.position(intent.strategy, intent.instrument)
         old = self.ledger.reservation(root) if root else None
         n = intent.qty - (max(old.leaves, old.pending) + old.filled if old else 0)
-        found = self.permits.find(intent, _reduces(own, intent.side, n))
-        if intent.instrument in self._defined and self.portfolio.limited(self.limits):
-            fresh = 0 if _reduces(account, intent.side, n) else max(n, 0)
+        held = self.ledger.position
+        found = self.permits.find(intent, lambda: _reduces(held(intent.strategy, intent.instrument), intent.side, n))
+        if self._whole_limited and intent.instrument in self._defined:
+            fresh = 0 if _reduces(self.ledger.account(intent.instrument), intent.side, n) else max(n, 0)
             found += self.portfolio.find(self.limits, intent, fresh, now)
         return found
 
@@ -710,6 +711,7 @@ class RiskManager:
         self.limits = limits
         self.gate.set_rules(limits.rules())
         self.permits.use(limits)
+        self._whole_limited = self.portfolio.limited(limits)
         self._hours.clear()
         self._look_back()
         for instrument in self._defined:

@@ -1,7 +1,7 @@
 """Who may trade what: strategies and their symbols, orders of one signal, restricted lists, the venue's word, a day's volume."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyrt._core.codes import Code, Failure
 from pyrt._core.risk import OFF, Gate
@@ -106,11 +106,14 @@ class Permits:
                 self.sent.popitem(last=False)
 
     # ------------------------------------------------------------------------------------------------ what is found
-    def find(self, intent: Intent, reducing: bool) -> list[tuple[str, Failure, bool]]:
-        """(name of the limit, what it found, whether it fails) of each control here that looks at the intent."""
+    def find(self, intent: Intent, reduces: Callable[[], bool]) -> list[tuple[str, Failure, bool]]:
+        """(name of the limit, what it found, whether it fails) of each control here that looks at the intent.
+
+        reduces: whether it takes nothing but the strategy's own; asked only where that matters.
+        """
         found: list[tuple[str, Failure, bool]] = []
         if self._senders:
-            barred = intent.instrument not in self._senders.get(intent.strategy, ()) and not reducing
+            barred = intent.instrument not in self._senders.get(intent.strategy, ()) and not reduces()
             found.append(("symbols of the strategy", Failure(Code.UNAUTHORISED, 0, int(barred), "count"), barred))
         most = self._limits.max_sends_per_signal
         if intent.signal and (most is None or most < OFF):
