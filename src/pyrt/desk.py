@@ -10,6 +10,8 @@ import numpy as np
 from pyrt._core.book import OrderBook
 from pyrt._core.types import NO_PRICE, Clock, Side, bar_dtype
 from pyrt.errors import OrderError
+from pyrt.execution.orders import ENTRY
+from pyrt.execution.orders import Order as Known
 from pyrt.model import (
     CancelIntent,
     Fact,
@@ -26,7 +28,7 @@ from pyrt.model import (
     Signal,
     TimeInForce,
 )
-from pyrt.ports import Alarm, SetTimer
+from pyrt.ports import Alarm, ExitWanted, SetTimer
 from pyrt.signals import Sizer
 from pyrt.strategies.strategy import Order, Position
 
@@ -102,7 +104,7 @@ class TradingDesk:
         order = Order(intent, instrument)
         if intent.order_class is not OrderClass.SIMPLE:
             order._attach()
-            self._seen(intent)
+            self._sources[intent.strategy] += len(order.legs)
         if self._session.running:
             self._track(order)
             self._session.post(event)
@@ -111,6 +113,19 @@ class TradingDesk:
                 each.breaches = ("NOT_RUNNING",)
             self._session.refusals["NOT_RUNNING"] += 1
         return order
+
+    def exit(self, wanted: ExitWanted) -> None:
+        """Make an order of what risk wants; it is the strategy's own, and passes every control like any other."""
+        make = {
+            "side": wanted.side,
+            "type": OrderType.STOP if wanted.stop_px else OrderType.MARKET,
+            "tif": TimeInForce.GTC if wanted.stop_px else TimeInForce.DAY,
+            "qty": wanted.qty,
+            "stop_px": wanted.stop_px,
+            "reduce_only": True,
+            "valid_until": self.now + INTENT_LIFE,
+        }
+        self.send(wanted.strategy, make, self._session.instruments[wanted.instrument])
 
     def cancel(self, strategy: int, order: Order) -> None:
         self._session.post(CancelIntent(strategy=strategy, source=order.intent.source))
@@ -200,10 +215,23 @@ class TradingDesk:
             order.number, order.status, order.reason = number, status, reason
             order._filled_qty, order._cost = filled, None if cost is None else int(cost)
             self._by_number[number] = order
+        for number, order in self._by_number.items():
+            self._go_on(order, orders[number])
         for number in state.open:
             self._track(self._by_number[number])
         self._gone.extend(state.gone)
         self._used, self._sources = dict(state.used), dict(state.used)
+
+    def _go_on(self, order: Order, known: Known) -> None:
+        """What the venue made of its terms, and its exits."""
+        order._restate(known.qty, known.limit_px, known.stop_px)
+        if not known.group:
+            return
+        first = self._session.execution.orders[known.group]
+        order.is_exit = known.role != ENTRY and known.number != known.group
+        numbers = range(first.number + 1, first.number + 1 + len(first.intent.legs if first.intent else ()))
+        if not order.is_exit:
+            order.legs = tuple(self._by_number[number] for number in numbers if number in self._by_number)
 
     # ------------------------------------------------------------------------------------------------ what happened
     def apply(self, fact: Fact) -> Call | None:
@@ -256,7 +284,7 @@ class TradingDesk:
         order.status = fact.status
         order.reason = fact.reason
         if fact.qty or fact.limit_px or fact.stop_px:
-            order._restate(fact)
+            order._restate(fact.qty, fact.limit_px, fact.stop_px)
         if fact.status.is_final:
             if not was_done or fact.number not in self._by_number:
                 self._done(order)

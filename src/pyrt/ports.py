@@ -379,6 +379,17 @@ class VolTold(Message, frozen=True, kw_only=True):
     vol: float
 
 
+class ExitWanted(Message, frozen=True, kw_only=True):
+    """Risk wants a strategy's position reduced, or a stop behind it; the session makes an Intent of the strategy of it."""
+
+    strategy: int
+    instrument: int
+    side: Side
+    qty: int
+    stop_px: int = 0  # 0 = at the market
+    reason: str = ""
+
+
 class Start(Message, frozen=True, kw_only=True):
     """The journal is replayed and the streams are being opened: recover."""
 
@@ -413,6 +424,7 @@ Event = (
     | HistoryTold
     | ListTold
     | VolTold
+    | ExitWanted
     | Start
     | Stop
 )

@@ -41,6 +41,7 @@ from pyrt.ports import (
     ClockMeasured,
     Command,
     Event,
+    ExitWanted,
     HistoryTold,
     Kill,
     ListTold,
@@ -131,6 +132,7 @@ class Session:
             TimerFired: (self._timer,),
             Kill: (risk.on, execution.on),
             Resume: (risk.on,),
+            ExitWanted: (self._exit_wanted,),
             Start: (risk.on, execution.on),
             Stop: (risk.on, execution.on),
             StreamState: (risk.on, execution.on),
@@ -281,6 +283,11 @@ class Session:
 
     def _approved(self, event: Approved, now: Now) -> list[Command]:
         return [Publish(message=_dry(event, now))]
+
+    def _exit_wanted(self, event: ExitWanted, now: Now) -> list[Command]:
+        if self.running:
+            self.desk.exit(event)
+        return []
 
     def _timer(self, event: TimerFired, now: Now) -> list[Command]:
         owner, _, rest = event.key.partition(".")

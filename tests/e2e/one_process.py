@@ -23,6 +23,9 @@ from pyrt.ports import (
     CancelResult,
     Command,
     Event,
+    Found,
+    Lookup,
+    LookupResult,
     Outcome,
     Replace,
     SetTimer,
@@ -65,6 +68,7 @@ class World:
     ) -> None:
         self.now = Now(at, 10**12)
         self.requests: list[Submit | Replace] = []  # what left for the venue
+        self.alarms: list[Alarm] = []
         self.ambiguous = 0  # so many submits arrive and their answers do not
         calendar = Calendar() if hours else None
         self._directory = directory
@@ -156,6 +160,8 @@ class World:
         elif isinstance(command, Cancel):
             self.exchange.cancel(command.venue_order_id, self.now.venue)
             self._inbox.append(CancelResult(number=command.number, venue_order_id=command.venue_order_id, accepted=True))
+        elif isinstance(command, Lookup):
+            self._inbox.append(self._lookup(command))
         elif isinstance(command, TakeSnapshot):
             self._inbox.append(pages.snapshot(command, self._get, self._reader, self.now.venue))
 
@@ -171,7 +177,7 @@ class World:
             self._pump()
 
     def alarm(self, alarm: Alarm) -> None:
-        pass
+        self.alarms.append(alarm)
 
     def _pump(self) -> None:
         while True:
@@ -197,6 +203,14 @@ class World:
             return SubmitResult(outcome=Outcome.AMBIGUOUS, text="no answer", **who)
         return SubmitResult(outcome=Outcome.ACCEPTED, order=self._reader.order(shown), http=200, **who)
 
+    def _lookup(self, command: Lookup) -> LookupResult:
+        known = command.venue_order_id
+        try:
+            shown = self.exchange.order(known, nested=True) if known else self.exchange.order_by_cid(command.cid)
+        except VenueRefusal:
+            return LookupResult(number=command.number, found=Found.ABSENT)
+        return LookupResult(number=command.number, found=Found.FOUND, order=self._reader.order(shown))
+
     def _get(self, target: str) -> Any:
         url = urlsplit(target)
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
@@ -205,7 +219,7 @@ class World:
         if url.path == "/v2/positions":
             return self.exchange.positions()
         if url.path == "/v2/orders":
-            return self.exchange.orders(status=query["status"], limit=500, direction="asc")
+            return self.exchange.orders(status=query["status"], limit=500, direction="asc", nested=True)
         kinds = query["activity_types"].split(",") if "activity_types" in query else ["FILL"]
         return self.exchange.activities(kinds, direction="asc", page_size=100, page_token=query.get("page_token"))
 

@@ -137,8 +137,10 @@ cdef class Gate:
             self.ledger.reservations[slot].seen_at = at
         return slot != 0
 
-    def resize(self, uint64_t key, int64_t leaves, int64_t px, int64_t cross_px):
-        """Set the leaves, the price for notional and the most generous price of an order that nobody asked for anew."""
+    def resize(self, uint64_t key, int64_t leaves, int64_t limit_px, int64_t stop_px, int64_t cross_px):
+        """Set the leaves and the prices of an order that nobody asked for anew: the worse of a limit and of a stop beyond the gap."""
+        cdef int64_t gap = self.rules.gap_bps if self.rules.gap_bps > 0 else 0
+        cdef int64_t px = max(limit_px, px_widen(stop_px, gap, True) if stop_px > 0 else 0)
         cdef uint32_t slot = self.ledger.find(key)
         cdef reservation_t* r = &self.ledger.reservations[slot]
         if slot == 0:

@@ -9,7 +9,7 @@ from pyrt.execution.orders import Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import CancelIntent, CancelWanted, Intent, Latched, OrderChanged, OrderStatus
-from pyrt.ports import Cancel, CancelResult, Kill, Lookup, Stop, Sync
+from pyrt.ports import Cancel, CancelResult, Kill, Stop, Sync
 
 STOPPED = "stop"
 ENTRIES = "entries of "
@@ -110,7 +110,7 @@ class Canceller:
             self.wishes.pop(result.number)
             return
         if result.http in (404, 422):
-            step.do(Lookup(number=order.number, cid=order.cid))
+            step.do(order.lookup)
         backoff = self._settings.backoff
         step.wake(f"cancel.{order.number}", backoff[min(wish.tries, len(backoff)) - 1])
 

@@ -138,7 +138,21 @@ class ExecutionEngine:
             step.alarm("critical", "UNREADABLE", f"{type(event).__name__}: {e}")
             self._reconciler.ask(step)
         self._restore_replaced(step)
+        self._observer.groups.after(step)
+        self._unpark(step)
         return step.commands
+
+    def _unpark(self, step: Step, *, force: bool = False) -> None:
+        """Take up what the stream told of exits that are known by now; `force`: of all the others too."""
+        groups = self._observer.groups
+        if not groups.parked:
+            return
+        parked, groups.parked = groups.parked, []
+        for update in parked:
+            if force or self._orders.find(update.order.cid, update.order.id) is not None:
+                self._reduce(update, self._orders.opened_at, step, force=force)
+            else:
+                groups.parked.append(update)
 
     def _decide(self, fact: Fact) -> None:
         self._orders.apply(fact)
@@ -196,8 +210,10 @@ class ExecutionEngine:
         if not self._reconciler.on_snapshot(snapshot, step):
             return
         buffered, self._buffer = self._buffer, []
+        self._unpark(step, force=not self._observer.groups.unbound())
         for update in buffered:
             self._reduce(update, floor, step)
+        self._observer.groups.on_snapshot(step)
         self._canceller.on_snapshot(self._submitter, step)
         if not self._reconciler.recovered and self._reconciler.settled():
             self._recover(snapshot, step)
@@ -222,11 +238,11 @@ class ExecutionEngine:
         else:
             self._buffer.append(update)
 
-    def _reduce(self, update: TradeUpdate, floor: int, step: Step) -> None:
+    def _reduce(self, update: TradeUpdate, floor: int, step: Step, *, force: bool = False) -> None:
         if update.ts < floor and self._orders.find(update.order.cid, update.order.id) is None:
             return  # of somebody else's order that ended before this journal began: the opening position holds it
         try:
-            self._observer.on_update(update, step)
+            self._observer.on_update(update, step, force=force)
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"{update.event} of order {update.order.id}: {e}")
             self._reconciler.ask(step)
@@ -265,6 +281,8 @@ class ExecutionEngine:
                 self._submitter.on_look(int(number), step)
             case "cancel":
                 self._canceller.on_retry(int(number), step)
+            case "groups":
+                self._observer.groups.on_timer(step)
             case "snapshot":
                 self._reconciler.on_timer(step)
             case "sweep":

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from pyrt._core.types import PX_SCALE, Side, to_units
 from pyrt.execution.cid import parse_cid
-from pyrt.execution.orders import CORRECTIONS, Order, Orders
+from pyrt.execution.groups import Groups, terms_of
+from pyrt.execution.orders import CORRECTIONS, ENTRY, Order, Orders
 from pyrt.execution.step import Step
 from pyrt.model import (
     Defined,
@@ -54,6 +55,7 @@ class Observer:
         self._orders = orders
         self._found = found  # the venue showed this order (True: it was thought absent): stop asking, cancel it if unwanted
         self._ask = ask  # something is missing: read the venue
+        self.groups = Groups(orders, ask)
         self.proved: dict[int, int] = {}  # number -> mono of the last sighting
         self.missing: dict[int, int] = {}  # number -> filled quantity that the venue told and no fill explains yet
         self.held: dict[int, tuple[OrderStatus, VenueOrder]] = {}  # final states that wait for missing fills
@@ -66,8 +68,11 @@ class Observer:
         self._told: set[str] = set()  # alarms that were given
 
     # -------------------------------------------------------------------------------------------- the stream
-    def on_update(self, update: TradeUpdate, step: Step) -> None:
-        """Reduce one event of the trading stream. Raises ValueError for a number that cannot be read, before anything changed."""
+    def on_update(self, update: TradeUpdate, step: Step, *, force: bool = False) -> None:
+        """Reduce one event of the trading stream; force: nobody will tell more of whose order it is.
+
+        Raises ValueError for a number that cannot be read, before anything changed.
+        """
         if update.event not in EVENTS:
             self._stray(f"event {update.event}", step)
         seen = update.order
@@ -77,6 +82,9 @@ class Observer:
         px, qty = (to_units(update.price, PX_SCALE), to_units(update.qty, exp)) if is_fill else (0, 0)
         if is_fill and cum > qty and self._orders.find(seen.cid, seen.id) is None and not self._is_young(seen):
             self._ask(step)  # an execution before this one may be ours to count: only the list of fills tells
+            return
+        if self._orders.find(seen.cid, seen.id) is None and not force and self.groups.may_be_ours(seen):
+            self.groups.park(update, step)
             return
         order = self.resolve(seen, step, before=cum - qty if is_fill else None)
         fresh = not order.venue_order_id
@@ -115,7 +123,10 @@ class Observer:
             kind, limit_px = OrderType.STOP, 0
         else:
             limit_px = _units(seen.limit_price, PX_SCALE)
-        theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), _units(seen.qty, instrument.qty_exp), limit_px)
+        qty = _units(seen.qty, instrument.qty_exp)
+        if order.role not in ("", ENTRY) and 0 < qty < order.qty:
+            qty = order.qty  # a pair shares its shares: what the other exit filled is gone
+        theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), qty, limit_px)
         ours = (instrument.symbol, order.side, order.type, order.tif, order.qty, order.limit_px)
         if order.type is OrderType.TRAILING_STOP:  # its stop moves with the market
             trail = (_units(seen.trail_price, PX_SCALE), _units(seen.trail_percent, RATIO_EXP))
@@ -140,6 +151,8 @@ class Observer:
             step.alarm("critical", "APPEARED", f"order {order.cid} was {order.status.name} and is {seen.status} at the venue")
         if not self._stale(number, seen, status) or fresh or appeared:
             self._move(order, seen, status, event, appeared, step)
+        if order.group:
+            self.groups.bind(order, seen, step, self.observe)
         self._found(order, appeared, step)
 
     def restore(self, order: Order, reason: str, step: Step) -> None:
@@ -158,11 +171,22 @@ class Observer:
             self.held[order.number] = (status, seen)
             status = order.status if order.working else OrderStatus.ACCEPTED
         target = _next(order, status, event, appeared)
-        if target is not order.status or not order.venue_order_id:
+        terms = terms_of(order, seen, self._orders.instruments[order.instrument].qty_exp)
+        if target is not order.status or not order.venue_order_id or terms:
             reason = event if target in (OrderStatus.REJECTED, OrderStatus.CANCELED, OrderStatus.EXPIRED) else ""
-            self._change(order, target, seen.id, _filled_at_least(order, seen, self._orders), step, reason=reason)
+            self._change(order, target, seen.id, _filled_at_least(order, seen, self._orders), step, reason=reason, terms=terms)
 
-    def _change(self, order: Order, status: OrderStatus, venue_id: str, filled: int, step: Step, *, reason: str = "") -> None:
+    def _change(
+        self,
+        order: Order,
+        status: OrderStatus,
+        venue_id: str,
+        filled: int,
+        step: Step,
+        *,
+        reason: str = "",
+        terms: dict[str, int] | None = None,
+    ) -> None:
         fact = OrderChanged(
             number=order.number,
             status=status,
@@ -171,6 +195,7 @@ class Observer:
             reason=reason,
             ts=step.now.venue,
             tries=order.tries,
+            **(terms or {}),
         )
         step.append(fact, Sync.SOON)
         if status.is_final:

@@ -22,15 +22,18 @@ from pyrt.model import (
     Intent,
     Latched,
     OrderChanged,
+    OrderClass,
     OrderStatus,
     OrderType,
     PositionAdjusted,
     Recovered,
     TimeInForce,
 )
+from pyrt.ports import Lookup
 
 OPENING = "opening position"
 BASE, UNEXPLAINED = "BASE", "UNEXPLAINED"  # our own types of CashMoved
+ENTRY, TARGET, GUARD = "entry", "take_profit", "stop_loss"  # what an order is in its group
 BUST = "trade_bust"
 CORRECTIONS = frozenset({BUST, "trade_correct"})
 
@@ -64,6 +67,8 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     trail_ratio: int = 0
     epoch: int = 0  # of the life that intended it
     unwanted: bool = False  # to be cancelled as soon as the venue shows it
+    group: int = 0  # number of the order with which its group began; 0 = it stands alone
+    role: str = ""  # in the group
     ambiguous: bool = False  # an attempt may have reached the venue, and none was proved
 
     @property
@@ -75,6 +80,16 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
     def is_open(self) -> bool:
         """Counts as exposure."""
         return not self.status.is_final
+
+    @property
+    def is_leg(self) -> bool:
+        """The venue made it of another order's request, and named it."""
+        return bool(self.role) and self.number != self.group and not self.cid
+
+    @property
+    def lookup(self) -> Lookup:
+        """How the venue is asked for it."""
+        return Lookup(number=self.number, cid=self.cid, venue_order_id="" if self.cid else self.venue_order_id)
 
     @property
     def working(self) -> bool:
@@ -100,6 +115,7 @@ class Orders:
         self.by_number: dict[int, Order] = {}
         self.open: dict[int, Order] = {}
         self.by_source: dict[tuple[int, int], int] = {}
+        self.groups: dict[int, list[int]] = {}  # number of the first order -> numbers of all that ever belonged to it
         self.by_venue_id: dict[str, int] = {}
         self.fills: dict[tuple[str, int], Booked] = {}
         self.executions: dict[str, tuple[str, int]] = {}  # execution id -> fill
@@ -220,6 +236,35 @@ class Orders:
         )
         self._add(order)
         self.by_source[intent.strategy, intent.source] = fact.number
+        if intent.order_class:
+            self._begin_group(order, fact)
+        elif (old := self.by_number.get(fact.replaces)) is not None and old.group:
+            order.group, order.role = old.group, old.role
+            self.groups[order.group].append(order.number)
+
+    def _begin_group(self, first: Order, fact: Intended) -> None:
+        """The exits of one request: orders of their own, whose ids the venue will tell."""
+        first.group = first.number
+        first.role = TARGET if fact.intent.order_class is OrderClass.OCO else ENTRY
+        numbers = self.groups[first.number] = [first.number]
+        for number, leg in enumerate(fact.intent.legs, first.number + 1):
+            order = msgspec.structs.replace(
+                first,
+                number=number,
+                cid="",
+                source=leg.source,
+                side=leg.side,
+                type=leg.type,
+                limit_px=leg.limit_px,
+                stop_px=leg.stop_px,
+                reduce_only=True,
+                intent=leg,
+                root=number,
+                role=TARGET if leg.type is OrderType.LIMIT else GUARD,
+            )
+            self._add(order)
+            self.by_source[leg.strategy, leg.source] = number
+            numbers.append(number)
 
     def _external(self, fact: ExternalSeen) -> None:
         order = Order(
@@ -263,6 +308,9 @@ class Orders:
         order.tries = max(order.tries, fact.tries)
         order.ambiguous = order.ambiguous or fact.status is OrderStatus.UNKNOWN
         order.unwanted = order.unwanted and fact.status < OrderStatus.PENDING_CANCEL  # from there on the status tells it
+        if fact.qty or fact.limit_px or fact.stop_px:
+            order.qty, order.limit_px = fact.qty or order.qty, fact.limit_px or order.limit_px
+            order.stop_px = fact.stop_px or order.stop_px
         if fact.venue_order_id:
             self._place(order, fact.venue_order_id)
         self._index(order)

@@ -15,7 +15,7 @@ from pyrt.execution.orders import OPENING, Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import EXTERNAL, AccountSeen, OrderStatus, PositionAdjusted
-from pyrt.ports import Lookup, QueryFailed, Sync, TakeSnapshot, VenueFill, VenueOrder, VenueSnapshot
+from pyrt.ports import QueryFailed, Sync, TakeSnapshot, VenueFill, VenueOrder, VenueSnapshot
 
 _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
@@ -108,7 +108,10 @@ class Reconciler:
             last = self._orders.last_ts or step.now.venue
             oldest = min((order.ts for order in self._orders.open.values()), default=last)
             return max(0, min(last - self._settings.history, oldest - SECOND))
-        unsure = [self._orders.by_number[n].ts for n in (*self.observer.missing, *self.submitter.attempts)]
+        unsure = [
+            self._orders.by_number[n].ts
+            for n in (*self.observer.missing, *self.submitter.attempts, *(o.number for o in self.observer.groups.unbound()))
+        ]
         overlap = int(_OVERLAP * max(1.0, self._settings.rate))
         return max(0, min([self.synced_at, *unsure]) - overlap)
 
@@ -203,7 +206,7 @@ class Reconciler:
         for fill in snapshot.fills:
             fills.setdefault(fill.order_id, []).append(fill)
         listed: set[int] = set()
-        for seen in snapshot.orders:
+        for seen in sorted(snapshot.orders, key=lambda seen: not seen.legs):  # who has exits tells which they are
             theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
             _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
         young = snapshot.begun - int(self._settings.settle * self._settings.rate)
@@ -245,8 +248,8 @@ class Reconciler:
                 continue
             if order.venue_order_id:
                 if self.observer.proved.get(order.number, -1) < asked:
-                    step.do(Lookup(number=order.number, cid=order.cid))
-            elif order.number not in self.submitter.attempts and not order.external:
+                    step.do(order.lookup)
+            elif order.number not in self.submitter.attempts and not order.external and not order.is_leg:
                 self.submitter.doubt(order, step)
 
     # -------------------------------------------------------------------------------------------- positions
@@ -310,11 +313,11 @@ class Reconciler:
         """Ask for open orders that nothing proved of late: one by one where they are few, else by a snapshot."""
         limit = step.now.mono - self._settings.poll_age
         aged: list[Order] = [o for o in self._orders.open.values() if o.working and self.observer.proved.get(o.number, 0) <= limit]
-        if len(aged) > 4 or any(not order.cid for order in aged):
+        if len(aged) > 4:
             self.ask(step)
         else:
             for order in aged:
-                step.do(Lookup(number=order.number, cid=order.cid))
+                step.do(order.lookup)
 
     def vanished(self, order: Order, step: Step) -> None:
         """The venue denies an order that it showed: an answer older than that sight, or, twice after one sight, a contradiction."""

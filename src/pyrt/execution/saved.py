@@ -115,3 +115,6 @@ def restore(orders: Orders, state: OrdersState) -> None:
     orders.last_number, orders.last_ts, orders.opened_at = state.last_number, state.last_ts, state.opened_at
     orders.begun = dict(state.begun)
     orders.touched = set(by_number)
+    for number in sorted(by_number):
+        if by_number[number].group:
+            orders.groups.setdefault(by_number[number].group, []).append(number)

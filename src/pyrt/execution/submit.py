@@ -5,13 +5,14 @@ settle time proves absence, and only the life that sent it may repeat it, under 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from pyrt._core.types import format_units
 from pyrt.clock import SECOND
 from pyrt.execution.observe import RATIO_EXP, Observer
-from pyrt.execution.orders import Order, Orders
+from pyrt.execution.orders import ENTRY, Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChanged, OrderStatus, Refused
 from pyrt.ports import Found, Lookup, LookupResult, OrderRequest, Outcome, Replace, Submit, SubmitResult, Sync, Withdraw
@@ -104,7 +105,7 @@ class Submitter:
             return Breach(code="KILLED", limit="ACTIVE", observed=closed)
         if approved.replaces:
             old = self._orders.by_number.get(self._orders.by_source.get((intent.strategy, approved.replaces), 0))
-            if old is None or old.status not in (OrderStatus.ACCEPTED, OrderStatus.PARTIAL):
+            if old is None or not _replaceable(old):
                 return Breach(code="REPLACE", limit="ACCEPTED", observed=old.status.name if old else "no such order")
         return None
 
@@ -326,8 +327,15 @@ class Submitter:
             self.attempts.pop(order.number, None)
 
 
+def _replaceable(order: Order) -> bool:
+    """Working, or an exit that waits: its prices may change."""
+    return order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIAL) or (order.status is OrderStatus.HELD and bool(order.role))
+
+
 def request_of(order: Order, instrument: Instrument) -> OrderRequest:
     """An order in the venue's words; a function of the intent and its number alone, so each attempt sends the same bytes."""
+    intent, first = order.intent, order.number == order.group
+    follows = order.role not in ("", ENTRY) and not first  # an exit's quantity is its entry's
     return OrderRequest(
         number=order.number,
         cid=order.cid,
@@ -335,10 +343,16 @@ def request_of(order: Order, instrument: Instrument) -> OrderRequest:
         side=order.side,
         type=order.type,
         tif=order.tif,
-        qty=format_units(order.qty, instrument.qty_exp),
+        qty="" if follows else format_units(order.qty, instrument.qty_exp),
         limit_price=format_units(order.limit_px) if order.limit_px else "",
         stop_price=format_units(order.stop_px) if order.stop_px else "",
-        extended_hours=order.intent is not None and order.intent.extended_hours,
+        extended_hours=intent is not None and intent.extended_hours,
         trail_price=format_units(order.trail_px) if order.trail_px else "",
         trail_percent=format_units(order.trail_ratio, RATIO_EXP) if order.trail_ratio else "",
+        **(_exits(intent) if intent is not None and first else {}),
     )
+
+
+def _exits(intent: Intent) -> dict[str, Any]:
+    prices = {"take_profit": intent.target_px, "stop_loss": intent.guard_px, "stop_loss_limit": intent.guard_limit_px}
+    return {"order_class": intent.order_class, **{name: format_units(px) for name, px in prices.items() if px}}

@@ -111,7 +111,7 @@ class RecordedLatency:
             case Cancel():
                 return "cancel", cid(self._journal_id, command.number)
             case Lookup():
-                return "lookup", command.cid
+                return "lookup", command.cid or command.venue_order_id
             case TakeSnapshot():
                 return "snapshot", command.query
         return ()

@@ -137,7 +137,8 @@ class BacktestVenue:
 
     def _lookup(self, command: Lookup) -> LookupResult:
         try:
-            shown = self.exchange.order_by_cid(command.cid)
+            known = command.venue_order_id
+            shown = self.exchange.order(known, nested=True) if known else self.exchange.order_by_cid(command.cid)
         except VenueRefusal as no:
             return LookupResult(number=command.number, found=Found.ABSENT, text=no.message)
         return LookupResult(number=command.number, found=Found.FOUND, order=self._reader.order(shown))
@@ -154,7 +155,7 @@ class BacktestVenue:
             return self.exchange.positions()
         if path == "/v2/orders":
             limit = int(query["limit"])
-            return self.exchange.orders(status=query["status"], limit=limit, after=after, direction=query["direction"])
+            return self.exchange.orders(status=query["status"], limit=limit, after=after, direction=query["direction"], nested=True)
         token = query.get("page_token")
         size = int(query["page_size"])
         return self.exchange.activities(["FILL"], after=after, direction=query["direction"], page_size=size, page_token=token)

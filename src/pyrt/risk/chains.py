@@ -1,17 +1,22 @@
 """Orders in flight as risk counts them: one reservation for an order and all its replacements."""
 
+from msgspec.structs import replace
+
 from pyrt._core.risk import Gate
 from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus
+from pyrt.risk.groups import Exit, Group
 from pyrt.risk.saved import ChainsState, ChainState
 
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
+_ANYTHING = (1 << 63) - 1  # px units: what a market order may pay
+KEPT_EXITS = 1024
 REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
 
 
 class Chain:
     """A chain of replaces: `head` works at the venue, `next` would stand in for it."""
 
-    __slots__ = ("head", "head_final", "keys", "next", "numbers", "root", "unknown")
+    __slots__ = ("exit", "group", "head", "head_final", "keys", "next", "numbers", "root", "unknown")
 
     def __init__(self, root: int, number: int) -> None:
         self.keys = [root]  # of its intents
@@ -21,6 +26,8 @@ class Chain:
         self.head_final = False
         self.numbers = [number]
         self.unknown: set[int] = set()
+        self.group: Group | None = None  # that it belongs to,
+        self.exit: Exit | None = None  # and what it is there; None = the entry
 
 
 class Chains:
@@ -33,12 +40,20 @@ class Chains:
         self._intents: dict[int, Intended] = {}  # of open orders, and of those proved absent, which are watched
         self._absent: set[int] = set()
         self._external: dict[str, int] = {}  # venue order id -> number
+        self._over: dict[int, tuple[Exit, Group]] = {}  # the last exits that ended: one of a pair may fill all the same
         self.unmatched = 0  # changes of orders that no chain knows
 
     def key_of(self, number: int, venue_order_id: str = "") -> int:
         """The reservation key of an order, by number or by the venue's id of an external one; 0 = none."""
         chain = self._by_number.get(number or self._external.get(venue_order_id, 0))
-        return chain.root if chain else 0
+        if chain is None:
+            return 0
+        return chain.group.carrier if chain.group is not None and chain.exit is not None else chain.root
+
+    def exit_of(self, key: int) -> "tuple[Exit, Group] | None":
+        """The exit that an intent's key names, and its group."""
+        chain = self._by_key.get(key)
+        return (chain.exit, chain.group) if chain is not None and chain.exit is not None and chain.group is not None else None
 
     def root_of(self, key: int) -> int:
         """The reservation key of the chain that an intent's key belongs to; 0 = none is open."""
@@ -62,6 +77,11 @@ class Chains:
         """An order became a fact: firm from here on."""
         intent = fact.intent
         chain = self._by_number.get(fact.replaces) if fact.replaces else None
+        if chain is not None and chain.exit is not None and chain.group is not None:
+            chain.exit.pending = intent
+            chain.group.arm(self._gate)
+            self._follow(chain, fact)
+            return
         self._gate.confirm(
             intent.key,
             intent.strategy,
@@ -78,12 +98,53 @@ class Chains:
         )
         if chain is None:
             chain = Chain(intent.key, fact.number)
+            self._by_number[fact.number] = self._by_key[intent.key] = chain
+            self._intents[fact.number] = fact
+            if intent.order_class:
+                self._begin_group(chain, fact)
         else:
-            chain.next = fact.number
-            chain.numbers.append(fact.number)
-            chain.keys.append(intent.key)
-        self._by_number[fact.number] = self._by_key[intent.key] = chain
+            self._follow(chain, fact)
+
+    def _follow(self, chain: Chain, fact: Intended) -> None:
+        chain.next = fact.number
+        chain.numbers.append(fact.number)
+        chain.keys.append(fact.intent.key)
+        self._by_number[fact.number] = self._by_key[fact.intent.key] = chain
         self._intents[fact.number] = fact
+
+    def _begin_group(self, first: Chain, fact: Intended) -> None:
+        """The exits of one request hold their places; what they may trade counts when the entry is filled."""
+        group = first.group = Group.of(fact.number, fact.intent)
+        first.exit = group.exit(fact.number)
+        for number, leg in enumerate(fact.intent.legs, fact.number + 1):
+            chain = Chain(leg.key, number)
+            chain.group, chain.exit = group, group.exit(number)
+            self._by_number[number] = self._by_key[leg.key] = chain
+            self._gate.attach(leg.key, leg.strategy, leg.instrument, leg.side, fact.ts)
+        if group.live:
+            group.arm(self._gate)
+
+    def filled(self, number: int, qty: int) -> "tuple[Group, int] | None":
+        """An exit filled: its group, and how much more than the group had, where both exits filled."""
+        chain = self._by_number.get(number)
+        if chain is not None and chain.group is not None and chain.exit is not None:
+            exit_, group = chain.exit, chain.group
+        elif number in self._over:
+            exit_, group = self._over[number]
+        else:
+            return None
+        exit_.filled += qty
+        before = max(group.exited - group.qty, 0)
+        group.exited += qty
+        over = max(group.exited - group.qty, 0) - before
+        return (group, over) if over else None
+
+    def arm(self, number: int) -> None:
+        """An exit is about to fill: it works, whatever was told of its entry."""
+        chain = self._by_number.get(number)
+        if chain is not None and chain.group is not None and chain.exit is not None and not chain.group.live:
+            chain.group.live = True
+            chain.group.arm(self._gate)
 
     def external(self, fact: ExternalSeen) -> None:
         """An order that is not ours: it counts in full until it is final."""
@@ -106,6 +167,8 @@ class Chains:
             chain = self._returned(fact)
             if chain is None:
                 return
+        if fact.qty or fact.limit_px or fact.stop_px:
+            self._restated(chain, fact)
         if fact.status == OrderStatus.UNKNOWN:
             chain.unknown.add(fact.number)
             self._gate.unknown(chain.root, True)
@@ -128,19 +191,46 @@ class Chains:
         self.intended(self._intents[fact.number])
         return self._by_number[fact.number]
 
+    def _restated(self, chain: Chain, fact: OrderChanged) -> None:
+        if chain.exit is not None and chain.group is not None:
+            chain.group.restate(chain.exit, fact)
+            chain.group.arm(self._gate)
+            return
+        known = self._gate.ledger.reservation(chain.root)
+        held = self._intents.get(fact.number)
+        if known is None or held is None or fact.number != chain.head:
+            return
+        intent = held.intent
+        limit_px, stop_px = fact.limit_px or intent.limit_px, fact.stop_px or intent.stop_px
+        intent = replace(intent, qty=fact.qty or intent.qty, limit_px=limit_px, stop_px=stop_px)
+        self._intents[fact.number] = replace(held, intent=intent)
+        cross = limit_px or (_ANYTHING if intent.side == 1 else 0)
+        self._gate.resize(chain.root, max(intent.qty - known.filled, 0), limit_px, stop_px, cross)
+
     def _works(self, chain: Chain, number: int) -> None:
         if number == chain.next:
             chain.head, chain.next, chain.head_final = number, 0, False
-            self._gate.settle(chain.root, True)
+            if chain.exit is not None and chain.group is not None:
+                chain.exit.number = number
+                chain.exit.replaced()
+                chain.group.arm(self._gate)
+            else:
+                self._gate.settle(chain.root, True)
 
     def _ended(self, chain: Chain, fact: OrderChanged) -> None:
         canceled_at = fact.ts if fact.status == OrderStatus.CANCELED else 0
-        if fact.status == OrderStatus.ABANDONED:
+        if fact.status == OrderStatus.ABANDONED and fact.number in self._intents:
             self._absent.add(fact.number)
+        if fact.status == OrderStatus.FILLED and chain.group is not None and chain.exit is None:
+            self._entered(chain.group, chain.root)
         if fact.number == chain.next:
             if fact.status in REFUSED and not chain.head_final:
                 chain.next = 0
-                self._gate.settle(chain.root, False)
+                if chain.exit is not None and chain.group is not None:
+                    chain.exit.pending = None
+                    chain.group.arm(self._gate)
+                else:
+                    self._gate.settle(chain.root, False)
             else:
                 self._drop(chain, canceled_at)
         elif fact.number == chain.head and chain.next:
@@ -152,7 +242,10 @@ class Chains:
             self._drop(chain, canceled_at)
 
     def _drop(self, chain: Chain, canceled_at: int) -> None:
-        self._gate.release(chain.root, canceled_at=canceled_at)
+        if chain.exit is not None and chain.group is not None:
+            self._exit_ended(chain.exit, chain.group)
+        else:
+            self._gate.release(chain.root, canceled_at=canceled_at)
         for number in chain.numbers:
             self._by_number.pop(number, None)
             if number not in self._absent:
@@ -162,14 +255,40 @@ class Chains:
         for venue_order_id in [v for v, n in self._external.items() if n in chain.numbers]:
             del self._external[venue_order_id]
 
+    def _entered(self, group: Group, root: int) -> None:
+        """The entry is wholly filled: its exits work."""
+        known = self._gate.ledger.reservation(root)
+        group.qty = known.filled if known is not None else group.qty
+        group.live = True
+        group.arm(self._gate)
+
+    def _exit_ended(self, exit_: Exit, group: Group) -> None:
+        # The carrier stands for the other one too: it goes last.
+        exit_.open = False
+        self._over[exit_.number] = (exit_, group)
+        if len(self._over) > KEPT_EXITS:
+            del self._over[next(iter(self._over))]
+        if exit_.root != group.carrier:
+            self._gate.release(exit_.root)
+        if group.open():
+            group.arm(self._gate)
+        else:
+            self._gate.release(group.carrier)
+
     def state(self) -> bytes:
         """The durable part, for the state hash."""
         rows = sorted((n, c.root, c.head, c.next, c.head_final, sorted(c.unknown)) for n, c in self._by_number.items())
-        return repr((rows, sorted(self._absent), sorted(self._external.items()))).encode()
+        groups = sorted((n, c.group.state()) for n, c in self._by_number.items() if c.group is not None)
+        return repr((rows, sorted(self._absent), sorted(self._external.items()), *((groups,) if groups else ()))).encode()
 
     def save(self) -> ChainsState:
         """The durable part, to go on from."""
         chains = {id(chain): chain for chain in self._by_number.values()}
+        members = [(c.group, c.exit) for c in chains.values()] + [(group, exit_) for exit_, group in self._over.values()]
+        groups = list({id(group): group for group, _ in members if group is not None}.values())
+        place = {id(group): at for at, group in enumerate(groups, 1)} | {
+            id(exit_): at for group in groups for at, exit_ in enumerate(group.exits, 1)
+        }
         return ChainsState(
             chains=[
                 ChainState(
@@ -180,12 +299,16 @@ class Chains:
                     keys=c.keys,
                     numbers=c.numbers,
                     unknown=sorted(c.unknown),
+                    group=0 if c.group is None else place[id(c.group)],
+                    exit=0 if c.exit is None else place[id(c.exit)],
                 )
                 for c in chains.values()
             ],
             intents=list(self._intents.values()),
             absent=sorted(self._absent),
             external=list(self._external.items()),
+            groups=groups,
+            over=[(number, place[id(group)], place[id(exit_)]) for number, (exit_, group) in self._over.items()],
         )
 
     def restore(self, state: ChainsState) -> None:
@@ -194,9 +317,14 @@ class Chains:
             chain = Chain(saved.root, saved.head)
             chain.next, chain.head_final = saved.next, saved.head_final
             chain.keys, chain.numbers, chain.unknown = saved.keys, saved.numbers, set(saved.unknown)
+            if saved.group:
+                chain.group = state.groups[saved.group - 1]
+                chain.exit = chain.group.exits[saved.exit - 1] if saved.exit else None
             self._by_number.update((number, chain) for number in saved.numbers)
             if saved.root >> 48 != EXTERNAL:
                 self._by_key.update((key, chain) for key in saved.keys)
         self._intents = {fact.number: fact for fact in state.intents}
         self._absent = set(state.absent)
         self._external = dict(state.external)
+        for number, group, exit_ in state.over:
+            self._over[number] = (state.groups[group - 1].exits[exit_ - 1], state.groups[group - 1])

@@ -37,6 +37,7 @@ from pyrt.model import (
     Latched,
     LimitsSet,
     OrderChanged,
+    OrderClass,
     PositionAdjusted,
     Recovered,
     Refused,
@@ -49,6 +50,7 @@ from pyrt.ports import (
     ClockMeasured,
     Command,
     Event,
+    ExitWanted,
     HistoryTold,
     Kill,
     ListTold,
@@ -65,6 +67,7 @@ from pyrt.risk import saved
 from pyrt.risk.asked import AUCTIONS
 from pyrt.risk.broker_rules import Broken, BrokerRules, breaches
 from pyrt.risk.chains import Chains
+from pyrt.risk.groups import Exit, Group, crossed_exits, leg_breaches, price_breach
 from pyrt.risk.limits import Limits
 from pyrt.risk.permits import Permits
 from pyrt.risk.portfolio import UNKNOWN, Portfolio
@@ -145,6 +148,7 @@ class RiskManager:
         self._unexplained = 0
         self._blocked = False
         self._alarms: list[Command] = []
+        self._wishes: list[Command] = []  # for exits; those that a replay of old facts finds are not acted upon
         self._clock_off = 0  # ns; above 0 nothing but reductions is approved
         self._use(self.limits)
 
@@ -233,6 +237,11 @@ class RiskManager:
             clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
             return self._refuse(intent, now, (clock,))
         root = 0
+        exit_ = self._chains.exit_of(intent.strategy << 48 | replaces) if replaces else None
+        if exit_ is not None:
+            return self._change_exit(intent, now, replaces, *exit_)
+        if intent.order_class and (of_legs := self._leg_breaches(intent)):
+            return self._refuse(intent, now, of_legs)
         if replaces:
             old = intent.strategy << 48 | replaces
             root = self._chains.root_of(old)
@@ -287,6 +296,46 @@ class RiskManager:
             fresh = 0 if _reduces(account, intent.side, n) else max(n, 0)
             found += self.portfolio.find(self.limits, intent, fresh, now)
         return found
+
+    def _leg_breaches(self, intent: Intent) -> tuple[Breach, ...]:
+        bounds = self.limits.bounds(self._instruments[intent.instrument])
+        breaches = leg_breaches(
+            intent,
+            self._last_px(intent.instrument),
+            bounds["passive_bps"] or 0,
+            self.ledger.open_orders,
+            self.limits.max_open_orders or 0,
+        )
+        account = self.ledger.account(intent.instrument)
+        facing = account.sells if intent.side is Side.BUY else account.buys
+        if intent.order_class is OrderClass.OCO and not intent.guard_limit_px and facing:
+            breaches += (Breach(code="SELF_MATCH", limit="no order on the other side", observed="a stop at any price"),)
+        return breaches
+
+    def _last_px(self, instrument: int) -> int:
+        ref = self._refs[instrument]
+        bid, ask, last = int(ref["bid_px"]), int(ref["ask_px"]), int(ref["last_px"])
+        return bid + (ask - bid) // 2 if 0 < bid < ask else last if last > 0 else 0
+
+    def _change_exit(self, intent: Intent, now: Now, replaces: int, exit_: Exit, group: Group) -> list[Command]:
+        """Another price for an exit: it neither enlarges nor shortens what is reserved, so only prices and latches are asked."""
+        scopes = ("system", "account", f"strategy:{intent.strategy}", f"instrument:{intent.instrument}")
+        level = max(self.gate.level(scope) for scope in scopes)
+        breaches: list[Breach] = [*crossed_exits(exit_, group, intent)]
+        for px in (intent.stop_px, intent.limit_px):
+            if px:
+                passive = self.limits.bounds(self._instruments[intent.instrument])["passive_bps"] or 0
+                breaches += price_breach(px, self._last_px(intent.instrument), passive)
+        if level >= Level.HALTED:
+            breaches.append(Breach(code="KILLED", limit="ACTIVE", observed=level.name))
+        if not self._recovered or self._blocked:
+            breaches.append(Breach(code="NOT_RECONCILED", limit="recovered", observed="recovering"))
+        if not exit_.open or exit_.pending is not None:
+            breaches.append(Breach(code="PARENT_EXCEEDED", limit="an open exit", observed="none"))
+        if breaches:
+            return self._refuse(intent, now, tuple(breaches))
+        self.gate.cancel_sent(now.mono)  # it takes from the account's bucket as a cancel does
+        return self._approve(intent, now, replaces, 0)
 
     def _approve(self, intent: Intent, now: Now, replaces: int, root: int) -> list[Command]:
         self._approval += 1
@@ -375,7 +424,8 @@ class RiskManager:
             _, root = self._waiting.pop(key)
             self.gate.expire(key, root)
             self.permits.expired(key)
-        commands, self._alarms = self._alarms, []
+        commands, self._alarms = [*self._alarms, *self._wishes], []
+        self._wishes = []
         if timer:
             self._mark_at = 0
         day = self._day_of(now.venue) if self._day_of else ALWAYS
@@ -463,6 +513,7 @@ class RiskManager:
         return [Append(fact=fact, sync=Sync.BEFORE_ACT if looser else Sync.SOON)]
 
     def _start(self, event: Start, now: Now) -> list[Command]:
+        self._wishes = []
         opened = EpochOpened(epoch=event.epoch, ts=now.venue)
         looser = self._configured.loosens(self.limits) if self.limits_version else []
         if looser and self._limits_by != CONFIGURATION:
@@ -579,9 +630,13 @@ class RiskManager:
 
     def _filled(self, fact: Filled) -> None:
         self._know(fact.instrument)
+        self._chains.arm(fact.number)
         key = self._chains.key_of(fact.number, fact.venue_order_id)
         told = self.gate.fill(key, fact.strategy, fact.instrument, fact.side, fact.px, fact.qty, fact.fee * _MONEY, fact.ts)
         self._dirty = True
+        raced = self._chains.filled(fact.number, fact.qty)
+        if raced is not None:
+            self._raced(*raced)
         if told:
             what = {1: "no open order", 2: "more than its order left"}.get(told, "does not fit the ledger")
             words = f"{fact.venue_order_id}: fill of {fact.qty} in instrument {fact.instrument}: {what}; booked"
@@ -595,6 +650,20 @@ class RiskManager:
         fee = fact.type.startswith(FEES)
         self.ledger.credit(EXTERNAL, fact.instrument, 0 if fee else fact.net * _MONEY, -fact.net * _MONEY if fee else 0)
         self._dirty = True
+
+    def _raced(self, group: Group, over: int) -> None:
+        # Both exits of a pair filled: what was sold twice is bought back, as far as the strategy now stands on the wrong side.
+        held = self.position(group.strategy, group.instrument).qty
+        wrong = max(-held if group.side is Side.SELL else held, 0)
+        symbol = self._instruments[group.instrument].symbol
+        words = f"strategy {group.strategy}: both exits of one position in {symbol} filled, {over} units too many"
+        self._alarms.append(Alarm(severity="critical", code="EXITS_RACED", text=words))
+        if wrong:
+            side = Side.BUY if group.side is Side.SELL else Side.SELL
+            wish = ExitWanted(
+                strategy=group.strategy, instrument=group.instrument, side=side, qty=min(wrong, over), reason="both exits filled"
+            )
+            self._wishes.append(Publish(message=wish))
 
     def _latch(self, fact: Latched) -> None:
         level = Level[fact.level]

@@ -7,6 +7,7 @@ import msgspec
 from pyrt._core.dump import dump_gate, load_gate
 from pyrt._core.risk import Level
 from pyrt.model import AccountSeen, AssetSeen, Intended, Latched
+from pyrt.risk.groups import Group
 from pyrt.risk.limits import Limits
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class ChainState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     keys: list[int]
     numbers: list[int]
     unknown: list[int]
+    group: int = 0  # place in `groups`, from 1; 0 = none
+    exit: int = 0  # place in its group, from 1; 0 = the entry
 
 
 class ChainsState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -34,6 +37,8 @@ class ChainsState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     intents: list[Intended]
     absent: list[int]
     external: list[tuple[str, int]]
+    groups: list[Group] = []
+    over: list[tuple[int, int, int]] = []  # the last exits that ended: number, group, exit
 
 
 class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -10,7 +10,7 @@ from pyrt._core.book import OrderBook
 from pyrt._core.events import Bar, Quote, Trade
 from pyrt._core.types import Side
 from pyrt.errors import ConfigError, OrderError
-from pyrt.model import Filled, Instrument, Intent, Number, OrderChanged, OrderClass, OrderStatus, OrderType, money
+from pyrt.model import Filled, Instrument, Intent, Number, OrderClass, OrderStatus, OrderType, money
 from pyrt.strategies.ticket import Rounding, px_of, ratio_of, ticket
 
 _INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -90,11 +90,11 @@ class Order:
         """Its protective exit."""
         return next((leg for leg in self.legs if leg.type is not OrderType.LIMIT), None)
 
-    def _restate(self, fact: OrderChanged) -> None:
+    def _restate(self, qty: int, limit_px: int, stop_px: int) -> None:
         old = self._intent
-        self._intent = msgspec.structs.replace(
-            old, qty=fact.qty or old.qty, limit_px=fact.limit_px or old.limit_px, stop_px=fact.stop_px or old.stop_px
-        )
+        terms = (qty or old.qty, limit_px or old.limit_px, stop_px or old.stop_px)
+        if terms != (old.qty, old.limit_px, old.stop_px):
+            self._intent = msgspec.structs.replace(old, qty=terms[0], limit_px=terms[1], stop_px=terms[2])
 
     def _attach(self) -> None:
         self.legs = tuple(Order(leg, self._instrument) for leg in self._intent.legs)

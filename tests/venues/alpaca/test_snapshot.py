@@ -53,7 +53,7 @@ class Books:
         return [{"symbol": "AAPL", "qty": "-3", "side": "short", "avg_entry_price": "189.52"}]
 
     def page(self, query: dict[str, str]) -> Any:
-        assert query["nested"] == "false"
+        assert query["nested"] == "true"
         after = wire.parse_time(query["after"]) if "after" in query else 0
         rows = [o for o in self.orders if wire.parse_time(o["submitted_at"]) > after]
         if query["status"] == "open":

@@ -354,5 +354,18 @@ def test_a_bracket_and_an_oco_as_alpaca_writes_them() -> None:
     assert oto["order_class"] == "oto"
     assert oto["stop_loss"] == {"stop_price": "180"}
     assert "take_profit" not in oto
-    oco = request(order_class=OrderClass.OCO, type=OrderType.LIMIT, tif=TimeInForce.GTC, take_profit="199", stop_loss="180")
+    oco = request(
+        order_class=OrderClass.OCO, type=OrderType.LIMIT, limit_price="199", tif=TimeInForce.GTC, take_profit="199", stop_loss="180"
+    )
     assert "limit_price" not in json.loads(wire.order_body(oco))
+
+
+def test_the_legs_of_a_multi_leg_order_stand_for_it_and_the_exits_of_a_group_under_it() -> None:
+    reader = wire.Reader()
+    legs = [order_json("l1"), order_json("l2")]
+    parent = {**order_json("p"), "order_class": "mleg", "side": "", "symbol": "", "legs": legs}
+    entry = {**order_json("e"), "order_class": "bracket", "legs": [{**order_json("x"), "order_class": "bracket"}]}
+    found = reader.orders([parent, entry])
+    assert [o.cid for o in found] == ["l1", "l2", "e"]
+    assert [leg.cid for leg in found[2].legs] == ["x"]
+    assert (found[2].order_class, found[2].legs[0].order_class) == ("bracket", "bracket")

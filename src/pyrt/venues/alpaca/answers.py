@@ -81,13 +81,13 @@ def cancelled(command: Cancel, answer: Answer) -> CancelResult:
 
 
 def looked_up(command: Lookup, answer: Answer, reader: wire.Reader) -> LookupResult:
-    """The outcome of a GET by cid. ABSENT only by a 404 in the venue's own shape: a proxy's 404 proves nothing."""
+    """The outcome of a GET by cid or by the venue's id. ABSENT only by a 404 in the venue's shape: a proxy's proves nothing."""
     if answer.status == 200:
         try:
             order = reader.order(wire.decode(answer.body))
         except Misbehaved as error:
             return LookupResult(number=command.number, found=Found.FAILED, text=error.what)
-        if order.cid == command.cid:
+        if order.id == command.venue_order_id if command.venue_order_id else order.cid == command.cid:
             return LookupResult(number=command.number, found=Found.FOUND, order=order)
         return LookupResult(number=command.number, found=Found.FAILED, text="the answer is about another order")
     whole, code, text = refusal(answer)

@@ -141,7 +141,7 @@ class AlpacaBroker:
             self._budget.look_again()
 
     def lookup(self, command: Lookup) -> None:
-        """GET an order by its cid, once."""
+        """GET an order by its cid, or by the venue's id, once."""
         lost = partial(_lookup_lost, command)
         self._lookups.put(Task(partial(self._do_lookup, command), lost, self._sink))
 
@@ -214,6 +214,8 @@ class AlpacaBroker:
 
     def _do_lookup(self, command: Lookup, task: Task, session: VenueSession) -> Event:
         path = f"/v2/orders:by_client_order_id?{urlencode({'client_order_id': command.cid})}"
+        if command.venue_order_id:
+            path = f"/v2/orders/{quote(command.venue_order_id, safe='')}?nested=true"
         until = time.monotonic_ns() + WINDOW
         try:
             answer = self._exchange(task, session, Attempt(), Purpose.LOOKUP, "GET", path, None, until=until)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
+
 from pyrt.errors import Misbehaved
 from pyrt.ports import TakeSnapshot, VenueActivity, VenueFill, VenueOrder, VenueSnapshot
 from pyrt.venues.alpaca import wire
@@ -36,7 +38,7 @@ def snapshot(command: TakeSnapshot, get: Get, reader: wire.Reader, begun: int) -
         for order in read_orders(get, reader, status=status, since=since):
             known = orders.get(order.id)
             if known is None or order.updated_at >= known.updated_at:
-                orders[order.id] = order
+                orders[order.id] = order if order.legs or known is None else msgspec.structs.replace(order, legs=known.legs)
     fills = read_fills(get, reader, since=command.since)
     return VenueSnapshot(
         query=command.query,
@@ -50,16 +52,17 @@ def snapshot(command: TakeSnapshot, get: Get, reader: wire.Reader, begun: int) -
 
 
 def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tuple[VenueOrder, ...]:
-    """All orders of a status submitted at or after `since` (ns), oldest first."""
+    """All orders of a status submitted at or after `since` (ns), oldest first; exits follow the order that names them."""
     found: dict[str, VenueOrder] = {}
     after, narrow = since, 0
     while True:
-        query = {"status": status, "limit": str(ORDERS_PAGE), "direction": "asc", "nested": "false"}
+        query = {"status": status, "limit": str(ORDERS_PAGE), "direction": "asc", "nested": "true"}
         if after > 0:
             query["after"] = wire.format_time(after - _OVERLAPS[narrow])
         rows = get(f"/v2/orders?{urlencode(query)}")
         before = len(found)
-        found.update((order.id, order) for order in reader.orders(rows))
+        for order in reader.orders(rows):
+            found.update((each.id, each) for each in (order, *order.legs))
         if len(rows) < ORDERS_PAGE:
             return tuple(found.values())
         if len(found) > before:

@@ -90,7 +90,7 @@ def order_body(request: OrderRequest) -> bytes:
         "time_in_force": request.tif.name.lower(),
         "client_order_id": request.cid,
     }
-    if request.limit_price:
+    if request.limit_price and request.order_class is not OrderClass.OCO:
         body["limit_price"] = request.limit_price
     if request.stop_price:
         body["stop_price"] = request.stop_price
@@ -321,11 +321,12 @@ class Reader:
         )
 
     def orders(self, rows: Any) -> list[VenueOrder]:
-        """The orders of a list; parents of several legs are counted and left out: each leg is a row of its own."""
+        """The orders of a list; parents of multi-leg orders, which have no side, are counted and left out for their legs."""
         found = []
         for row in _rows(rows):
             if isinstance(row, dict) and row.get("order_class") == "mleg" and not row.get("side"):
                 self.counters["mleg parent"] += 1
+                found += [self.order(leg) for leg in row.get("legs") or ()]
             else:
                 found.append(self.order(row))
         return found
