@@ -280,7 +280,7 @@ class Floor:
 
     def venue_refuses(self, intent: Intent) -> bool:
         """Show an order to the venue past the table; a new one is not kept where the venue would take it."""
-        order = SimpleNamespace(number=1, cid=f"past-{intent.source}", intent=intent)
+        order = SimpleNamespace(number=1, cid=f"past-{intent.source}", intent=intent, group=0, role="")
         for name in intent.__struct_fields__:
             setattr(order, name, getattr(intent, name))
         request = request_of(order, self.instruments[intent.instrument])  # type: ignore[arg-type]
