@@ -234,8 +234,8 @@ class AlpacaFeed:
         # Until the connection is lost: looks for answers that do not come and for silence.
         loop = asyncio.get_running_loop()
         step = min(0.5, self._stale_after / 4, self._answer_within / 4)
-        # A reconnection does not change the market: what a connection carried is expected of the next one. Not after a silence, that
-        # may be the market's own: else a market that went quiet would be left every few seconds.
+        # A reconnection does not change the market: what a connection carried is expected of the next one. Not after a silence: it
+        # may be the market's own, and one that went quiet would be left every few seconds.
         heard, since, rate = 0, loop.time(), self._rate
         before = since
         while not frames.lost.done():
