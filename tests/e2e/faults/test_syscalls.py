@@ -8,7 +8,7 @@ from tests.e2e.faults.processes import What, Zygote
 from tests.e2e.faults.record import record
 from tests.sizes import size
 
-SAMPLE = 6  # points in the default suite, half of them of each kind
+SAMPLE = 4  # points in the default suite, half of them of each kind
 KILLED = "kill -9 at every system call of submit, replace, cancel, fill"
 
 
