@@ -104,6 +104,7 @@ def lived(stepped: Zygote, directory: Path, wall: WallClock, offsets: list[float
         return check(it, run, begun)
 
 
+@pytest.mark.nightly
 def test_the_shim_moves_the_clock_of_a_session(stepped: Zygote, wall: WallClock, tmp_path: Path) -> None:
     """The check of the check: log lines carry the wall clock."""
     wall.set(NIGHTS["no battery"])

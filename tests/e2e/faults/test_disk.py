@@ -67,6 +67,7 @@ def test_no_descriptor_is_left_for_the_next_segment(zygote: Zygote, tmp_path: Pa
         assert it.recover() == []
 
 
+@pytest.mark.nightly
 def test_no_descriptor_is_left_for_a_connection(zygote: Zygote, tmp_path: Path) -> None:
     """It is tried again, and with descriptors all is well."""
     with life(zygote, tmp_path / "life") as it:

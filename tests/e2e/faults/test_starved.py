@@ -72,6 +72,7 @@ def test_the_watchdog_while_a_strategy_loops_and_a_start_after_kill_9(zygote: Zy
         assert it.recover() == []
 
 
+@pytest.mark.nightly
 def test_an_exception_halts_the_strategy_and_nothing_is_lost(zygote: Zygote, tmp_path: Path) -> None:
     with life(zygote, tmp_path / "life") as it:
         run = it.start(trouble="fail", at=2, rounds=1000)

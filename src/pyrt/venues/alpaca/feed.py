@@ -90,6 +90,7 @@ class AlpacaFeed:
         self.up = False
         self._url, self._keys, self._codec = url, (key, secret), codec
         self._instruments, self._sink, self._events, self._clock, self._trading = instruments, sink, events, clock, trading
+        self._rate = 0.0  # messages a second, over the last minute
         self._stale_after, self._ping_after, self._answer_within = stale_after, ping_after, answer_within
         self._limit_delay, self._max_message, self._quote_unit = limit_delay, max_message, quote_unit
         self._rng = rng or Random()
@@ -233,13 +234,15 @@ class AlpacaFeed:
         # Until the connection is lost: looks for answers that do not come and for silence.
         loop = asyncio.get_running_loop()
         step = min(0.5, self._stale_after / 4, self._answer_within / 4)
-        heard, since, rate = 0, loop.time(), 0.0
+        # A reconnection does not change the market: what a connection carried is expected of the next one. Not after a silence: it
+        # may be the market's own, and one that went quiet would be left every few seconds.
+        heard, since, rate = 0, loop.time(), self._rate
         before = since
         while not frames.lost.done():
             await asyncio.wait((frames.lost,), timeout=step)
             now = loop.time()
             rate += ((self._messages - heard) / max(now - before, 1e-9) - rate) * min(1.0, (now - before) / 60)
-            before = now
+            before, self._rate = now, rate
             if self._messages != heard or not self.channels.symbols or not self._trading():
                 heard, since = self._messages, now
             if frames.lost.done():
@@ -248,6 +251,7 @@ class AlpacaFeed:
             if self._due and now > self._due:
                 self._end(Ending("the venue did not answer in time"), graceful=False)
             elif now - since > bound:
+                rate = self._rate = 0.0
                 self._end(Ending(f"no data for {now - since:.1f} s", cause=GapCause.SILENCE), graceful=False)
 
     def _end(self, ending: Ending, *, graceful: bool = True) -> None:
