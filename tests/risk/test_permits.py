@@ -156,13 +156,13 @@ def test_what_the_venue_no_longer_trades_is_closed_and_survives_a_restart():
     desk = Desk()
     told = {"instrument": 1, "shortable": True, "easy_to_borrow": True}
     desk.tell(AssetTold(tradable=False, **told))
-    assert codes(desk.ask(1)) == {"RESTRICTED"}
+    assert codes(desk.ask(1)) == {"RESTRICTED", "BROKER_RULE"}  # the broker would say the same
     again = Desk(start=False)
     for fact in desk.facts:
         again.fact(fact)
     assert again.risk.permits.assets == desk.risk.permits.assets
     assert again.risk.permits.state() == desk.risk.permits.state()
-    assert codes(again.ask(2)) == {"RESTRICTED"}
+    assert codes(again.ask(2)) == {"RESTRICTED", "BROKER_RULE"}
 
 
 # ---------------------------------------------------------------------------------------------------- R1, R14

@@ -10,7 +10,6 @@ from pyrt.risk.saved import ChainsState, ChainState
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
 _ANYTHING = (1 << 63) - 1  # px units: what a market order may pay
 KEPT_EXITS = 1024
-REFUSED = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
 
 
 class Chain:
