@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -85,3 +85,9 @@ powercuts: build
 # All drills of real processes: these two, disks that fail, sockets that die, clocks that step, processors that are taken away.
 real-faults: build
 	$(real) tests/e2e/faults
+
+# The whole system in one process on a simulated clock, net and disk: PYRT_SEEDS (2000) seeds in both modes, both cores; the table of
+# faults goes to build/faults.json.
+PYRT_SEEDS ?= 2000
+faults: build
+	PYTHONPATH=src $(PYTHON) -m tests.faults --seeds 0:$(PYRT_SEEDS) --mode both --jobs 2 --table --json build/faults.json

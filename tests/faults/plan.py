@@ -38,6 +38,7 @@ class Plan(msgspec.Struct, kw_only=True):
     events: dict[str, int] = {}  # how often a fault strikes at instants of its own
     chaos: int = 20 * SECOND
     lives: float = 200.0  # mean number of points in a life; 0 = it does not die
+    pause: int = 1000  # ms between a death and the next start, at most as a rule
     power: float = 0.5  # share of deaths that are power cuts
     pace: float = 1.0  # s between two decisions of a strategy
     two: bool = False
@@ -52,7 +53,7 @@ class Plan(msgspec.Struct, kw_only=True):
         plan = cls()
         theme = rng.choice(THEMES)
         fierce = rng.choice((0.02, 0.05, 0.1, 0.2))
-        plan.lives = rng.choice((15.0, 50.0, 150.0, 400.0))
+        plan.lives, plan.pause = rng.choice(((20.0, 50), (40.0, 100), (70.0, 100), (120.0, 1000), (300.0, 5000)))
         plan.pace = rng.choice((0.05, 0.15, 0.5))
         plan.two = rng.random() < 0.3
         plan.preempt = rng.choice((0.0, 0.0, 0.01, 0.1))
@@ -87,7 +88,7 @@ class Plan(msgspec.Struct, kw_only=True):
 
     def rest(self, rng: random.Random) -> int:
         """Ns between a death and the next start."""
-        return rng.randrange(10 * MS, rng.choice((100 * MS, SECOND, 5 * SECOND)))
+        return rng.randrange(10 * MS, self.pause * MS if rng.random() < 0.9 else 6 * SECOND)
 
     def schedule(self, sim: "Simulation") -> None:
         """Put onto the queue what happens at instants of its own."""

@@ -20,7 +20,7 @@ def test_a_seed_is_one_history(mode: str) -> None:
         assert first == second
 
 
-@pytest.mark.parametrize(("mode", "seeds"), [("safety", range(40)), ("liveness", range(100, 115))])
+@pytest.mark.parametrize(("mode", "seeds"), [("safety", range(24)), ("liveness", range(100, 110))])
 def test_nothing_is_lost_and_nothing_is_done_twice(mode: str, seeds: range) -> None:
     tally = chunk((seeds.start, seeds.stop, mode))
     assert not tally.violations
