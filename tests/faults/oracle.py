@@ -233,10 +233,14 @@ class Oracle:
     def same_orders(self, session: Any) -> list[str]:
         """Where the orders here are not those at the venue; empty = nowhere."""
         found = []
-        rows = {row.cid: row for row in self.sim.venue.exchange.state.rows}
+        state = self.sim.venue.exchange.state
+        rows = {row.cid: row for row in state.rows}
+        # An order of which a fill was taken back while nobody listened is not explained by fills: that is told and latched.
+        changed = {correction.fill for correction in state.corrections}
+        changed = {state.rows[fill.number - 1].cid for fill in state.fills if fill.id in changed}
         for order in session.execution.orders.values():
             row = rows.get(order.cid)
-            if order.external:
+            if order.external or order.cid in changed:
                 continue
             if row is None:
                 if order.status not in _ABSENT:
