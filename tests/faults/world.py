@@ -22,8 +22,9 @@ from tests.faults.trader import SYMBOLS, Chaos, Other
 from tests.faults.venue import KEY, MONDAY, SECRET, Venue
 
 import pyrt._core.log as core_log
+from pyrt import process
 from pyrt.config import Secret
-from pyrt.errors import PyrtError
+from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
 from pyrt.journal import journal as journal_module
 from pyrt.journal import segments, snapshots
 from pyrt.live import backfill, control, halt, keeper, runner, shell, warm_up
@@ -445,8 +446,10 @@ class Simulation:
             self.trace("ended", summary)
         except PyrtError as e:
             reason = f"{type(e).__name__}: {e}"
-            if type(e).__name__ == "JournalDamaged":
+            if isinstance(e, JournalDamaged):
                 self.violate("7", reason)
+            elif isinstance(e, ConfigError | JournalBusy):  # nothing here is configured wrong
+                self.violate("-", reason)
         except GreenletExit:
             raise
         except BaseException as e:
@@ -650,6 +653,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (runner, "LiveShell", Shell),
         (runner, "ProjectionFeed", Projection),
         (runner, "RiskPage", Page),
+        (process, "os", sim.system),
         (control, "TICK", 0.5),
         (control, "os", sim.system),
         (halt, "os", sim.system),
