@@ -450,6 +450,8 @@ class Simulation:
                 self.violate("7", reason)
             elif isinstance(e, ConfigError | JournalBusy):  # nothing here is configured wrong
                 self.violate("-", reason)
+        except disk_.Fault as e:  # as the command does: in words, with a status
+            reason = str(e)
         except GreenletExit:
             raise
         except BaseException as e:
