@@ -22,6 +22,7 @@ from tests.faults.trader import SYMBOLS, Chaos, Other
 from tests.faults.venue import KEY, MONDAY, SECRET, Venue
 
 import pyrt._core.log as core_log
+from pyrt import process
 from pyrt.config import Secret
 from pyrt.errors import PyrtError
 from pyrt.journal import journal as journal_module
@@ -648,6 +649,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (control, "TICK", 0.5),
         (control, "os", sim.system),
         (halt, "os", sim.system),
+        (process, "os", sim.system),
         (halt, "threading", threading_),
         (snapshots, "os", sim.system),
         (snapshots, "open", sim.system.fdopen),
