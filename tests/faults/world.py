@@ -659,6 +659,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (control, "TICK", 0.5),
         (control, "os", sim.system),
         (halt, "os", sim.system),
+        (process, "os", sim.system),
         (halt, "threading", threading_),
         (snapshots, "os", sim.system),
         (snapshots, "open", sim.system.fdopen),
