@@ -212,17 +212,17 @@ def test_a_state_of_another_program_or_of_nobody_is_passed_over() -> None:
 KEPT = {
     "execution._orders": """
         account activities begun busted by_number by_source by_venue_id cash_base cash_flow corrected corrections epoch executions
-        fills held last_number last_ts latches open opened_at placed positions taken_back unexplained_cash""",
+        fills groups held last_number last_ts latches open opened_at placed positions taken_back unexplained_cash""",
     "risk": """
         _answered _blocked _chains _day _equity _limits_by _peak _peak_at _peaks _recovered _recovered_at _unexplained epoch gate
         latches ledger limits limits_version permits rules""",
-    "risk._chains": "_absent _by_key _by_number _external _intents",
+    "risk._chains": "_absent _by_key _by_number _external _intents _over",
     "desk": "_by_number _gone _open _orders _sources _used",
 }
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",
     "risk": """_alarms _answers _approval _calendar _clock_off _configured _day_of _defined _dirty _forgotten _hours _instruments
-        _mark_at _mark_every _parked _refs _stopped _waiting approved portfolio refused""",
+        _mark_at _mark_every _parked _refs _stopped _waiting _wishes approved exits portfolio refused""",
     "risk._chains": "_gate unmatched",
     "desk": "_bars _session _sizer",
 }
