@@ -116,10 +116,11 @@ class TradingDesk:
 
     def exit(self, wanted: ExitWanted) -> None:
         """Make an order of what risk wants; it is the strategy's own, and passes every control like any other."""
+        one = 10 ** self._session.instruments[wanted.instrument].qty_exp
         make = {
             "side": wanted.side,
             "type": OrderType.STOP if wanted.stop_px else OrderType.MARKET,
-            "tif": TimeInForce.GTC if wanted.stop_px else TimeInForce.DAY,
+            "tif": TimeInForce.DAY if wanted.qty % one or not wanted.stop_px else TimeInForce.GTC,
             "qty": wanted.qty,
             "stop_px": wanted.stop_px,
             "reduce_only": True,

@@ -170,6 +170,7 @@ class Session:
             strategy._desk = self.desk
             self.strategies[number] = strategy
             self._connect(number, strategy)
+            self.risk.exits.names[number] = strategy.name
             self.risk.authorise(number, [self.instruments[symbol].id for symbol in strategy.symbols])
         self._waiting.clear()
         for instrument in self.instruments:

@@ -238,7 +238,7 @@ class Floor:
         if url.path == "/v2/positions":
             return self.exchange.positions()
         if url.path == "/v2/orders":
-            return self.exchange.orders(status=query["status"], limit=500, after=after, direction="asc")
+            return self.exchange.orders(status=query["status"], limit=500, after=after, direction="asc", nested=True)
         token = query.get("page_token")
         return self.exchange.activities(["FILL"], after=after, direction="asc", page_size=100, page_token=token)
 

@@ -3,13 +3,15 @@
 from msgspec.structs import replace
 
 from pyrt._core.risk import Gate
-from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus
+from pyrt._core.types import Side
+from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus, OrderType
 from pyrt.risk.groups import Exit, Group
 from pyrt.risk.saved import ChainsState, ChainState
 
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
 _ANYTHING = (1 << 63) - 1  # px units: what a market order may pay
 KEPT_EXITS = 1024
+STOPS = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP)
 
 
 class Chain:
@@ -18,7 +20,9 @@ class Chain:
     That the venue shows `next` does not end `head`: until that one is proved replaced the replacement may still come to nothing.
     """
 
-    __slots__ = ("exit", "group", "head", "head_final", "keys", "next", "numbers", "root", "shown", "unknown")
+    __slots__ = (
+        "canceling", "exit", "group", "head", "head_final", "keys", "next", "numbers", "proved", "root", "shown", "unknown",
+    )  # fmt: skip
 
     def __init__(self, root: int, number: int) -> None:
         self.keys = [root]  # of its intents
@@ -29,6 +33,8 @@ class Chain:
         self.shown = False  # the venue showed `next`
         self.numbers = [number]
         self.unknown: set[int] = set()
+        self.proved = False  # the venue has shown its head
+        self.canceling = False  # its end was asked for
         self.group: Group | None = None  # that it belongs to,
         self.exit: Exit | None = None  # and what it is there; None = the entry
 
@@ -144,6 +150,26 @@ class Chains:
         over = max(group.exited - group.qty, 0) - before
         return (group, over) if over else None
 
+    def protection(self, strategy: int, instrument: int, side: Side) -> int:
+        """Qty units of a side that working stops of a strategy cover."""
+        cover = 0
+        for chain in {id(chain): chain for chain in self._by_number.values()}.values():
+            if not chain.proved or chain.canceling or chain.unknown:
+                continue
+            if chain.exit is not None and chain.group is not None:
+                group = chain.group
+                mine = (group.strategy, group.instrument, group.side) == (strategy, instrument, side)
+                if mine and group.live and chain.exit.open and chain.exit.stop_px:
+                    cover += max(min(chain.exit.qty - chain.exit.filled, group.qty - group.exited), 0)
+                continue
+            head = self._intents.get(chain.head)
+            if head is None or head.intent.type not in STOPS:
+                continue
+            if (head.intent.strategy, head.intent.instrument, head.intent.side) == (strategy, instrument, side):
+                known = self._gate.ledger.reservation(chain.root)
+                cover += known.leaves if known is not None else 0
+        return cover
+
     def arm(self, number: int) -> None:
         """An exit is about to fill: it works, whatever was told of its entry."""
         chain = self._by_number.get(number)
@@ -179,6 +205,8 @@ class Chains:
             self._gate.unknown(chain.root, True)
         elif fact.status >= PROVED:
             chain.unknown.discard(fact.number)
+            chain.proved = True
+            chain.canceling = fact.status == OrderStatus.PENDING_CANCEL
             if not chain.unknown:
                 self._gate.unknown(chain.root, False)
             if fact.status.is_final:
@@ -310,6 +338,8 @@ class Chains:
                     keys=c.keys,
                     numbers=c.numbers,
                     unknown=sorted(c.unknown),
+                    proved=c.proved,
+                    canceling=c.canceling,
                     group=0 if c.group is None else place[id(c.group)],
                     exit=0 if c.exit is None else place[id(c.exit)],
                 )
@@ -328,6 +358,7 @@ class Chains:
             chain = Chain(saved.root, saved.head)
             chain.next, chain.head_final, chain.shown = saved.next, saved.head_final, saved.shown
             chain.keys, chain.numbers, chain.unknown = saved.keys, saved.numbers, set(saved.unknown)
+            chain.proved, chain.canceling = saved.proved, saved.canceling
             if saved.group:
                 chain.group = state.groups[saved.group - 1]
                 chain.exit = chain.group.exits[saved.exit - 1] if saved.exit else None

@@ -116,6 +116,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allowed: tuple[str, ...] = ()  # nothing but these symbols; empty = no such list
     restricted_file: str = ""  # a list that somebody renews each day: older than that, or absent, and only exits pass
     restricted_sha256: str = ""  # what it must be; empty = whatever it is
+    require_exit: tuple[str, ...] = ()  # strategies (* = all) whose positions must have a working stop at the venue
+    exit_within_ms: int = 5000  # how long one may stand without, before it is told and a stop is sent
+    exit_distance_bps: int = 500  # how far from the price that stop is
 
     @classmethod
     def profile(cls, name: str) -> "Limits":
@@ -159,6 +162,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ConfigError(
                 f"var_confidence is {self.var_confidence}", where="limits", mend="give a number from 0.5 to below 1, as 0.99"
             )
+        if self.exit_within_ms < 1000 or not 1 <= self.exit_distance_bps < 10_000:
+            raise ConfigError(
+                f"exit_within_ms is {self.exit_within_ms}, exit_distance_bps {self.exit_distance_bps}",
+                where="limits",
+                mend="give at least 1000 ms, and a distance from 1 to 9999",
+            )
         if not 1 <= self.drawdown_days <= 250:
             raise ConfigError(f"drawdown_days is {self.drawdown_days}", where="limits", mend="give a number from 1 to 250")
         for name in ("max_daily_loss", "max_drawdown", "max_daily_loss_if_filled", "max_days_drawdown"):
@@ -194,6 +203,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         names += [f"restricted.{s}" for s in sorted(set(old.restricted) - set(self.restricted))]
         names += [n for n in ("opening_shorts", "overnight") if getattr(self, n) and not getattr(old, n)]
         names += [n for n in ("restricted_file", "restricted_sha256") if getattr(old, n) not in ("", getattr(self, n))]
+        names += [f"require_exit.{s}" for s in sorted(set(old.require_exit) - set(self.require_exit))]
+        if self.require_exit:
+            names += [n for n in ("exit_within_ms", "exit_distance_bps") if getattr(self, n) > getattr(old, n)]
         if self.self_match == "cancel" != old.self_match:
             names.append("self_match")
         if old.allowed:

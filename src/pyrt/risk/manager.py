@@ -67,6 +67,7 @@ from pyrt.risk import saved
 from pyrt.risk.asked import AUCTIONS
 from pyrt.risk.broker_rules import Broken, BrokerRules, breaches
 from pyrt.risk.chains import Chains
+from pyrt.risk.exits import Exits
 from pyrt.risk.groups import Exit, Group, crossed_exits, leg_breaches, price_breach
 from pyrt.risk.limits import Limits
 from pyrt.risk.permits import Permits
@@ -131,6 +132,7 @@ class RiskManager:
         self._mark_at = 0  # venue ns of the timer asked for; 0 = none
         self._dirty = False
         self._chains = Chains(self.gate)
+        self.exits = Exits(self.ledger, self._chains)
         self._peaks: dict[str, int] = {}  # of the last days, 1e-9 money
         self._whole_limited = False  # a limit on the portfolio is on
         self._limits_by = ""  # who set those in force
@@ -453,6 +455,9 @@ class RiskManager:
             ):
                 if limit is not None and limit.is_finite() and seen >= int(limit * 10**18):
                     commands += self._close("REDUCING", "account", code, f"{text(seen, 'money')} of {limit}", now)
+        if self.limits.require_exit:
+            prices = {instrument: self._last_px(instrument) for instrument in self._defined}
+            commands += self.exits.check(self.limits, self._defined.values(), prices, now)
         return commands + self._arm(now)
 
     def _raise_peak(self, now: Now) -> list[Command]:

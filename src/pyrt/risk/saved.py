@@ -29,6 +29,8 @@ class ChainState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     unknown: list[int]
     group: int = 0  # place in `groups`, from 1; 0 = none
     exit: int = 0  # place in its group, from 1; 0 = the entry
+    proved: bool = False
+    canceling: bool = False
 
 
 class ChainsState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -1,0 +1,86 @@
+"""The policy of protective exits: a position without a stop at the venue for too long is told, and a stop is put behind it.
+
+A stop counts for what of it the venue has proved to work: a stop, a stop-limit or a trailing stop on its own, or that of a pair.
+One whose entry is not filled, whose end was asked for, or whose fate is open, protects nothing. Volatile: after a restart the time
+that a position may stand alone begins anew, and what is there is found in the chains.
+"""
+
+from collections.abc import Iterable
+
+from pyrt._core.ledger import Ledger
+from pyrt._core.types import Side
+from pyrt.clock import SECOND, Now
+from pyrt.model import Instrument
+from pyrt.ports import Alarm, Command, ExitWanted, Publish
+from pyrt.risk.chains import Chains
+from pyrt.risk.limits import Limits
+
+EVERYBODY = "*"
+LONGEST = 60 * SECOND  # between two tries
+_MS = 1_000_000
+
+
+class Exits:
+    """Watches positions of the strategies that must have an exit."""
+
+    def __init__(self, ledger: Ledger, chains: Chains) -> None:
+        self._ledger = ledger
+        self._chains = chains
+        self.names: dict[int, str] = {}  # strategy -> its name
+        self._alone: dict[tuple[int, int], int] = {}  # (strategy, instrument) -> venue ns since which it has no exit
+        self._tries: dict[tuple[int, int], tuple[int, int]] = {}  # the same -> next try, venue ns; wait after it
+
+    def check(self, limits: Limits, instruments: Iterable[Instrument], prices: dict[int, int], now: Now) -> list[Command]:
+        """Alarms and wishes for exits, at a mark. prices: of each instrument, px units, 0 = not known."""
+        if not limits.require_exit:
+            return []
+        wanted = [n for n, name in self.names.items() if EVERYBODY in limits.require_exit or name in limits.require_exit]
+        commands: list[Command] = []
+        for instrument in instruments:
+            for strategy in wanted:
+                commands += self._check(strategy, instrument, limits, prices[instrument.id], now)
+        return commands
+
+    def _check(self, strategy: int, instrument: Instrument, limits: Limits, px: int, now: Now) -> list[Command]:
+        key = (strategy, instrument.id)
+        held = self._ledger.position(strategy, instrument.id).qty
+        side = Side.SELL if held > 0 else Side.BUY
+        lacking = abs(held) - self._chains.protection(strategy, instrument.id, side) if held else 0
+        if lacking <= 0:
+            self._alone.pop(key, None)
+            self._tries.pop(key, None)
+            return []
+        since = self._alone.setdefault(key, now.venue)
+        patience = limits.exit_within_ms * _MS
+        if now.venue - since < patience:
+            return []
+        commands: list[Command] = []
+        at, wait = self._tries.get(key, (0, 0))
+        if not wait:
+            of = f"{instrument.quantity(lacking)} of {instrument.quantity(abs(held))} {instrument.symbol}"
+            text = f"{self.names[strategy]}: {of} without a working stop for {limits.exit_within_ms / 1000:g} s; one is sent"
+            commands.append(Alarm(severity="critical", code="NO_EXIT", text=text))
+        if now.venue < at or px <= 0:
+            self._tries.setdefault(key, (now.venue, SECOND))
+            return commands
+        wait = min(max(2 * wait, patience, SECOND), LONGEST)
+        self._tries[key] = (now.venue + wait, wait)
+        stop_px = stop_at(instrument, side, px, limits.exit_distance_bps)
+        wish = ExitWanted(
+            strategy=strategy,
+            instrument=instrument.id,
+            side=side,
+            qty=lacking,
+            stop_px=stop_px,
+            reason="a position without an exit",
+        )
+        return [*commands, Publish(message=wish)]
+
+
+def stop_at(instrument: Instrument, side: Side, px: int, distance_bps: int) -> int:
+    """A stop so far from a price, on the tick that is farther away."""
+    if side is Side.SELL:
+        away = px * (10_000 - distance_bps) // 10_000
+        return max(away - away % instrument.tick_at(away), instrument.tick_at(away))
+    away = -(-px * (10_000 + distance_bps) // 10_000)
+    return away + -away % instrument.tick_at(away)
