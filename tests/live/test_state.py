@@ -222,7 +222,7 @@ KEPT = {
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",
     "risk": """_alarms _answers _approval _calendar _clock_off _configured _day_of _defined _dirty _forgotten _hours _instruments
-        _mark_at _mark_every _parked _refs _stopped _waiting _wishes approved exits portfolio refused""",
+        _mark_at _mark_every _parked _refs _stopped _waiting _whole_limited _wishes approved exits portfolio refused""",
     "risk._chains": "_gate unmatched",
     "desk": "_bars _session _sizer",
 }
