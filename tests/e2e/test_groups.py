@@ -1,5 +1,6 @@
 """Entries with exits and pairs of exits through the whole chain: strategy, risk, journal, wire, exchange, fills, position."""
 
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 from tests.e2e.one_process import World
 
 from pyrt.model import ExternalSeen, Filled, Intended, OrderClass, OrderStatus, OrderType
+from pyrt.venues.sim.actions import Action
+from pyrt.venues.sim.exchange import corporate
 
 QTY = 10**9
 
@@ -170,3 +173,17 @@ def test_a_refused_bracket_leaves_nothing(tmp_path: Path) -> None:
     assert [o.status for o in (poor, *poor.legs)] == [OrderStatus.REJECTED] * 3
     assert not world.session.risk.ledger.open_orders
     assert not world.hand.open_orders()
+
+
+def test_a_split_rescales_the_exits_and_our_orders_follow(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    order = bracket(world)
+    world.later(2)
+    action = Action(kind="forward_split", symbol="AAPL", ex_date=date(2026, 3, 3), new_rate=2, old_rate=1)
+    world.exchange.state.actions.append(action)
+    corporate._due_split(world.exchange, action.id)
+    world._pump()
+    world.later(2)
+    profit, stop = order.legs
+    assert (profit.quantity, profit.limit, stop.quantity, stop.stop) == (20, 52, 20, 49)
+    assert world.session.risk.account(1).sells == 20 * QTY
