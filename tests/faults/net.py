@@ -321,8 +321,9 @@ class Net:
     def _kind(self, method: str) -> str:
         if self.sim.storm:
             return self.sim.note(self.sim.storm)
+        often = 4.0 if method != "GET" else 1.0  # what makes and ends orders is what matters
         for kind in KINDS:
-            if kind != "refused" and self.sim.happens(kind):
+            if kind != "refused" and self.sim.happens(kind, often):
                 return kind
         return ""
 

@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, kw_only=True):
         plan.pace = rng.choice((0.05, 0.15, 0.5))
         plan.two = rng.random() < 0.3
         plan.preempt = rng.choice((0.0, 0.0, 0.01, 0.1))
-        plan.rate_limit = rng.choice((200, 600, 1000))
+        plan.rate_limit = rng.choice((60, 200, 600))
         if theme in ("net", "all"):
             plan.chances |= {kind: fierce * rng.random() for kind in REST if rng.random() < 0.5}
         if theme in ("updates", "all"):

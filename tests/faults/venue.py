@@ -161,7 +161,7 @@ class Venue:
         import asyncio
 
         self.data = DataHub(self.floor, listed, self.access, faults, self.truth, feed=STOCKS, interest=asyncio.Event())
-        limits = access.RateLimits(rate_limit)
+        self._limits = limits = access.RateLimits(rate_limit)
         self._edge = edge.Edge(self.floor, self.access, Calm(), self.truth, limits, access.RateLimits(0))  # type: ignore[arg-type]
         self._routes = [
             (row.method, _pattern(row.path), api._serving(row))
@@ -253,6 +253,13 @@ class Venue:
             corrections.correct(self.exchange, fill.id, str(rng.randrange(1, 20)), "100.01", now)
         self.floor.pass_on()
         return True
+
+    def raise_limit(self, limit: int) -> int:
+        """Let more requests a minute in from now on."""
+        self._limits._limit = limit
+        for window in self._limits._windows.values():
+            window.limit = limit
+        return limit
 
     # ------------------------------------------------------------------------------------------------ the truth
     def open_rows(self) -> list[Any]:
