@@ -1,13 +1,12 @@
 """What a run of many seeds comes to: rates, violations, and a table by fault."""
 
-import gc
 import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from tests.faults.world import Verdict, run
+from tests.faults.world import Verdict, run, sweep
 
 # Number in the programme, what it is there, what is done here; then the kinds that the world counts.
 FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -125,6 +124,6 @@ def chunk(job: tuple[int, int, str]) -> Tally:
     before = time.process_time()
     for seed in range(begin, end):
         tally.add(run(seed, mode=mode))
-    gc.collect()
+    sweep()
     tally.cpu = time.process_time() - before
     return tally

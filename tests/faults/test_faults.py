@@ -1,14 +1,22 @@
 """The whole system in one process, on a clock, a net and a disk that do their worst. Nightly: `make faults`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.faults.plan import Plan
 from tests.faults.table import Tally, chunk
-from tests.faults.world import run
+from tests.faults.world import run, sweep
 from tests.sizes import size
 
 SEEDS = Path(__file__).parents[1] / "seeds"
+
+
+@pytest.fixture(autouse=True)
+def _swept() -> Iterator[None]:
+    """What dead processes left must not complain in somebody else's test."""
+    yield
+    sweep()
 
 
 @pytest.mark.parametrize("mode", ["safety", "liveness"])

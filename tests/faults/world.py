@@ -5,6 +5,7 @@ import gc
 import logging
 import random
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -699,8 +700,21 @@ def _installed(sim: Simulation) -> Iterator[None]:
 _log = logging.getLogger("pyrt")
 
 
+def sweep() -> None:
+    """Throw away what the dead left: coroutines that nobody will ever await, without a word of them."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda args: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+
 def run(seed: int, *, mode: str = "safety", plan: Plan | None = None, trace: bool = False) -> Verdict:
     """The history of a seed. mode: "safety" (faults until its end) or "liveness" (they stop, and all must heal)."""
     sim = Simulation(seed, mode, plan, trace)
-    with _installed(sim):
+    with warnings.catch_warnings(), _installed(sim):
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         return sim.run()
