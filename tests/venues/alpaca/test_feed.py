@@ -18,7 +18,7 @@ from pyrt._core.types import Flag, GapCause, RecordType, gap_dtype, trade_dtype
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument, Instruments
 from pyrt.ports import StreamState, Subscription
-from pyrt.venues.alpaca import feed as feed_module
+from pyrt.venues.alpaca import silence
 from pyrt.venues.alpaca.backoff import Backoff
 from pyrt.venues.alpaca.channels import Channels
 from pyrt.venues.alpaca.feed import AlpacaFeed
@@ -375,20 +375,22 @@ def test_a_silent_stream_is_left_though_pings_are_answered() -> None:
 @pytest.mark.row("S024")
 def test_a_busy_stream_that_is_silent_after_a_reconnection_is_left_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the connection before carried says how long a silence may be; after a silence nothing is expected."""
-    monkeypatch.setattr(feed_module, "QUICKEST", 0.6)
+    monkeypatch.setattr(silence, "QUICKEST", 0.4)
+    monkeypatch.setattr(silence, "LEAST", 0.5)
 
     async def body() -> None:
         venue = Venue()
-        async with running(venue, stale_after=6.0) as (feed, reader):
+        async with running(venue, stale_after=3.0) as (feed, reader):
             feed.want(aapl())
             await until(lambda: feed.up)
-            for n in range(5000):
+            for n in range(2000):
                 await venue.trade(n + 1)
-            await until(lambda: feed._rate > 30)
+                await asyncio.sleep(0.001)
+            await until(lambda: feed._silence.bound < 1.5)
             await venue.sockets[-1].close()
             await until(lambda: sum("no data for" in s.text for s in reader.states) == 2)
             soon, late = (float(s.text.split()[3]) for s in reader.states if "no data for" in s.text)
-            assert soon < 6.0 <= late
+            assert soon < 3.0 <= late
 
     asyncio.run(body())
 

@@ -22,6 +22,7 @@ from pyrt.venues.alpaca.backoff import Backoff
 from pyrt.venues.alpaca.channels import Channels, Sets
 from pyrt.venues.alpaca.frames import Frames
 from pyrt.venues.alpaca.keys import check_url
+from pyrt.venues.alpaca.silence import Silence
 
 Records = npt.NDArray[np.void]
 _log = getLogger(__name__)
@@ -34,8 +35,6 @@ FINAL = {
     412: "this feed speaks msgpack only",
 }
 REFUSED = (400, 405, 410, 413)  # answers to a request: the connection goes on
-SILENT_GAPS = 30  # a silence of so many mean gaps is no accident
-QUICKEST = 4.0  # seconds; bursts and pauses of a busy stream stay below
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -90,8 +89,9 @@ class AlpacaFeed:
         self.up = False
         self._url, self._keys, self._codec = url, (key, secret), codec
         self._instruments, self._sink, self._events, self._clock, self._trading = instruments, sink, events, clock, trading
-        self._rate = 0.0  # messages a second, over the last minute
-        self._stale_after, self._ping_after, self._answer_within = stale_after, ping_after, answer_within
+        self._ping_after, self._answer_within = ping_after, answer_within
+        self._step = min(0.5, stale_after / 4, answer_within / 4)  # seconds between two looks at what does not come
+        self._silence = Silence(stale_after, self._step)
         self._limit_delay, self._max_message, self._quote_unit = limit_delay, max_message, quote_unit
         self._rng = rng or Random()
         self._backoff = Backoff(*reconnect_delay, self._rng)
@@ -233,26 +233,17 @@ class AlpacaFeed:
     async def _watch(self, frames: Frames) -> None:
         # Until the connection is lost: looks for answers that do not come and for silence.
         loop = asyncio.get_running_loop()
-        step = min(0.5, self._stale_after / 4, self._answer_within / 4)
-        # A reconnection does not change the market: what a connection carried is expected of the next one. Not after a silence: it
-        # may be the market's own, and one that went quiet would be left every few seconds.
-        heard, since, rate = 0, loop.time(), self._rate
-        before = since
+        self._silence.begin(loop.time())
         while not frames.lost.done():
-            await asyncio.wait((frames.lost,), timeout=step)
-            now = loop.time()
-            rate += ((self._messages - heard) / max(now - before, 1e-9) - rate) * min(1.0, (now - before) / 60)
-            before, self._rate = now, rate
-            if self._messages != heard or not self.channels.symbols or not self._trading():
-                heard, since = self._messages, now
+            await asyncio.wait((frames.lost,), timeout=self._step)
             if frames.lost.done():
                 break
-            bound = min(self._stale_after, max(QUICKEST, SILENT_GAPS / rate)) if rate > 0 else self._stale_after
+            now = loop.time()
+            silence = self._silence.look(now, self._messages, bool(self.channels.symbols) and self._trading())
             if self._due and now > self._due:
                 self._end(Ending("the venue did not answer in time"), graceful=False)
-            elif now - since > bound:
-                rate = self._rate = 0.0
-                self._end(Ending(f"no data for {now - since:.1f} s", cause=GapCause.SILENCE), graceful=False)
+            elif silence:
+                self._end(Ending(f"no data for {silence:.1f} s", cause=GapCause.SILENCE), graceful=False)
 
     def _end(self, ending: Ending, *, graceful: bool = True) -> None:
         if self._ending is None and self._frames is not None:
