@@ -7,6 +7,7 @@
 import argparse
 import json
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,10 @@ WHAT = {
     "mutants": "our own code, broken on purpose, in the simulation",
     "soak": "a session for an hour under load",
 }
+PROMISE = """An order is sent only after its intent is on stable storage (fdatasync returned). After any crash of the process, the
+kernel or the power, at any instant, pyrt restarts to exactly the set of orders, fills and positions the venue has; no intent becomes
+two orders at the venue; none is forgotten; P&L equals that of a replay of the journal, bit for bit. This is tested by {tried} (table).
+It assumes: storage honours flush; the venue refuses a repeated client_order_id and answers look-ups by it."""
 # What the programme of faults names; a fault that was not run shows these words.
 PROGRAMME = {
     "F1": "kill -9 at every system call of submit, replace, cancel, fill: before, after, after half a write",
@@ -129,15 +134,8 @@ def promise(figures: Figures) -> str:
     crashes, deaths, violations = broken(figures)
     tried = f"{crashes:,} crash points in the simulation" if crashes else f"crash points in the simulation ({NOT_RUN})"
     real = f"{deaths:,} of real processes and disks" if deaths else f"real processes and disks ({NOT_RUN})"
-    return _rows(
-        [
-            "> An order is sent only after its intent is on stable storage (fdatasync returned). After any crash of the process, the",
-            "> kernel or the power, at any instant, pyrt restarts to exactly the set of orders, fills and positions the venue has; no",
-            "> intent becomes two orders at the venue; none is forgotten; P&L equals that of a replay of the journal, bit for bit. This is",
-            f"> tested by {tried} and {real}: {violations} violations (table).",
-            "> It assumes: storage honours flush; the venue refuses a repeated client_order_id and answers look-ups by it.",
-        ]
-    )
+    text = PROMISE.format(tried=f"{tried} and {real}: {violations} violations")
+    return textwrap.fill(text, 130, initial_indent="> ", subsequent_indent="> ") + "\n"
 
 
 def faults(figures: Figures) -> str:
