@@ -22,7 +22,7 @@ COMMANDS = {
     "simulated": "python -m tests.faults --mode both --table --json FILE",
     "real": "make real-faults JSON=FILE",
     "mutants": "python -m tests.faults.mutants --json FILE",
-    "soak": "make soak",
+    "soak": "python -m bench.soak",
 }
 WHAT = {
     "simulated": "the whole system on a simulated clock, net, disk and venue",
@@ -30,9 +30,10 @@ WHAT = {
     "mutants": "our own code, broken on purpose, in the simulation",
     "soak": "a session for an hour under load",
 }
-PROMISE = """An order is sent only after its intent is on stable storage (fdatasync returned). After any crash of the process, the
-kernel or the power, at any instant, pyrt restarts to exactly the set of orders, fills and positions the venue has; no intent becomes
-two orders at the venue; none is forgotten; P&L equals that of a replay of the journal, bit for bit. This is tested by {tried} (table).
+PROMISE = """An order is sent only after its intent is on stable storage (fdatasync returned). After any crash of the process,
+the kernel or the power, at any instant, pyrt restarts to exactly the set of orders, fills and positions the venue has; no intent
+becomes two orders at the venue; none is forgotten; P&L equals that of a replay of the journal, bit for bit. This is tested by {tried}
+(table).
 It assumes: storage honours flush; the venue refuses a repeated client_order_id and answers look-ups by it."""
 # What the programme of faults names; a fault that was not run shows these words.
 PROGRAMME = {

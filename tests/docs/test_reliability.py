@@ -38,7 +38,8 @@ def test_a_violation_and_a_mutant_that_lives_are_shown() -> None:
     mutant = {"mutant": "x", "what": "y", "where": ["pyrt.z"], "caught": False, "invariant": "", "mode": "", "seed": None}
     report = {"mutants": [mutant | {"histories": 9}]}
     figures = {"simulated": {"report": simulated}, "mutants": {"report": report}}
-    assert "7 crash points in the simulation and real processes and disks (not run): 1 violations" in reliability.promise(figures)
+    promise = " ".join(reliability.promise(figures).replace("\n>", "").split())
+    assert "7 crash points in the simulation and real processes and disks (not run): 1 violations" in promise
     assert "seed 5: invariant 2: twice" in reliability.violations(figures)
     assert "| F1 | simulation | kill | 7 | 1 |" in reliability.faults(figures)
     assert "**not caught**" in reliability.mutants(figures)
