@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults reliability
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -91,3 +91,8 @@ real-faults: build
 PYRT_SEEDS ?= 2000
 faults: build
 	PYTHONPATH=src $(PYTHON) -m tests.faults --seeds 0:$(PYRT_SEEDS) --mode both --jobs 2 --table --json build/faults.json
+
+# docs/reliability.md from docs/reliability.json. What a programme wrote is put there by, for instance,
+# python -m tests.docs.reliability --take real build/faults-real.json --tree $$(git rev-parse --short HEAD)
+reliability:
+	PYTHONPATH=src $(PYTHON) -m tests.docs.reliability

@@ -18,6 +18,7 @@ from pyrt.strategies import Strategy
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "bench").glob("*.md"))]
+VERB = r"(?:limits|journal|config) \w+|\w+"
 GUIDE = ROOT / "docs" / "strategy.md"
 
 
@@ -80,7 +81,7 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for _, text in blocks(page, "sh"):
             for line in text.replace("\\\n", " ").splitlines():
-                if match := re.search(r"(?:^|\s|/)(?:python -m )?pyrt (\w+)(.*)", line.split("#")[0]):
+                if match := re.search(rf"(?:^|\s|/)(?:python -m )?pyrt ({VERB})(.*)", line.split("#")[0]):
                     found.append((match[1], match[2]))
     return sorted(set(found))
 

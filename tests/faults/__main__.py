@@ -31,7 +31,7 @@ def main() -> int:
     modes = ("safety", "liveness") if asked.mode == "both" else (asked.mode,)
     jobs = [(begin, min(begin + CHUNK, last), mode) for begin in range(first, last, CHUNK) for mode in modes]
     tally, began = Tally(asked.mode, first=first), time.monotonic()
-    with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=50) as pool:
+    with multiprocessing.get_context("fork").Pool(asked.jobs, maxtasksperchild=1) as pool:
         for done in pool.imap_unordered(chunk, jobs):
             tally.join([done])
             for seed, text in done.violations:

@@ -90,8 +90,8 @@ def test_no_descriptor_is_left_for_a_connection(zygote: Zygote, tmp_path: Path) 
 def test_every_call_on_the_journal_fails(zygotes: list[Zygote], tmp_path: Path, what: What, mask: Calls, number: int) -> None:
     lines = [x for x in traced(zygotes[0], tmp_path / "life", "/journal/", mask) if not x.startswith("0 ")]
     tally = sweep(zygotes, tmp_path, range(1, len(lines) + 1, size("SYSCALL_STEP", 1)), what, mask, number)
-    name = f"{what.name.lower()} {mask!s} {errno.errorcode[number]}"
+    name = f"{what.name.lower()} {mask.name or mask} {errno.errorcode[number]}"
     print(f"F5 {name}: {tally} of {counted(lines)}")
-    injection = f"every call of {mask!s} on the journal fails with {errno.errorcode[number]}, {what.name[5:].lower()}"
+    injection = f"every {mask.name or mask} on the journal fails with {errno.errorcode[number]}, {what.name[5:].lower()}"
     record("F5", name, injection, tally.points, len(tally.violations), seconds=round(tally.seconds), at=dict(tally.at))
     check(tally)
