@@ -309,7 +309,10 @@ class Net:
             if which == 0:
                 return _response(Reply(429, {"Retry-After": wait}, json))
             if which == 1:
-                return _response(Reply(429, {"X-Ratelimit-Limit": "200", "X-Ratelimit-Remaining": "0"}, HTML))
+                told = {"X-Ratelimit-Limit": str(self.sim.rate_limit), "X-Ratelimit-Remaining": "0"}
+                if self.sim.mode == "liveness" or rng.random() < 0.5:  # without it a window of a minute is gone: that does not heal
+                    told["X-Ratelimit-Reset"] = str(int(VenueClock.time()) + rng.randrange(1, 5))
+                return _response(Reply(429, told, HTML))
             return _response(Reply(429, {}, json if which == 2 else HTML))
         if kind == "error before":
             status = rng.choice((500, 502, 503, 504, 408))

@@ -15,7 +15,7 @@ from pyrt.execution.cid import cid as make_cid
 from pyrt.execution.cid import parse_cid
 from pyrt.journal import codec
 from pyrt.market import MarketData
-from pyrt.model import Defined, Fact, Filled, Instruments, Intended, OrderChanged, OrderStatus, Recovered
+from pyrt.model import Defined, Fact, Filled, Instruments, Intended, OrderChanged, OrderStatus, OrderType, Recovered
 from pyrt.risk import RiskManager
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("<IIQQqHHI")
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.REJECTED, OrderStatus.CANCELED_LOCAL)
+_ENDED = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REPLACED)
 WINDOW = 60 * 10**9
 
 
@@ -38,6 +39,7 @@ class Oracle:
         self.history: dict[int, tuple[int, bytes]] = {}  # seq -> record, as appended
         self.fills: set[tuple[str, int]] = set()  # of the journal as it stands
         self.born: set[int] = set()  # numbers intended in this life
+        self.legs: dict[int, tuple[str, str]] = {}  # number of an exit -> cid of the request that made it, its role there
         self.killed_at = 0
         self.failed_at = 0  # the journal said that it failed
         self.sends: deque[int] = deque()
@@ -64,9 +66,8 @@ class Oracle:
                 break
             payload = bytes(data[at + 40 : at + length])
             self.proved = max(self.proved, seq)
-            if kind == codec.Kind.INTENDED:
-                fact = codec.decode(kind, flags, payload)
-                assert isinstance(fact, Intended)
+            fact = codec.decode(kind, flags, payload) if kind in (codec.Kind.INTENDED, codec.Kind.MESSAGE) else None
+            if isinstance(fact, Intended):
                 known = self.durable.setdefault(fact.number, fact)
                 if known != fact:
                     self.violate("7", f"intent {fact.number} was durable and is now another")
@@ -135,8 +136,17 @@ class Oracle:
             self.violate("20", f"{text} leaves {now - self.killed_at} ns after the kill")
         if self.failed_at and now > self.failed_at + 2 * 10**9:
             self.violate("9", f"{text} leaves {now - self.failed_at} ns after the journal failed")
+        self._same_group(text, order, wanted)
         self.orders += 1
         return text
+
+    def _same_group(self, text: str, order: dict[str, Any], wanted: Any) -> None:
+        """The exits that leave are those that were intended."""
+        target, guard = order.get("take_profit") or {}, order.get("stop_loss") or {}
+        sent = (target.get("limit_price", ""), guard.get("stop_price", ""), guard.get("limit_price", ""))
+        asked = (wanted.target_px, wanted.guard_px, wanted.guard_limit_px)
+        if tuple(to_units(px) if px else 0 for px in sent) != asked:
+            self.violate("2", f"{text} leaves with exits {sent}, {asked} were intended")
 
     def landed(self) -> None:
         """The venue has taken an order: whatever of what is open now fills, no limit is exceeded."""
@@ -145,29 +155,66 @@ class Oracle:
         self.sim.note("worst case")
         held = self.sim.venue.positions()
         rows = self.sim.venue.open_rows()
-        replaced = {row.replaces: row for row in rows if row.replaces}
+        by_id = {row.id: row for row in rows}
+        replaced = {row.replaces for row in rows if row.replaces}
         for symbol in ("AAPL", "MSFT"):
             q, sides = held.get(symbol, 0), {"BUY": 0, "SELL": 0}
+            pairs: dict[int, int] = {}  # the exits of a group: one of them fills, so the larger counts
             for row in rows:
-                if row.symbol == symbol and row.id not in replaced:
-                    leaves = row.qty - row.spent
-                    old = next((other for other in rows if other.id == row.replaces), None)
-                    sides[row.side.name] += max(leaves, old.qty - old.spent if old is not None else 0)
+                if row.symbol != symbol or row.id in replaced or row.waits:  # what waits for its entry gives back what that took
+                    continue
+                old = by_id.get(row.replaces)
+                leaves = max(row.qty - row.spent, old.qty - old.spent if old is not None else 0)
+                if row.group and row.role != "entry":
+                    pairs[row.group] = max(pairs.get(row.group, 0), leaves)
+                else:
+                    sides[row.side.name] += leaves
+            sides["SELL"] += sum(pairs.values())
             worst = max(abs(q + sides["BUY"]), abs(q - sides["SELL"]))
             if worst > self.sim.position_limit:
                 self.violate("10", f"{symbol}: {q} held, {sides} open, {self.sim.position_limit} allowed")
+            if pairs:
+                self.sim.note("exits")
+            if sides["SELL"] > max(q, 0):
+                self.violate("10", f"{symbol}: {q} held and {sides['SELL']} offered: nothing may be sold short")
 
     # ------------------------------------------------------------------------------------------------ facts
     def fact(self, fact: Any) -> None:
         """A fact is appended by the process that lives."""
         if isinstance(fact, Intended):
             self.born.add(fact.number)
+            self._name_legs(fact)
         elif isinstance(fact, OrderChanged):
             self._changed(fact)
         elif isinstance(fact, Filled):
             self._filled(fact)
 
+    def _name_legs(self, fact: Intended) -> None:
+        first = make_cid(self.journal, fact.number)
+        for number, leg in enumerate(fact.intent.legs, fact.number + 1):
+            self.legs[number] = (first, "take_profit" if leg.type is OrderType.LIMIT else "stop_loss")
+
+    def row_of(self, order: Any) -> Any:
+        """The venue's order that an order of ours is; None = it has none."""
+        if order.cid:
+            return self.sim.venue.row_of(order.cid)
+        return self.sim.venue.leg_of(*self.legs[order.number])
+
+    def _leg_changed(self, fact: OrderChanged) -> None:
+        """An exit of ours, which the venue named: its end is the venue's."""
+        first, role = self.legs[fact.number]
+        row = self.sim.venue.leg_of(first, role)
+        if fact.venue_order_id and (row is None or row.id != fact.venue_order_id):
+            self.violate("2", f"{first}'s {role} is {fact.venue_order_id} here and {row and row.id} at the venue")
+        elif fact.status in _ABSENT and row is not None and row.status != "rejected":
+            self.violate("4", f"{first}'s {role} is {fact.status.name} ({fact.reason}) here and {row.status} at the venue")
+        elif fact.status in _ENDED and (row is None or row.status != fact.status.name.lower()) and not self.sim.meddled:
+            self.violate("3", f"{first}'s {role} is {fact.status.name} here and {row and row.status} at the venue")
+
     def _changed(self, fact: OrderChanged) -> None:
+        if fact.number in self.legs:
+            self._leg_changed(fact)
+            return
         if fact.number not in self.durable and fact.number not in self.born:
             return
         text = make_cid(self.journal, fact.number)
@@ -177,7 +224,7 @@ class Oracle:
                 self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) here and {row.status} at the venue")
             if self.sim.net.flying.get(text, 0):
                 self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) while a request of it is on its way")
-        elif fact.status in (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REPLACED):
+        elif fact.status in _ENDED:
             row = self.sim.venue.row_of(text)
             if (row is None or row.status != fact.status.name.lower()) and not self.sim.meddled:
                 self.violate("3", f"{text} is {fact.status.name} here and {row and row.status} at the venue")
@@ -234,36 +281,42 @@ class Oracle:
         """Where the orders here are not those at the venue; empty = nowhere."""
         found = []
         state = self.sim.venue.exchange.state
-        rows = {row.cid: row for row in state.rows}
+        rows = {row.cid: row for row in state.rows if self.is_mine(row.cid)}
         # An order of which a fill was taken back while nobody listened is not explained by fills: that is told and latched.
         changed = {correction.fill for correction in state.corrections}
-        changed = {state.rows[fill.number - 1].cid for fill in state.fills if fill.id in changed}
+        changed = {state.rows[fill.number - 1].id for fill in state.fills if fill.id in changed}
         for order in session.execution.orders.values():
-            row = rows.get(order.cid)
-            if order.external or order.cid in changed:
+            if order.external or order.venue_order_id in changed:
                 continue
+            row = self.row_of(order)
+            name = order.cid or f"{order.role} of {self.legs[order.number][0]}"
             if row is None:
                 if order.status not in _ABSENT:
-                    found.append(f"{order.cid} is {order.status.name} and not at the venue")
+                    found.append(f"{name} is {order.status.name} and not at the venue")
                 continue
             shown = row.status
             if order.filled != row.filled and not self.sim.meddled:
-                found.append(f"{order.cid} has {order.filled} filled here, {row.filled} at the venue ({shown})")
+                found.append(f"{name} has {order.filled} filled here, {row.filled} at the venue ({shown})")
             final = shown in ("filled", "canceled", "expired", "rejected", "replaced")
             if order.status is OrderStatus.UNKNOWN or final != order.status.is_final:
-                found.append(f"{order.cid} is {order.status.name} here and {shown} at the venue")
+                found.append(f"{name} is {order.status.name} here and {shown} at the venue")
             elif final and order.status.name.lower() != shown and not self.sim.meddled:
-                found.append(f"{order.cid} ended as {order.status.name} here and as {shown} at the venue")
+                found.append(f"{name} ended as {order.status.name} here and as {shown} at the venue")
         known = {order.cid for order in session.execution.orders.values()}
         for text, row in rows.items():
-            parsed = parse_cid(text)
-            if parsed is not None and parsed[0] == self.journal and text not in known:
+            if text not in known:
                 found.append(f"{text} is {row.status} at the venue and not known here")
         return found
 
+    def is_mine(self, text: str) -> bool:
+        """Whether a cid is of this journal."""
+        parsed = parse_cid(text)
+        return parsed is not None and parsed[0] == self.journal
+
     def left_open(self, session: Any) -> list[str]:
         """After a kill: which of our orders still work."""
-        mine = [row.cid for row in self.sim.venue.open_rows() if row.cid.startswith(f"p1-{self.journal}-")]
+        venue = self.sim.venue
+        mine = [row.cid for row in venue.open_rows() if self.is_mine(venue.first_of(row).cid)]
         return [f"{len(mine)} orders outlive the kill: {mine[:3]}"] if mine or session.execution.sweeping else []
 
     def same_positions(self, session: Any) -> list[str]:

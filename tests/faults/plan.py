@@ -42,6 +42,10 @@ class Plan(msgspec.Struct, kw_only=True):
     power: float = 0.5  # share of deaths that are power cuts
     pace: float = 1.0  # s between two decisions of a strategy
     two: bool = False
+    exits: float = 0.0  # share of entries that have exits, and of positions that get some behind them
+    require_exit: bool = False  # a position without a stop gets one
+    nested: float = 0.0  # chance that a life is so short that it dies in recovery
+    second_leg: str = "held"  # how the venue shows the stop of a pair
     rate_limit: int = 600
     preempt: float = 0.0
     latency: Latency = Latency()
@@ -80,10 +84,17 @@ class Plan(msgspec.Struct, kw_only=True):
             plan.latency = Latency(entry=entry, cancel=cancel, replace=replace)
         if rng.random() < 0.2:
             plan.events["clock step"] = 2
+        plan.nested = rng.choice((0.0, 0.3, 0.5))
+        if rng.random() < 0.6:
+            plan.exits = rng.choice((0.3, 0.6, 0.9))
+            plan.require_exit = rng.random() < 0.4
+            plan.second_leg = rng.choice(("held", "new"))
         return plan
 
     def countdown(self, rng: random.Random) -> int:
         """Points until the process dies; 0 = it does not."""
+        if self.lives and rng.random() < self.nested:
+            return rng.randrange(1, 40)
         return 1 + int(rng.expovariate(1 / self.lives)) if self.lives else 0
 
     def rest(self, rng: random.Random) -> int:

@@ -34,6 +34,7 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("F23", "wall clock off by up to an hour, stepped by one", ("clock step",)),
     ("F27", "a strategy that raises", ("strategy raises",)),
     ("F31", "no subset of open orders exceeds a limit, at each order taken", ("worst case",)),
+    ("-", "the same with exits that work: brackets, OTOs, OCOs, trailing stops", ("exits",)),
     ("F32", "the journal replayed in fresh components", ("F32 replay",)),
     ("F33", "healed: all settled within 60 s, ended in order, started again", ("healed",)),
     ("-", "kill switch", ("kill",)),

@@ -11,13 +11,13 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import numpy as np
 from tests.faults.kernel import MS, SECOND, Kernel
+from tests.faults.plan import Plan
 
 from pyrt._core.types import RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange import corrections
 from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.exchange.orders import FINAL, VenueRefusal
-from pyrt.venues.sim.exchange.travel import Latency
 from pyrt.venues.sim.server import access, api, edge
 from pyrt.venues.sim.server.account_rest import AccountRest
 from pyrt.venues.sim.server.data_stream import DataHub
@@ -145,11 +145,13 @@ class Reply(msgspec.Struct):
 class Venue:
     """Everything behind the net."""
 
-    def __init__(self, kernel: Kernel, rng: random.Random, symbols: tuple[str, ...], *, rate_limit: int, latency: Latency) -> None:
+    def __init__(self, kernel: Kernel, rng: random.Random, symbols: tuple[str, ...], *, rate_limit: int, plan: Plan) -> None:
         VenueClock.kernel = kernel
         self.kernel = kernel
         listed = [Instrument(id=i, symbol=s) for i, s in enumerate(symbols, 1)]
-        self.exchange = Exchange(listed, cash="1000000", start=MONDAY, seed=rng.randrange(1 << 30), latency=latency)
+        self.exchange = Exchange(
+            listed, cash="1000000", start=MONDAY, seed=rng.randrange(1 << 30), latency=plan.latency, second_leg=plan.second_leg
+        )
         self.tape = Tape(listed, random.Random(rng.randrange(1 << 60)), MONDAY)
         self.floor = Floor(self.tape, self.exchange, MONDAY, 1.0)  # type: ignore[arg-type]
         self.floor.clock = msgspec.structs.replace(self.floor.clock, origin=0)
@@ -267,6 +269,16 @@ class Venue:
 
     def row_of(self, cid: str) -> Any:
         return next((row for row in self.exchange.state.rows if row.cid == cid), None)
+
+    def first_of(self, row: Any) -> Any:
+        """The order whose request made this one: itself, or of an exit the entry or take-profit as it was sent."""
+        return self.exchange.state.rows[row.group - 1] if row.group else row
+
+    def leg_of(self, cid: str, role: str) -> Any:
+        """The exit that the venue made of a request; None = it has none."""
+        first = self.row_of(cid)
+        rows = self.exchange.state.rows
+        return next((row for row in rows if first is not None and row.group == first.number and row.role == role), None)
 
     def positions(self) -> dict[str, int]:
         """Symbol to qty units, without those that are flat."""

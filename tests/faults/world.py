@@ -66,6 +66,7 @@ LIMITS = Limits.of(
     {"max_position_qty": "150", "max_strategy_qty": "120", "max_open_orders": 30, "repeat_round_trips": 120, "repeat_max": 120},
     base=Limits.profile("paper"),
 )
+GUARDED = Limits.of({"require_exit": ("*",), "exit_within_ms": 1000, "exit_distance_bps": 100}, base=LIMITS)
 
 
 class Verdict(msgspec.Struct):
@@ -253,7 +254,7 @@ class Simulation:
         self.landing = self.settings.deadline + self.settings.settle - 20 * MS
         # A budget that is spent for a minute is no fault that heals: the bound of F33 needs the usual one.
         self.rate_limit = self.plan.rate_limit if mode == "safety" else max(self.plan.rate_limit, 200)
-        self.limits = LIMITS
+        self.limits = GUARDED if self.plan.require_exit else LIMITS
         self.position_limit = 150 * venue_.SHARE
         self.countdown = 0
         self.depth = 0  # deaths since a recovery ended
@@ -262,7 +263,7 @@ class Simulation:
         self.shell: Shell | None = None
         self.runner: Any = None
         self.expected: set[str] = set()
-        self.venue = Venue(self.kernel, rng, SYMBOLS, rate_limit=self.rate_limit, latency=self.plan.latency)
+        self.venue = Venue(self.kernel, rng, SYMBOLS, rate_limit=self.rate_limit, plan=self.plan)
         self.venue.trading._path = Updates(self)  # type: ignore[assignment]
         self.net = net_.Net(self, random.Random(rng.randrange(1 << 60)))
         self.disk = disk_.Disk(random.Random(rng.randrange(1 << 60)), self.point)
@@ -427,15 +428,17 @@ class Simulation:
         reason = ""
         try:
             to = link.AlpacaLink("sim", ADDRESSES, KEYS, rate_limit=self.rate_limit)
-            strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace, self.happens)]
+            strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace, self.happens, self.plan.exits)]
             if self.plan.two:
-                strategies.append(Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2, self.happens))
+                strategies.append(
+                    Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2, self.happens, self.plan.exits)
+                )
             self.runner = runner.Runner(
                 runner.Plan(
                     link=to,
                     directory=disk_.Path(DIRECTORY),  # type: ignore[arg-type]
                     strategies=strategies,  # type: ignore[arg-type]
-                    limits=LIMITS,
+                    limits=self.limits,
                     settings=self.settings,
                     segment_size=SEGMENT,
                     snapshot_facts=60,

@@ -4,6 +4,7 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -291,9 +292,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return int(bool(self.allowed) and not names & {n for s in self.allowed for n in restrictions(s)})
 
 
-def _numbers(cls: type[Limits]) -> list[str]:
+@cache
+def _numbers(cls: type[Limits]) -> tuple[str, ...]:
     """The limits that everybody must name."""
-    return [field.name for field in msgspec.structs.fields(cls) if field.required]
+    return tuple(field.name for field in msgspec.structs.fields(cls) if field.required)
 
 
 def _whole(value: Decimal | None) -> int | None:
