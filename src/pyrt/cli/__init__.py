@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "why": ("pyrt.cli.why:why", "Why an order was made: inputs, every limit with its headroom, its way."),
     "why-not": ("pyrt.cli.why:why_not", "Why nothing was traded: callbacks, refusals, latches at a time."),
     "replay": ("pyrt.cli.replay:replay", "Feed a recorded session to fresh components and compare everything it did."),
+    "service": ("pyrt.cli.service:service", "Print a systemd unit that runs a session for months."),
     "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
     "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
     "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),
@@ -101,6 +102,12 @@ Alpaca's paper account:
 
     pyrt replay
     pyrt replay ./state --all
+""",
+    "service": """A unit for a configuration, checked and installed:
+
+    pyrt service --config /etc/pyrt/pyrt.toml > pyrt.service
+    systemd-analyze verify ./pyrt.service
+    sudo install -m 644 pyrt.service /etc/systemd/system/
 """,
     "doctor": """This machine, then Alpaca's paper account as seen from it:
 
