@@ -507,6 +507,13 @@ class Recovered(Message, frozen=True, kw_only=True):
     ts: int
 
 
+class Restored(Message, frozen=True, kw_only=True):
+    """The journal was put back from a backup: what came after it is forgotten, and no number up to this one is given again."""
+
+    number: int
+    ts: int  # of the last fact that the backup has: the venue's time is not known where a backup is put back
+
+
 class Alarmed(Message, frozen=True, kw_only=True):
     """Something a human should know."""
 
@@ -533,6 +540,7 @@ Fact = (
     | PositionAdjusted
     | AssetSeen
     | Recovered
+    | Restored
     | Alarmed
     | Refused
 )

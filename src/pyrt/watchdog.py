@@ -8,6 +8,7 @@ of it is left, twice, and no request that had left can land any more. Orders of 
 import logging
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -233,7 +234,12 @@ def _sweep(order: WatchOrder, why: str) -> None:
 
 
 def main() -> None:
-    """Read the order from stdin, then watch."""
+    """Read the order from stdin, then watch.
+
+    A service manager signals every process of a session that ends or hangs: only the pipe tells whether there is work left.
+    """
+    for number in (signal.SIGINT, signal.SIGABRT):
+        signal.signal(number, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     confine()  # the keys are in this memory
     line = b""

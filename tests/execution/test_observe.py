@@ -6,7 +6,7 @@ import pytest
 from tests.reference.bench import EPOCH, SHARE, Bench, activity, execution, order, update
 
 from pyrt.clock import SECOND
-from pyrt.model import EXTERNAL, ExternalSeen, Filled, OrderChanged, OrderStatus, PositionAdjusted
+from pyrt.model import EXTERNAL, ExternalSeen, Filled, OrderChanged, OrderStatus, PositionAdjusted, Restored
 from pyrt.ports import Kill, Outcome, Publish, SubmitResult, TakeSnapshot
 
 
@@ -209,3 +209,13 @@ def test_every_event_of_the_protocol_is_taken(bench: Bench, event: str) -> None:
     bench.on(update(event, order(status=status)))
     assert bench.codes() == []
     assert bench.engine.orders[1].is_open
+
+
+def test_a_journal_that_was_put_back_goes_on_above_what_it_may_have_forgotten(bench: Bench) -> None:
+    bench.engine.apply(Restored(number=1 << 38, ts=EPOCH))
+    bench.on(update("new", order(40)))
+    assert [c.message.level for c in bench.asked(Publish)] == ["HALTED"]
+    bench.on(update("new", order(41, id="v41")))
+    assert bench.asked(Publish) == []  # one for both
+    bench.approve()
+    assert bench.engine.order_of(1, 1).number == (1 << 38) + 3

@@ -16,17 +16,21 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
     "limits": ("pyrt.cli.limits:app", "Show the risk limits in force, or change them."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
+    "backup": ("pyrt.cli.backup:backup", "Copy a session's state while it runs: journal, kept states, recording, reports."),
+    "restore": ("pyrt.cli.restore:restore", "Put a backup back; the next run reads from the venue what happened since."),
     "report": ("pyrt.cli.report:report", "The books of a day: orders, fills, P&L, slippage, alarms; compared with the venue."),
     "why": ("pyrt.cli.why:why", "Why an order was made: inputs, every limit with its headroom, its way."),
     "why-not": ("pyrt.cli.why:why_not", "Why nothing was traded: callbacks, refusals, latches at a time."),
     "replay": ("pyrt.cli.replay:replay", "Feed a recorded session to fresh components and compare everything it did."),
+    "service": ("pyrt.cli.service:service", "Print a systemd unit that runs a session for months."),
     "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
     "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
     "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),
 }
 
 
-def _version() -> str:
+def program_version() -> str:
+    """Of the installed package."""
     try:
         return version("pyrt-trading")
     except PackageNotFoundError:  # run from a checkout that is not installed
@@ -71,6 +75,16 @@ Alpaca's paper account:
     pyrt resume --who anna --why "the feed is back, positions checked"
     pyrt resume --who anna --why "repaired" --scope strategy:SmaCross
 """,
+    "backup": """The session used last, while it runs; then another one, under a name of the hour:
+
+    pyrt backup /backup/pyrt-1
+    pyrt backup --state ./state /backup/pyrt-$(date +%F-%H)
+""",
+    "restore": """Where it came from, then somewhere else:
+
+    pyrt restore /backup/pyrt-1
+    pyrt restore /backup/pyrt-1 --state ./state
+""",
     "report": """The last day of the session used last, with what the venue said at its end; then a day, asking the venue again:
 
     pyrt report
@@ -88,6 +102,12 @@ Alpaca's paper account:
 
     pyrt replay
     pyrt replay ./state --all
+""",
+    "service": """A unit for a configuration, checked and installed:
+
+    pyrt service --config /etc/pyrt/pyrt.toml > pyrt.service
+    systemd-analyze verify ./pyrt.service
+    sudo install -m 644 pyrt.service /etc/systemd/system/
 """,
     "doctor": """This machine, then Alpaca's paper account as seen from it:
 
@@ -115,7 +135,7 @@ Is this machine ready? What can be configured?
 Every verb explains itself: `pyrt run --help`. Completion for your shell: `pyrt --install-completion`.
 """
 
-app = App(name="pyrt", help=_HELP, version=_version)
+app = App(name="pyrt", help=_HELP, version=program_version)
 app.register_install_completion_command()
 for _verb, (_target, _help) in VERBS.items():
     _more = {"help_epilogue": EXAMPLES[_verb]} if _verb in EXAMPLES else {}

@@ -17,6 +17,7 @@ from pyrt.errors import ConfigError
 from pyrt.live import Plan, Runner, Summary
 from pyrt.live.control_socket import ControlSocket
 from pyrt.live.day_report import DayEnd
+from pyrt.live.notify import notifier
 
 EXAMPLES = ("pyrt.strategies.sma_cross:SmaCross", "pyrt.strategies.quote_maker:QuoteMaker")
 _DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -147,6 +148,8 @@ def trade(plan: Plan, view: bool = False) -> Summary:
     control = ControlSocket(plan.directory)
     plan.companions.append(control)
     plan.listeners.append(control.watch.hear)
+    if (manager := notifier()) is not None:
+        plan.companions.append(manager)
     if view:
         from rich.console import Console
 

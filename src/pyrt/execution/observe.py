@@ -66,6 +66,7 @@ class Observer:
         self.strange: dict[str, int] = {}  # unknown words of the venue -> count
         self._seen_at: dict[int, int] = {}  # number -> the venue's updated_at of the newest sighting
         self._told: set[str] = set()  # alarms that were given
+        self._halted = -1  # mono of the event in which a forgotten order asked for a halt
 
     # -------------------------------------------------------------------------------------------- the stream
     def on_update(self, update: TradeUpdate, step: Step, *, force: bool = False) -> None:
@@ -385,9 +386,19 @@ class Observer:
     def _tell_foreign(self, seen: VenueOrder, step: Step) -> None:
         parsed = parse_cid(seen.cid)
         if parsed is not None and parsed[0] == self._orders.journal_id:
-            self._contradict(step, "CID_FORGOTTEN", f"the venue has order {seen.cid} of this journal, which has no such intent")
+            self._forgotten(seen, step)
         else:
             step.alarm("warning", "EXTERNAL_ORDER", f"order {seen.id} ({seen.symbol}) is not this journal's: counted as EXTERNAL")
+
+    def _forgotten(self, seen: VenueOrder, step: Step) -> None:
+        """An order of this journal that it does not know: it lost its end, or is a copy of one that went on. One halt for many."""
+        text = f"the venue has order {seen.cid} of this journal, which has no such intent"
+        if self._halted == step.now.mono or self._orders.latches.get("system") in ("HALTED", "KILLED"):
+            step.alarm("warning", "CID_FORGOTTEN", text)
+            return
+        self._halted = step.now.mono
+        step.alarm("critical", "CID_FORGOTTEN", text)
+        step.kill("HALTED", "system", f"{text}: what it filled is the account's, and no strategy's")
 
     # -------------------------------------------------------------------------------------------- alarms
     def _contradict(self, step: Step, code: str, text: str) -> None:

@@ -27,6 +27,7 @@ from pyrt.model import (
     OrderType,
     PositionAdjusted,
     Recovered,
+    Restored,
     TimeInForce,
 )
 from pyrt.ports import Lookup
@@ -178,6 +179,8 @@ class Orders:
                 self.account = fact
             case Recovered():
                 self.opened_at = self.opened_at or fact.ts
+            case Restored():
+                self.last_number = max(self.last_number, fact.number)
             case _:  # facts of others: limits, baselines, names, alarms, refusals
                 pass
 

@@ -202,3 +202,19 @@ def test_the_filter_masks_messages_arguments_tracebacks_and_nested_values() -> N
     assert text.count("***") >= 4
     assert "ValueError: bad value ***" in text
     assert "K1 is too short" in text
+
+
+def test_a_credential_that_root_owns_is_read_by_the_service_it_was_lent_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has access lists, systemd leaves root the owner: the mode shows the list's mask as the group's bits."""
+    if os.getuid():
+        pytest.skip("giving a file to root needs root")
+    for name in ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"):
+        (tmp_path / name).write_text("K3\n")
+        (tmp_path / name).chmod(0o440)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    assert load_keys({"CREDENTIALS_DIRECTORY": str(tmp_path)}).key.reveal() == "K3"
+    with pytest.raises(ConfigError, match="another user"):
+        load_keys({f"{name}_FILE": str(tmp_path / name) for name in ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY")})
+    (tmp_path / "APCA_API_KEY_ID").chmod(0o444)
+    with pytest.raises(ConfigError, match="open to others"):
+        load_keys({"CREDENTIALS_DIRECTORY": str(tmp_path)})

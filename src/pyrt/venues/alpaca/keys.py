@@ -68,7 +68,7 @@ def _find(name: str, values: Mapping[str, str], environ: Mapping[str, str]) -> s
     if environ.get("CREDENTIALS_DIRECTORY"):
         credential = Path(environ["CREDENTIALS_DIRECTORY"]) / name
         if credential.exists():
-            return _read_private(credential).strip()
+            return _read_private(credential, manager=True).strip()
     return ""
 
 
@@ -97,16 +97,20 @@ def _read_pairs(path: Path) -> dict[str, str]:
     return pairs
 
 
-def _read_private(path: Path) -> str:
-    """The text of a file that is ours alone; what is checked is the open file, so it cannot be changed for another after."""
+def _read_private(path: Path, *, manager: bool = False) -> str:
+    """The text of a file that is ours alone; what is checked is the open file, so it cannot be changed for another after.
+
+    `manager`: root may own it, and its group bits are then the mask of the access list that lets us read it.
+    """
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigError("not a regular file", where=str(path))
-            if status.st_uid != os.geteuid():
+            ours = status.st_uid == os.geteuid()
+            if not ours and not (manager and status.st_uid == 0):
                 raise ConfigError("the key file belongs to another user", where=str(path), mend=f"chown $(id -un) {path}")
-            if status.st_mode & 0o077:
+            if status.st_mode & (0o077 if ours else 0o037):
                 mode = stat.S_IMODE(status.st_mode)
                 raise ConfigError(f"the key file is open to others (mode {mode:04o})", where=str(path), mend=f"chmod 600 {path}")
             content = file.read(_LONGEST + 1)
