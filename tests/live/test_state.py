@@ -213,16 +213,22 @@ KEPT = {
     "execution._orders": """
         account activities begun busted by_number by_source by_venue_id cash_base cash_flow corrected corrections epoch executions
         fills groups held last_number last_ts latches open opened_at placed positions taken_back unexplained_cash""",
-    "risk": """
-        _answered _blocked _chains _day _equity _limits_by _peak _peak_at _peaks _recovered _recovered_at _unexplained epoch gate
-        latches ledger limits limits_version permits rules""",
+    "risk": "_answers _chains _in_force _latches _losses epoch gate ledger permits rules",
+    "risk._answers": "answered",
+    "risk._in_force": "by limits version",
+    "risk._latches": "blocked closed recovered recovered_at unexplained",
+    "risk._losses": "day equity peak peak_at peaks",
     "risk._chains": "_absent _by_key _by_number _external _intents _over",
     "desk": "_by_number _gone _open _orders _sources _used",
 }
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",
-    "risk": """_alarms _answers _approval _calendar _clock_off _configured _day_of _defined _dirty _forgotten _hours _instruments
-        _mark_at _mark_every _parked _refs _stopped _waiting _whole_limited _wishes approved exits portfolio refused""",
+    "risk": """_alarms _approval _clock_off _day_of _defined _dirty _hours _instruments _mark_at _mark_every _parked _refs
+        _whole_limited _wishes approved exits portfolio refused""",
+    "risk._answers": "_first _forgotten _in_flight",
+    "risk._in_force": "_configured",
+    "risk._latches": "_gate",
+    "risk._losses": "_gate",
     "risk._chains": "_gate unmatched",
     "desk": "_bars _session _sizer",
 }

@@ -352,4 +352,4 @@ def test_a_kept_state_goes_on_with_signals_flags_peaks_and_drift():
     again.tell(Start(epoch=2))
     assert codes(again.ask(20, px=99 * PX)) == {"NOT_RECONCILED", "PRICE_DRIFT"}  # the market is at 100, the own buy was at 98
     assert again.risk.permits.sent == {(3, 7): 1}
-    assert again.risk._limits_by == "anna"
+    assert again.risk._in_force.by == "anna"

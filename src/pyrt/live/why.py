@@ -20,7 +20,7 @@ from pyrt.live.replay import Replay
 from pyrt.model import Fact, Filled, Intended, Intent, Latched, OrderChanged, Refused, ReplaceIntent
 from pyrt.ports import Command, Event, Sync
 from pyrt.risk.asked import AUCTIONS
-from pyrt.risk.manager import text
+from pyrt.risk.figures import text
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
 

@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pyrt._core.dump import dump_gate, load_gate
-from pyrt._core.risk import Level
 from pyrt.model import AccountSeen, AssetSeen, Intended, Latched
 from pyrt.risk.groups import Group
 from pyrt.risk.limits import Limits
 
 if TYPE_CHECKING:
-    from pyrt.risk.manager import RiskManager
-
-_MONEY = 10**9  # facts tell money in 1e-9, the ledger counts 1e-18
+    from pyrt.risk.projection import Projection
 
 
 class ChainState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -45,7 +42,7 @@ class ChainsState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
 
 class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What the facts made of a RiskManager. Approvals in flight, marks and first answers are no part of it."""
+    """What the facts made of risk. Approvals in flight, marks and first answers are no part of it."""
 
     epoch: int
     limits_version: int
@@ -69,55 +66,54 @@ class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     assets: list[AssetSeen]
 
 
-def save(risk: "RiskManager") -> RiskState:
+def save(risk: "Projection") -> RiskState:
     """The state as it is now; encode it before the next event."""
+    latches, losses = risk._latches, risk._losses
     return RiskState(
         epoch=risk.epoch,
         limits_version=risk.limits_version,
         limits=risk.limits.canonical(),
-        day=risk._day,
-        equity=risk._equity,
-        peak=risk._peak,
-        peak_at=risk._peak_at,
-        latches=list(risk.latches.values()),
-        recovered=risk._recovered,
-        recovered_at=risk._recovered_at,
-        unexplained=risk._unexplained,
-        blocked=risk._blocked,
+        day=losses.day,
+        equity=losses.equity,
+        peak=losses.peak,
+        peak_at=losses.peak_at,
+        latches=list(latches.closed.values()),
+        recovered=latches.recovered,
+        recovered_at=latches.recovered_at,
+        unexplained=latches.unexplained,
+        blocked=latches.blocked,
         account=risk.rules.account,
-        answered=sorted(risk._answered.items()),
+        answered=sorted(risk._answers.answered.items()),
         chains=risk._chains.save(),
         gate=dump_gate(risk.gate),
-        peaks=sorted(risk._peaks.items()),
-        limits_by=risk._limits_by,
+        peaks=sorted(losses.peaks.items()),
+        limits_by=risk._in_force.by,
         sent=[(strategy, signal, n) for (strategy, signal), n in risk.permits.sent.items()],
         assets=[risk.permits.assets[instrument] for instrument in sorted(risk.permits.assets)],
     )
 
 
-def restore(risk: "RiskManager", state: RiskState) -> None:
-    """Go on from a state. The manager must be new, its instruments complete. Raises ValueError, KeyError, ConfigError."""
-    risk.epoch, risk.limits_version = state.epoch, state.limits_version
-    risk._use(Limits.parse(state.limits))
+def restore(risk: "Projection", state: RiskState) -> None:
+    """Go on from a state. The projection must be new, its instruments complete. Raises ValueError, KeyError, ConfigError."""
+    risk.epoch = state.epoch
+    risk._in_force.restore(Limits.parse(state.limits), state.limits_version, state.limits_by)
+    risk._use()
     for instrument in risk._instruments:
         risk._define(instrument)
     load_gate(risk.gate, state.gate)
     risk._chains.restore(state.chains)
-    risk._peaks, risk._limits_by = dict(state.peaks), state.limits_by
     risk.permits.sent.update(((strategy, signal), n) for strategy, signal, n in state.sent)
     for asset in state.assets:
         risk.permits.asset_seen(asset)
         risk._bound(asset.instrument)
-    risk._day, risk._equity, risk._peak, risk._peak_at = state.day, state.equity, state.peak, state.peak_at
-    if state.day:
-        risk.gate.begin_day(state.equity * _MONEY, state.peak * _MONEY)
-        risk._look_back()
-    risk.latches = {latch.scope: latch for latch in state.latches}
-    for latch in state.latches:
-        risk.gate.latch(latch.scope, Level[latch.level])
-    risk._recovered, risk._recovered_at = state.recovered, state.recovered_at
-    risk._unexplained, risk._blocked = state.unexplained, state.blocked
+    risk._losses.restore(state.day, state.equity, state.peak, state.peak_at, dict(state.peaks), risk.limits)
     risk.rules.account = state.account
-    risk._answered, risk._forgotten = dict(state.answered), dict(state.answered)
+    risk._answers.restore(dict(state.answered))
     risk._dirty = True
-    risk._open()
+    risk._latches.restore(
+        state.latches,
+        recovered=state.recovered,
+        recovered_at=state.recovered_at,
+        unexplained=state.unexplained,
+        blocked=state.blocked,
+    )

@@ -1,0 +1,79 @@
+"""Gains and losses of a day and of the last days: the baseline, the peaks, and which limits a mark crosses (R20, R21)."""
+
+from collections.abc import Iterator
+
+from pyrt._core.risk import Gate
+from pyrt.clock import Now
+from pyrt.model import BaselineSet
+from pyrt.ports import Append, Command, Sync
+from pyrt.risk.figures import MONEY, text
+from pyrt.risk.limits import Limits
+
+ALWAYS = "always"  # the one day of a manager without day_of
+MOST_DAYS = 250  # whose peaks are kept
+PEAK_STEPS = 100  # a peak is journaled when it rose by this part of max_drawdown
+
+
+class Losses:
+    """The day's baseline and highest, as journaled, and the peaks of the days before. Money in units of 1e-9."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self.day = ""
+        self.equity = 0  # the day's baseline
+        self.peak = 0
+        self.peak_at = 0  # venue ns at which it was
+        self.peaks: dict[str, int] = {}  # of the last days
+
+    def mark(self, pnl: int, day: str, limits: Limits, every: int, now: Now) -> list[Command]:
+        """The facts that a mark makes: another day's baseline, or a higher peak. pnl: 1e-18 money."""
+        if self.begins(day):
+            return [Append(fact=BaselineSet(day=day, equity=pnl // MONEY, ts=now.venue), sync=Sync.SOON)]
+        return self._raise_peak(limits, every, now)
+
+    def begins(self, day: str) -> bool:
+        """Whether it is another day's first mark; a clock that steps back begins none."""
+        return day > self.day or (day != self.day and self.day == ALWAYS)
+
+    def crossed(self, limits: Limits) -> Iterator[tuple[str, str]]:
+        """The code of each limit that the last mark crosses, and what it says."""
+        for code, limit, seen in (
+            ("DAILY_LOSS", limits.max_daily_loss, -self._gate.day_pnl),
+            ("DRAWDOWN", limits.max_drawdown, self._gate.drawdown),
+            ("DRAWDOWN", limits.max_days_drawdown, self._gate.days_drawdown),
+        ):
+            if limit is not None and limit.is_finite() and seen >= int(limit * 10**18):
+                yield code, f"{text(seen, 'money')} of {limit}"
+
+    def _raise_peak(self, limits: Limits, every: int, now: Now) -> list[Command]:
+        # The peak outlives a restart to within a hundredth of the drawdown, and is journaled once a mark at most.
+        peak, most = self._gate.peak_pnl // MONEY, limits.max_drawdown
+        if most is None or peak - self.peak < int(most * 10**9) // PEAK_STEPS or now.venue < self.peak_at + every:
+            return []
+        fact = BaselineSet(day=self.day, equity=self.equity, peak=max(peak, self.peak + 1), ts=now.venue)
+        return [Append(fact=fact, sync=Sync.SOON)]
+
+    # ------------------------------------------------------------------------------------------------ facts
+    def baseline_set(self, fact: BaselineSet, limits: Limits) -> None:
+        """A day began, or its peak rose."""
+        self.day = fact.day
+        self.equity = fact.equity
+        self.peak = fact.equity if fact.peak is None else fact.peak
+        self.peak_at = fact.ts
+        self.peaks[fact.day] = max(self.peaks.get(fact.day, self.peak), self.peak)
+        if len(self.peaks) > MOST_DAYS:
+            del self.peaks[min(self.peaks)]
+        self._gate.begin_day(self.equity * MONEY, self.peak * MONEY)
+        self.look_back(limits)
+
+    def look_back(self, limits: Limits) -> None:
+        """Tell the gate the highest of as many days as the limits count."""
+        if self.peaks:
+            self._gate.days(max(self.peaks[day] for day in sorted(self.peaks)[-limits.drawdown_days :]) * MONEY)
+
+    def restore(self, day: str, equity: int, peak: int, peak_at: int, peaks: dict[str, int], limits: Limits) -> None:
+        """Go on from a kept state."""
+        self.day, self.equity, self.peak, self.peak_at, self.peaks = day, equity, peak, peak_at, peaks
+        if day:
+            self._gate.begin_day(equity * MONEY, peak * MONEY)
+            self.look_back(limits)
