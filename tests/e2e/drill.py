@@ -15,10 +15,22 @@ from pyrt.execution import cid, parse_cid
 from pyrt.journal.inspect import show, verify
 from pyrt.journal.segments import survey
 from pyrt.live.recovery import check
-from pyrt.model import Defined, Filled, Instruments, Intended, OrderChanged, OrderStatus, PositionAdjusted, Refused
+from pyrt.model import (
+    Defined,
+    ExternalSeen,
+    Filled,
+    Instruments,
+    Intended,
+    OrderChanged,
+    OrderClass,
+    OrderStatus,
+    PositionAdjusted,
+    Refused,
+)
 
 ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL, OrderStatus.REJECTED)
 
+SYMBOLS = ("AAPL", "MSFT", "SPY", "GOOGL", "AMZN", "TSLA")
 STRATEGY = '''
 from pyrt import Strategy
 
@@ -82,6 +94,7 @@ class Report:
 
     kills: int = 0
     orders: int = 0
+    groups: int = 0  # orders at the venue that are exits of others
     fills: int = 0
     states: Counter[str] = field(default_factory=Counter)
     killed_in: Counter[str] = field(default_factory=Counter)  # phase of the session that the kill met
@@ -93,14 +106,23 @@ class Report:
         states = ", ".join(f"{n} {name}" for name, n in sorted(self.states.items()))
         phases = ", ".join(f"{n} {name}" for name, n in sorted(self.killed_in.items()))
         return (
-            f"{self.kills} kills ({phases}), {self.orders} orders, {self.fills} fills, {len(self.faults)} violations, "
-            f"{self.seconds:.0f} s; {states}"
+            f"{self.kills} kills ({phases}), {self.orders} orders, {self.groups} exits of groups, {self.fills} fills, "
+            f"{len(self.faults)} violations, {self.seconds:.0f} s; {states}"
         )
 
 
-def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int, *more: str) -> Report:
-    """Kill and restart `kills` times, end in order, and compare."""
-    (home.parent / "busy.py").write_text(STRATEGY)
+def drill(
+    venue: Venue,
+    start: Callable[..., Run],
+    home: Path,
+    kills: int,
+    seed: int,
+    *more: str,
+    strategy: str = STRATEGY,
+    still: bool = False,
+) -> Report:
+    """Kill and restart `kills` times, end in order, and compare. still: at the end nothing trades any more."""
+    (home.parent / "busy.py").write_text(strategy)
     (home.parent / "limits.toml").write_text(LIMITS)
     options = ["--strategy", str(home.parent / "busy.py"), "--limits", str(home.parent / "limits.toml"), *more]
     options += ["--snapshot-facts", "40"]  # starts go on from kept states, and kills meet their writing
@@ -124,6 +146,10 @@ def drill(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed:
         assert run.process.poll() is None, run.log
         run.kill()
     run = start(*options).until("trading:")
+    if still:  # exits go on working at the venue when the session has ended
+        for symbol in SYMBOLS:
+            venue.fault("halt", symbol=symbol, seconds=36_000)
+        wait_until_told(venue, home / "journal")
     wait_until_known(home / "journal")
     run.end(signal.SIGINT)
     report.log = run.log
@@ -155,6 +181,15 @@ def wait_until_known(journal: Path, patience: float = 60.0) -> None:
         time.sleep(0.5)
 
 
+def wait_until_told(venue: Venue, journal: Path, patience: float = 60.0) -> None:
+    """Until the journal has as many fills as the venue: one that it never gets is a violation, which `compare` tells."""
+    give_up = time.monotonic() + patience
+    while time.monotonic() < give_up:
+        if sum(isinstance(fact, Filled) for _, _, fact in show(journal)) >= len(venue.truth()["fills"]):
+            return
+        time.sleep(0.1)
+
+
 def compare(venue: Venue, journal: Path, report: Report) -> None:
     """Venue against journal: orders both ways, states, positions, nothing twice, everything durable first, kept states right."""
     faults, verdict = report.faults, verify(journal)
@@ -167,6 +202,7 @@ def compare(venue: Venue, journal: Path, report: Report) -> None:
     instruments, states, intents = Instruments(), {}, {}
     positions: Counter[int] = Counter()
     filled: Counter[int] = Counter()
+    ids: dict[str, int] = {}  # venue's id -> number, of whatever has one
     for _, _, fact in show(journal):
         match fact:
             case Defined():
@@ -177,6 +213,9 @@ def compare(venue: Venue, journal: Path, report: Report) -> None:
                 intents[fact.number], states[fact.number] = fact, OrderStatus.INTENT
             case OrderChanged():
                 states[fact.number] = fact.status
+                ids[fact.venue_order_id] = fact.number
+            case ExternalSeen():
+                faults.append(f"an order was taken for somebody else's: {fact}")
             case Filled():
                 report.fills += 1
                 positions[fact.instrument] += fact.qty if fact.side == 1 else -fact.qty
@@ -186,11 +225,14 @@ def compare(venue: Venue, journal: Path, report: Report) -> None:
             case _:
                 pass
     truth = venue.truth()
+    exits = {n: intent for intent in intents.values() for n in _exits(intent)}
     theirs = [o for o in truth["orders"] if (parse_cid(o["client_order_id"]) or ("", 0))[0] == own]
-    faults += [f"a foreign order: {o['client_order_id']}" for o in truth["orders"] if o not in theirs]
+    legs = [o for o in truth["orders"] if o not in theirs and ids.get(o["id"]) in exits]  # the venue names them itself
+    faults += [f"a foreign order: {o['client_order_id']}" for o in truth["orders"] if o not in theirs and o not in legs]
+    faults += _legs(legs, ids, states, exits, filled, instruments)
     count = Counter(o["client_order_id"] for o in theirs)
     faults += [f"{n} orders with cid {c}" for c, n in count.items() if n > 1]
-    expected = {cid(own, n) for n, status in states.items() if status not in ABSENT}
+    expected = {cid(own, n) for n, status in states.items() if status not in ABSENT and n not in exits}
     at_venue = set(count)
     known = {cid(own, n) for n in intents}
     faults += [f"at the venue without a durable intent: {c}" for c in sorted(at_venue - known)]
@@ -205,8 +247,42 @@ def compare(venue: Venue, journal: Path, report: Report) -> None:
     if {s: float(q) for s, q in held.items()} != {s: float(q) for s, q in ours.items()}:
         faults.append(f"positions: venue {held}, journal {ours}")
     faults += [f"UNKNOWN at the end: {n}" for n, status in states.items() if status is OrderStatus.UNKNOWN]
-    report.orders = len(theirs)
+    report.orders, report.groups = len(theirs), len(legs)
     report.states = Counter(s.name for s in states.values())
+
+
+def _exits(intended: Intended) -> range:
+    """The numbers of the orders that come with an entry or a pair: the next ones."""
+    kind, first = intended.intent.order_class, intended.number + 1
+    return range(first, first + {OrderClass.BRACKET: 2, OrderClass.OTO: 1, OrderClass.OCO: 1}.get(kind, 0))
+
+
+def _legs(
+    legs: list[dict[str, Any]],
+    ids: dict[str, int],
+    states: dict[int, OrderStatus],
+    exits: dict[int, Intended],
+    filled: Counter[int],
+    instruments: Instruments,
+) -> list[str]:
+    """Exits at the venue against ours: each once, of the right kind, as full and as final."""
+    told, count = [], Counter(ids[leg["id"]] for leg in legs)
+    told += [f"{n} exits at the venue are number {number}" for number, n in count.items() if n > 1]
+    lost = [n for n in exits if n in states and n not in count and states[n] not in ABSENT]
+    told += [f"exit {n} is {states[n].name} here, and not at the venue" for n in lost]
+    for leg in legs:
+        number = ids[leg["id"]]
+        intent = exits[number].intent
+        instrument = instruments[intent.instrument]
+        opens = intent.order_class is not OrderClass.OCO
+        if leg["symbol"] != instrument.symbol or (leg["side"] == "buy") != ((intent.side == 1) != opens):
+            told.append(f"exit {number} is not the intended one: {leg}")
+        if (instrument.qty(leg["filled_qty"]) if float(leg["filled_qty"]) else 0) != filled[number]:
+            told.append(f"exit {number}: filled {leg['filled_qty']} there, {filled[number]} here")
+        over = leg["status"] in ("filled", "canceled", "expired", "rejected", "replaced")
+        if over != states[number].is_final:
+            told.append(f"exit {number}: {leg['status']} there, {states[number].name} here")
+    return told
 
 
 def _requests(requests: list[dict[str, Any]], known: set[str]) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.drill import drill
+from tests.e2e.drill_groups import STRATEGY as GROUPS
 from tests.e2e.processes import Run, Venue
 from tests.sizes import size
 
@@ -44,3 +45,22 @@ def test_many_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path, wea
         venue.fault("drop_updates", probability=0.3, seed=seed)
         venue.fault("duplicate_updates", probability=0.3, seed=seed)
     check(venue, start, tmp_path / "home", kills, seed, "--watchdog" if weather == "calm" else "--no-watchdog")
+
+
+def check_groups(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int) -> None:
+    report = drill(venue, start, home, kills, seed, "--no-watchdog", strategy=GROUPS, still=True)
+    print(report)
+    assert not report.faults, "\n".join([str(report), *report.faults[:20], report.log[-3000:]])
+    assert report.groups >= kills, report
+
+
+@pytest.mark.row("S122")
+def test_kills_among_brackets(venue: Venue, start: Callable[..., Run], tmp_path: Path) -> None:
+    check_groups(venue, start, tmp_path / "home", 3, 7)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_many_kills_among_brackets(venue: Venue, start: Callable[..., Run], tmp_path: Path) -> None:
+    venue.fault("gateway_timeout", every=4)
+    check_groups(venue, start, tmp_path / "home", size("GROUP_KILLS", 60), 8)

@@ -22,6 +22,7 @@ from pyrt.live.control_socket import ask
 
 DOWN = {"data": "data stream: ", "trading": "the trading stream is down"}
 BACK = {"data": "the data stream is back", "trading": "the trading stream is back"}
+FILLED = ("were filled from history", "loss missed no trade")
 LONG = 150.0  # s, that a stream may be away
 REAPED = "half-open at both ends"  # takes as long as the venue keeps a dead connection, 90 s
 
@@ -177,6 +178,7 @@ class Drill:
         """One fault: wait until it is seen, take it back, wait until all is well."""
         streams, begin, end = self._kinds[kind]
         before = {s: (self._said(DOWN[s]), self._said(BACK[s])) for s in streams}
+        filled = self._filled()
         begun = time.monotonic()
         begin()
         self.run.until(lambda: all(self._said(DOWN[s]) > before[s][0] for s in streams), f"{kind} to be seen", LONG)
@@ -184,8 +186,10 @@ class Drill:
         end()
         begun = time.monotonic()
         self.run.until(lambda: all(self._said(BACK[s]) > before[s][1] for s in streams), f"{kind}: streams to be back", LONG)
-        quotes = self._quotes()
-        self.run.until(lambda: self._quotes() > quotes, f"{kind}: market data")
+        quotes = self.quotes()
+        self.run.until(lambda: self.quotes() > quotes, f"{kind}: market data")
+        if streams == ("data",):
+            self.run.until(lambda: self._filled() > filled, f"{kind}: what was missed to be filled")
         self.drills.healed[kind].append(time.monotonic() - begun)
         self.drills.trials += 1
         assert self.run.ended() is None, self.run.log[-3000:]
@@ -194,7 +198,10 @@ class Drill:
     def _said(self, text: str) -> int:
         return self.run.log.count(text)
 
-    def _quotes(self) -> int:
+    def _filled(self) -> int:
+        return sum(self._said(text) for text in FILLED)
+
+    def quotes(self) -> int:
         told = ask(self.it.home, verb="status")
         return 0 if told is None else int(told["figures"]["counts"]["messages"])
 

@@ -9,7 +9,7 @@ from math import exp, expm1
 
 NATS = 20.0  # e**-20 = 2e-9 a gap: at 6 arrivals a second, 6.5 hours a day, one false alarm in more than 3,000 days
 QUICKEST = 3.5  # seconds; no silence is shorter, however busy the stream
-LEAST = 2.0  # seconds of flow from which a rate is known
+LEAST = 1.0  # seconds of flow from which a rate is known
 MEMORY = 60.0  # seconds; what came earlier counts for 1/e
 
 
