@@ -36,7 +36,7 @@ class Keeper:
             await asyncio.sleep(LOOK)
             grown = self._journal.seq - self._seq
             if grown >= self._facts or (grown > 1 and time.monotonic() >= self._at + self._seconds):  # 1 is the anchor's own
-                await self.keep()
+                await asyncio.shield(self.keep())  # what is begun ends before the end keeps its own
 
     async def keep(self) -> bool:
         """Keep the state as it is now; False where the disk did not take it, which the journal alone makes good."""
