@@ -4,7 +4,7 @@ from tests.reference.bench import EPOCH, SHARE, Bench, activity, order, update
 
 from pyrt.clock import SECOND
 from pyrt.model import Filled, PositionAdjusted
-from pyrt.ports import Outcome, SubmitResult, TradeUpdate
+from pyrt.ports import Outcome, StreamState, SubmitResult, TradeUpdate
 
 
 def fill(cum: str, qty: str, execution: str, at: int) -> TradeUpdate:
@@ -65,3 +65,25 @@ def test_a_replay_knows_of_it(bench: Bench) -> None:
     again = Bench(bench.facts)
     assert again.engine.state_digest() == bench.engine.state_digest()
     assert again.engine.orders[1].filled == 0
+
+
+def test_an_order_ends_though_a_bust_was_never_told(bench: Bench) -> None:
+    """Taken back while nobody listened: later fills contradict ours, no further word of them would help."""
+    part_filled(bench)
+    bench.on(StreamState(stream="trading", up=False))
+    bench.t = 10 * SECOND
+    bench.on(StreamState(stream="trading", up=True))
+    bench.snapshot(orders=(order(filled_qty="10", status="filled"),), fills=(activity("10", "10"),))
+    assert bench.status == "FILLED"
+    assert bench.codes().count("BREAK") == 1
+    assert bench.engine.positions == {1: 4 * SHARE}
+
+
+def test_a_final_state_that_waited_ends_with_the_contradiction(bench: Bench) -> None:
+    part_filled(bench)
+    bench.t = 10 * SECOND
+    bench.on(update("canceled", order(filled_qty="6", status="canceled"), ts=EPOCH + 30))
+    assert bench.status == "PARTIAL"  # fills of it are missing
+    bench.t = 20 * SECOND
+    bench.snapshot(orders=(order(filled_qty="6", status="canceled"),), fills=(activity("6", "6"),))
+    assert bench.status == "CANCELED"

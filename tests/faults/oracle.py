@@ -82,6 +82,7 @@ class Oracle:
         self.journal = journal.id
         last = 0
         self.fills.clear()
+        self.legs.clear()  # numbers of intents that were lost are given again
         for record in journal.records():
             if record.seq > journal.replayed:
                 break
@@ -92,10 +93,13 @@ class Oracle:
             if known is None or known != (record.type, record.payload):
                 self.violate("7", f"record {record.seq} is not the one that was appended")
                 break
-            if record.type == codec.Kind.FILL or (record.type == codec.Kind.MESSAGE and b"Filled" in record.payload):
+            named = record.type == codec.Kind.MESSAGE and (b"Filled" in record.payload or b"Intended" in record.payload)
+            if named or record.type in (codec.Kind.FILL, codec.Kind.INTENDED):
                 fact = codec.decode(record.type, record.flags, record.payload)
                 if isinstance(fact, Filled):
                     self.fills.add((fact.venue_order_id, fact.cum_qty))
+                elif isinstance(fact, Intended):
+                    self._name_legs(fact)
         if last < self.proved:
             self.violate("7", f"records {last + 1} to {self.proved} were durable and are gone")
         for seq in [seq for seq in self.history if seq > last]:
@@ -280,13 +284,9 @@ class Oracle:
     def same_orders(self, session: Any) -> list[str]:
         """Where the orders here are not those at the venue; empty = nowhere."""
         found = []
-        state = self.sim.venue.exchange.state
-        rows = {row.cid: row for row in state.rows if self.is_mine(row.cid)}
-        # An order of which a fill was taken back while nobody listened is not explained by fills: that is told and latched.
-        changed = {correction.fill for correction in state.corrections}
-        changed = {state.rows[fill.number - 1].id for fill in state.fills if fill.id in changed}
+        rows = {row.cid: row for row in self.sim.venue.exchange.state.rows if self.is_mine(row.cid)}
         for order in session.execution.orders.values():
-            if order.external or order.venue_order_id in changed:
+            if order.external:
                 continue
             row = self.row_of(order)
             name = order.cid or f"{order.role} of {self.legs[order.number][0]}"

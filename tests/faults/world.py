@@ -448,6 +448,8 @@ class Simulation:
             )
             summary = loop.run_until_complete(self.runner.run())
             reason = summary.failed
+            while any(task.name == "executor" and not task.over for task in machine.tasks):  # as asyncio.run does
+                kernel_.nap(MS)
             self.trace("ended", summary)
         except PyrtError as e:
             reason = f"{type(e).__name__}: {e}"

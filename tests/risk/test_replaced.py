@@ -55,3 +55,16 @@ def test_what_a_replay_meets_again_is_not_told_again():
     for fact in desk.facts:
         again.fact(fact)
     assert not [c for c in again.tell(Start(epoch=2)) if isinstance(c, Alarm)]
+
+
+def test_fills_of_the_old_order_may_come_after_the_end_of_what_replaced_it():
+    """As a restart reads them: the replacement filled, of the old order a part that nobody told."""
+    desk, number, second = replacing()
+    desk.fill(second, desk.intent(2, qty=15 * QTY), 9 * QTY)
+    desk.change(second, OrderStatus.FILLED)
+    assert desk.risk.account(1).buys == 6 * QTY
+    desk.fill(number, desk.intent(1, qty=10 * QTY), 6 * QTY)
+    desk.change(number, OrderStatus.REPLACED)
+    assert desk.risk.account(1).buys == 0
+    assert not [c for c in desk.tell(StreamState(stream="data", up=True)) if isinstance(c, Alarm)]
+    assert desk.replayed().state_digest() == desk.risk.state_digest()

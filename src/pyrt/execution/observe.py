@@ -60,6 +60,7 @@ class Observer:
         self.missing: dict[int, int] = {}  # number -> filled quantity that the venue told and no fill explains yet
         self.held: dict[int, tuple[OrderStatus, VenueOrder]] = {}  # final states that wait for missing fills
         self.pending: dict[int, dict[int, Filled]] = {}  # number -> cumulative quantity -> a fill whose predecessor is missing
+        self.broken: set[int] = set()  # orders of which fills contradict those that are booked: more of them would explain nothing
         self.trail: dict[int, set[int]] = {}  # instrument -> positions it had since the last snapshot was asked for
         self.flows: set[int] = set()  # cash flows since then
         self.opening = 0  # venue ns of the snapshot that a new journal starts from
@@ -144,7 +145,7 @@ class Observer:
             status = OrderStatus.ACCEPTED
         filled = _units(seen.filled_qty, self._orders.instruments[order.instrument].qty_exp)
         self.proved[number] = step.now.mono
-        if filled > order.filled:
+        if filled > order.filled and number not in self.broken:
             self.missing[number] = max(filled, self.missing.get(number, 0))
             self._ask(step)
         appeared = order.status in _ABSENT or (fresh and order.status is OrderStatus.REJECTED and status is not order.status)
@@ -249,8 +250,12 @@ class Observer:
         )
         if qty <= 0 or px <= 0 or cum - qty < order.filled:
             self._disagree(order, f"fill ({venue_id}, {cum}) of {qty} does not follow {order.filled}", step)
-            self._ask(step)
+            if order.number not in self.broken:
+                self._ask(step)
+            self._give_up(order, step)
         elif cum - qty > order.filled:
+            if order.number in self.broken:
+                return
             self.pending.setdefault(order.number, {})[cum] = fill
             self.missing[order.number] = max(cum, self.missing.get(order.number, 0))
             self._ask(step)
@@ -263,6 +268,14 @@ class Observer:
         self._note(fill, fill.instrument, step)
         if order.qty and order.filled > order.qty:
             step.alarm("critical", "OVERFILL", f"order {order.cid or fill.venue_order_id} has {order.filled} of {order.qty}")
+
+    def _give_up(self, order: Order, step: Step) -> None:
+        """An execution was taken back and nobody heard: the order ends as the venue shows, a human explains the position."""
+        self.broken.add(order.number)
+        self.missing.pop(order.number, None)
+        self.pending.pop(order.number, None)
+        if order.number in self.held:
+            self._settle(order, step)
 
     def _drain(self, order: Order, step: Step) -> None:
         waiting = self.pending.get(order.number, {})

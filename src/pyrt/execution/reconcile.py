@@ -11,7 +11,7 @@ from pyrt.clock import SECOND
 from pyrt.execution.activities import Activities
 from pyrt.execution.cid import parse_cid
 from pyrt.execution.observe import STATUS, Observer
-from pyrt.execution.orders import OPENING, Order, Orders
+from pyrt.execution.orders import ENTRY, OPENING, Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import EXTERNAL, AccountSeen, OrderStatus, PositionAdjusted
@@ -206,7 +206,7 @@ class Reconciler:
         for fill in snapshot.fills:
             fills.setdefault(fill.order_id, []).append(fill)
         listed: set[int] = set()
-        for seen in sorted(snapshot.orders, key=lambda seen: not seen.legs):  # who has exits tells which they are
+        for seen in sorted(snapshot.orders, key=self._place):
             theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
             _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
         young = snapshot.begun - int(self._settings.settle * self._settings.rate)
@@ -217,6 +217,13 @@ class Reconciler:
             elif theirs:
                 _guard(step, theirs[0].order_id, partial(self._fold_unlisted, theirs, step))
         return listed
+
+    def _place(self, seen: VenueOrder) -> tuple[int, int]:
+        """Entries before exits, and what was replaced before what replaced it; who has exits tells which they are."""
+        order = self._orders.find(seen.cid, seen.id)
+        if order is None:
+            return (3, 0) if not seen.legs else (2, 0)
+        return (0, order.number) if order.role in ("", ENTRY) else (1, order.number)
 
     def _counts(self, fill: VenueFill, cid_text: str, floor: int) -> bool:
         """Whether a fill is of an order we know, or of somebody else's after this journal began to count."""

@@ -270,6 +270,8 @@ class Chains:
                     chain.group.arm(self._gate)
                 else:
                     self._gate.settle(chain.root, False)
+            elif not chain.head_final:
+                chain.next, chain.shown = 0, False  # what it replaced may have fills that were not told yet: it goes last
             else:
                 self._drop(chain, canceled_at)
         elif fact.number == chain.head and chain.next:
@@ -283,6 +285,8 @@ class Chains:
         if chain.exit is not None and chain.group is not None:
             self._exit_ended(chain.exit, chain.group)
         else:
+            if chain.group is not None and chain.group.live:
+                self._entered(chain.group, chain.root)
             self._gate.release(chain.root, canceled_at=canceled_at)
         for number in chain.numbers:
             self._by_number.pop(number, None)
