@@ -27,8 +27,8 @@ class Beliefs:
         self._flagged: set[int] = set()  # instruments with a GAP since
 
     # ------------------------------------------------------------------------------------------------ exposure
-    def exposure(self) -> dict[str, tuple[int, int, int]]:
-        """Symbol -> held, open buys, open sells at the venue; of an order and its replacement the larger."""
+    def exposure(self) -> dict[str, tuple[int, int, int, int]]:
+        """Symbol -> held, open buys, open sells, open exits at the venue; of an order and its replacement the larger."""
         venue = self.sim.venue
         held, rows = venue.positions(), venue.open_rows()
         by_id = {row.id: row for row in rows}
@@ -46,15 +46,14 @@ class Beliefs:
                     pairs[row.group] = max(pairs.get(row.group, 0), leaves)
                 else:
                     sides[row.side.name] += leaves
-            sides["SELL"] += sum(pairs.values())
-            found[symbol] = (held.get(symbol, 0), sides["BUY"], sides["SELL"])
+            found[symbol] = (held.get(symbol, 0), sides["BUY"], sides["SELL"], sum(pairs.values()))
         return found
 
     def covered(self, session: Any) -> None:
         """Risk counts at least what may happen at the venue, in both directions, whatever it has been told so far."""
         if self.sim.meddled:
             return
-        for symbol, (q, buys, sells) in self.exposure().items():
+        for symbol, (q, buys, sells, _) in self.exposure().items():  # exits only reduce, and count when their entry is known
             instrument = session.instruments.get(symbol)
             if instrument is None:
                 continue
@@ -132,12 +131,12 @@ class Beliefs:
             row = state.rows[fill.number - 1]
             paid[row.symbol] += fill.px * fill.qty * (1 if row.side.name == "BUY" else -1)
         changing = any(o.status is OrderStatus.PENDING_REPLACE for o in session.execution.open_orders())
-        for symbol, (q, buys, sells) in self.exposure().items():
+        for symbol, (q, buys, sells, exits) in self.exposure().items():
             known = session.risk.account(session.instruments[symbol].id)
             if known.qty != q:
                 found.append(("5", f"{symbol}: risk holds {known.qty}, the venue {q}"))
             elif known.cost - known.realised != paid[symbol]:
                 found.append(("6", f"{symbol}: cost less gains are {known.cost - known.realised}, the fills cost {paid[symbol]}"))
-            elif not changing and (known.buys, known.sells) != (buys, sells):
+            elif not changing and not exits and (known.buys, known.sells) != (buys, sells):
                 found.append(("10", f"{symbol}: risk reserves {(known.buys, known.sells)}, open are {(buys, sells)}"))
         return found

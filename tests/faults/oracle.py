@@ -182,14 +182,15 @@ class Oracle:
         if self.sim.meddled:
             return
         self.sim.note("worst case")
-        for symbol, (q, buys, sells) in self.sim.beliefs.exposure().items():
+        for symbol, (q, buys, others, exits) in self.sim.beliefs.exposure().items():
+            sells = others + exits
             worst = max(abs(q + buys), abs(q - sells))
             if worst > self.sim.position_limit:
                 self.violate("10", f"{symbol}: {q} held, {buys} to buy and {sells} to sell, {self.sim.position_limit} allowed")
+            if exits:
+                self.sim.note("exits")
             if sells > max(q, 0):
                 self.violate("10", f"{symbol}: {q} held and {sells} offered: nothing may be sold short")
-        if any(row.group and row.role != "entry" and not row.waits for row in self.sim.venue.open_rows()):
-            self.sim.note("exits")
 
     # ------------------------------------------------------------------------------------------------ facts
     def fact(self, fact: Any) -> None:
