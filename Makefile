@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults reliability
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -96,3 +96,7 @@ faults: build
 # python -m tests.docs.reliability --take real build/faults-real.json --tree $$(git rev-parse --short HEAD)
 reliability:
 	PYTHONPATH=src $(PYTHON) -m tests.docs.reliability
+
+# The same harness against broken versions of our own code (tests/faults/mutant_list.py): each must be caught; build/mutants.json.
+mutants: build
+	PYTHONPATH=src $(PYTHON) -m tests.faults.mutants --jobs 2 --json build/mutants.json

@@ -181,6 +181,10 @@ class Body:
         pass
 
 
+REFUSALS: tuple[tuple[int, dict[str, str], bytes], ...] = (
+    (403, {}, b'{"code":40310000,"message":"insufficient buying power"}'),
+    (422, {}, b'{"code":42210000,"message":"qty is not valid"}'),
+)
 KINDS = (
     "lost request",
     "lost answer",
@@ -193,6 +197,8 @@ KINDS = (
     "refused",
     "slow",
     "reset",
+    "doubled request",
+    "refusal",
 )
 
 
@@ -204,6 +210,7 @@ class Net:
         self.rng = rng
         self.kernel = sim.kernel
         self.wires: list[Wire] = []
+        self.doubled: set[str] = set()  # cids of which somebody on the way sent a copy
         self.flying: dict[str, int] = {}  # cid -> requests on their way that may still create it
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -240,7 +247,9 @@ class Net:
             up, down = rng.randrange(int(timeout * SECOND * 0.9)), rng.randrange(int(timeout * SECOND * 0.5))
         elif kind == "held":  # lands when nobody waits any more, as late as our assumption about the venue allows
             up = rng.randrange(SECOND // 2, sim.landing)
-        if kind in ("lost request", "error before", "429") or (kind == "html" and rng.random() < 0.5):
+            if up // 1000 % 2:  # and who waited is told early that the way broke
+                kernel.later(up % (2 * SECOND), give, requests.ConnectionError("reset"))
+        if kind in ("lost request", "error before", "429", "refusal") or (kind == "html" and rng.random() < 0.5):
             answer = self._without(kind)
             if answer is not None:
                 kernel.later(up + down, give, answer)
@@ -250,6 +259,10 @@ class Net:
             if cid:
                 self.flying[cid] = self.flying.get(cid, 0) + 1
             kernel.later(up, self._land, cid, method, target, headers, body, kind, down, give)
+            if kind == "doubled request" and cid:  # a balancer that tries again: the first answer is lost on its way
+                self.doubled.add(cid)
+                self.flying[cid] += 1
+                kernel.later(up + down, self._land, cid, method, target, headers, body, "", down, give)
         if kind == "reset":
             kernel.later(rng.randrange(up + down + 1), give, requests.ConnectionError("reset"))
         if not park(kernel.now + int(timeout * SECOND)) and not box:
@@ -260,6 +273,8 @@ class Net:
             raise requests.ConnectionError("shut")
         if isinstance(box[0], Exception):
             raise box[0]
+        if cid and box[0].tells:
+            sim.oracle.answered(cid)
         return box[0]
 
     def _land(
@@ -283,6 +298,8 @@ class Net:
                 self.sim.note("rejected")
         elif method == "DELETE" and reply.status == 422:
             self.sim.note("raced")
+        if kind == "doubled request" and cid:
+            return
         if kind in ("lost answer", "held"):
             if self.rng.random() < 0.5:
                 self.kernel.later(down, give, requests.ConnectionError("reset"))
@@ -297,7 +314,8 @@ class Net:
             broken = self.rng.random() < 0.5
         elif kind == "html":
             reply = Reply(self.rng.choice((200, 404, 403, 408)), {}, HTML)
-        self.kernel.later(down, give, _response(reply, broken))
+        tells = kind not in ("error after", "truncated", "html") and reply.status < 500
+        self.kernel.later(down, give, _response(reply, broken, tells=tells))
 
     def _without(self, kind: str) -> Any:
         """The answer of somebody on the way; None = silence."""
@@ -307,13 +325,15 @@ class Net:
             wait = str(rng.randrange(4))
             which = rng.randrange(4)
             if which == 0:
-                return _response(Reply(429, {"Retry-After": wait}, json))
+                return _response(Reply(429, {"Retry-After": wait}, json), tells=True)
             if which == 1:
                 told = {"X-Ratelimit-Limit": str(self.sim.rate_limit), "X-Ratelimit-Remaining": "0"}
                 if self.sim.mode == "liveness" or rng.random() < 0.5:  # without it a window of a minute is gone: that does not heal
                     told["X-Ratelimit-Reset"] = str(int(VenueClock.time()) + rng.randrange(1, 5))
-                return _response(Reply(429, told, HTML))
-            return _response(Reply(429, {}, json if which == 2 else HTML))
+                return _response(Reply(429, told, HTML), tells=True)
+            return _response(Reply(429, {}, json if which == 2 else HTML), tells=which == 2)
+        if kind == "refusal":
+            return _response(Reply(*rng.choice(REFUSALS)), tells=True)
         if kind == "error before":
             status = rng.choice((500, 502, 503, 504, 408))
             return _response(Reply(status, {}, rng.choice((HTML, b'{"message":"upstream"}', b""))))
@@ -325,7 +345,12 @@ class Net:
         if self.sim.storm:
             return self.sim.note(self.sim.storm)
         often = 4.0 if method != "GET" else 1.0  # what makes and ends orders is what matters
+        places = method in ("POST", "PATCH")
         for kind in KINDS:
+            if places and self.sim.happens(f"order: {kind}"):  # of requests that place orders alone
+                return kind
+            if kind == "refusal" and not places:
+                continue
             if kind != "refused" and self.sim.happens(kind, often):
                 return kind
         return ""
@@ -474,6 +499,8 @@ class Wire:
             self.kernel.at(self._arrival(0), self._arrive, data, kind, code)
 
     def _arrive(self, data: bytes, kind: WSMsgType, code: int) -> None:
+        if self.silent and self.path != "/stream" and kind != WSMsgType.CLOSE:
+            self.net.sim.beliefs.blind = True  # no loss of a stream's bytes that its reader could notice
         if self.closed or self.deaf or self.silent or self.machine.dead:
             return
         self._heard = self.kernel.now
@@ -554,6 +581,7 @@ class Wire:
         self.silent = False
 
 
-def _response(reply: Reply, broken: bool = False) -> Any:
+def _response(reply: Reply, broken: bool = False, *, tells: bool = False) -> Any:
+    """tells: it says what became of the request."""
     headers = CaseInsensitiveDict({"Date": formatdate(VenueClock.time(), usegmt=True), **reply.headers})
-    return SimpleNamespace(status_code=reply.status, headers=headers, raw=Body(reply.body, broken))
+    return SimpleNamespace(status_code=reply.status, headers=headers, raw=Body(reply.body, broken), tells=tells)

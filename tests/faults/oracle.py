@@ -43,6 +43,8 @@ class Oracle:
         self.killed_at = 0
         self.failed_at = 0  # the journal said that it failed
         self.sends: deque[int] = deque()
+        self.pending: dict[int, int] = {}  # number -> when its cancel or replacement was asked for
+        self.doubt: dict[str, int] = {}  # cid -> requests of it that no answer explained
         self.orders = 0
         self.filled = 0
         self._scanned: dict[int, int] = {}  # inode -> next byte to read
@@ -132,8 +134,12 @@ class Oracle:
             self.violate("1", f"{text} leaves and its intent is not durable")
             return text
         wanted = intent.intent
-        if method == "POST" and (to_units(str(order["qty"])), order["side"]) != (wanted.qty, wanted.side.name.lower()):
+        if not self._same(method, order, wanted):
             self.violate("2", f"{text} leaves with other terms than its intent")
+        self._in_time(text, intent)
+        if self.sim.net.flying.get(text, 0) and text not in self.sim.net.doubled:
+            self.violate("4", f"{text} is sent again while a request of it is on its way")
+        self.doubt[text] = self.doubt.get(text, 0) + 1
         if parsed[1] not in self.born:
             self.violate("2", f"{text} of an earlier life is sent again")
         if self.killed_at and not wanted.reduce_only:
@@ -152,35 +158,43 @@ class Oracle:
         if tuple(to_units(px) if px else 0 for px in sent) != asked:
             self.violate("2", f"{text} leaves with exits {sent}, {asked} were intended")
 
+    @staticmethod
+    def _same(method: str, order: dict[str, Any], wanted: Any) -> bool:
+        """Whether a body says what its intent says; a PATCH leaves out what it cannot change."""
+        if order.get("order_class") == "oco" or "qty" not in order:  # an exit's terms are those of its group
+            return True
+        px = tuple(to_units(str(order.get(name, 0))) for name in ("limit_price", "stop_price"))
+        said = (to_units(str(order["qty"])), px, order["time_in_force"])
+        if said != (wanted.qty, (wanted.limit_px, wanted.stop_px), wanted.tif.name.lower()):
+            return False
+        return method == "PATCH" or (order["side"], order["type"]) == (wanted.side.name.lower(), wanted.type.name.lower())
+
+    def _in_time(self, text: str, intent: Intended) -> None:
+        """By its own idea of the venue's time, a process sends nothing that is too old."""
+        assert self.sim.shell is not None
+        until = intent.intent.valid_until or intent.ts + self.sim.settings.valid_for
+        late = self.sim.shell.clock.at(self.sim.machine.mono()) - until
+        if late > 10**6:
+            self.violate("S9", f"{text} leaves {late / 1e9:.3f} s after its valid_until")
+
+    def answered(self, text: str) -> None:
+        """An answer that says what became of a request reached the process."""
+        self.doubt[text] -= 1
+
     def landed(self) -> None:
         """The venue has taken an order: whatever of what is open now fills, no limit is exceeded."""
         if self.sim.meddled:
             return
         self.sim.note("worst case")
-        held = self.sim.venue.positions()
-        rows = self.sim.venue.open_rows()
-        by_id = {row.id: row for row in rows}
-        replaced = {row.replaces for row in rows if row.replaces}
-        for symbol in ("AAPL", "MSFT"):
-            q, sides = held.get(symbol, 0), {"BUY": 0, "SELL": 0}
-            pairs: dict[int, int] = {}  # the exits of a group: one of them fills, so the larger counts
-            for row in rows:
-                if row.symbol != symbol or row.id in replaced or row.waits:  # what waits for its entry gives back what that took
-                    continue
-                old = by_id.get(row.replaces)
-                leaves = max(row.qty - row.spent, old.qty - old.spent if old is not None else 0)
-                if row.group and row.role != "entry":
-                    pairs[row.group] = max(pairs.get(row.group, 0), leaves)
-                else:
-                    sides[row.side.name] += leaves
-            sides["SELL"] += sum(pairs.values())
-            worst = max(abs(q + sides["BUY"]), abs(q - sides["SELL"]))
+        for symbol, (q, buys, others, exits) in self.sim.beliefs.exposure().items():
+            sells = others + exits
+            worst = max(abs(q + buys), abs(q - sells))
             if worst > self.sim.position_limit:
-                self.violate("10", f"{symbol}: {q} held, {sides} open, {self.sim.position_limit} allowed")
-            if pairs:
+                self.violate("10", f"{symbol}: {q} held, {buys} to buy and {sells} to sell, {self.sim.position_limit} allowed")
+            if exits:
                 self.sim.note("exits")
-            if sides["SELL"] > max(q, 0):
-                self.violate("10", f"{symbol}: {q} held and {sides['SELL']} offered: nothing may be sold short")
+            if sells > max(q, 0):
+                self.violate("10", f"{symbol}: {q} held and {sells} offered: nothing may be sold short")
 
     # ------------------------------------------------------------------------------------------------ facts
     def fact(self, fact: Any) -> None:
@@ -222,10 +236,16 @@ class Oracle:
         if fact.number not in self.durable and fact.number not in self.born:
             return
         text = make_cid(self.journal, fact.number)
+        if fact.status in (OrderStatus.PENDING_CANCEL, OrderStatus.PENDING_REPLACE):
+            self.pending.setdefault(fact.number, self.sim.kernel.now)
+        else:
+            self.pending.pop(fact.number, None)
         if fact.status in _ABSENT:
             row = self.sim.venue.row_of(text)
             if row is not None and row.status != "rejected":
                 self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) here and {row.status} at the venue")
+            if row is None and fact.status is not OrderStatus.ABANDONED and self.doubt.get(text, 0):
+                self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) and {self.doubt[text]} requests have no answer")
             if self.sim.net.flying.get(text, 0):
                 self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) while a request of it is on its way")
         elif fact.status in _ENDED:

@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, kw_only=True):
     preempt: float = 0.0
     latency: Latency = Latency()
     settings: Settings = Settings()
+    page: int = 500  # rows of a page of orders or fills
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":
@@ -91,6 +92,19 @@ class Plan(msgspec.Struct, kw_only=True):
             plan.second_leg = rng.choice(("held", "new"))
         return plan
 
+    def beside(self, seed: int) -> "Plan":
+        """What came to the weather later, by the seed's own number: the histories of all others stay as they were."""
+        if seed % 3 == 0:
+            self.page = 10
+        if seed % 7 == 4 and "strategy raises" not in self.chances:
+            self.chances["doubled request"] = 0.1
+        if seed % 7 == 6 and "strategy raises" not in self.chances:
+            self.chances["refusal"] = 0.1
+        if seed % 11 == 6:  # a quiet day, but for a stream that says nothing any more
+            self.chances, self.events, self.lives = {}, {"stream silent for good": 1}, 0.0
+            self.chaos = 70 * SECOND
+        return self
+
     def countdown(self, rng: random.Random) -> int:
         """Points until the process dies; 0 = it does not."""
         if self.lives and rng.random() < self.nested:
@@ -105,4 +119,4 @@ class Plan(msgspec.Struct, kw_only=True):
         """Put onto the queue what happens at instants of its own."""
         for kind, times in self.events.items():
             for _ in range(times):
-                sim.kernel.at(sim.rng.randrange(self.chaos), sim.strike, kind)
+                sim.kernel.at(sim.rng.randrange(min(self.chaos, 20 * SECOND)), sim.strike, kind)

@@ -16,6 +16,7 @@ from tests.faults import disk as disk_
 from tests.faults import kernel as kernel_
 from tests.faults import net as net_
 from tests.faults import venue as venue_
+from tests.faults.beliefs import PATIENCE, Beliefs
 from tests.faults.kernel import MS, SECOND, GreenletExit, Kernel, Loop, Machine
 from tests.faults.oracle import Oracle
 from tests.faults.plan import Plan
@@ -30,9 +31,9 @@ from pyrt.journal import journal as journal_module
 from pyrt.journal import segments, snapshots
 from pyrt.live import backfill, control, halt, keeper, runner, shell, warm_up
 from pyrt.market import data as market_data
-from pyrt.ports import Alarm
+from pyrt.ports import Alarm, TimerFired
 from pyrt.risk import Limits
-from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, session, stream
+from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, pages, session, stream
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server import access, edge, faults, floor, hub
 
@@ -115,6 +116,13 @@ class Shell(shell.LiveShell):
     def handle(self, event: Any, now: Any = None) -> None:
         self.sim.trace("event", event)
         super().handle(event, now)
+        if self.session is not None and not isinstance(event, TimerFired):
+            self.sim.beliefs.covered(self.session)
+
+    def handle_feed(self, records: Any, bars: Any) -> None:
+        if self.session is not None and len(records):
+            self.sim.beliefs.heard(records, self.session)
+        super().handle_feed(records, bars)
 
 
 class JournalDoor:
@@ -241,7 +249,7 @@ class Simulation:
     def __init__(self, seed: int, mode: str, plan: Plan | None, trace: bool) -> None:
         self.seed, self.mode = seed, mode
         self.rng = rng = random.Random(seed)
-        self.plan = plan or Plan.of(rng)
+        self.plan = plan or Plan.of(rng).beside(seed)
         self.verdict = Verdict(seed, mode)
         self.kernel = Kernel(seed)
         self.tracing = trace
@@ -256,6 +264,7 @@ class Simulation:
         self.rate_limit = self.plan.rate_limit if mode == "safety" else max(self.plan.rate_limit, 200)
         self.limits = GUARDED if self.plan.require_exit else LIMITS
         self.position_limit = 150 * venue_.SHARE
+        self.healed_at = 0
         self.countdown = 0
         self.depth = 0  # deaths since a recovery ended
         self.page_level = 0  # of the page in shared memory, which outlives a process
@@ -271,6 +280,7 @@ class Simulation:
         self.disk.slow = self._disk_takes
         self.oracle = Oracle(self)
         self.disk.synced = self.oracle.synced
+        self.beliefs = Beliefs(self)
         self.system = disk_.System(self.disk)
         self.machine = Machine(self.kernel, 1, MONDAY)
 
@@ -352,6 +362,8 @@ class Simulation:
         done: Any = True
         if kind.startswith(("stream", "garbage")):
             wires = [wire for wire in self.net.wires if not wire.closed]
+            if kind == "stream silent for good":
+                wires = [wire for wire in wires if wire.path != "/stream"]
             done = bool(wires) and self._cut(kind, rng.choice(wires), rng)
         elif kind == "storm":
             self.storm = rng.choice(("429", "error before", "lost request", "html", "slow"))
@@ -390,6 +402,9 @@ class Simulation:
             wire.half_open()
         elif kind == "stream silent":
             wire.mute(rng.randrange(20 * SECOND))
+        elif kind == "stream silent for good":
+            wire.silent = True
+            self.kernel.later(PATIENCE, self.beliefs.silent, wire)
         elif kind == "stream closed":
             wire.leave()
             wire.downwards(b"", net_.WSMsgType.CLOSE, rng.choice((1000, 1006, 1008, 1011)))
@@ -419,6 +434,7 @@ class Simulation:
         self.system.handles = disk_.Handles(self.disk)
         self.page = None
         self.shell = self.runner = None
+        self.beliefs.begin()
         self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
         self.machine.spawn(self._life, "main")
 
@@ -515,7 +531,7 @@ class Simulation:
         """Faults stop; within 60 simulated seconds everything is as the venue has it."""
         self.faulty, self.storm, self.countdown = False, "", 0
         self.rate_limit = self.venue.raise_limit(1000)
-        healed = self.kernel.now
+        healed = self.healed_at = self.kernel.now
         for wire in list(self.net.wires):
             wire.silent = False
             if wire.deaf:
@@ -529,6 +545,8 @@ class Simulation:
         wrong = self._wrong()
         if wrong:
             self.violate("3/5", f"60 s after healing: {'; '.join(wrong[:4])}")
+        elif unsound := self._unsound():
+            self.violate(unsound[0][0], f"60 s after healing: {'; '.join(text for _, text in unsound[:4])}")
         elif not self.verdict.violations:
             self.note("healed")
             self._end_in_order()
@@ -576,7 +594,11 @@ class Simulation:
         # Looked at often: the cheap part first.
         if self.kernel.steps % 64:
             return False
-        return not self._wrong()
+        return not self._wrong() and not self._unsound()
+
+    def _unsound(self) -> list[tuple[str, str]]:
+        assert self.shell is not None
+        return self.beliefs.settled(self.shell.session, self.healed_at)
 
     def _wrong(self) -> list[str]:
         session = self.shell.session if self.shell is not None else None
@@ -649,6 +671,8 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (feed, "ws_connect", sim.net.ws_connect),
         (stream, "random", _Random(chance)),
         (feed, "Random", lambda: chance),
+        (pages, "ORDERS_PAGE", sim.plan.page),
+        (pages, "FILLS_PAGE", min(sim.plan.page, 100)),
         (journal_module, "Appender", Appender),
         (journal_module, "os", sim.system),
         (journal_module, "Path", disk_.Path),
