@@ -5,7 +5,7 @@ again and then given up for that alert; how many were given up is logged and cou
 """
 
 import asyncio
-import contextlib
+import itertools
 import logging
 import queue
 import shlex
@@ -34,7 +34,8 @@ from pyrt.venues.alpaca.keys import is_loopback
 log = logging.getLogger("pyrt")
 PATIENCE = 4.0  # seconds for one attempt: a latch is to be known within five
 PAUSES = (0.5, 2.0)  # seconds before the second attempt, and the third
-WAITING = 1_000  # alerts that one way may be behind
+WAITING = 1_000  # alerts that one way may be behind; alarms leave half of it to latches and the end
+FIRST, THEN, LAST = range(3)  # latches and the end overtake alarms; what ends the thread comes after all
 FAREWELL = 10.0  # seconds for what waits when the session ends
 SEVERITIES = ("warning", "critical")
 
@@ -61,24 +62,25 @@ class _Way:
         self.sent = self.given_up = 0
         self._send = send
         self._until = float("inf")  # monotonic s at which the session ends without what still waits
-        self._queue: queue.Queue[Alert | None] = queue.Queue(WAITING)
+        self._queue: queue.PriorityQueue[tuple[int, int, Alert | None]] = queue.PriorityQueue()
+        self._offered = itertools.count()
         self._thread = threading.Thread(target=self._work, name=f"alerts {name}", daemon=True)
         self._thread.start()
 
     def offer(self, alert: Alert) -> None:
-        try:
-            self._queue.put_nowait(alert)
-        except queue.Full:
+        rank = THEN if alert.kind == "alarm" else FIRST
+        if self._queue.qsize() >= (WAITING // 2 if rank == THEN else WAITING):
             self._lost(alert, "too many wait")
+        else:
+            self._queue.put_nowait((rank, next(self._offered), alert))
 
     def close(self, until: float) -> None:
         self._until = until
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(None)
+        self._queue.put_nowait((LAST, next(self._offered), None))
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def _work(self) -> None:
-        while (alert := self._queue.get()) is not None:
+        while (alert := self._queue.get()[2]) is not None:
             for pause in (*PAUSES, None):
                 try:
                     self._send(alert)
