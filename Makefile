@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults soak derby faults
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -91,3 +91,13 @@ real-faults: build
 PYRT_SEEDS ?= 2000
 faults: build
 	PYTHONPATH=src $(PYTHON) -m tests.faults --seeds 0:$(PYRT_SEEDS) --mode both --jobs 2 --table --json build/faults.json
+
+# A session over real sockets with orders, a watchdog and a reconnection each minute, PYRT_SOAK (3600) seconds: does anything grow?
+soak: build
+	PYTHONPATH=src $(PYTHON) -m bench.soak --json build/soak.json
+
+# alpaca-py, lumibot and pyrt under the same twelve faults; writes docs/derby.md. The peers get an environment of their own.
+derby: build
+	@test -x build/derby/bin/python || $(PYTHON) -m venv build/derby
+	@build/derby/bin/python -c "import alpaca, lumibot" 2>/dev/null || build/derby/bin/pip install -q alpaca-py lumibot
+	PYTHONPATH=src $(PYTHON) -m bench.derby

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,10 +66,10 @@ class Sample(msgspec.Struct, kw_only=True):
 
 
 class Flow(Strategy):
-    """Takes 1 share at the market now here, now there, twice a second, and gives it back."""
+    """Takes 1 share at the market now here, now there, and gives it back."""
 
     symbols = SYMBOLS
-    pause = 0.5  # s
+    pause = 0.3  # s: 200 a minute
 
     def on_start(self) -> None:
         self.turn = 0
@@ -102,9 +102,9 @@ def memory(pid: int) -> dict[str, int]:
 def descriptors(pid: int) -> list[str]:
     """What the open descriptors of a process are."""
     found = []
-    for entry in os.listdir(f"/proc/{pid}/fd"):
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):  # the one that lists
-            found.append(os.readlink(f"/proc/{pid}/fd/{entry}"))
+            found.append(str(entry.readlink()))
     return found
 
 
@@ -180,16 +180,29 @@ class Watch:
         )
 
 
-HEAD = "    s  RSS MiB  anon MiB  blocks  threads  fds  sockets  tasks  shm KiB  journal MiB  recorded MiB  dog MiB  messages  orders  connections"
+COLUMNS: tuple[tuple[str, int, Callable[[Sample], str]], ...] = (
+    ("s", 5, lambda s: f"{s.at:.0f}"),
+    ("RSS MiB", 8, lambda s: f"{s.rss / MIB:.2f}"),
+    ("anon MiB", 9, lambda s: f"{s.anonymous / MIB:.2f}"),
+    ("blocks", 8, lambda s: f"{s.blocks}"),
+    ("threads", 8, lambda s: f"{s.threads}"),
+    ("fds", 4, lambda s: f"{s.fds}"),
+    ("sockets", 8, lambda s: f"{s.sockets}"),
+    ("tasks", 6, lambda s: f"{s.tasks}"),
+    ("shm KiB", 8, lambda s: f"{s.shared >> 10}"),
+    ("journal MiB", 12, lambda s: f"{s.journal / MIB:.2f}"),
+    ("recorded MiB", 13, lambda s: f"{s.recording / MIB:.1f}"),
+    ("watchdog MiB", 13, lambda s: f"{s.watchdog_rss / MIB:.2f}"),
+    ("messages", 11, lambda s: f"{s.messages}"),
+    ("orders", 7, lambda s: f"{s.orders}"),
+    ("connections", 12, lambda s: f"{s.connections}"),
+)
+HEAD = "".join(name.rjust(width) for name, width, _ in COLUMNS)
 
 
-def line(s: Sample) -> str:
+def line(sample: Sample) -> str:
     """A row of the table."""
-    return (
-        f"{s.at:5.0f}  {s.rss / MIB:7.2f}  {s.anonymous / MIB:8.2f}  {s.blocks:6}  {s.threads:7}  {s.fds:3}  {s.sockets:7}  {s.tasks:5}  "
-        f"{s.shared >> 10:7}  {s.journal / MIB:11.2f}  {s.recording / MIB:12.1f}  {s.watchdog_rss / MIB:7.2f}  {s.messages:8}  "
-        f"{s.orders:6}  {s.connections:11}"
-    )
+    return "".join(text(sample).rjust(width) for _, width, text in COLUMNS)
 
 
 def slope(samples: list[Sample], name: str) -> float:
@@ -214,6 +227,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     rss_slope: float  # MiB an hour
     anonymous_slope: float
     blocks_slope: float  # an hour
+    per_order: float  # bytes of anonymous memory that came with an order
     watchdog_slope: float  # MiB an hour
     grew: list[str]  # what was higher in the last quarter than in the first; medians
     judged: bool  # long enough to hold the slopes against the bound
@@ -236,6 +250,7 @@ def judge(samples: list[Sample]) -> Verdict:
         rss_slope=slope(flat, "rss") / MIB,
         anonymous_slope=slope(flat, "anonymous") / MIB,
         blocks_slope=slope(flat, "blocks"),
+        per_order=(flat[-1].anonymous - flat[0].anonymous) / max(flat[-1].orders - flat[0].orders, 1),
         watchdog_slope=slope(flat, "watchdog_rss") / MIB,
         grew=[f"{name} {before:g} -> {after:g}" for name, (before, after) in middle.items() if after > before],
         judged=seconds >= JUDGED,
@@ -253,7 +268,7 @@ def tell(verdict: Verdict) -> Iterator[str]:
     v = verdict
     yield f"{v.seconds:.0f} s, {v.rate:,.0f} messages/s, {v.orders} orders, {v.fills} fills, {v.connections} data connections"
     yield f"after warm-up, an hour: RSS {v.rss_slope:+.2f} MiB (anonymous {v.anonymous_slope:+.2f}), "
-    yield f"  allocator {v.blocks_slope:+,.0f} blocks, watchdog {v.watchdog_slope:+.2f} MiB"
+    yield f"  allocator {v.blocks_slope:+,.0f} blocks, watchdog {v.watchdog_slope:+.2f} MiB; {v.per_order:,.0f} bytes an order"
     yield "descriptors, threads, tasks, shared memory: " + ("; ".join(v.grew) or "flat")
     yield "verdict: " + ("; ".join(v.faults) or ("flat" if v.judged else f"flat, but under {JUDGED:.0f} s memory is not judged"))
 
@@ -268,7 +283,7 @@ def tape(rate: float) -> Iterator[int]:
         server.communicate()  # closes its standard input
 
 
-def run(directory: Path, seconds: float, rate: float) -> tuple[Summary, list[Sample]]:
+def run(directory: Path, seconds: float, rate: float, pause: float) -> tuple[Summary, list[Sample]]:
     """Trade for a while; data, venue and watchdog are processes of their own."""
     with tape(rate) as port, SimProcess(state=directory / "venue", seed=1, rate_limit=0) as sim:
         keys, url = Keys(Secret(sim.address.key), Secret(sim.address.secret)), sim.address.url
@@ -279,7 +294,7 @@ def run(directory: Path, seconds: float, rate: float) -> tuple[Summary, list[Sam
                 "sim", Addresses(trading=url, data=url, stream=f"ws://127.0.0.1:{port}", updates=updates), keys, rate_limit=0
             ),
             directory=directory,
-            strategies=[Flow(), SmaCross(symbols=SYMBOLS)],
+            strategies=[Flow(pause=pause), SmaCross(symbols=SYMBOLS)],
             limits=wide_limits(),
             duration=seconds,
             companions=[watch],
@@ -293,6 +308,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seconds", nargs="?", type=float, default=float(os.environ.get("PYRT_SOAK", "3600")))
     parser.add_argument("--rate", type=float, default=50_000.0, help="messages a second that are sent")
+    parser.add_argument("--pause", type=float, default=Flow.pause, help="seconds between orders")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     if asked.seconds < 8 * EVERY:
@@ -300,7 +316,7 @@ def main() -> int:
     print(HEAD, flush=True)
     begun = datetime.now(UTC)
     with tempfile.TemporaryDirectory(dir=os.environ.get("PYRT_BENCH_DIR")) as folder:
-        summary, samples = run(Path(folder), asked.seconds, asked.rate)
+        summary, samples = run(Path(folder), asked.seconds, asked.rate, asked.pause)
     verdict = judge(samples)
     if summary.failed or summary.unresolved or summary.unexplained:
         verdict.faults += [f"failed: {summary.failed}" if summary.failed else "orders or shares without an explanation"]

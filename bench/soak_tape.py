@@ -1,4 +1,4 @@
-"""`python -m bench.soak_tape RATE CUT`: a market data stream of so many messages a second that drops its client each CUT seconds."""
+"""`python -m bench.soak_tape RATE CUT`: market data at so many messages a second; its client is dropped each CUT seconds."""
 
 import asyncio
 import sys
