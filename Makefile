@@ -99,5 +99,5 @@ soak: build
 # alpaca-py, lumibot and pyrt under the same twelve faults; writes docs/derby.md. The peers get an environment of their own.
 derby: build
 	@test -x build/derby/bin/python || $(PYTHON) -m venv build/derby
-	@build/derby/bin/python -c "import alpaca, lumibot" 2>/dev/null || build/derby/bin/pip install -q alpaca-py lumibot
+	@build/derby/bin/python -c "import alpaca, lumibot" 2>/dev/null || build/derby/bin/pip install -q alpaca-py==0.44.0 lumibot==4.6.30
 	PYTHONPATH=src $(PYTHON) -m bench.derby

@@ -4,6 +4,7 @@ As in the examples no client_order_id is given and nothing is set that the libra
 that raises is logged and the bot looks again a second later; what is already held is read once, at the start.
 """
 
+import contextlib
 import logging
 import os
 import threading
@@ -49,10 +50,8 @@ class Bot:
 
     def run(self) -> None:
         """One look a second."""
-        try:
+        with contextlib.suppress(APIError):  # none
             self.position = float(self.client.get_open_position(SYMBOL).qty)
-        except APIError:
-            pass  # none
         self.updates.subscribe_trade_updates(self.on_update)
         self.quotes.subscribe_quotes(self.on_quote, SYMBOL)
         threading.Thread(target=self.updates.run, daemon=True).start()
