@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability
+.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability soak derby
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -100,3 +100,13 @@ reliability:
 # The same harness against broken versions of our own code (tests/faults/mutant_list.py): each must be caught; build/mutants.json.
 mutants: build
 	PYTHONPATH=src $(PYTHON) -m tests.faults.mutants --jobs 2 --json build/mutants.json
+
+# A session over real sockets with orders, a watchdog and a reconnection each minute, PYRT_SOAK (3600) seconds: does anything grow?
+soak: build
+	PYTHONPATH=src $(PYTHON) -m bench.soak --json build/soak.json
+
+# alpaca-py, lumibot and pyrt under the same twelve faults; writes docs/derby.md. The peers get an environment of their own.
+derby: build
+	@test -x build/derby/bin/python || $(PYTHON) -m venv build/derby
+	@build/derby/bin/python -c "import alpaca, lumibot" 2>/dev/null || build/derby/bin/pip install -q alpaca-py==0.44.0 lumibot==4.6.30
+	PYTHONPATH=src $(PYTHON) -m bench.derby

@@ -182,3 +182,33 @@ def test_holes_that_cannot_be_filled_do_not_pile_up() -> None:
         tell(holes, gap(100 * i + 20, 100 * i + 30))
         holes.up(T + (100 * i + 30) * SECOND)
     assert (holes.open, holes.abandoned) == (MOST, 3)
+
+
+def test_a_stream_that_tells_without_ever_being_up_is_not_held_for_ever() -> None:
+    holes = Holes(held=100)
+    holes.begin(T)
+    tell(holes, gap(20, 30))
+    for at in range(30, 130):
+        tell(holes, stream((at, at)))
+    assert holes.open == 1
+    tell(holes, stream((130, 130)))
+    assert (holes.open, holes.abandoned, holes._held) == (0, 1, [])
+    tell(holes, gap(130, 140))  # the next loss is looked after again
+    holes.up(T + 150 * SECOND)
+    hole = holes.due(T + 151 * SECOND)
+    assert hole is not None
+    assert ids(holes.fill(hole, trades((130, 130), (131, 135)), T + 152 * SECOND)) == [131]
+
+
+def test_what_was_held_for_holes_that_are_filled_does_not_count_against_the_next() -> None:
+    holes = Holes(held=100)
+    holes.begin(T)
+    for start in range(0, 1000, 100):
+        tell(holes, gap(start, start + 10))
+        for at in range(start + 10, start + 90):
+            tell(holes, stream((at, at)))
+        holes.up(T + (start + 90) * SECOND)
+        hole = holes.due(T + (start + 95) * SECOND)
+        assert hole is not None
+        holes.fill(hole, trades(), T + (start + 95) * SECOND)
+    assert (holes.open, holes.abandoned, holes.closed) == (0, 0, 10)

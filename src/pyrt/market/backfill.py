@@ -14,6 +14,7 @@ MARGIN = 5 * SECOND  # that a trade may come late: so much before the last sight
 LAG = SECOND  # asked for beyond the stream's return, where the clocks of venue and session may differ
 OVERLAP = 60 * SECOND  # of trades' time, for which the stream may still tell what a filling told
 MOST = 64  # holes of an instrument
+HELD = 1_000_000  # trades told in or near the holes; of 64 bytes
 _LOST = (GapCause.DISCONNECT, GapCause.SILENCE, GapCause.SLOW)  # of a stream; the other causes are of books
 _TRADE, _GAP = int(RecordType.TRADE), int(RecordType.GAP)  # NumPy compares enums slowly
 _KEY = ("instrument", "trade_id", "ts_event")
@@ -36,17 +37,18 @@ class Holes:
     `begin` is asked for: that belongs to the warm-up.
     """
 
-    def __init__(self, *, margin: int = MARGIN, lag: int = LAG) -> None:
+    def __init__(self, *, margin: int = MARGIN, lag: int = LAG, held: int = HELD) -> None:
         self.filled = 0  # trades that only fillings told
         self.told_again = 0  # trades of the stream that a filling had told before: dropped
         self.closed = 0  # holes filled, those included in which nothing was missed
-        self.abandoned = 0  # holes pushed out by MOST newer ones
-        self._margin, self._lag = margin, lag
+        self.abandoned = 0  # holes pushed out by MOST newer ones, or given up because more was told meanwhile than is held
+        self._margin, self._lag, self._most_held = margin, lag, held
         self._first = 0  # venue ns before which nothing is asked for
         self._newest = 0  # ts of the newest trade told
         self._holes: dict[int, list[Hole]] = {}
         self._recent: deque[tuple[int, Records]] = deque()  # (newest ts, trades), told within the margin of the newest
         self._held: list[Records] = []  # trades told in or near the holes
+        self._count = 0  # of them, or more: counted anew before holes are given up
         self._early: set[Key] = set()  # fed by a filling, so late that the stream may tell them yet
         self._early_until = 0
 
@@ -83,8 +85,21 @@ class Holes:
             inside = trades if not min(ends) else trades[ts <= max(ends)]
             if len(inside):
                 self._held.append(inside)
+                self._bound()
         if self._early and self._newest > self._early_until:
             self._early.clear()
+
+    def _bound(self) -> None:
+        """A stream that tells without ever being up would fill the memory: its holes stay holes, and their bars flagged."""
+        self._count += len(self._held[-1])
+        if self._count <= self._most_held:
+            return
+        self._count = sum(map(len, self._held))
+        if self._count > self._most_held:
+            self.abandoned += self.open
+            self._holes.clear()
+            self._held.clear()
+            self._count = 0
 
     # ------------------------------------------------------------------------------------------------ holes
     def _open(self, instrument: int, last: int) -> None:

@@ -1,0 +1,1 @@
+"""The same job, the same faults, three bots, one neutral referee: `make derby`."""
