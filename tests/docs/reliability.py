@@ -198,10 +198,16 @@ def _measured(part: dict[str, Any]) -> str:
     found = []
     for key, words in said.items():
         if key in part:
-            found.append(f"{words} " + ", ".join(f"{value:.2f} s ({name})" for name, value in part[key].items()))
+            found.append(f"{words} {_seconds(part[key])}")
     if "at" in part:
         found.append(f"at {len(part['at'])} kinds of calls")
     return "; ".join(found)
+
+
+def _seconds(figure: float | dict[str, float]) -> str:
+    if isinstance(figure, dict):
+        return ", ".join(f"{value:.2f} s ({name})" for name, value in figure.items())
+    return f"{figure:.2f} s"
 
 
 def mutants(figures: Figures) -> str:
