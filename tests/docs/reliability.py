@@ -182,10 +182,11 @@ def drills(figures: Figures) -> str:
     real = _report(figures, "real")
     if not real:
         return f"{NOT_RUN}\n"
-    lines = ["| fault | injection | trials | violations | measured |", "|---|---|---|---|---|"]
+    lines = ["| fault | injection | tree | trials | violations | measured |", "|---|---|---|---|---|---|"]
     for fault in sorted(real, key=lambda name: int(name[1:])):
         for part in real[fault]["parts"].values():
-            lines.append(f"| {fault} | {_cell(part['injection'])} | {part['trials']} | {part['violations']} | {_measured(part)} |")
+            tree, counts = real[fault]["tree"], f"{part['trials']} | {part['violations']}"
+            lines.append(f"| {fault} | {_cell(part['injection'])} | {tree} | {counts} | {_measured(part)} |")
     return _rows(lines)
 
 
@@ -248,10 +249,14 @@ def parts_of(text: str) -> list[str]:
 
 
 def take(name: str, file: Path, tree: str) -> None:
-    """Keep what a programme wrote, with the file's date and the tree that it ran on."""
+    """Keep what a programme wrote, with the file's date and the tree that it ran on; drills of real processes fault by fault."""
     figures = read() if FIGURES.exists() else {}
     date = datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d")
-    figures[name] = {"date": date, "tree": tree, "report": json.loads(file.read_text(encoding="utf-8"))}
+    report = json.loads(file.read_text(encoding="utf-8"))
+    if name == "real":
+        report = {**_report(figures, name), **{fault: {**found, "tree": tree} for fault, found in report.items()}}
+        tree = "; ".join(dict.fromkeys(fault["tree"] for fault in report.values()))
+    figures[name] = {"date": date, "tree": tree, "report": report}
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
