@@ -118,7 +118,7 @@ def _size(name: str, report: dict[str, Any]) -> str:
         return f"{sum(fault['trials'] for fault in report.values()):,} trials"
     if name == "mutants":
         return f"{len(report['mutants'])} mutants, {sum(m['caught'] for m in report['mutants'])} caught"
-    return f"{report.get('seconds', '?')} s"
+    return f"{report['verdict']['seconds']:,.0f} s, {report['verdict']['orders']:,} orders"
 
 
 def broken(figures: Figures) -> tuple[int, int, int]:
@@ -182,10 +182,11 @@ def drills(figures: Figures) -> str:
     real = _report(figures, "real")
     if not real:
         return f"{NOT_RUN}\n"
-    lines = ["| fault | injection | trials | violations | measured |", "|---|---|---|---|---|"]
+    lines = ["| fault | injection | tree | trials | violations | measured |", "|---|---|---|---|---|---|"]
     for fault in sorted(real, key=lambda name: int(name[1:])):
         for part in real[fault]["parts"].values():
-            lines.append(f"| {fault} | {_cell(part['injection'])} | {part['trials']} | {part['violations']} | {_measured(part)} |")
+            tree, counts = real[fault]["tree"], f"{part['trials']} | {part['violations']}"
+            lines.append(f"| {fault} | {_cell(part['injection'])} | {tree} | {counts} | {_measured(part)} |")
     return _rows(lines)
 
 
@@ -198,10 +199,16 @@ def _measured(part: dict[str, Any]) -> str:
     found = []
     for key, words in said.items():
         if key in part:
-            found.append(f"{words} " + ", ".join(f"{value:.2f} s ({name})" for name, value in part[key].items()))
+            found.append(f"{words} {_seconds(part[key])}")
     if "at" in part:
         found.append(f"at {len(part['at'])} kinds of calls")
     return "; ".join(found)
+
+
+def _seconds(figure: float | dict[str, float]) -> str:
+    if isinstance(figure, dict):
+        return ", ".join(f"{value:.2f} s ({name})" for name, value in figure.items())
+    return f"{figure:.2f} s"
 
 
 def mutants(figures: Figures) -> str:
@@ -220,12 +227,31 @@ def mutants(figures: Figures) -> str:
 
 
 def soak(figures: Figures) -> str:
-    """What the long run under load measured."""
+    """What the long run under load measured: some of its samples, and its verdict."""
     report = _report(figures, "soak")
     if not report:
         return f"{NOT_RUN}\n"
-    plain = {name: value for name, value in report.items() if isinstance(value, int | float | str)}
-    return _rows(["| figure | |", "|---|---|", *(f"| {name} | {value} |" for name, value in plain.items())])
+    lines = [
+        "| s | messages | orders | connections | memory, MiB | descriptors | threads | tasks |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in report["samples"]:
+        counts = f"{row['messages']:,} | {row['orders']:,} | {row['connections']}"
+        lines.append(
+            f"| {row['at']:.0f} | {counts} | {row['rss'] / (1 << 20):.1f} | {row['fds']} | {row['threads']} | {row['tasks']} |"
+        )
+    verdict = report["verdict"]
+    wrong = "; ".join((*verdict["grew"], *verdict["faults"])) or "nothing grew that may not"
+    judged = "" if verdict["judged"] else " It was too short for a verdict on memory."
+    told = f"{verdict['seconds']:,.0f} s at {verdict['rate']:,.0f} messages/s: {_cell(wrong)};"
+    return _rows([*lines, "", f"{told} memory {verdict['rss_slope']:+.1f} MiB an hour.{judged}"])
+
+
+def _thin(report: dict[str, Any], most: int = 13) -> dict[str, Any]:
+    """A long run's samples, some of them."""
+    samples = report["samples"]
+    step = max(-(-(len(samples) - 1) // (most - 1)), 1)
+    return {**report, "samples": [*samples[:-1:step], samples[-1]]}
 
 
 PARTS: dict[str, Callable[[Figures], str]] = {f.__name__: f for f in (promise, runs, faults, violations, drills, mutants, soak)}
@@ -242,10 +268,14 @@ def parts_of(text: str) -> list[str]:
 
 
 def take(name: str, file: Path, tree: str) -> None:
-    """Keep what a programme wrote, with the file's date and the tree that it ran on."""
+    """Keep what a programme wrote, with the file's date and the tree that it ran on; drills of real processes fault by fault."""
     figures = read() if FIGURES.exists() else {}
     date = datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d")
-    figures[name] = {"date": date, "tree": tree, "report": json.loads(file.read_text(encoding="utf-8"))}
+    report = json.loads(file.read_text(encoding="utf-8"))
+    if name == "real":
+        report = {**_report(figures, name), **{fault: {**found, "tree": tree} for fault, found in report.items()}}
+        tree = "; ".join(dict.fromkeys(fault["tree"] for fault in report.values()))
+    figures[name] = {"date": date, "tree": tree, "report": _thin(report) if name == "soak" else report}
     FIGURES.write_text(json.dumps(figures, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

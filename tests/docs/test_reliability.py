@@ -44,3 +44,13 @@ def test_a_violation_and_a_mutant_that_lives_are_shown() -> None:
     assert "| F1 | simulation | kill | 7 | 1 |" in reliability.faults(figures)
     assert "**not caught**" in reliability.mutants(figures)
     assert "a violation is one that lives | 1 | 1 |" in reliability.faults(figures)
+
+
+def test_a_soak_is_told_with_some_of_its_samples() -> None:
+    row = {"messages": 500_000, "orders": 20, "connections": 1, "rss": 80 << 20, "fds": 29, "threads": 14, "tasks": 14}
+    verdict = {"seconds": 3600.0, "rate": 50_000.0, "orders": 20, "rss_slope": 0.5, "grew": [], "faults": ["tasks"], "judged": True}
+    report = reliability._thin({"verdict": verdict, "samples": [{"at": float(at), **row} for at in range(0, 3600, 10)]})
+    text = reliability.soak({"soak": {"report": report}})
+    assert text.count("| 500,000 | 20 | 1 | 80.0 | 29 | 14 | 14 |") == 13
+    assert "| 3590 |" in text
+    assert "3,600 s at 50,000 messages/s: tasks; memory +0.5 MiB an hour." in text

@@ -41,7 +41,7 @@ def test_one_after_the_other_where_several_are_in_the_way(tmp_path: Path) -> Non
     assert refusals(world.close()) == []
 
 
-@pytest.mark.parametrize("more", [{"stop": 95}, {"limit": 101, "reduce_only": True}])
+@pytest.mark.parametrize("more", [{"stop": 95}, {"trail": 2}, {"limit": 101, "reduce_only": True}])
 def test_protection_is_never_cancelled(more: dict[str, Any], tmp_path: Path) -> None:
     world = World(tmp_path, CANCEL)
     world.do(lambda: world.hand.buy("AAPL", 5))

@@ -4,9 +4,9 @@ import msgspec
 
 from pyrt._core.types import Clock
 from pyrt.clock import SECOND
-from pyrt.model import CancelIntent, Intent, OrderType
+from pyrt.model import CancelIntent, Intent
 from pyrt.ports import Command, Publish, SetTimer
-from pyrt.risk.chains import Chains
+from pyrt.risk.chains import STOPS, Chains
 
 WAIT = "risk.wait"
 LOOK_EVERY = SECOND // 20  # venue time
@@ -36,7 +36,7 @@ class Parked:
         before = self._again.pop(intent.key, None)
         rounds = before.rounds + 1 if before else 1
         head = self._chains.head_of(root)
-        if head is None or head.intent.reduce_only or head.intent.type in (OrderType.STOP, OrderType.STOP_LIMIT):
+        if head is None or head.intent.reduce_only or head.intent.type in STOPS:
             return []
         until = before.until if before else min(intent.valid_until or now + PATIENCE, now + PATIENCE)
         if rounds > ROUNDS or now >= until:
