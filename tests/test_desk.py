@@ -6,12 +6,12 @@ from tests.reference.room import PX, QTY, SECOND, T0, Room
 
 from pyrt import desk as desk_module
 from pyrt._core.types import Side, bar_dtype
-from pyrt.desk import _Bars, interval_text
 from pyrt.errors import OrderError
 from pyrt.model import Filled, OrderStatus, Signal, money
 from pyrt.ports import Submit
 from pyrt.signals import Notional
 from pyrt.strategies import Order, Strategy
+from pyrt.strategies.recent_bars import RecentBars, interval_text
 
 MINUTE = 60 * SECOND
 
@@ -31,7 +31,7 @@ class Idle(Strategy):
 def test_the_window_of_bars_is_the_newest_in_order_with_amendments_in_place(seed: int) -> None:
     rng = np.random.default_rng(seed)
     keep = 8
-    kept, oracle = _Bars(keep), {}
+    kept, oracle = RecentBars(keep), {}
     newest = 100
     for step in range(1, 400):
         newest += int(rng.integers(1, 3)) if rng.random() < 0.8 else 0
@@ -48,7 +48,7 @@ def test_the_window_of_bars_is_the_newest_in_order_with_amendments_in_place(seed
 
 
 def test_last_is_a_copy_of_bar_dtype_and_of_nothing_for_no_bars() -> None:
-    kept = _Bars(4)
+    kept = RecentBars(4)
     assert kept.last(3).dtype == bar_dtype
     assert len(kept.last(3)) == 0
     kept.add(bar(5))

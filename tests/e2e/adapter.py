@@ -19,7 +19,7 @@ from pyrt.clock import SECOND, Now
 from pyrt.config import Secret
 from pyrt.execution import Settings
 from pyrt.live import Plan, Runner
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 from pyrt.model import Alarmed, OrderStatus
 from pyrt.ports import Event, StreamState
 from pyrt.risk import Limits

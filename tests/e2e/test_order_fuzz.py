@@ -15,7 +15,7 @@ from pyrt.config import Secret
 from pyrt.execution import Settings
 from pyrt.journal import Journal
 from pyrt.live import Plan, Runner
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 from pyrt.model import OrderChanged, OrderStatus, Refused
 from pyrt.strategies import Order, Strategy
 from pyrt.venues.alpaca.keys import Keys

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pyrt._core.types import PX_SCALE, Side, to_units
 from pyrt.execution.cid import parse_cid
 from pyrt.execution.groups import Groups, terms_of
-from pyrt.execution.orders import CORRECTIONS, ENTRY, Order, Orders
+from pyrt.execution.orders import CORRECTIONS, Order, Orders
+from pyrt.execution.sighting import EVENTS, FILLS, STATUS, TIFS, TYPES, filled_at_least, next_status, same, units
 from pyrt.execution.step import Step
 from pyrt.model import (
     Defined,
@@ -20,31 +21,6 @@ from pyrt.model import (
 )
 from pyrt.ports import Sync, TradeUpdate, VenueFill, VenueOrder
 
-STATUS = {
-    "accepted": OrderStatus.ACCEPTED,
-    "pending_new": OrderStatus.ACCEPTED,
-    "accepted_for_bidding": OrderStatus.ACCEPTED,
-    "pending_review": OrderStatus.ACCEPTED,
-    "new": OrderStatus.ACCEPTED,
-    "calculated": OrderStatus.ACCEPTED,
-    "partially_filled": OrderStatus.PARTIAL,
-    "pending_cancel": OrderStatus.PENDING_CANCEL,
-    "pending_replace": OrderStatus.PENDING_REPLACE,
-    "held": OrderStatus.HELD,
-    "suspended": OrderStatus.SUSPENDED,
-    "stopped": OrderStatus.STOPPED,
-    "done_for_day": OrderStatus.DONE_FOR_DAY,
-    "filled": OrderStatus.FILLED,
-    "canceled": OrderStatus.CANCELED,
-    "expired": OrderStatus.EXPIRED,
-    "rejected": OrderStatus.REJECTED,
-    "replaced": OrderStatus.REPLACED,
-}
-TYPES = {kind.name.lower(): kind for kind in OrderType}
-TIFS = {tif.name.lower(): tif for tif in TimeInForce}
-FILLS = frozenset({"fill", "partial_fill"})
-RATIO_EXP = 7  # percent as text -> parts of 1e9
-EVENTS = FILLS | CORRECTIONS | STATUS.keys() | {"order_cancel_rejected", "order_replace_rejected", "restated"}
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)  # finals that say: the venue does not have it
 
 
@@ -79,7 +55,7 @@ class Observer:
             self._stray(f"event {update.event}", step)
         seen = update.order
         exp = self.instrument(seen.symbol, step).qty_exp
-        cum = _units(seen.filled_qty, exp)
+        cum = units(seen.filled_qty, exp)
         is_fill = update.event in FILLS and update.price != "" and update.qty != ""
         px, qty = (to_units(update.price, PX_SCALE), to_units(update.qty, exp)) if is_fill else (0, 0)
         if is_fill and cum > qty and self._orders.find(seen.cid, seen.id) is None and not self._is_young(seen):
@@ -112,28 +88,10 @@ class Observer:
         if order.venue_order_id:
             self._contradict(step, "TWO_ORDERS", f"cid {order.cid} names two venue orders: {order.venue_order_id}, {seen.id}")
             return self._adopt(seen, self._base(seen, before), step)
-        if not self.same(order, seen):
+        if not same(order, seen, self._orders.instruments[order.instrument]):
             self._contradict(step, "CID_TAKEN", f"cid {order.cid} names another order at the venue: {seen.id}")
             return self._adopt(seen, self._base(seen, before), step)
         return order
-
-    def same(self, order: Order, seen: VenueOrder) -> bool:
-        """Whether a venue order has the economics of our intent (a buy stop may come back as a stop-limit)."""
-        instrument = self._orders.instruments[order.instrument]
-        kind = TYPES.get(seen.type)
-        if order.type is OrderType.STOP and kind is OrderType.STOP_LIMIT:
-            kind, limit_px = OrderType.STOP, 0
-        else:
-            limit_px = _units(seen.limit_price, PX_SCALE)
-        qty = _units(seen.qty, instrument.qty_exp)
-        if order.role not in ("", ENTRY) and 0 < qty < order.qty:
-            qty = order.qty  # a pair shares its shares: what the other exit filled is gone
-        theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), qty, limit_px)
-        ours = (instrument.symbol, order.side, order.type, order.tif, order.qty, order.limit_px)
-        if order.type is OrderType.TRAILING_STOP:  # its stop moves with the market
-            trail = (_units(seen.trail_price, PX_SCALE), _units(seen.trail_percent, RATIO_EXP))
-            return ours == theirs and trail == (order.trail_px, order.trail_ratio)
-        return ours == theirs and order.stop_px == _units(seen.stop_price, PX_SCALE)
 
     def observe(self, order: Order, seen: VenueOrder, step: Step, *, event: str = "", fresh: bool | None = None) -> None:
         """Move an order to where a sighting proves it is; a final state waits until every fill the venue told is booked."""
@@ -143,7 +101,7 @@ class Observer:
         if status is None:
             self._stray(f"status {seen.status}", step)
             status = OrderStatus.ACCEPTED
-        filled = _units(seen.filled_qty, self._orders.instruments[order.instrument].qty_exp)
+        filled = units(seen.filled_qty, self._orders.instruments[order.instrument].qty_exp)
         self.proved[number] = step.now.mono
         if filled > order.filled and number not in self.broken:
             self.missing[number] = max(filled, self.missing.get(number, 0))
@@ -172,11 +130,11 @@ class Observer:
         if status.is_final and incomplete and (order.is_open or appeared):
             self.held[order.number] = (status, seen)
             status = order.status if order.working else OrderStatus.ACCEPTED
-        target = _next(order, status, event, appeared)
+        target = next_status(order, status, event, appeared)
         terms = terms_of(order, seen, self._orders.instruments[order.instrument].qty_exp)
         if target is not order.status or not order.venue_order_id or terms:
             reason = event if target in (OrderStatus.REJECTED, OrderStatus.CANCELED, OrderStatus.EXPIRED) else ""
-            self._change(order, target, seen.id, _filled_at_least(order, seen, self._orders), step, reason=reason, terms=terms)
+            self._change(order, target, seen.id, filled_at_least(order, seen, self._orders), step, reason=reason, terms=terms)
 
     def _change(
         self,
@@ -294,7 +252,7 @@ class Observer:
         held = self.held.get(order.number)
         if held is not None and order.number not in self.missing:
             status, seen = held
-            self._change(order, _next(order, status, "", True), seen.id, order.filled, step)
+            self._change(order, next_status(order, status, "", True), seen.id, order.filled, step)
         elif order.qty and order.filled >= order.qty and order.status is not OrderStatus.FILLED:
             self._change(order, OrderStatus.FILLED, order.venue_order_id, order.filled, step)
         elif order.status is OrderStatus.ACCEPTED:
@@ -349,7 +307,7 @@ class Observer:
         """How much of a foreign order this journal does not count: the opening position holds what was filled until then."""
         if self._is_young(seen):
             return 0
-        return _units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None else before
+        return units(seen.filled_qty, self.exp_of(seen.symbol)) if before is None else before
 
     def _is_young(self, seen: VenueOrder) -> bool:
         """Whether the order was made after this journal began to count."""
@@ -386,9 +344,9 @@ class Observer:
             side=seen.side,
             type=TYPES.get(seen.type, OrderType.MARKET),
             tif=TIFS.get(seen.tif, TimeInForce.DAY),
-            qty=_units(seen.qty, instrument.qty_exp),
-            limit_px=_units(seen.limit_price, PX_SCALE),
-            stop_px=_units(seen.stop_price, PX_SCALE),
+            qty=units(seen.qty, instrument.qty_exp),
+            limit_px=units(seen.limit_price, PX_SCALE),
+            stop_px=units(seen.stop_price, PX_SCALE),
             filled_qty=base,
             status=OrderStatus.ACCEPTED if status.is_final else status,  # final only when its fills are booked
             ts=seen.created_at or step.now.venue,
@@ -431,28 +389,3 @@ class Observer:
         if self.strange[word] == 1:
             step.alarm("warning", "UNKNOWN_WORD", f"the venue said {word}, which is not in its protocol; it is counted")
             self._ask(step)
-
-
-def _next(order: Order, status: OrderStatus, event: str, appeared: bool) -> OrderStatus:
-    """The state after a sighting: fills decide about FILLED, finals stay, our own pending wishes stay until they are answered."""
-    if order.qty and order.filled >= order.qty:
-        return OrderStatus.FILLED
-    if order.status.is_final and not appeared:
-        return order.status
-    if status.is_final:
-        return status
-    if order.status is OrderStatus.PENDING_CANCEL and event != "order_cancel_rejected":
-        return order.status
-    if order.status is OrderStatus.PENDING_REPLACE and event not in ("order_replace_rejected", "pending_cancel"):
-        return order.status
-    if status in (OrderStatus.ACCEPTED, OrderStatus.PARTIAL):
-        return OrderStatus.PARTIAL if order.filled else OrderStatus.ACCEPTED
-    return status
-
-
-def _filled_at_least(order: Order, seen: VenueOrder, orders: Orders) -> int:
-    return max(order.filled, _units(seen.filled_qty, orders.instruments[order.instrument].qty_exp))
-
-
-def _units(text: str, exp: int) -> int:
-    return to_units(text, exp) if text else 0

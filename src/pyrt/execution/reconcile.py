@@ -10,8 +10,9 @@ from pyrt._core.types import PX_SCALE, to_units
 from pyrt.clock import SECOND
 from pyrt.execution.activities import Activities
 from pyrt.execution.cid import parse_cid
-from pyrt.execution.observe import STATUS, Observer
+from pyrt.execution.observe import Observer
 from pyrt.execution.orders import ENTRY, OPENING, Order, Orders
+from pyrt.execution.sighting import STATUS
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import EXTERNAL, AccountSeen, OrderStatus, PositionAdjusted

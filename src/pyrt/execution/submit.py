@@ -11,8 +11,9 @@ import msgspec
 
 from pyrt._core.types import format_units
 from pyrt.clock import SECOND
-from pyrt.execution.observe import RATIO_EXP, Observer
+from pyrt.execution.observe import Observer
 from pyrt.execution.orders import ENTRY, Order, Orders
+from pyrt.execution.sighting import RATIO_EXP
 from pyrt.execution.step import Settings, Step
 from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChanged, OrderStatus, Refused
 from pyrt.ports import Found, Lookup, LookupResult, OrderRequest, Outcome, Replace, Submit, SubmitResult, Sync, Withdraw

@@ -26,7 +26,7 @@ import requests
 from pyrt.config.schema import AlertsSection
 from pyrt.config.secret import Secret
 from pyrt.errors import ConfigError
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 from pyrt.model import Alarmed, Latched, Message
 from pyrt.process import bare_environment
 from pyrt.venues.alpaca.keys import is_loopback

@@ -17,7 +17,7 @@ import msgspec
 
 from pyrt.errors import ConfigError, PyrtError
 from pyrt.live.figures import Watch
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 from pyrt.ports import Resume, SetLimits
 
 log = logging.getLogger("pyrt")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from pyrt.calendar import ExchangeDays
-from pyrt.execution.observe import STATUS
+from pyrt.execution.sighting import STATUS
 from pyrt.live.day import EXACT, ZERO, Books, FillLine, OrderLine
 from pyrt.model import OrderStatus
 from pyrt.ports import VenueFill, VenueOrder

@@ -19,7 +19,7 @@ from pyrt.errors import JournalDamaged, PyrtError, VenueError
 from pyrt.live.day import EXACT, ZERO, Books, OrderLine, read_books
 from pyrt.live.day_reconcile import Difference, Reconciled, reconcile
 from pyrt.live.day_times import Times, read_times
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 from pyrt.venues.alpaca.statement import Statement
 
 log = logging.getLogger("pyrt")

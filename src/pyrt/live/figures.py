@@ -8,7 +8,7 @@ import msgspec
 
 from pyrt._core.types import NO_PRICE, Flag, from_units
 from pyrt.execution.orders import Order
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 from pyrt.model import EXTERNAL, Alarmed, Instruments, Message, Signal, money
 from pyrt.session import Session
 from pyrt.strategies.strategy import interval_ns

@@ -3,25 +3,21 @@
 import asyncio
 import concurrent.futures.thread  # noqa: F401 -- asyncio imports it with the first thread: too late where no descriptor is left
 import logging
-import signal
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from pyrt._core.types import bar_dtype
 from pyrt.calendar import Calendar, ExchangeDays
-from pyrt.clock import SECOND, Now, VenueClock
-from pyrt.config import Secret
+from pyrt.clock import SECOND, Now
 from pyrt.errors import PyrtError, VenueError
-from pyrt.execution import ExecutionEngine, Settings
+from pyrt.execution import ExecutionEngine
 from pyrt.journal import Journal
-from pyrt.journal.postgres import Database, PostgresFeed
+from pyrt.journal.postgres import PostgresFeed
 from pyrt.journal.projection import ProjectionFeed
 from pyrt.journal.projection_feed import Both, Offered
 from pyrt.journal.recorder import Recorder, Run
@@ -30,20 +26,20 @@ from pyrt.live.control import Control
 from pyrt.live.halt import HaltNote
 from pyrt.live.inform import Informer
 from pyrt.live.keeper import Keeper
+from pyrt.live.os_signals import Signals
+from pyrt.live.plan import Companion, Live, Plan
 from pyrt.live.recipe import run_of
 from pyrt.live.recovery import recover
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
-from pyrt.model import AssetClass, Defined, Instrument, Instruments, Message, Recovered, money
+from pyrt.model import AssetClass, Defined, Instruments, Message, Recovered, money
 from pyrt.monitor import RiskPage
-from pyrt.ports import Append, AssetTold, Broker, ClockMeasured, Feed, Sink, Start, Stop, Subscription, Sync
+from pyrt.ports import Append, Start, Stop, Subscription, Sync
 from pyrt.process import make_private
-from pyrt.risk import Limits, RiskManager
+from pyrt.risk import RiskManager
 from pyrt.session import Session
-from pyrt.signals import Sizer
-from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.keys import LIVE
 from pyrt.watchdog import Watchdog, WatchOrder
 
@@ -52,90 +48,6 @@ log = logging.getLogger("pyrt")
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
 CLOCK_EVERY = 60.0  # seconds between two measurements of the venue's clock
 TELL_EVERY = 10.0  # seconds between two lines about a recovery that does not end
-
-Records = np.ndarray[Any, Any]
-Clock = Callable[[], VenueClock]
-
-
-class Stream(Protocol):
-    """The trading stream: runs until closed, its events go to the sink it was made with."""
-
-    async def run(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-class Link(Protocol):
-    """A venue as the runner needs it: who we are there, and how to make the adapters."""
-
-    name: str
-    account_id: str
-    clock: VenueClock
-
-    def measure(self) -> ClockMeasured: ...
-
-    def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]: ...
-
-    def asset(self, instrument: Instrument) -> AssetTold: ...
-
-    def feed(
-        self,
-        instruments: Instruments,
-        *,
-        sink: Callable[[Records, Records], None],
-        events: Sink,
-        clock: Clock,
-        symbols: Collection[str],
-    ) -> Feed: ...
-
-    def stream(self, sink: Sink) -> Stream: ...
-
-    def broker(self, sink: Sink, clock: Clock, *, deadline: float, blocked: Callable[[], bool]) -> Broker: ...
-
-    def egress(self) -> tuple[str, tuple[Secret, Secret]]: ...
-
-    def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> np.ndarray[Any, Any]: ...
-
-    def trades(self, instrument: Instrument, start: int, end: int) -> np.ndarray[Any, Any]: ...
-
-
-class Live(NamedTuple):
-    """A session while it runs, as those beside it see it."""
-
-    runner: "Runner"
-    session: Session
-    shell: LiveShell
-    feed: Feed
-    backfill: Backfill
-
-
-Companion = Callable[[Live], Awaitable[None]]
-
-
-class Plan(msgspec.Struct, kw_only=True):
-    """What to run."""
-
-    link: Link
-    directory: Path
-    strategies: list[Strategy]
-    limits: Limits
-    settings: Settings = Settings()
-    sizer: Sizer | None = None
-    signals: dict[str, Any] | None = None  # the section that the sizer was made of, for the recording
-    duration: float | None = None  # seconds of this machine's time; None = until stopped
-    durability: str = "sync"
-    segment_size: int = 64 << 20  # bytes of a journal segment
-    snapshot_facts: int = 20_000  # facts after which the state is kept beside the journal
-    snapshot_seconds: float = 600.0  # and seconds, where there are any new facts
-    record: bool = True
-    dry_run: bool = False
-    watchdog: bool = True
-    silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
-    data_down: float = 10.0  # seconds without the data feed after which it does
-    calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
-    listeners: list[Any] = []
-    database: Database | None = None  # of PostgreSQL, for a second projection of the journal
-    companions: list[Companion] = []  # coroutines on the session's loop, from before recovery until its end
 
 
 class Runner:
@@ -155,7 +67,7 @@ class Runner:
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
         plan = self.plan
-        with self._signals():
+        with Signals(self):
             make_private(plan.directory)
             journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
@@ -397,36 +309,6 @@ class Runner:
         if isinstance(message, Recovered):
             self.recovery = message
             self.recovered.set()
-
-    def _signals(self) -> "_Signals":
-        return _Signals(self)
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM end the session in order; the second one at once. SIGUSR1 is the kill switch."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread: a notebook, a test
-                self._loop.add_signal_handler(number, self._hit, number)
-        with suppress(NotImplementedError, ValueError, RuntimeError):
-            self._loop.add_signal_handler(signal.SIGUSR1, self._runner.kill)
-
-    def __exit__(self, *_: object) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            with suppress(NotImplementedError, ValueError, RuntimeError):
-                self._loop.remove_signal_handler(number)
-
-    def _hit(self, number: int) -> None:
-        if self._runner.stopping.is_set():
-            self._runner.aborting = True
-            raise KeyboardInterrupt
-        log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
-        self._runner.stop(signal.Signals(number).name)
 
 
 async def _beside(companion: Companion, live: Live) -> None:

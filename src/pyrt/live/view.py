@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyrt.live.figures import SHOWN, Figures, Watch
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 
 PERIOD = 0.25  # seconds between two looks
 

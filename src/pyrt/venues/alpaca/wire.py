@@ -15,6 +15,7 @@ from pyrt._core.types import Side
 from pyrt.errors import Misbehaved
 from pyrt.model import OrderClass
 from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueActivity, VenueFill, VenueOrder, VenuePosition
+from pyrt.venues.alpaca import rows
 
 TRADE_EVENTS = frozenset(
     (
@@ -130,100 +131,7 @@ def replace_body(request: OrderRequest) -> bytes:
     return msgspec.json.encode(body)
 
 
-Text = str | int | None
 Struct = TypeVar("Struct", bound=msgspec.Struct)
-
-
-class _Order(msgspec.Struct):
-    id: str
-    client_order_id: str
-    symbol: str | None = None
-    side: str | None = None
-    type: str | None = None
-    order_type: str | None = None
-    time_in_force: str | None = None
-    qty: Text = None
-    filled_qty: Text = None
-    filled_avg_price: Text = None
-    limit_price: Text = None
-    stop_price: Text = None
-    status: str = ""
-    created_at: str | None = None
-    updated_at: str | None = None
-    replaces: str | None = None
-    replaced_by: str | None = None
-    order_class: str | None = None
-    trail_price: Text = None
-    trail_percent: Text = None
-    legs: list[dict[str, Any]] | None = None
-
-
-class _Activity(msgspec.Struct):
-    id: str
-    activity_type: str
-    net_amount: Text = None
-    symbol: str | None = None
-    qty: Text = None
-    date: str | None = None
-    created_at: str | None = None
-
-
-class _Fill(msgspec.Struct):
-    id: str
-    order_id: str
-    symbol: str
-    side: str
-    price: Text
-    qty: Text
-    cum_qty: Text
-    transaction_time: str
-
-
-class _Position(msgspec.Struct):
-    symbol: str
-    qty: Text
-    side: str = ""
-    avg_entry_price: Text = None
-
-
-class _Account(msgspec.Struct):
-    id: str
-    cash: Text
-    buying_power: Text
-    equity: Text
-    last_equity: Text
-    multiplier: Text = None
-    status: str = ""
-    trading_blocked: bool = False
-    account_blocked: bool = False
-    trade_suspended_by_user: bool = False
-    shorting_enabled: bool = True
-    non_marginable_buying_power: Text = None
-    crypto_status: str | None = None
-    options_trading_level: int | None = None
-
-
-class _Configuration(msgspec.Struct):
-    no_shorting: bool = False
-    fractional_trading: bool = True
-    suspend_trade: bool = False
-    max_options_trading_level: int | None = None
-
-
-class _Update(msgspec.Struct):
-    event: str
-    order: dict[str, Any]
-    timestamp: str | None = None
-    at: str | None = None
-    price: Text = None
-    qty: Text = None
-    execution_id: str | None = None
-    position_qty: Text = None
-
-
-class _Frame(msgspec.Struct):
-    stream: str
-    data: dict[str, Any] = {}
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -235,26 +143,7 @@ class Control(msgspec.Struct, frozen=True):
     streams: tuple[str, ...] = ()
 
 
-# Fields of the venue's objects that are known and not read; anything else is new and counted.
-_KNOWN: dict[type[msgspec.Struct], frozenset[str]] = {
-    _Order: frozenset(_Order.__struct_fields__)
-    | frozenset(
-        (
-            "submitted_at", "filled_at", "expired_at", "expires_at", "canceled_at", "failed_at", "replaced_at",
-            "asset_id", "asset_class", "notional", "position_intent", "extended_hours", "hwm", "subtag", "source", "ratio_qty",
-            "commission"
-        )
-    ),
-    _Update: frozenset(_Update.__struct_fields__) | {"event_id", "previous_execution_id"},
-    _Activity: frozenset(_Activity.__struct_fields__)
-    | frozenset(
-        ("description", "status", "price", "per_share_amount", "currency", "group_id", "cusip", "swap_rate", "activity_sub_type")
-    ),
-    _Fill: frozenset(_Fill.__struct_fields__) | frozenset(["activity_type", "type", "leaves_qty", "order_status"]),
-}  # fmt: skip
-
-
-def _decimal(value: Text, name: str) -> str:
+def _decimal(value: rows.Text, name: str) -> str:
     """A finite decimal as plain text. Raises Misbehaved: what is not a number stops here."""
     text = str(value) if value is not None else ""
     if _PLAIN.fullmatch(text):
@@ -264,7 +153,7 @@ def _decimal(value: Text, name: str) -> str:
     return format(Decimal(text), "f")
 
 
-def _optional(value: Text, name: str) -> str:
+def _optional(value: rows.Text, name: str) -> str:
     return "" if value is None or value == "" else _decimal(value, name)
 
 
@@ -294,7 +183,7 @@ class Reader:
 
     def order(self, value: Any) -> VenueOrder:
         """An order object. Raises Misbehaved, also for a parent of several legs, which has no side."""
-        order = self._convert(value, _Order)
+        order = self._convert(value, rows.Order)
         if order.status not in STATUSES:
             self._count(f"status {order.status[:32]}")
         return VenueOrder(
@@ -320,10 +209,10 @@ class Reader:
             legs=tuple(self.order(leg) for leg in order.legs or ()),
         )
 
-    def orders(self, rows: Any) -> list[VenueOrder]:
+    def orders(self, listed: Any) -> list[VenueOrder]:
         """The orders of a list; parents of multi-leg orders, which have no side, are counted and left out for their legs."""
         found = []
-        for row in _rows(rows):
+        for row in _rows(listed):
             if isinstance(row, dict) and row.get("order_class") == "mleg" and not row.get("side"):
                 self.counters["mleg parent"] += 1
                 found += [self.order(leg) for leg in row.get("legs") or ()]
@@ -333,7 +222,7 @@ class Reader:
 
     def fill(self, value: Any) -> VenueFill:
         """A FILL activity. Raises Misbehaved."""
-        fill = self._convert(value, _Fill)
+        fill = self._convert(value, rows.Fill)
         return VenueFill(
             activity_id=fill.id,
             order_id=fill.order_id,
@@ -345,22 +234,22 @@ class Reader:
             ts=parse_time(fill.transaction_time),
         )
 
-    def fills(self, rows: Any) -> list[VenueFill]:
+    def fills(self, listed: Any) -> list[VenueFill]:
         """The FILL activities of a list; other kinds are counted and left out. Raises Misbehaved."""
         found = []
-        for row in _rows(rows):
+        for row in _rows(listed):
             if isinstance(row, dict) and row.get("activity_type", "FILL") != "FILL":
                 self.counters["activity that is no fill"] += 1
             else:
                 found.append(self.fill(row))
         return found
 
-    def activities(self, rows: Any) -> list[VenueActivity]:
+    def activities(self, listed: Any) -> list[VenueActivity]:
         """The activities of a list that are no fills. Raises Misbehaved."""
-        return [self._activity(row) for row in _rows(rows) if not (isinstance(row, dict) and row.get("activity_type") == "FILL")]
+        return [self._activity(row) for row in _rows(listed) if not (isinstance(row, dict) and row.get("activity_type") == "FILL")]
 
     def _activity(self, value: Any) -> VenueActivity:
-        told = self._convert(value, _Activity)
+        told = self._convert(value, rows.Activity)
         when = told.created_at or (f"{told.date}T00:00:00Z" if told.date else "")
         return VenueActivity(
             activity_id=told.id,
@@ -371,12 +260,12 @@ class Reader:
             ts=_time(when),
         )
 
-    def positions(self, rows: Any) -> tuple[VenuePosition, ...]:
+    def positions(self, listed: Any) -> tuple[VenuePosition, ...]:
         """The positions, short ones negative. Raises Misbehaved."""
-        return tuple(self._position(row) for row in _rows(rows))
+        return tuple(self._position(row) for row in _rows(listed))
 
     def _position(self, value: Any) -> VenuePosition:
-        position = self._convert(value, _Position)
+        position = self._convert(value, rows.Position)
         qty = _decimal(position.qty, "qty")
         if position.side == "short" and not qty.startswith("-"):
             qty = f"-{qty}"
@@ -386,7 +275,7 @@ class Reader:
 
     def account(self, value: Any) -> VenueAccount:
         """The account, of payloads with and without the day-trading fields; any status but ACTIVE counts as blocked."""
-        account = self._convert(value, _Account)
+        account = self._convert(value, rows.Account)
         blocked = account.trading_blocked or account.account_blocked or account.trade_suspended_by_user
         return VenueAccount(
             id=account.id,
@@ -404,7 +293,7 @@ class Reader:
 
     def configured(self, account: VenueAccount, value: Any) -> VenueAccount:
         """The account with what its owner wishes (/v2/account/configurations). Raises Misbehaved."""
-        wishes = self._convert(value, _Configuration)
+        wishes = self._convert(value, rows.Configuration)
         most = wishes.max_options_trading_level
         return msgspec.structs.replace(
             account,
@@ -416,7 +305,7 @@ class Reader:
 
     def frame(self, payload: bytes) -> TradeUpdate | Control:
         """A frame of the trading stream. Raises Misbehaved."""
-        frame = self._convert(decode(payload), _Frame)
+        frame = self._convert(decode(payload), rows.Frame)
         if frame.stream == "trade_updates":
             return self.update(frame.data)
         streams = frame.data.get("streams")
@@ -429,7 +318,7 @@ class Reader:
 
     def update(self, data: dict[str, Any]) -> TradeUpdate:
         """The data of a trade update. Raises Misbehaved."""
-        update = self._convert(data, _Update)
+        update = self._convert(data, rows.Update)
         order = self.order(update.order)
         if update.event not in TRADE_EVENTS:
             self._count(f"event {update.event[:32]}")
@@ -444,17 +333,17 @@ class Reader:
         )
 
     def _convert(self, value: Any, kind: type[Struct]) -> Struct:
-        known = _KNOWN.get(kind)
+        known = rows.KNOWN.get(kind)
         if known is not None and isinstance(value, dict):
             for name in value.keys() - known:
                 self._count(f"field {name[:32]}")
         try:
             return msgspec.convert(value, kind)
         except msgspec.ValidationError as error:
-            raise Misbehaved(f"{kind.__name__.strip('_').lower()}: {error}") from None
+            raise Misbehaved(f"{kind.__name__.lower()}: {error}") from None
 
 
-def _rows(rows: Any) -> list[Any]:
-    if not isinstance(rows, list):
-        raise Misbehaved(f"a list was asked for, {type(rows).__name__} came")
-    return rows
+def _rows(listed: Any) -> list[Any]:
+    if not isinstance(listed, list):
+        raise Misbehaved(f"a list was asked for, {type(listed).__name__} came")
+    return listed

@@ -1,0 +1,77 @@
+"""The venue's words for an order in ours: its status, its terms, and where a sighting moves it."""
+
+from pyrt._core.types import PX_SCALE, to_units
+from pyrt.execution.orders import CORRECTIONS, ENTRY, Order, Orders
+from pyrt.model import Instrument, OrderStatus, OrderType, TimeInForce
+from pyrt.ports import VenueOrder
+
+STATUS = {
+    "accepted": OrderStatus.ACCEPTED,
+    "pending_new": OrderStatus.ACCEPTED,
+    "accepted_for_bidding": OrderStatus.ACCEPTED,
+    "pending_review": OrderStatus.ACCEPTED,
+    "new": OrderStatus.ACCEPTED,
+    "calculated": OrderStatus.ACCEPTED,
+    "partially_filled": OrderStatus.PARTIAL,
+    "pending_cancel": OrderStatus.PENDING_CANCEL,
+    "pending_replace": OrderStatus.PENDING_REPLACE,
+    "held": OrderStatus.HELD,
+    "suspended": OrderStatus.SUSPENDED,
+    "stopped": OrderStatus.STOPPED,
+    "done_for_day": OrderStatus.DONE_FOR_DAY,
+    "filled": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+    "replaced": OrderStatus.REPLACED,
+}
+TYPES = {kind.name.lower(): kind for kind in OrderType}
+TIFS = {tif.name.lower(): tif for tif in TimeInForce}
+FILLS = frozenset({"fill", "partial_fill"})
+RATIO_EXP = 7  # percent as text -> parts of 1e9
+EVENTS = FILLS | CORRECTIONS | STATUS.keys() | {"order_cancel_rejected", "order_replace_rejected", "restated"}
+
+
+def same(order: Order, seen: VenueOrder, instrument: Instrument) -> bool:
+    """Whether a venue order has the economics of our intent (a buy stop may come back as a stop-limit)."""
+    kind = TYPES.get(seen.type)
+    if order.type is OrderType.STOP and kind is OrderType.STOP_LIMIT:
+        kind, limit_px = OrderType.STOP, 0
+    else:
+        limit_px = units(seen.limit_price, PX_SCALE)
+    qty = units(seen.qty, instrument.qty_exp)
+    if order.role not in ("", ENTRY) and 0 < qty < order.qty:
+        qty = order.qty  # a pair shares its shares: what the other exit filled is gone
+    theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), qty, limit_px)
+    ours = (instrument.symbol, order.side, order.type, order.tif, order.qty, order.limit_px)
+    if order.type is OrderType.TRAILING_STOP:  # its stop moves with the market
+        trail = (units(seen.trail_price, PX_SCALE), units(seen.trail_percent, RATIO_EXP))
+        return ours == theirs and trail == (order.trail_px, order.trail_ratio)
+    return ours == theirs and order.stop_px == units(seen.stop_price, PX_SCALE)
+
+
+def next_status(order: Order, status: OrderStatus, event: str, appeared: bool) -> OrderStatus:
+    """The state after a sighting: fills decide about FILLED, finals stay, our own pending wishes stay until they are answered."""
+    if order.qty and order.filled >= order.qty:
+        return OrderStatus.FILLED
+    if order.status.is_final and not appeared:
+        return order.status
+    if status.is_final:
+        return status
+    if order.status is OrderStatus.PENDING_CANCEL and event != "order_cancel_rejected":
+        return order.status
+    if order.status is OrderStatus.PENDING_REPLACE and event not in ("order_replace_rejected", "pending_cancel"):
+        return order.status
+    if status in (OrderStatus.ACCEPTED, OrderStatus.PARTIAL):
+        return OrderStatus.PARTIAL if order.filled else OrderStatus.ACCEPTED
+    return status
+
+
+def filled_at_least(order: Order, seen: VenueOrder, orders: Orders) -> int:
+    """What is filled by the venue's word or by ours, whichever is more."""
+    return max(order.filled, units(seen.filled_qty, orders.instruments[order.instrument].qty_exp))
+
+
+def units(text: str, exp: int) -> int:
+    """A number of the venue; 0 where it says none. Raises ValueError."""
+    return to_units(text, exp) if text else 0
