@@ -3,18 +3,21 @@
 import os
 import sys
 import threading
-import traceback
 from typing import Any
 
-from cyclopts import CycloptsError
-
-from pyrt.cli import app
 from pyrt.errors import PyrtError
-from pyrt.process import confine, held_keys, holding
+
+# All else is imported when it is needed: `pyrt kill` has blocked the orders by then.
 
 
 def main() -> None:
     """Run the command line; a mistake of the user's is one line and exit status 1; a journal of a newer program, 2."""
+    if sys.argv[1:2] == ["kill"]:
+        from pyrt.monitor.block import block
+
+        block(sys.argv[2:])
+    from pyrt.process import confine, holding
+
     confine()
     sys.excepthook = _show
     threading.excepthook = lambda gone: _show(gone.exc_type, gone.exc_value, gone.exc_traceback)
@@ -24,6 +27,10 @@ def main() -> None:
 
 
 def _run() -> None:
+    from cyclopts import CycloptsError
+
+    from pyrt.cli import app
+
     try:
         app(sys.argv[1:], print_error=False, exit_on_error=False)
     except PyrtError as e:
@@ -41,11 +48,14 @@ def _run() -> None:
 
 def _show(kind: type[BaseException], error: BaseException | None, trace: Any) -> None:
     """What ends the process or a thread by surprise, with every known secret masked."""
+    import traceback
+
     sys.stderr.write(_masked("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _masked(text: str) -> str:
     from pyrt.config.secret import Secret, know, masked  # not before: `pyrt --help` needs none of it
+    from pyrt.process import held_keys
 
     know(*(Secret(value) for value in held_keys()))  # an argument may repeat what nobody has read yet
     return masked(text)

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     **{name: BASE | {"ports", "indicators", "strategies", "watchdog"} | STAGES | SHELL | MEETING for name in MEETING},
     "research": BASE | {"ports", "indicators", "strategies", "research"} | STAGES | SHELL | MEETING,
     "cli": None,
-    "__main__": {"cli", "config", "errors", "process"},
+    "__main__": {"cli", "config", "errors", "monitor", "process"},
     "__init__": None,
     "signal_bridge": None,
     "testing": {"venues"},

@@ -11,7 +11,7 @@ import msgspec
 
 from pyrt import proof
 from pyrt.cli.postgres import database_of
-from pyrt.cli.state import state_home, writable
+from pyrt.cli.state import writable
 from pyrt.clock import SECOND
 from pyrt.config import Config, Loaded, Secret, mask_logs
 from pyrt.config.files import read_toml
@@ -20,6 +20,7 @@ from pyrt.execution import Settings
 from pyrt.live import Plan
 from pyrt.live.alerts import Alerts
 from pyrt.live.control_socket import ask
+from pyrt.monitor.block import state_home
 from pyrt.risk import Limits
 from pyrt.signals import Fixed, Notional, Scaled, Sizer
 from pyrt.strategies import Strategy

@@ -17,11 +17,11 @@ from cyclopts import Parameter
 
 from pyrt.cli.connect import check_venue, keys_of, limits_of, link_of, loopback, sizer_of
 from pyrt.cli.run import EXAMPLES, text
-from pyrt.cli.state import state_home
 from pyrt.cli.strategies import load_configured
 from pyrt.config import Loaded, load_config
 from pyrt.errors import ConfigError, PyrtError
 from pyrt.live.figures import percentiles
+from pyrt.monitor.block import state_home
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.keys import LIVE, SIM
 from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES

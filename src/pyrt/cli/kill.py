@@ -1,16 +1,15 @@
 """`python -m pyrt kill`: the kill switch of running sessions, or of the next one."""
 
 import getpass
-import os
 import secrets
 import sys
 import time
 from pathlib import Path
 
-from pyrt.cli.state import state_home
 from pyrt.errors import ConfigError
 from pyrt.live.control import WHOLE, KillReport, KillRequest, ask, report
 from pyrt.monitor import Level
+from pyrt.monitor.block import is_running, running, state_home
 
 UNVERIFIED = 3
 
@@ -49,7 +48,7 @@ def kill(
         raise ConfigError(f"no level {level!r}", where="--level", mend="use REDUCING, HALTED or KILLED")
     if scope not in WHOLE and not scope.partition(":")[2] and not scope.replace("/", "").replace(".", "").isalnum():
         raise ConfigError(f"no scope {scope!r}", where="--scope", mend="use system, account, strategy:NAME or a symbol")
-    homes = [state] if state is not None else _running()
+    homes = [state] if state is not None else running()
     if not homes:
         raise ConfigError("no session runs", where=str(state_home()), mend="name its directory with --state")
     asked = [(home, _ask(home, request)) for home in homes]  # all are blocked before the first is waited for
@@ -95,19 +94,3 @@ def _line(home: Path, request: KillRequest, answer: KillReport | None, seconds: 
     latch = "latch durable" if answer.durable else "latch not yet durable"
     proof = "verified twice" if answer.verified else "not verified"
     return f"{name}: {latch}, {answer.open} open orders left, {proof}, {seconds:.1f} s"
-
-
-def _running() -> list[Path]:
-    base = state_home()
-    return sorted(home for home in base.iterdir() if is_running(home)) if base.is_dir() else []
-
-
-def is_running(home: Path) -> bool:
-    """Whether the process that holds a directory's journal lives."""
-    try:
-        os.kill(int((home / "journal" / "lock").read_text()), 0)
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True

@@ -1,6 +1,5 @@
 """Where sessions keep what survives, and what a journal says, read without touching it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from pyrt.execution import ExecutionEngine
 from pyrt.journal import inspect, segments
 from pyrt.market import MarketData
 from pyrt.model import Fact, Instruments, Message
+from pyrt.monitor.block import state_home
 from pyrt.ports import Alarm, Command, SetTimer, Sync
 from pyrt.risk import RiskManager
 from pyrt.session import Session
@@ -26,12 +26,6 @@ class Past(NamedTuple):
     journal: str
     facts: int
     last_ts: int  # venue ns of the last fact
-
-
-def state_home() -> Path:
-    """Where journals live unless told otherwise: $XDG_STATE_HOME/pyrt, else ~/.local/state/pyrt."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "pyrt"
 
 
 @contextmanager
