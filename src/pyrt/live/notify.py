@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 
-from pyrt.live.runner import Live
+from pyrt.live.plan import Live
 
 log = logging.getLogger("pyrt")
 PERIOD = 5.0  # s between two signs of life, unless the manager wants them more often
