@@ -87,3 +87,15 @@ def test_a_final_state_that_waited_ends_with_the_contradiction(bench: Bench) -> 
     bench.t = 20 * SECOND
     bench.snapshot(orders=(order(filled_qty="6", status="canceled"),), fills=(activity("6", "6"),))
     assert bench.status == "CANCELED"
+
+
+def test_fills_after_one_that_was_taken_back_are_booked_when_they_make_the_whole(bench: Bench) -> None:
+    """Of 4, 6 the first was never told and is taken back: the order ends with 6, the second fill keeps its place at 10."""
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order()))
+    bench.on(StreamState(stream="trading", up=False))
+    bench.t = 10 * SECOND
+    bench.on(StreamState(stream="trading", up=True))
+    bench.snapshot(orders=(order(filled_qty="6", status="canceled"),), fills=(activity("10", "6"),))
+    assert (bench.engine.positions, bench.status) == ({1: 6 * SHARE}, "CANCELED")
+    assert not {"BREAK", "FILLS_MISSING"} & set(bench.codes())

@@ -255,13 +255,18 @@ class Oracle:
 
     def _filled(self, fact: Filled) -> None:
         key = (fact.venue_order_id, fact.cum_qty)
-        if key in self.fills:
+        if key in self.fills and not self._taken_back(key):
             self.violate("5", f"fill {key} is booked twice")
         self.fills.add(key)
         self.filled += 1
         told = self.truth().get(key)
         if told != (fact.px, fact.qty) and not self.sim.meddled:
             self.violate("5", f"fill {key} of {fact.qty} at {fact.px} is {told} at the venue")
+
+    def _taken_back(self, key: tuple[str, int]) -> bool:
+        """Whether the venue took a fill back: another one may come to the same cumulative quantity."""
+        state = self.sim.venue.exchange.state
+        return any(fill.busted and (state.rows[fill.number - 1].id, fill.cum) == key for fill in state.fills)
 
     def truth(self) -> dict[tuple[str, int], tuple[int, int]]:
         """Every fill of the venue by (order id, cumulative quantity)."""

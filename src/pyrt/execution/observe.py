@@ -126,6 +126,8 @@ class Observer:
         return seen.updated_at < newest and not status.is_final
 
     def _move(self, order: Order, seen: VenueOrder, status: OrderStatus, event: str, appeared: bool, step: Step) -> None:
+        if status.is_final and order.number in self.pending:
+            self._close_gap(order, seen, step)
         incomplete = self.missing.get(order.number, 0) > order.filled
         if status.is_final and incomplete and (order.is_open or appeared):
             self.held[order.number] = (status, seen)
@@ -234,6 +236,16 @@ class Observer:
         self.pending.pop(order.number, None)
         if order.number in self.held:
             self._settle(order, step)
+
+    def _close_gap(self, order: Order, seen: VenueOrder, step: Step) -> None:
+        """The venue took back what lies before the fills at hand: with them it is as much as its order ended with."""
+        waiting = self.pending[order.number]
+        whole = order.filled + sum(fill.qty for fill in waiting.values())
+        if whole == units(seen.filled_qty, self._orders.instruments[order.instrument].qty_exp):
+            del self.pending[order.number]
+            self.missing.pop(order.number, None)
+            for cum in sorted(waiting):
+                self._append(order, waiting[cum], step)
 
     def _drain(self, order: Order, step: Step) -> None:
         waiting = self.pending.get(order.number, {})

@@ -40,8 +40,8 @@ def same(order: Order, seen: VenueOrder, instrument: Instrument) -> bool:
     else:
         limit_px = units(seen.limit_price, PX_SCALE)
     qty = units(seen.qty, instrument.qty_exp)
-    if order.role not in ("", ENTRY) and 0 < qty < order.qty:
-        qty = order.qty  # a pair shares its shares: what the other exit filled is gone
+    if order.role not in ("", ENTRY) and (0 < qty < order.qty or (qty and order.replaces)):
+        qty = order.qty  # a pair shares its shares: what the other exit filled is gone; an exit follows a replaced entry
     theirs = (seen.symbol, seen.side, kind, TIFS.get(seen.tif), qty, limit_px)
     ours = (instrument.symbol, order.side, order.type, order.tif, order.qty, order.limit_px)
     if order.type is OrderType.TRAILING_STOP:  # its stop moves with the market

@@ -1,0 +1,27 @@
+"""Exits that the venue made of one request, and what stands in for them."""
+
+from tests.reference.bench import SHARE, Bench, order, update
+
+from pyrt._core.types import Side
+from pyrt.model import OrderClass, OrderStatus, OrderType, TimeInForce
+from pyrt.ports import Outcome, SubmitResult
+
+PX = 10**9
+
+
+def test_an_exit_that_is_replaced_follows_its_entrys_new_quantity(bench: Bench) -> None:
+    """Its quantity is not sent: it is what the venue made of it when the entry grew."""
+    bench.approve(order_class=OrderClass.OTO, guard_px=180 * PX, tif=TimeInForce.GTC)
+    sold = {"side": Side.SELL, "type": "stop", "tif": "gtc", "limit_price": "", "stop_price": "180", "order_class": "oto"}
+    leg = order(2, cid="theirs", status="held", **sold)
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order(tif="gtc", order_class="oto", legs=(leg,))))
+    assert bench.engine.orders[2].venue_order_id == "v2"
+    bench.source += 1  # the leg's
+    terms = {"side": Side.SELL, "type": OrderType.STOP, "limit_px": 0, "stop_px": 181 * PX, "tif": TimeInForce.GTC}
+    bench.approve(replaces=2, reduce_only=True, **terms)
+    new = order(3, qty="12", replaces="v2", status="held", **(sold | {"stop_price": "181"}))
+    bench.on(SubmitResult(number=3, attempt=1, outcome=Outcome.ACCEPTED, order=new))
+    assert "CID_TAKEN" not in bench.codes()
+    bench.on(update("replaced", order(2, cid="theirs", status="replaced", replaced_by="v3", **sold)))
+    grown = bench.engine.orders[3]
+    assert (grown.status, grown.venue_order_id, grown.qty) == (OrderStatus.HELD, "v3", 12 * SHARE)
