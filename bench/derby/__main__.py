@@ -158,6 +158,8 @@ def judge(score: Score, lives: list[Bot], sim: SimProcess, begun: float, until: 
     score.shares = float(held.json()["qty"]) if held.status_code == 200 else 0.0
     score.believed = lives[-1].last()["position"]
     score.left = sum(order["status"] in ("new", "accepted", "pending_new", "partially_filled") for order in orders)
+    if requests.get(f"{sim.address.url}/sim/faults", timeout=30).json()["never_fired"]:
+        score.failed = "the fault never bit"
     score.blind = blind(lives[-1].told, begun, until)
 
 
