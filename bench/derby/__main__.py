@@ -158,6 +158,8 @@ def judge(score: Score, lives: list[Bot], sim: SimProcess, begun: float, until: 
     score.shares = float(held.json()["qty"]) if held.status_code == 200 else 0.0
     score.believed = lives[-1].last()["position"]
     score.left = sum(order["status"] in ("new", "accepted", "pending_new", "partially_filled") for order in orders)
+    if requests.get(f"{sim.address.url}/sim/faults", timeout=30).json()["never_fired"]:
+        score.failed = "the fault never bit"
     score.blind = blind(lives[-1].told, begun, until)
 
 
@@ -181,7 +183,8 @@ def page(scores: list[Score], versions: str) -> Iterator[str]:
     yield "* **shares**: at the venue, and in brackets what the bot believes where that differs: fills lost or doubled."
     yield "* **blind**: the longest time without market data until the bot's library gave a warning, or data came again."
     yield "  lumibot asks for prices by REST at each iteration, without a data stream: the longest time between two answers."
-    yield "* pyrt learns a stream's pace over a minute and had run for seconds: until then it calls silence after 30 s, not 4 s."
+    yield "* pyrt learns a stream's pace over a minute and had run for seconds: until then it calls silence after 30 s, then after"
+    yield "  4 s or 30 mean gaps."
     yield ""
     yield "| fault | bot | orders | nobody knows of | shares | blind, s | orders left |"
     yield "|---|---|---|---|---|---|---|"
