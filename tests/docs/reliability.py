@@ -22,7 +22,7 @@ COMMANDS = {
     "simulated": "python -m tests.faults --mode both --table --json FILE",
     "real": "make real-faults JSON=FILE",
     "mutants": "python -m tests.faults.mutants --json FILE",
-    "soak": "python -m bench.soak",
+    "soak": "make soak",
 }
 WHAT = {
     "simulated": "the whole system on a simulated clock, net, disk and venue",

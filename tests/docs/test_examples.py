@@ -82,6 +82,8 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for _, text in blocks(page, "sh"):
             for line in text.replace("\\\n", " ").splitlines():
+                if line.startswith("sudo "):  # of the machine's own tools
+                    continue
                 if match := re.search(rf"(?:^|\s|/)(?:python -m )?pyrt ({VERB})(.*)", line.split("#")[0]):
                     found.append((match[1], match[2]))
     return sorted(set(found))
