@@ -207,7 +207,7 @@ class TradingDesk:
         return DeskState(orders=known, open=opened, gone=list(self._gone), used=sorted(self._used.items()))
 
     def restore(self, state: DeskState) -> None:
-        """Go on from a saved state; the engine has its own already. Raises KeyError for orders that it does not know."""
+        """Go on from a snapshot; the engine has its own already. Raises KeyError for orders that it does not know."""
         orders = self._session.execution.orders
         for number, status, reason, filled, cost in state.orders:
             intent = orders[number].intent

@@ -125,7 +125,7 @@ def drill(
     (home.parent / "busy.py").write_text(strategy)
     (home.parent / "limits.toml").write_text(LIMITS)
     options = ["--strategy", str(home.parent / "busy.py"), "--limits", str(home.parent / "limits.toml"), *more]
-    options += ["--snapshot-facts", "40"]  # starts go on from kept states, and kills meet their writing
+    options += ["--snapshot-facts", "40"]  # starts go on from snapshots, and kills meet their writing
     rng = random.Random(seed)
     report = Report(kills=kills)
     begun = time.monotonic()
@@ -191,7 +191,7 @@ def wait_until_told(venue: Venue, journal: Path, patience: float = 60.0) -> None
 
 
 def compare(venue: Venue, journal: Path, report: Report) -> None:
-    """Venue against journal: orders both ways, states, positions, nothing twice, everything durable first, kept states right."""
+    """Venue against journal: orders both ways, states, positions, nothing twice, everything durable first, snapshots right."""
     faults, verdict = report.faults, verify(journal)
     faults += check(journal).faults
     if verdict.exit or not verdict.closed:

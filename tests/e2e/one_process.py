@@ -3,9 +3,7 @@
 from collections import deque
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import numpy as np
 
 from pyrt._core.types import NO_PRICE, RecordType, market_dtype, quote_dtype, status_dtype, trade_dtype
@@ -19,13 +17,8 @@ from pyrt.model import Defined, Fact, Instrument, Instruments, Message, Refused
 from pyrt.ports import (
     Alarm,
     Append,
-    Cancel,
-    CancelResult,
     Command,
     Event,
-    Found,
-    Lookup,
-    LookupResult,
     Outcome,
     Replace,
     SetTimer,
@@ -34,14 +27,12 @@ from pyrt.ports import (
     Submit,
     SubmitResult,
     Sync,
-    TakeSnapshot,
 )
+from pyrt.research.near import NearVenue
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
-from pyrt.venues.alpaca import pages, wire
 from pyrt.venues.sim.exchange.exchange import Exchange
-from pyrt.venues.sim.exchange.orders import VenueRefusal
 
 PX = QTY = 10**9
 MONDAY = 1_772_463_846 * SECOND  # 2026-03-02T15:04:06Z, in the session
@@ -73,11 +64,11 @@ class World:
         calendar = Calendar() if hours else None
         self._directory = directory
         self._journal = Journal.open(directory, segment_size=1 << 18)
-        self._reader = wire.Reader()
         self._timers = Timers()
         self._inbox: deque[Event] = deque()
         listed = [Instrument(id=i, symbol=s) for i, s in enumerate(SYMBOLS, 1)]
         self.exchange = Exchange(listed, cash=cash, start=at, always_open=not hours, calendar=calendar)
+        self._near = NearVenue(self.exchange, activities=True)
         instruments = Instruments()
         market = MarketData(instruments, grace=0)
         self.hand, self.other = Hand(), OtherHand()
@@ -156,14 +147,12 @@ class World:
         if isinstance(command, Submit | Replace):
             self._journal.sync()  # no order before its intent is on disk
             self.requests.append(command)
-            self._inbox.append(self._submit(command))
-        elif isinstance(command, Cancel):
-            self.exchange.cancel(command.venue_order_id, self.now.venue)
-            self._inbox.append(CancelResult(number=command.number, venue_order_id=command.venue_order_id, accepted=True))
-        elif isinstance(command, Lookup):
-            self._inbox.append(self._lookup(command))
-        elif isinstance(command, TakeSnapshot):
-            self._inbox.append(pages.snapshot(command, self._get, self._reader, self.now.venue))
+        answer = self._near.answer(command, self.now.venue)
+        if self.ambiguous and isinstance(answer, SubmitResult) and answer.outcome is Outcome.ACCEPTED:
+            self.ambiguous -= 1
+            self.exchange.take_updates()
+            answer = SubmitResult(number=answer.number, attempt=answer.attempt, outcome=Outcome.AMBIGUOUS, text="no answer")
+        self._inbox.append(answer)
 
     def set_timer(self, command: SetTimer) -> None:
         self._timers.set(command)
@@ -181,47 +170,10 @@ class World:
 
     def _pump(self) -> None:
         while True:
-            for _, data in self.exchange.take_updates():
-                self._inbox.append(self._reader.update(data))
+            self._inbox.extend(self._near.updates())
             if not self._inbox:
                 return
             self.session.step(self._inbox.popleft(), self.now)
-
-    def _submit(self, command: Submit | Replace) -> SubmitResult:
-        who = {"number": command.request.number, "attempt": command.attempt}
-        try:
-            if isinstance(command, Submit):
-                shown = self.exchange.submit(msgspec.json.decode(wire.order_body(command.request)), self.now.venue)
-            else:
-                body = msgspec.json.decode(wire.replace_body(command.request))
-                shown = self.exchange.replace(command.venue_order_id, body, self.now.venue)
-        except VenueRefusal as no:
-            return SubmitResult(outcome=Outcome.REJECTED, http=no.http, code=no.code, text=no.message, **who)
-        if self.ambiguous:
-            self.ambiguous -= 1
-            self.exchange.take_updates()
-            return SubmitResult(outcome=Outcome.AMBIGUOUS, text="no answer", **who)
-        return SubmitResult(outcome=Outcome.ACCEPTED, order=self._reader.order(shown), http=200, **who)
-
-    def _lookup(self, command: Lookup) -> LookupResult:
-        known = command.venue_order_id
-        try:
-            shown = self.exchange.order(known, nested=True) if known else self.exchange.order_by_cid(command.cid)
-        except VenueRefusal:
-            return LookupResult(number=command.number, found=Found.ABSENT)
-        return LookupResult(number=command.number, found=Found.FOUND, order=self._reader.order(shown))
-
-    def _get(self, target: str) -> Any:
-        url = urlsplit(target)
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        if url.path == "/v2/account":
-            return self.exchange.account()
-        if url.path == "/v2/positions":
-            return self.exchange.positions()
-        if url.path == "/v2/orders":
-            return self.exchange.orders(status=query["status"], limit=500, direction="asc", nested=True)
-        kinds = query["activity_types"].split(",") if "activity_types" in query else ["FILL"]
-        return self.exchange.activities(kinds, direction="asc", page_size=100, page_token=query.get("page_token"))
 
     # ------------------------------------------------------------------------------------------------ what a test asks
     def do(self, *calls: Any) -> list[Any]:

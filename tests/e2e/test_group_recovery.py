@@ -15,9 +15,9 @@ from pyrt.live.timers import Timers
 from pyrt.market import MarketData
 from pyrt.model import ExternalSeen, Fact, Filled, Instruments, Intended, OrderStatus
 from pyrt.ports import Start, StreamState, Sync
+from pyrt.research.near import NearVenue
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
-from pyrt.venues.alpaca import wire
 from pyrt.venues.sim.exchange.exchange import Exchange
 
 QTY = 10**9
@@ -30,8 +30,8 @@ class NextLife(World):
         self.now = Now(old.now.venue + 20 * SECOND, 10**12)
         self.requests, self.alarms, self.ambiguous, self.facts = [], [], 0, list(facts)
         self._journal = SimpleNamespace(sync=lambda: None)  # type: ignore[assignment]
-        self._reader, self._timers, self._inbox = wire.Reader(), Timers(), deque()
-        self.exchange = exchange
+        self._timers, self._inbox = Timers(), deque()
+        self.exchange, self._near = exchange, NearVenue(exchange, activities=True)
         self.exchange.take_updates()  # nobody listened
         instruments = Instruments()
         market = MarketData(instruments, grace=0)

@@ -14,6 +14,7 @@ import requests
 from picows import WSError, WSHandshakeError, WSListener, WSMsgType
 from requests.structures import CaseInsensitiveDict
 from tests.faults.kernel import MS, SECOND, World, here, nap, park
+from tests.faults.plan import REST
 from tests.faults.venue import Reply, VenueClock
 from urllib3.exceptions import ProtocolError
 
@@ -185,21 +186,7 @@ REFUSALS: tuple[tuple[int, dict[str, str], bytes], ...] = (
     (403, {}, b'{"code":40310000,"message":"insufficient buying power"}'),
     (422, {}, b'{"code":42210000,"message":"qty is not valid"}'),
 )
-KINDS = (
-    "lost request",
-    "lost answer",
-    "held",
-    "error before",
-    "error after",
-    "429",
-    "truncated",
-    "html",
-    "refused",
-    "slow",
-    "reset",
-    "doubled request",
-    "refusal",
-)
+KINDS = (*REST, "doubled request", "refusal")
 
 
 class Net:

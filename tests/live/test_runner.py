@@ -344,7 +344,7 @@ def test_the_wanted_set_is_that_of_the_strategies(tmp_path: Path) -> None:
     assert link.streams["data"].wanted.trades == link.streams["data"].wanted.quotes == frozenset({"AAPL"})
 
 
-# ---------------------------------------------------------------------------------------------------- kept states
+# ---------------------------------------------------------------------------------------------------- snapshots
 def facts_of(tmp_path: Path) -> list[Any]:
     return [fact for _, _, fact in inspect.show(tmp_path / "journal")]
 
@@ -356,12 +356,12 @@ def test_a_start_goes_on_from_the_kept_state_and_finds_what_a_replay_finds(
     caplog.set_level("INFO", "pyrt")
     play(tmp_path, duration=0.5)
     assert "facts replayed" in caplog.text
-    assert "the state of record" not in caplog.text
+    assert "the snapshot of record" not in caplog.text
     [(at, anchor)] = inspect.anchors(tmp_path / "journal")
     assert at == anchor.seq + 1
     caplog.clear()
     summary = play(tmp_path, duration=0.5)
-    assert f"the state of record {anchor.seq} and 0 facts replayed" in caplog.text
+    assert f"the snapshot of record {anchor.seq} and 0 facts replayed" in caplog.text
     assert (summary.failed, link.cancelled) == ("", [1, 2])  # numbers go on where they were
     checked = check(tmp_path / "journal")
     assert (len(checked.anchors), checked.faults, checked.passed) == (2, [], [])
@@ -388,7 +388,7 @@ def test_a_state_that_does_not_read_is_passed_over_with_one_line(
     caplog.set_level("INFO", "pyrt.journal")
     assert play(tmp_path, duration=0.3).failed == ""
     assert sum("passed over" in line for line in caplog.messages) == 1
-    assert any(f"the state of record {begins} and" in line for line in caplog.messages)
+    assert any(f"the snapshot of record {begins} and" in line for line in caplog.messages)
 
 
 def test_a_state_that_is_not_the_facts_is_a_fault(tmp_path: Path) -> None:

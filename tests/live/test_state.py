@@ -236,7 +236,7 @@ VOLATILE = {
 
 @pytest.mark.parametrize("part", KEPT)
 def test_whoever_keeps_more_says_whether_a_state_holds_it(part: str) -> None:
-    """A new attribute here: put it into the saved state (and raise state.VERSION), or name it as volatile."""
+    """A new attribute here: put it into the snapshot (and raise state.VERSION), or name it as volatile."""
     found = Room(start=False).session
     for name in part.split("."):
         found = getattr(found, name)
@@ -259,7 +259,7 @@ def test_a_tail_of_100_000_records_and_1_000_open_intents(tmp_path: Path, capsys
             if n % 10_000 == 0:
                 journal.sync()
     took = {}
-    for how in ("all facts", "a kept state"):
+    for how in ("all facts", "a snapshot"):
         with Journal.open(tmp_path / "j", durability="os") as journal:
             begun = time.process_time()
             found = recover(journal, lambda: bare("k3v9q2xa"))
@@ -274,7 +274,7 @@ def test_a_tail_of_100_000_records_and_1_000_open_intents(tmp_path: Path, capsys
                 assert again == whole
                 journal.snapshot(journal.seq, whole, state.hash_of(whole))
             assert abs(len(found.session.execution.open_orders()) - 1_000) < 5
-    assert (found.state_seq > 0, found.replayed, digest) == (True, 0, first)
+    assert (found.snapshot_seq > 0, found.replayed, digest) == (True, 0, first)
     with capsys.disabled():
         figures = ", ".join(f"{name} {seconds:.3f} s" for name, seconds in took.items())
         print(f"\n100,000 records, {len(found.session.execution.orders)} orders, {len(whole) >> 20} MiB of state: {figures}")

@@ -8,7 +8,6 @@ from collections import Counter, deque
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import numpy as np
@@ -26,27 +25,21 @@ from pyrt.ports import (
     Alarm,
     Append,
     AssetTold,
-    Cancel,
-    CancelResult,
     Command,
     Event,
-    Found,
-    Lookup,
-    LookupResult,
     Outcome,
-    Replace,
     SetTimer,
     Start,
     StreamState,
-    Submit,
     SubmitResult,
     Sync,
-    TakeSnapshot,
+    VenueSnapshot,
 )
+from pyrt.research.near import NearVenue
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Order, Strategy
-from pyrt.venues.alpaca import pages, wire
+from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.link import instrument_of
 from pyrt.venues.sim.exchange.assets import unlike
 from pyrt.venues.sim.exchange.exchange import Exchange
@@ -115,8 +108,8 @@ class Floor:
         self.exchange = Exchange(
             listed, cash=cash, multiplier=multiplier, start=ns, always_open=not calendar, calendar=hours, options_level=None
         )
+        self._near = NearVenue(self.exchange)
         self.exchange.configure(configuration)
-        self._reader = wire.Reader()
         self._timers = Timers()
         self._inbox: deque[Event] = deque()
         self._busy = False
@@ -173,17 +166,16 @@ class Floor:
         self.facts.append(fact)
 
     def perform(self, command: Command) -> None:
-        if isinstance(command, Submit | Replace):
-            self._inbox.append(self._submit(command))
-        elif isinstance(command, Cancel):
-            self._inbox.append(self._cancel(command))
-        elif isinstance(command, TakeSnapshot):
-            taken = pages.snapshot(command, self._get, self._reader, self.now.venue)
-            account = self._reader.configured(taken.account, self.exchange.configuration())
-            self._inbox.append(msgspec.structs.replace(taken, account=account))
-        elif isinstance(command, Lookup):
-            found = self._reader.order(self.exchange.order_by_cid(command.cid))
-            self._inbox.append(LookupResult(number=command.number, found=Found.FOUND, order=found))
+        answer = self._near.answer(command, self.now.venue)
+        if isinstance(answer, SubmitResult):
+            if answer.outcome is Outcome.ACCEPTED:
+                self.figures.accepted += 1
+            else:
+                self.figures.refused_by_venue[f"{answer.http} {answer.text}"] += 1
+        elif isinstance(answer, VenueSnapshot):
+            account = self._near.reader.configured(answer.account, self.exchange.configuration())
+            answer = msgspec.structs.replace(answer, account=account)
+        self._inbox.append(answer)
 
     def set_timer(self, command: SetTimer) -> None:
         self._timers.set(command)
@@ -202,45 +194,10 @@ class Floor:
 
     def _pump(self) -> None:
         while True:
-            self._inbox.extend(self._reader.update(data) for _, data in self.exchange.take_updates())
+            self._inbox.extend(self._near.updates())
             if not self._inbox:
                 return
             self.session.step(self._inbox.popleft(), self.now)
-
-    def _submit(self, command: Submit | Replace) -> SubmitResult:
-        who = {"number": command.request.number, "attempt": command.attempt}
-        try:
-            if isinstance(command, Submit):
-                shown = self.exchange.submit(msgspec.json.decode(wire.order_body(command.request)), self.now.venue)
-            else:
-                body = msgspec.json.decode(wire.replace_body(command.request))
-                shown = self.exchange.replace(command.venue_order_id, body, self.now.venue)
-        except VenueRefusal as no:
-            self.figures.refused_by_venue[f"{no.http} {no.message}"] += 1
-            return SubmitResult(outcome=Outcome.REJECTED, http=no.http, code=no.code, text=no.message, **who)
-        self.figures.accepted += 1
-        return SubmitResult(outcome=Outcome.ACCEPTED, order=self._reader.order(shown), http=200, **who)
-
-    def _cancel(self, command: Cancel) -> CancelResult:
-        who = {"number": command.number, "venue_order_id": command.venue_order_id}
-        try:
-            self.exchange.cancel(command.venue_order_id, self.now.venue)
-        except VenueRefusal as no:
-            return CancelResult(accepted=False, http=no.http, code=no.code, text=no.message, **who)
-        return CancelResult(accepted=True, http=204, **who)
-
-    def _get(self, target: str) -> Any:
-        url = urlsplit(target)
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        after = wire.parse_time(query["after"]) if "after" in query else 0
-        if url.path == "/v2/account":
-            return self.exchange.account()
-        if url.path == "/v2/positions":
-            return self.exchange.positions()
-        if url.path == "/v2/orders":
-            return self.exchange.orders(status=query["status"], limit=500, after=after, direction="asc", nested=True)
-        token = query.get("page_token")
-        return self.exchange.activities(["FILL"], after=after, direction="asc", page_size=100, page_token=token)
 
     # ------------------------------------------------------------------------------------------------ the fuzz
     def ask(self, wanted: Wanted) -> Order | None:

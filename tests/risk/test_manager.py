@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.reference.room import LOOSE
 
 from pyrt._core.risk import Level
 from pyrt._core.types import Side, ref_dtype
@@ -37,19 +38,6 @@ from pyrt.risk.broker_rules import BrokerRules
 BUY, SELL = Side.BUY, Side.SELL
 PX = QTY = 10**9
 T0 = 1_800_000_000 * SECOND
-LOOSE = Limits.of(
-    {
-        "account_orders_per_minute": 10**6,
-        "strategy_orders_per_minute": 10**6,
-        "symbol_orders_per_minute": 10**6,
-        "repeat_max": 127,
-        "repeat_round_trips": 127,
-        "symbol_order_rate_max": 127,
-        "cancels_per_fill": 127,
-        "duplicate_window_ms": 0,
-    },
-    base=Limits.profile("paper"),
-)
 
 
 class Desk:

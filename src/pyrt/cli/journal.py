@@ -46,7 +46,7 @@ app = App(name="journal", help="Look at a session's journal: verify, show, expor
 
 @app.command
 def verify(directory: Path | None = None, *, head: Path | None = None) -> None:
-    """Check every checksum, the chain over all records, their order, that each fact decodes, and the kept states.
+    """Check every checksum, the chain over all records, their order, that each fact decodes, and the snapshots.
 
     Where states are kept, the journal is replayed from its beginning and from each of the last two: all must come to the same.
 
@@ -72,7 +72,7 @@ def verify(directory: Path | None = None, *, head: Path | None = None) -> None:
     checked = check(_journal(directory))
     if checked.anchors:
         records = " and ".join(map(str, checked.anchors))
-        print(f"kept states of records {records}: {'different' if checked.faults else 'equal to those of a replay'}")
+        print(f"snapshots of records {records}: {'different' if checked.faults else 'equal to those of a replay'}")
     for line in checked.passed:
         print(line)
     for line in checked.faults:
@@ -101,7 +101,7 @@ def show(
     last: int | None = None,
     kind: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = (),
 ) -> None:
-    """Show facts: their place, the venue's time, what they are and what they say; and the anchors of kept states.
+    """Show facts: their place, the venue's time, what they are and what they say; and the anchors of snapshots.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def _lines(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tupl
 
 def _anchors(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, int, str, str]]:
     found = () if kinds else inspect.anchors(directory, after)
-    return ((seq, 0, "(anchor)", f"state of record {a.seq} is kept: {a.state_hash.hex()}") for seq, a in found)
+    return ((seq, 0, "(anchor)", f"snapshot of record {a.seq}: {a.state_hash.hex()}") for seq, a in found)
 
 
 def _facts(directory: Path, after: int, kinds: tuple[str, ...]) -> Iterator[tuple[int, int, Fact]]:

@@ -115,7 +115,7 @@ class ExecutionEngine:
         return self._saver.save()
 
     def restore(self, state: saved.OrdersState) -> None:
-        """Go on from a saved state instead of the facts that made it; only once, and first. Raises ValueError, KeyError."""
+        """Go on from a snapshot instead of the facts that made it; only once, and first. Raises ValueError, KeyError."""
         saved.restore(self._orders, state)
 
     # -------------------------------------------------------------------------------------------- the two verbs

@@ -17,7 +17,7 @@ KEPT = 3  # states beside the journal: the last two anchors, and one to fall bac
 class Keeper:
     """Takes the state on the loop, between two inbox entries; a thread writes it; then the journal gets the anchor.
 
-    facts, seconds: after so many, whichever comes first, the next state is kept; a journal that did not grow keeps none.
+    facts, seconds: after so many, whichever comes first, the next snapshot is taken; none of a journal that did not grow.
     """
 
     def __init__(self, journal: Journal, session: Session, *, facts: int, seconds: float, kept: int = 0) -> None:
@@ -52,9 +52,9 @@ class Keeper:
                 journal.anchor(seq, state_hash)
                 await asyncio.to_thread(self._settle)
             except (OSError, JournalError) as e:
-                log.warning("the state of record %d was not kept: %s", seq, e)
+                log.warning("the snapshot of record %d was not taken: %s", seq, e)
                 return False
-            log.debug("the state of record %d is kept: %d bytes, the loop stood for %.1f ms", seq, len(state), self.took * 1e3)
+            log.debug("the snapshot of record %d is taken: %d bytes, the loop stood for %.1f ms", seq, len(state), self.took * 1e3)
             return True
 
     def _write(self, seq: int, state: bytes) -> bytes:

@@ -95,8 +95,8 @@ class Plan(msgspec.Struct, kw_only=True):
     duration: float | None = None  # seconds of this machine's time; None = until stopped
     durability: str = "sync"
     segment_size: int = 64 << 20  # bytes of a journal segment
-    snapshot_facts: int = 20_000  # facts after which the state is kept beside the journal
-    snapshot_seconds: float = 600.0  # and seconds, where there are any new facts
+    snapshot_facts: int = 20_000  # facts after which a snapshot is taken
+    snapshot_seconds: float = 600.0  # and seconds, where there are any new ones
     record: bool = True
     dry_run: bool = False
     watchdog: bool = True

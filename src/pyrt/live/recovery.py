@@ -22,7 +22,7 @@ class Recovery(NamedTuple):
     """What a start found."""
 
     session: Session
-    state_seq: int  # the record after which the kept state was taken; 0 = all facts were replayed
+    snapshot_seq: int  # the record after which the snapshot was taken; 0 = all facts were replayed
     replayed: int  # facts after it
 
 
@@ -73,7 +73,7 @@ def bare(journal_id: str) -> Session:
 class Checked(NamedTuple):
     """What a check of the anchors found."""
 
-    anchors: list[int]  # records whose kept state was compared with the facts
+    anchors: list[int]  # records whose snapshot was compared with the facts
     faults: list[str]
     passed: list[str]  # why others were not compared
 

@@ -62,7 +62,7 @@ class Runner:
         self.recovery: Recovered | None = None
         self._begun = time.monotonic()
         self._control: Control | None = None
-        self._kept = 0  # the record after which the newest state beside the journal was taken
+        self._snapshot_seq = 0  # the record after which the newest snapshot was taken
 
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
@@ -110,7 +110,7 @@ class Runner:
             control = self._control = Control(plan.directory, page, shell, session, watchdog)
             shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
             try:
-                keeper = Keeper(journal, session, facts=plan.snapshot_facts, seconds=plan.snapshot_seconds, kept=self._kept)
+                keeper = Keeper(journal, session, facts=plan.snapshot_facts, seconds=plan.snapshot_seconds, kept=self._snapshot_seq)
                 summary = await self._connected(session, shell, control, keeper)
                 await keeper.keep()
                 return summary
@@ -223,11 +223,11 @@ class Runner:
                 dry_run=plan.dry_run,
             )
 
-        session, state_seq, replayed = recover(journal, build)
-        kept = f"the state of record {state_seq} and " if state_seq else ""
-        log.info("journal %s: %s%d facts replayed", journal.id, kept, replayed)
+        session, snapshot_seq, replayed = recover(journal, build)
+        snapshot = f"the snapshot of record {snapshot_seq} and " if snapshot_seq else ""
+        log.info("journal %s: %s%d facts replayed", journal.id, snapshot, replayed)
         instruments = session.instruments
-        self._kept = state_seq
+        self._snapshot_seq = snapshot_seq
         session.now = shell.now()
         symbols = sorted({s for strategy in plan.strategies for s in strategy.symbols})
         missing = [s for s in symbols if s not in instruments]

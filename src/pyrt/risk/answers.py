@@ -63,5 +63,5 @@ class Answers:
         self.remember(intent, answer)
 
     def restore(self, answered: dict[int, int]) -> None:
-        """Go on from a kept state."""
+        """Go on from a snapshot."""
         self.answered, self._forgotten = answered, dict(answered)

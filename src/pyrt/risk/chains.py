@@ -357,7 +357,7 @@ class Chains:
         )
 
     def restore(self, state: ChainsState) -> None:
-        """Go on from a saved state; the gate has its reservations from its own."""
+        """Go on from a snapshot; the gate has its reservations from its own."""
         for saved in state.chains:
             chain = Chain(saved.root, saved.head)
             chain.next, chain.head_final, chain.shown = saved.next, saved.head_final, saved.shown

@@ -77,5 +77,5 @@ class InForce:
         self.limits = Limits.parse(fact.limits)
 
     def restore(self, limits: Limits, version: int, by: str) -> None:
-        """Go on from a kept state."""
+        """Go on from a snapshot."""
         self.limits, self.version, self.by = limits, version, by

@@ -77,7 +77,7 @@ class Latches:
         self._open()
 
     def restore(self, closed: list[Latched], *, recovered: bool, recovered_at: int, unexplained: int, blocked: bool) -> None:
-        """Go on from a kept state."""
+        """Go on from a snapshot."""
         self.closed = {latch.scope: latch for latch in closed}
         for latch in closed:
             self._gate.latch(latch.scope, Level[latch.level])

@@ -72,7 +72,7 @@ class Losses:
             self._gate.days(max(self.peaks[day] for day in sorted(self.peaks)[-limits.drawdown_days :]) * MONEY)
 
     def restore(self, day: str, equity: int, peak: int, peak_at: int, peaks: dict[str, int], limits: Limits) -> None:
-        """Go on from a kept state."""
+        """Go on from a snapshot."""
         self.day, self.equity, self.peak, self.peak_at, self.peaks = day, equity, peak, peak_at, peaks
         if day:
             self._gate.begin_day(equity * MONEY, peak * MONEY)

@@ -251,7 +251,7 @@ class Projection:
         return saved.save(self)
 
     def restore(self, state: saved.RiskState) -> None:
-        """Go on from a saved state instead of the facts that made it; only once, and first. Raises ValueError, KeyError."""
+        """Go on from a snapshot instead of the facts that made it; only once, and first. Raises ValueError, KeyError."""
         saved.restore(self, state)
 
     def state_digest(self) -> str:
