@@ -49,6 +49,17 @@ class Beliefs:
             found[symbol] = (held.get(symbol, 0), sides["BUY"], sides["SELL"], sum(pairs.values()))
         return found
 
+    def _exited(self, symbol: str) -> int:
+        """What exits sold and nobody heard of yet: they give back what an entry took, which may not be known either."""
+        state = self.sim.venue.exchange.state
+        rows = [(state.rows[fill.number - 1], fill) for fill in state.fills]
+        known = self.sim.oracle.fills
+        return sum(
+            fill.qty
+            for row, fill in rows
+            if row.symbol == symbol and row.group and row.role != "entry" and (row.id, fill.cum) not in known
+        )
+
     def covered(self, session: Any) -> None:
         """Risk counts at least what may happen at the venue, in both directions, whatever it has been told so far."""
         if self.sim.meddled:
@@ -58,7 +69,7 @@ class Beliefs:
             if instrument is None:
                 continue
             up, down = session.risk.ledger.worst_case(instrument.id)
-            if up < q + buys or down > q - sells:
+            if up < q + buys or down > q - sells + self._exited(symbol):
                 self.sim.violate("10", f"{symbol} may come to {q + buys} or {q - sells}, risk counts {up} and {down}")
 
     # ------------------------------------------------------------------------------------------------ the market
