@@ -16,7 +16,7 @@ SLOW_VENUE = {**CALM, "pace": 0.05, "travel": SECOND // 4}
 QUICK = {**CALM, "quick": True}
 DEATHS = {"lives": 250.0, "power": 0.5, "pace": 0.1, "chaos": 20 * SECOND, "quick": True}
 POWER = {"lives": 150.0, "power": 1.0, "pace": 0.05, "chaos": 20 * SECOND}
-LONG_LIVES = {"lives": 700.0, "power": 0.3, "pace": 0.03, "chaos": 20 * SECOND}
+LONG_LIVES = {"keep": 8, "lives": 400.0, "power": 0.3, "pace": 0.03, "chaos": 20 * SECOND}
 KILLED = {"lives": 300.0, "power": 1.0, "pace": 0.05, "chaos": 20 * SECOND, "events": {"kill": 1}}
 
 
@@ -415,8 +415,8 @@ ADAPTERS = (
         "silence-not-noticed",
         "a data stream that says nothing is believed for ever",
         _FEED,
-        "            elif now - since > bound:",
-        "            elif False:",
+        "            elif silence:\n",
+        "            elif False:\n",
         {**CALM, "chaos": 70 * SECOND, "events": {"stream silent for good": 1}},
         SAFE,
     ),
@@ -531,3 +531,22 @@ SESSION = (
 )
 
 MUTANTS: tuple[Mutant, ...] = (*POLICIES, *EXECUTION, *RISK, *JOURNAL, *ADAPTERS, *SESSION)
+
+# Holes of the harness as it is: nothing in it has caught these yet. They leave the list when a seed does.
+_OPEN = frozenset(
+    (
+        "missing-page-is-empty",
+        "number-reused-after-restart",
+        "cash-not-restored",
+        "kill-cancels-nothing",
+        "replace-refused-and-forgotten",
+        "stream-dropped-and-nobody-looks",
+        "drop-copy-off",
+        "head-gone-replace-forgotten",
+        "short-write-taken-as-whole",
+        "budget-of-a-shorter-minute",
+        "timers-lost",
+        "wall-clock",
+    )
+)
+UNCAUGHT: tuple[Mutant, ...] = tuple(mutant for mutant in MUTANTS if mutant.name in _OPEN)

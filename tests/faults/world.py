@@ -457,7 +457,7 @@ class Simulation:
                     limits=self.limits,
                     settings=self.settings,
                     segment_size=SEGMENT,
-                    snapshot_facts=60,
+                    snapshot_facts=self.plan.keep,
                     record=False,
                     watchdog=False,
                 )
