@@ -46,7 +46,7 @@ def _one(
 
 _SUBMIT, _ORDERS, _OBSERVE = "pyrt.execution.submit", "pyrt.execution.orders", "pyrt.execution.observe"
 _CANCEL, _ENGINE, _RECONCILE = "pyrt.execution.cancel", "pyrt.execution.engine", "pyrt.execution.reconcile"
-_CHAINS, _RISK = "pyrt.risk.chains", "pyrt.risk.manager"
+_CHAINS, _RISK, _FACTS, _LATCHES = "pyrt.risk.chains", "pyrt.risk.manager", "pyrt.risk.projection", "pyrt.risk.latches"
 _JOURNAL, _SEGMENTS = "pyrt.journal.journal", "pyrt.journal.segments"
 _ANSWERS, _BROKER, _FEED = "pyrt.venues.alpaca.answers", "pyrt.venues.alpaca.broker", "pyrt.venues.alpaca.feed"
 _SHELL, _SESSION = "pyrt.live.shell", "pyrt.session"
@@ -221,9 +221,9 @@ EXECUTION = (
                 "                self.epoch = max(self.epoch, fact.epoch)\n                self.latches.clear()\n",
             ),
             Patch(
-                _RISK,
-                "                self.epoch = fact.epoch\n",
-                "                self.epoch = fact.epoch\n                for scope in self.latches:\n                    self.gate.latch(scope, Level.ACTIVE)\n                self.latches.clear()\n",
+                _LATCHES,
+                '        """A life began: nothing is recovered yet."""\n',
+                '        """A life began: nothing is recovered yet."""\n        for scope in self.closed:\n            self._gate.latch(scope, Level.ACTIVE)\n        self.closed.clear()\n',
             ),
         ),
         KILLED,
@@ -326,9 +326,9 @@ RISK = (
     _one(
         "fill-counted-twice",
         "risk books each fill twice",
-        _RISK,
+        _FACTS,
         "        self._dirty = True\n        raced = ",
-        "        self.gate.fill(key, fact.strategy, fact.instrument, fact.side, fact.px, fact.qty, fact.fee * _MONEY, fact.ts)\n        self._dirty = True\n        raced = ",
+        "        self.gate.fill(key, fact.strategy, fact.instrument, fact.side, fact.px, fact.qty, fact.fee * MONEY, fact.ts)\n        self._dirty = True\n        raced = ",
         CALM,
         HEALED,
     ),
