@@ -307,4 +307,18 @@ def test_a_refused_replacement_leaves_the_order_as_it_was(bench: Bench) -> None:
     bench.on(answer(Outcome.ACCEPTED, order=order()))
     bench.approve(replaces=1, limit_px=191 * SECOND)
     bench.on(SubmitResult(number=2, attempt=1, outcome=Outcome.REJECTED, http=422, code=42210000))
+    assert bench.asked(Lookup)[-1].cid == bench.engine.orders[2].cid  # somebody on the way may have sent it twice
+    bench.on(LookupResult(number=2, found=Found.ABSENT))
     assert [o.status for o in bench.engine.orders.values()] == [OrderStatus.ACCEPTED, OrderStatus.REJECTED]
+
+
+def test_a_replacement_that_was_sent_twice_is_not_refused_for_its_own_first_copy(bench: Bench) -> None:
+    bench.approve()
+    bench.on(answer(Outcome.ACCEPTED, order=order()))
+    bench.approve(replaces=1, limit_px=191 * SECOND)
+    bench.on(SubmitResult(number=2, attempt=1, outcome=Outcome.REJECTED, http=422, code=42210000, text='it is in "replaced" state'))
+    assert bench.engine.orders[2].status is OrderStatus.UNKNOWN
+    bench.on(LookupResult(number=2, found=Found.FAILED))
+    assert bench.engine.orders[2].status is OrderStatus.UNKNOWN
+    bench.on(LookupResult(number=2, found=Found.FOUND, order=order(2, limit_price="191", replaces="v1")))
+    assert bench.engine.orders[2].status is OrderStatus.ACCEPTED

@@ -19,6 +19,7 @@ from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChan
 from pyrt.ports import Found, Lookup, LookupResult, OrderRequest, Outcome, Replace, Submit, SubmitResult, Sync, Withdraw
 
 NEVER_LEFT = "MaxRetriesExceeded"
+NOT_REPLACEABLE = 422
 
 
 class Attempt(msgspec.Struct):
@@ -32,7 +33,9 @@ class Attempt(msgspec.Struct):
     under_way: bool = False  # its answer is still to come
     overdue: bool = False  # its answer should have come
     unsent: int = 0  # attempts that provably never left
-    refused: str = ""  # a venue's refusal that came when an earlier attempt was ambiguous
+    refused: str = ""  # a venue's refusal that is not the last word: an earlier attempt was ambiguous, or see `unproved`
+    code: int = 0  # of that refusal
+    unproved: bool = False  # nothing was ambiguous, but one look-up must say that the venue has no such order
     duplicate: bool = False  # the venue said that the cid exists
     lookups: int = 0
     looking: int = 0  # mono when the look-up under way was asked for; 0 = none
@@ -173,6 +176,10 @@ class Submitter:
         elif outcome is Outcome.RATE_LIMITED:
             self._change(order, OrderStatus.INTENT, step, reason=result.text, tries=result.attempt)
             step.wake_at(f"retry.{order.number}", max(result.retry_at_mono, step.now.mono + SECOND // 10))
+        elif outcome is Outcome.REJECTED and order.replaces and result.http == NOT_REPLACEABLE:
+            # A balancer may have sent our request twice: the second copy is refused for what the first one did.
+            attempt.refused, attempt.code, attempt.unproved = result.text or str(result.code), result.code, True
+            self._unknown(order, attempt, result.text, step, after=0)
         elif outcome is Outcome.REJECTED:
             self._change(order, OrderStatus.REJECTED, step, reason=result.text, code=result.code, tries=result.attempt)
         else:
@@ -291,13 +298,16 @@ class Submitter:
             if proved is not order:  # our cid is taken: a human decides
                 self.attempts.pop(order.number, None)
             return
-        proof = result.found is Found.ABSENT and not attempt.under_way and 0 < attempt.prove_after <= asked
+        proof = result.found is Found.ABSENT and not attempt.under_way and (0 < attempt.prove_after <= asked or attempt.unproved)
         if proof:
             self._absent(order, attempt, step)
         else:
             self._look_again(order.number, attempt, step)
 
     def _absent(self, order: Order, attempt: Attempt, step: Step) -> None:
+        if attempt.unproved:
+            self._change(order, OrderStatus.REJECTED, step, reason=attempt.refused, code=attempt.code)
+            return
         wanted = attempt.ours and not attempt.refused and not order.replaces and not self._barred(order)
         if wanted and step.now.venue <= order.valid_until and order.tries <= self._settings.max_tries:
             attempt.duplicate = False

@@ -213,7 +213,7 @@ class AlpacaLink:
         return value
 
     def read(self, path: str, missing: Exception | None = None) -> Any:
-        """The decoded body of one GET; blocks. Raises VenueError, and `missing` for a 404."""
+        """The decoded body of one GET; blocks. Raises VenueError, and `missing` for the venue's own 404."""
         where = self._at.trading + path
         headers = {"APCA-API-KEY-ID": self._keys.key.reveal(), "APCA-API-SECRET-KEY": self._keys.secret.reveal()}
         try:
@@ -227,7 +227,8 @@ class AlpacaLink:
             ) from None
         if answer.status_code in (401, 403):
             raise NotAuthorized("the venue refused the keys", where=where, mend="check key, secret and which venue they are for")
-        if answer.status_code == 404 and missing is not None:
+        own = answer.headers.get("Content-Type", "").startswith("application/json")  # a page of somebody on the way says nothing
+        if answer.status_code == 404 and own and missing is not None:
             raise missing
         try:
             if answer.status_code != 200:
