@@ -45,10 +45,10 @@ def test_a_restart_finds_the_same_account_and_journal(tmp_path: Path) -> None:
     assert account
     assert account[1] in again.stdout
     assert "unexplained shares: 0" in again.stdout
-    replayed = re.search(r"the state of record (\d+) and (\d+) facts replayed", again.stderr)
+    replayed = re.search(r"the snapshot of record (\d+) and (\d+) facts replayed", again.stderr)
     assert replayed
     assert int(replayed[1]) > 5
-    assert int(replayed[2]) <= 2, "a session that ended in order leaves its state at the end of its journal"
+    assert int(replayed[2]) <= 2, "a session that ended in order leaves its snapshot at the end of its journal"
 
 
 @pytest.mark.row("S010")

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def judge(mutant: Mutant, seeds: int, first: tuple[str, int] | None) -> dict[str
     asked = [sys.executable, "-m", "tests.faults.mutants", "--child", mutant.name, "--seeds", str(seeds)]
     if first is not None:
         asked += ["--first", f"{first[0]}:{first[1]}"]
-    source = str(ROOT / "src")
+    source = str(Path(find_spec("pyrt").origin).parents[1])  # type: ignore[union-attr,arg-type] # this checkout's, or the wheel's
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(asked, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     if done.returncode:
