@@ -99,3 +99,35 @@ def test_fills_after_one_that_was_taken_back_are_booked_when_they_make_the_whole
     bench.snapshot(orders=(order(filled_qty="6", status="canceled"),), fills=(activity("10", "6"),))
     assert (bench.engine.positions, bench.status) == ({1: 6 * SHARE}, "CANCELED")
     assert not {"BREAK", "FILLS_MISSING"} & set(bench.codes())
+
+
+def test_an_order_ends_though_a_correction_was_never_told(bench: Bench) -> None:
+    """An execution of 4 became one of 8 while nobody listened: what follows it can never fit, and a human explains the position."""
+    part_filled(bench)
+    bench.on(StreamState(stream="trading", up=False))
+    bench.t = 10 * SECOND
+    bench.on(StreamState(stream="trading", up=True))
+    shown = order(filled_qty="11", status="filled")
+    bench.snapshot(orders=(shown,), fills=(activity("4", "8", price="191"), activity("10", "3")))
+    assert bench.status == "FILLED"
+    assert bench.codes().count("BREAK") == 1
+    assert "FILLS_MISSING" not in bench.codes()
+    assert bench.engine.positions == {1: 4 * SHARE}
+
+
+def test_a_correction_that_the_list_told_before_the_stream_ends_the_doubt(bench: Bench) -> None:
+    part_filled(bench)
+    bench.on(StreamState(stream="trading", up=False))
+    bench.t = 10 * SECOND
+    bench.on(StreamState(stream="trading", up=True))
+    shown = order(filled_qty="6", status="partially_filled")
+    bench.snapshot(orders=(shown,), fills=(activity("4", "6", price="191"),))
+    bench.on(update("trade_correct", shown, price="191", qty="6", execution_id="e1", ts=EPOCH + 20))
+    assert bench.engine.orders[1].filled == 6 * SHARE
+    bench.t = 20 * SECOND
+    over = order(filled_qty="8", status="canceled")
+    bench.on(update("canceled", over, ts=EPOCH + 30))  # the fill of 2 before it was lost on its way
+    assert bench.status == "PARTIAL"
+    bench.t = 30 * SECOND
+    bench.snapshot(orders=(over,), fills=(activity("4", "6", price="191"), activity("8", "2")))
+    assert (bench.engine.positions, bench.status) == ({1: 8 * SHARE}, "CANCELED")

@@ -191,6 +191,8 @@ class Observer:
         if known is not None:
             if key not in self._orders.corrected and (known.px, known.qty) != (px, qty):
                 self._disagree(order, f"fill ({venue_id}, {cum}) came with other numbers from the {source}", step)
+                if known.qty != qty:  # what follows it does not follow ours
+                    self._give_up(order, step)
             return
         if cum <= order.base:
             return  # counted before this journal began
@@ -230,7 +232,7 @@ class Observer:
             step.alarm("critical", "OVERFILL", f"order {order.cid or fill.venue_order_id} has {order.filled} of {order.qty}")
 
     def _give_up(self, order: Order, step: Step) -> None:
-        """An execution was taken back and nobody heard: the order ends as the venue shows, a human explains the position."""
+        """An execution was taken back or changed unheard: the order ends as the venue shows, a human explains the position."""
         self.broken.add(order.number)
         self.missing.pop(order.number, None)
         self.pending.pop(order.number, None)
@@ -291,6 +293,7 @@ class Observer:
                 ts=update.ts,
             )
             self._note(fact, order.instrument, step)
+            self.broken.discard(order.number)  # the list of fills was faster than this word
         self._ask(step)
 
     def _note(self, fact: Filled | PositionAdjusted, instrument: int, step: Step) -> None:
