@@ -14,6 +14,7 @@ from typing import Any
 from greenlet import GreenletExit, getcurrent, greenlet
 
 US, MS, SECOND = 1_000, 1_000_000, 1_000_000_000
+PREEMPTED = 3 * MS  # how long a task is without the processor, at most
 
 
 class Kernel:
@@ -235,7 +236,7 @@ class Lock:
                 break
         task = World.kernel.task
         if World.preempt and task is not None and not task.machine.dead and World.kernel.rng.random() < World.preempt:
-            park(World.kernel.now + World.kernel.rng.randrange(1, 3_000_000))
+            park(World.kernel.now + World.kernel.rng.randrange(1, PREEMPTED))
 
     def locked(self) -> bool:
         return self._owner is not None
