@@ -538,7 +538,6 @@ _OPEN = frozenset(
         "missing-page-is-empty",
         "number-reused-after-restart",
         "cash-not-restored",
-        "kill-cancels-nothing",
         "replace-refused-and-forgotten",
         "stream-dropped-and-nobody-looks",
         "drop-copy-off",

@@ -42,6 +42,7 @@ class Oracle:
         self.born: set[int] = set()  # numbers intended in this life
         self.legs: dict[int, tuple[str, str]] = {}  # number of an exit -> cid of the request that made it, its role there
         self.killed_at = 0
+        self.swept = False  # the product said of the kill that nothing is left, verified
         self.failed_at = 0  # the journal said that it failed
         self.sends: deque[int] = deque()
         self.pending: dict[int, int] = {}  # number -> when its cancel or replacement was asked for
@@ -343,10 +344,12 @@ class Oracle:
         return parsed is not None and parsed[0] == self.journal
 
     def left_open(self, session: Any) -> list[str]:
-        """After a kill: which of our orders still work."""
+        """After a kill: which of our orders still work; and none may be left unlooked for, nor unsaid that none is."""
         venue = self.sim.venue
         mine = [row.cid for row in venue.open_rows() if self.is_mine(venue.first_of(row).cid)]
-        return [f"{len(mine)} orders outlive the kill: {mine[:3]}"] if mine or session.execution.sweeping else []
+        if mine or session.execution.sweeping:
+            return [f"{len(mine)} orders outlive the kill: {mine[:3]}"]
+        return [] if self.swept else ["nobody verified that the kill left nothing"]
 
     def same_positions(self, session: Any) -> list[str]:
         """Where the positions are not the venue's."""

@@ -327,6 +327,7 @@ class Simulation:
 
     def alarmed(self, alarm: Alarm) -> None:
         self.trace("alarm", alarm)
+        self.oracle.swept |= self.oracle.killed_at > 0 and alarm.code == "SWEPT" and alarm.text.startswith("system:")
         if alarm.code == "STRATEGY_FAILED" and "a strategy that raises" in alarm.text:
             return
         if alarm.code in CONTRADICTIONS and alarm.code not in self.expected:
