@@ -292,6 +292,7 @@ class TradeUpdate(Message, frozen=True, kw_only=True):
     qty: str = ""
     execution_id: str = ""
     position_qty: str = ""
+    previous_execution_id: str = ""  # of a bust or a correction: what it takes back or changes
 
 
 class StreamState(Message, frozen=True, kw_only=True):

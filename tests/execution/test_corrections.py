@@ -4,7 +4,7 @@ from tests.reference.bench import EPOCH, SHARE, Bench, activity, order, update
 
 from pyrt.clock import SECOND
 from pyrt.model import Filled, PositionAdjusted
-from pyrt.ports import Outcome, StreamState, SubmitResult, TradeUpdate
+from pyrt.ports import Outcome, StreamState, SubmitResult, TakeSnapshot, TradeUpdate
 
 
 def fill(cum: str, qty: str, execution: str, at: int) -> TradeUpdate:
@@ -131,3 +131,40 @@ def test_a_correction_that_the_list_told_before_the_stream_ends_the_doubt(bench:
     bench.t = 30 * SECOND
     bench.snapshot(orders=(over,), fills=(activity("4", "6", price="191"), activity("8", "2")))
     assert (bench.engine.positions, bench.status) == ({1: 8 * SHARE}, "CANCELED")
+
+
+def correction(qty: str, price: str, at: int, **names: str) -> TradeUpdate:
+    shown = order(filled_qty=qty, status="partially_filled")
+    return update("trade_correct", shown, price=price, qty=qty, ts=EPOCH + at, **({"execution_id": "e1"} | names))
+
+
+def test_what_was_corrected_may_be_corrected_again_and_taken_back(bench: Bench) -> None:
+    part_filled(bench)
+    before = bench.engine._orders.cash_flow + 4 * 190 * SHARE
+    bench.on(correction("6", "191", 20))
+    bench.on(correction("6", "191", 20))
+    bench.on(correction("5", "192", 30))
+    assert (bench.engine.positions, bench.engine.orders[1].filled) == ({1: 5 * SHARE}, 5 * SHARE)
+    assert bench.engine._orders.cash_flow == before - 5 * 192 * SHARE
+    bench.on(update("trade_bust", order(filled_qty="0"), price="192", qty="5", execution_id="e1", ts=EPOCH + 40))
+    assert (bench.engine.positions, bench.engine.orders[1].filled) == ({}, 0)
+    assert bench.engine._orders.cash_flow == before
+
+
+def test_a_correction_names_the_execution_that_it_changes(bench: Bench) -> None:
+    """A venue may give it an id of its own; the next word then calls the execution by that."""
+    part_filled(bench)
+    bench.on(correction("6", "191", 20, execution_id="e2", previous_execution_id="e1"))
+    assert bench.engine.positions == {1: 6 * SHARE}
+    bust_of_it = {"execution_id": "e3", "previous_execution_id": "e2"}
+    bench.on(update("trade_bust", order(filled_qty="0"), price="191", qty="6", ts=EPOCH + 40, **bust_of_it))
+    assert bench.engine.positions == {}
+
+
+def test_a_correction_without_numbers_is_no_bust(bench: Bench) -> None:
+    part_filled(bench)
+    bench.t = 10 * SECOND
+    shown = order(filled_qty="4", status="partially_filled")
+    bench.on(update("trade_correct", shown, execution_id="e1", ts=EPOCH + 20))
+    assert bench.engine.positions == {1: 4 * SHARE}
+    assert bench.asked(TakeSnapshot)

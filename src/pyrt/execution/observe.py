@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pyrt._core.types import PX_SCALE, Side, to_units
 from pyrt.execution.cid import parse_cid
 from pyrt.execution.groups import Groups, terms_of
-from pyrt.execution.orders import CORRECTIONS, Order, Orders
+from pyrt.execution.orders import BUST, CORRECTIONS, Order, Orders
 from pyrt.execution.sighting import EVENTS, FILLS, STATUS, TIFS, TYPES, filled_at_least, next_status, same, units
 from pyrt.execution.step import Step
 from pyrt.model import (
@@ -275,20 +275,22 @@ class Observer:
     def _correct(self, order: Order, update: TradeUpdate, exp: int, step: Step) -> None:
         """A bust or a correction: reversed exactly where the execution is known, else left to reconciliation."""
         step.alarm("critical", "CORRECTED", f"{update.event} of order {order.cid or order.venue_order_id}: {update.execution_id}")
-        key = self._orders.executions.get(update.execution_id)
-        reason = f"{update.event} {update.execution_id}"
-        if key is not None and reason not in self._orders.corrections:
-            old = self._orders.fills[key]
-            px, qty = 0, 0
-            if update.event == "trade_correct" and update.price and update.qty:
-                px, qty = to_units(update.price, PX_SCALE), to_units(update.qty, exp)
+        named = next((name for name in (update.previous_execution_id, update.execution_id) if name in self._orders.executions), "")
+        reason = f"{update.event} {named} {update.ts} {update.execution_id}"
+        px, qty = 0, 0
+        if update.event != BUST:
+            px = to_units(update.price, PX_SCALE) if update.price else 0
+            qty = to_units(update.qty, exp) if update.qty else 0
+        told = update.event == BUST or (px > 0 and qty > 0)
+        if named and told and reason not in self._orders.corrections:
+            old = self._orders.fills[self._orders.executions[named]]
             sign = 1 if order.side is Side.BUY else -1
-            scale: int = 10**exp
+            worth = self._orders.instruments[order.instrument].multiplier
             fact = PositionAdjusted(
                 instrument=order.instrument,
                 strategy=order.strategy,
                 qty=sign * (qty - old.qty),
-                cost=sign * (px * qty - old.px * old.qty) // scale,
+                cost=sign * (px * qty - old.px * old.qty) * worth // 10**exp,
                 reason=reason,
                 ts=update.ts,
             )

@@ -39,6 +39,13 @@ BUST = "trade_bust"
 CORRECTIONS = frozenset({BUST, "trade_correct"})
 
 
+def correction_of(reason: str) -> tuple[str, str, str]:
+    """Of an adjustment for a bust or a correction: which it is, the execution that it changes, and how that is called then."""
+    event, _, rest = reason.partition(" ")
+    execution, *more = rest.split(" ")
+    return event, execution, (more[-1] if more else "") or execution
+
+
 class Order(msgspec.Struct, kw_only=True, array_like=True):
     """One order, ours or external, as the facts tell it."""
 
@@ -130,7 +137,7 @@ class Orders:
         self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
         self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
         self.placed: list[tuple[str, int]] = []  # venue ids that an order had before the one it has
-        self.taken_back = 0  # how often a fill was deleted, so that those after it moved up
+        self.taken_back = 0  # how often a fill was deleted, so that those after it moved up, or changed
         self.touched: set[int] = set()  # numbers of orders that changed since the state was last saved
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
@@ -346,21 +353,33 @@ class Orders:
     def _corrected(self, fact: PositionAdjusted) -> None:
         """An execution that was taken back or changed: its order has filled so much less or more, and the cash moved."""
         self.corrections.add(fact.reason)
-        event, _, execution = fact.reason.partition(" ")
+        event, execution, name = correction_of(fact.reason)
         key = self.executions.get(execution) if event in CORRECTIONS else None
         if key is None:
             return
         self.cash_flow -= fact.cost
-        order = self.by_number.get(self.fills[key].number)
-        if order is not None:
-            order.filled += fact.qty if order.side is Side.BUY else -fact.qty
-            self.touched.add(order.number)
+        old = self.fills[key]
+        order = self.by_number[old.number]
+        order.filled += fact.qty if order.side is Side.BUY else -fact.qty
+        self.touched.add(order.number)
+        self.taken_back += 1
+        del self.executions[execution]
         if event == BUST:
             self.busted[key] = fact.ts
-            self.taken_back += 1
-            del self.fills[key], self.executions[execution]  # a later execution may come to the same quantity
+            del self.fills[key]  # a later execution may come to the same quantity
         else:
             self.corrected.add(key)
+            self.fills[key] = self._rebooked(old, fact, order.side, name)
+            self.executions[name] = key
+
+    def _rebooked(self, old: Booked, fact: PositionAdjusted, side: Side, name: str) -> Booked:
+        """What a fill is after a correction; its price from what it cost, exact but for fractions of a share."""
+        instrument = self.instruments[fact.instrument]
+        sign = 1 if side is Side.BUY else -1
+        qty = old.qty + sign * fact.qty
+        value = old.px * old.qty + sign * fact.cost * 10**instrument.qty_exp // instrument.multiplier
+        px = -(-value // qty) if side is Side.BUY else value // qty  # the cost was rounded down, signed
+        return Booked(old.number, px, qty, name)
 
     def _cash(self, fact: CashMoved) -> None:
         if fact.type == BASE:

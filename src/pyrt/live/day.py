@@ -10,7 +10,7 @@ import msgspec
 from pyrt._core.types import Side
 from pyrt.calendar import ExchangeDays
 from pyrt.execution import ExecutionEngine
-from pyrt.execution.orders import CORRECTIONS, OPENING, Order
+from pyrt.execution.orders import CORRECTIONS, OPENING, Order, correction_of
 from pyrt.journal import inspect
 from pyrt.market import MarketData
 from pyrt.model import (
@@ -230,11 +230,12 @@ class _Clerk:
         self.books.fills.append(line)
 
     def _adjusted(self, f: PositionAdjusted) -> None:
-        event, _, execution = f.reason.partition(" ")
+        event, execution, name = correction_of(f.reason)
         if f.reason != OPENING and event in CORRECTIONS:
             self._flow -= Decimal(f.cost).scaleb(-9)
             if execution in self._fills:
-                self._fills[execution].note = event
+                line = self._fills[name] = self._fills[execution]
+                line.note = event
 
     def _heard(self, fact: Fact, when: int) -> None:
         books = self.books

@@ -91,6 +91,7 @@ class Update(msgspec.Struct):
     price: Text = None
     qty: Text = None
     execution_id: str | None = None
+    previous_execution_id: str | None = None
     position_qty: Text = None
 
 
@@ -109,7 +110,7 @@ KNOWN: dict[type[msgspec.Struct], frozenset[str]] = {
             "commission"
         )
     ),
-    Update: frozenset(Update.__struct_fields__) | {"event_id", "previous_execution_id"},
+    Update: frozenset(Update.__struct_fields__) | {"event_id"},
     Activity: frozenset(Activity.__struct_fields__)
     | frozenset(
         ("description", "status", "price", "per_share_amount", "currency", "group_id", "cusip", "swap_rate", "activity_sub_type")

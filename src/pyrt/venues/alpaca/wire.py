@@ -330,6 +330,7 @@ class Reader:
             qty=_optional(update.qty, "qty"),
             execution_id=update.execution_id or "",
             position_qty=_optional(update.position_qty, "position_qty"),
+            previous_execution_id=update.previous_execution_id or "",
         )
 
     def _convert(self, value: Any, kind: type[Struct]) -> Struct:
