@@ -271,7 +271,7 @@ class VenueSnapshot(Message, frozen=True, kw_only=True):
     positions: tuple[VenuePosition, ...]
     orders: tuple[VenueOrder, ...]  # open ones, and all submitted since `since`
     fills: tuple[VenueFill, ...]
-    activities: tuple[VenueActivity, ...] = ()  # of the last days, those before `since` too
+    activities: tuple[VenueActivity, ...] | None = ()  # of the last days, those before `since` too; None: not told
 
 
 class QueryFailed(Message, frozen=True, kw_only=True):

@@ -100,3 +100,24 @@ def test_three_symbols_that_nothing_explains_close_the_account(bench: Bench) -> 
     read(bench, positions=shown)
     read(bench, positions=shown)
     assert sorted(kills(bench)) == ["account", "instrument:3"]
+
+
+def test_activities_that_are_not_told_prove_nothing_of_the_cash(bench: Bench) -> None:
+    """A page failed: what moved the cash may stand on it. When it is told, it is judged."""
+    for _ in range(4):
+        read(bench, "998.75", activities=None)
+    assert kills(bench) == []
+    assert bench.codes() == ["NO_ACTIVITIES"]
+    read(bench, "998.75", activities=(activity(1),))
+    read(bench, "998.75", activities=(activity(1),))
+    assert moved(bench) == [("FEE", -1_250_000_000)]
+    assert bench.codes() == ["NO_ACTIVITIES"]
+
+
+def test_a_new_journal_that_was_not_told_of_them_takes_them_for_older() -> None:
+    bench = Bench()
+    bench.start(activities=None)
+    read(bench, activities=(activity(1, "CSD", "1000"),))
+    read(bench, activities=(activity(1, "CSD", "1000"),))
+    assert kills(bench) == []
+    assert bench.codes() == []

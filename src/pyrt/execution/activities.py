@@ -22,6 +22,7 @@ class Activities:
     def fold(self, told: tuple[VenueActivity, ...], opening: bool, flows: set[int], step: Step) -> None:
         """Book what is new. A new journal counts nothing that was there before it. `flows`: those since the query; grown here."""
         self._splits = []
+        fresh = opening or self._orders.cash_base is None  # an opening that was not told of them is still one
         for activity in told:
             if activity.activity_id in self._orders.activities:
                 continue
@@ -33,7 +34,7 @@ class Activities:
             if activity.type == SPLIT and not opening:
                 self._splits.append(activity)
                 continue
-            self._book(activity, net, not opening, step)
+            self._book(activity, net, not fresh, step)
             flows.add(self._orders.cash_flow)
 
     def _book(self, activity: VenueActivity, net: int, counted: bool, step: Step) -> None:

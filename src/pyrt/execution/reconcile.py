@@ -22,6 +22,7 @@ _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
 _MANY_BREAKS = 3  # symbols with one, from which on the whole account only reduces
 _MOST_OPENINGS = 60  # snapshots that a new journal waits for one in which nothing moved
+_MANY_UNTOLD = 3
 _ROUNDS = 5  # snapshots after which recovery ends with what is unexplained
 
 
@@ -52,6 +53,7 @@ class Reconciler:
         self._again = False  # asked for while one was under way
         self._failures = 0
         self._incomplete = 0  # snapshots in a row that left a fill missing
+        self._untold = 0  # snapshots in a row without the activities
         self._rounds = 0
         self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
         self._opening: object = None  # what the first snapshot of a new journal showed
@@ -132,9 +134,14 @@ class Reconciler:
         listed = self._orders_seen(snapshot, floor, step)
         self._unlisted(listed, asked, step)
         self.synced_at = snapshot.begun
-        self._activities.fold(snapshot.activities, opening, self.observer.flows, step)
+        told = snapshot.activities is not None
+        self._activities.fold(snapshot.activities or (), opening, self.observer.flows, step)
         self._positions(snapshot, opening, step)
-        self._compare_cash(opening, step)
+        if told:  # else what moved the cash may be what a failed page would have shown
+            self._compare_cash(opening, step)
+        self._untold = 0 if told else self._untold + 1
+        if self._untold == _MANY_UNTOLD:
+            step.alarm("warning", "NO_ACTIVITIES", f"{_MANY_UNTOLD} readings without the account's activities: its cash is not checked")
         self._incomplete = self._incomplete + 1 if self.observer.missing else 0
         if self._incomplete == 2:
             numbers = ", ".join(str(number) for number in sorted(self.observer.missing))

@@ -233,3 +233,11 @@ def test_a_clock_that_drips_ends_at_its_deadline(server: RestServer) -> None:
     with pytest.raises(NotConnected):
         measure_clock(server.url, key=KEY, secret=SECRET, timeout=0.3)
     stop.set()
+
+
+def test_activities_that_fail_are_not_told_rather_than_none(take: Callable[..., Any], server: RestServer) -> None:
+    books = Books([order(1, START)], [fill(1, START)])
+    server.script = lambda r, c: reply(422, {"code": 42210000, "message": "no"}) if "JNLC" in r.path else books(r, c)
+    assert take().activities is None
+    server.script = books
+    assert take().activities == ()

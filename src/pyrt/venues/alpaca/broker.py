@@ -234,13 +234,13 @@ class AlpacaBroker:
             return QueryFailed(query=command.query, text=self._mask(error.what), final=final)
         return msgspec.structs.replace(taken, account=self._configured(session, taken.account))
 
-    def _activities(self, session: VenueSession, since: int) -> tuple[VenueActivity, ...]:
-        """What happened beside the trades; a venue that does not tell it leaves only that unexplained. Raises VenueError."""
+    def _activities(self, session: VenueSession, since: int) -> tuple[VenueActivity, ...] | None:
+        """What happened beside the trades; None where the venue does not tell it, and nobody knows. Raises NotAuthorized."""
         try:
             return pages.read_activities(partial(self._get, session), self._reader(), since=since)
         except Misbehaved:
             self._count("activities not told")
-            return ()
+            return None
 
     def _configured(self, session: VenueSession, account: VenueAccount) -> VenueAccount:
         """The account with what its owner wishes, asked for now and then; where the venue does not tell, as it told before."""
