@@ -210,6 +210,33 @@ def test_stop_keeps_what_only_reduces(bench: Bench) -> None:
     assert bench.asked(Submit)
 
 
+def test_an_order_of_this_journal_that_it_forgot_ends_with_the_halt(bench: Bench) -> None:
+    forgotten = order(40, id="lost")
+    bench.on(update("new", forgotten))
+    assert bench.codes() == ["CID_FORGOTTEN"]
+    bench.on(HALT)
+    [cancel] = bench.asked(Cancel)
+    assert cancel.venue_order_id == "lost"
+    for _ in range(2):
+        bench.t += 2 * SECOND
+        bench.fire("execution.sweep")
+        bench.snapshot(orders=(order(40, id="lost", status="canceled"),))
+    assert "SWEPT" in bench.codes()
+    assert "EXTERNAL_LEFT" not in bench.codes()
+    bench.on(update("new", order(41, id="later")))  # it was on its way when the halt came
+    assert [c.venue_order_id for c in bench.asked(Cancel)] == ["later"]
+
+
+@pytest.mark.parametrize("event", [Stop(reason="end of the day"), Kill(level="REDUCING", scope="system", reason="r", who="w")])
+def test_an_order_that_the_journal_forgot_may_be_an_exit(bench: Bench, event: Stop | Kill) -> None:
+    bench.on(update("new", order(40, id="lost")))
+    bench.on(event)
+    bench.t += 2 * SECOND
+    bench.fire("execution.sweep")
+    bench.snapshot(orders=(order(40, id="lost"),))
+    assert bench.asked(Cancel) == []
+
+
 def test_orders_of_others_are_left_alone_and_told(bench: Bench) -> None:
     bench.on(update("new", order(id="h", cid="human", created_at=EPOCH + 5)))
     bench.t = 2 * SECOND

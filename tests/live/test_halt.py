@@ -101,3 +101,39 @@ def test_a_kill_that_the_journal_does_not_hold_stays_asked_for(tmp_path: Path, j
     test_runner.link = test_runner.Link()
     play(tmp_path, duration=0.3)
     assert [latch.level for latch in latches(tmp_path)][-1] in ("KILLED", "HALTED")
+
+
+def test_a_halt_of_the_page_is_found_beside_a_weaker_request(tmp_path: Path, journals: list[Journal]) -> None:
+    def asked_then_fails(strategy: Any) -> None:
+        (tmp_path / REQUEST).write_bytes(b'{"level": "REDUCING", "scope": "AAPL"}')
+        broken(journals)(strategy)
+
+    play(tmp_path, asked_then_fails)
+    test_runner.link = test_runner.Link()
+    play(tmp_path, duration=0.5)
+    assert {(latch.level, latch.scope) for latch in latches(tmp_path)} == {("HALTED", "system"), ("REDUCING", "instrument:1")}
+    assert not (tmp_path / REQUEST).exists()
+
+
+def test_a_note_that_was_cut_short_before_its_name_is_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = RiskPage.create(tmp_path)
+    try:
+        note = halt.HaltNote(tmp_path, page)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", lambda *names: 1 / 0)  # the power goes
+            with pytest.raises(ZeroDivisionError):
+                note._write("no disk")
+        assert not (tmp_path / REQUEST).exists()
+        halt.HaltNote(tmp_path, page)
+        assert msgspec.json.decode((tmp_path / REQUEST).read_bytes(), type=KillRequest).why == "no disk"
+        assert (tmp_path / halt.SPARE).read_bytes() == bytes(halt.SIZE)
+    finally:
+        page.close()
+
+
+def test_a_request_that_cannot_be_read_stops_everything_once(tmp_path: Path) -> None:
+    (tmp_path / REQUEST).mkdir()  # as little to be read, or removed, as a file of root's
+    assert play(tmp_path, duration=0.5).orders == 0
+    [latch] = latches(tmp_path)
+    assert (latch.level, latch.scope) == ("KILLED", "system")
+    assert "cannot be read" in latch.reason

@@ -400,6 +400,23 @@ def test_a_state_that_is_not_the_facts_is_a_fault(tmp_path: Path) -> None:
     assert "does not give the state" in check(tmp_path / "journal").faults[0]
 
 
+def test_what_a_fault_of_ours_left_half_done_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(strategy: Any) -> None:
+        risk = link.runner._control._session.risk  # type: ignore[attr-defined]
+
+        def apply(fact: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(risk, "apply", apply)
+
+    monkeypatch.setattr(runner, "STOP_PATIENCE", 0.1)
+    play(tmp_path, duration=0.3)
+    before = list(inspect.anchors(tmp_path / "journal"))
+    assert "a fault inside pyrt: ZeroDivisionError" in play(tmp_path, breaks, duration=5).failed
+    assert list(inspect.anchors(tmp_path / "journal")) == before
+    assert check(tmp_path / "journal").faults == []
+
+
 def test_states_are_kept_while_the_session_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper, "LOOK", 0.01)
 

@@ -11,8 +11,9 @@ def restore(source: Path, *, state: Path | None = None) -> None:
     """Put back what `pyrt backup` copied, where no state is. Every file is held against its sum first, and the journal is verified.
 
     Be sure that no session runs on the old state any more, here or on another machine. The next `pyrt run` reads from the venue
-    what happened since. Where that journal sent orders after the backup, it ends HALTED: their fills are in the account's
-    position, but nobody knows which strategy they belong to. Look, then `pyrt resume`, or `pyrt flatten`.
+    what happened since. Where that journal sent orders after the backup, it ends HALTED: those that still work are cancelled, and
+    the fills of all are in the account's position, but nobody knows which strategy they belong to. Look, then `pyrt resume`, or
+    `pyrt flatten`.
 
     Parameters
     ----------

@@ -45,8 +45,8 @@ class Canceller:
         """Whether nobody wants this order at the venue any more."""
         if order.number in self.wishes or order.unwanted:
             return True
-        if order.external:
-            return False
+        if order.external:  # where this journal lost its intent, nobody knows whether it only reduces: a latch alone decides
+            return not self._orders.foreign(order) and any(self.halted(scope) for scope in _scopes(order))
         return self.bars(order) != ""
 
     def bars(self, wanted: Order | Intent) -> str:
@@ -163,7 +163,7 @@ class Canceller:
     def on_snapshot(self, submitter: Submitter, step: Step) -> None:
         """Verify the sweeps. An order counts as left until the venue's word or a proof of absence makes it final."""
         for scope in list(self.sweeps):
-            left = [order for order in self._orders.open.values() if not order.external and self._covers(scope, order)]
+            left = [order for order in self._orders.open.values() if self._covers(scope, order)]
             self.sweeps[scope] = 0 if left else self.sweeps[scope] + 1
             for order in left:
                 self.want(order, submitter, step)
@@ -177,12 +177,14 @@ class Canceller:
     def _sweep(self, scope: str, submitter: Submitter, step: Step) -> None:
         self.sweeps[scope] = 0
         for order in list(self._orders.open.values()):
-            if not order.external and self._covers(scope, order):
+            if self._covers(scope, order):
                 self.want(order, submitter, step)
         self._ask(step)
         step.wake("sweep", self._settings.snapshot_gap)
 
     def _covers(self, scope: str, order: Order) -> bool:
+        if order.external:
+            return scope in _scopes(order) and not self._orders.foreign(order)
         if scope == STOPPED:
             return not order.reduce_only
         if scope.startswith(ENTRIES):
@@ -190,7 +192,7 @@ class Canceller:
         return scope in _scopes(order)
 
     def _tell_foreign(self, step: Step) -> None:
-        foreign = [order for order in self._orders.open.values() if order.external]
+        foreign = [order for order in self._orders.open.values() if self._orders.foreign(order)]
         if foreign:
             leaves = format_units(sum(order.qty - order.filled for order in foreign))
             step.alarm(

@@ -66,6 +66,10 @@ class ExecutionEngine:
         """The orders that are not final, by number."""
         return [self._orders.open[number] for number in sorted(self._orders.open)]
 
+    def foreign(self, order: Order) -> bool:
+        """Whether an order is none of this journal's, neither by its intent nor by its cid."""
+        return self._orders.foreign(order)
+
     def order_of(self, strategy: int, source: int) -> Order | None:
         """The order of an intent."""
         number = self._orders.by_source.get((strategy, source))

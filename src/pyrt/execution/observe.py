@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from pyrt._core.types import PX_SCALE, Side, to_units
-from pyrt.execution.cid import parse_cid
 from pyrt.execution.groups import Groups, terms_of
 from pyrt.execution.orders import BUST, CORRECTIONS, Order, Orders
 from pyrt.execution.sighting import EVENTS, FILLS, STATUS, TIFS, TYPES, filled_at_least, next_status, same, units
@@ -372,8 +371,7 @@ class Observer:
         return self._orders.by_number[number]
 
     def _tell_foreign(self, seen: VenueOrder, step: Step) -> None:
-        parsed = parse_cid(seen.cid)
-        if parsed is not None and parsed[0] == self._orders.journal_id:
+        if self._orders.wrote(seen.cid):
             self._forgotten(seen, step)
         else:
             step.alarm("warning", "EXTERNAL_ORDER", f"order {seen.id} ({seen.symbol}) is not this journal's: counted as EXTERNAL")

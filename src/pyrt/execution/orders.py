@@ -202,6 +202,15 @@ class Orders:
         order = self.by_number.get(number)
         return None if order is None or (order.external and venue_order_id != order.venue_order_id) else order
 
+    def wrote(self, cid_text: str) -> bool:
+        """Whether a cid is one of this journal's."""
+        parsed = parse_cid(cid_text)
+        return parsed is not None and parsed[0] == self.journal_id
+
+    def foreign(self, order: Order) -> bool:
+        """Whether an order is none of this journal's, by its intent or by its cid: whatever is latched, it is left alone."""
+        return order.external and not self.wrote(order.cid)
+
     def life_ended(self, order: Order) -> int:
         """Venue ns by which the life that intended an order was over; 0 while it lasts."""
         return min((ts for epoch, ts in self.begun.items() if epoch > order.epoch), default=0)

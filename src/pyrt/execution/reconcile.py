@@ -9,7 +9,6 @@ import msgspec
 from pyrt._core.types import PX_SCALE, to_units
 from pyrt.clock import SECOND
 from pyrt.execution.activities import Activities
-from pyrt.execution.cid import parse_cid
 from pyrt.execution.observe import Observer
 from pyrt.execution.orders import ENTRY, OPENING, Order, Orders
 from pyrt.execution.sighting import STATUS
@@ -239,7 +238,7 @@ class Reconciler:
 
     def _fold(self, seen: VenueOrder, fills: list[VenueFill], listed: set[int], step: Step) -> None:
         over = STATUS.get(seen.status, OrderStatus.ACCEPTED).is_final
-        if over and not fills and not _is_ours(self._orders, seen) and self._orders.find(seen.cid, seen.id) is None:
+        if over and not fills and not self._orders.wrote(seen.cid) and self._orders.find(seen.cid, seen.id) is None:
             return  # somebody else's, over, and nothing of it is ours to count
         exp = self.observer.exp_of(seen.symbol)
         before = min((to_units(fill.cum_qty, exp) - to_units(fill.qty, exp) for fill in fills), default=None)
@@ -341,11 +340,6 @@ class Reconciler:
             step.alarm("critical", "VANISHED", f"the venue showed order {order.cid} and now denies it")
         self._denied[order.number] = proved
         self.ask(step)
-
-
-def _is_ours(orders: Orders, seen: VenueOrder) -> bool:
-    parsed = parse_cid(seen.cid)
-    return parsed is not None and parsed[0] == orders.journal_id
 
 
 def _guard(step: Step, name: str, fold: Callable[[], None]) -> None:

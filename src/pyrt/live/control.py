@@ -86,19 +86,23 @@ class Control:
         self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._stuck: tuple[int, int] | None = None  # inode and change of a request that could not be removed: acted upon once
         self._answering: tuple[KillReport, int, Callable[[], None]] | None = None  # report, seq of the latch, what ends it
         shell.listeners.append(self._hear)
         shell.watchers.append(self._see)
 
     def start(self) -> None:
         """Take the journal's latch over to the page, a waiting KILL before anything is traded, and begin to beat."""
-        pending = (self._directory / REQUEST).exists()
+        pending = self._request()
         left = Level(min(self._page.level, Level.KILLED))  # by the session before
         latched = max((Level[f.level] for s, f in self._session.risk.latches.items() if s in WHOLE), default=Level.ACTIVE)
-        if pending:
-            self._page.close_latch(latched)
-        elif left >= Level.HALTED and left > latched:  # its journal could not hold the latch, and its disk no request
+        asked = pending[0] if pending is not None else None
+        whole = asked is not None and asked.scope in WHOLE and asked.level in Level.__members__
+        told = max(latched, Level[asked.level]) if asked is not None and whole else latched
+        if left >= Level.HALTED and left > told:  # its journal could not hold the latch, and its disk no request as strong
             self._act(KillRequest(level=left.name, who="risk page", why="closed when the last session ended"), lambda: None)
+        elif pending is not None:
+            self._page.close_latch(latched)
         else:
             self._page.level = latched
         self._tick()
@@ -128,26 +132,40 @@ class Control:
             self._shell.alarm(Alarm(severity="critical", code="WATCHDOG", text=text))
             self._watchdog.restart()
 
-    def _read(self) -> None:
+    def _request(self) -> tuple[KillRequest, tuple[int, int], bytes | None] | None:
+        """What waits, which file it is, and its bytes, None where they cannot be read. Whatever it says: somebody wants a stop."""
         path = self._directory / REQUEST
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        content: bytes | None = None
         try:
             with path.open("rb") as file:
                 content = file.read(LONGEST)
-            owner = f"uid {path.stat().st_uid}"
-        except OSError:
-            return
-        try:
             request = msgspec.json.decode(content.strip() or b"{}", type=KillRequest)
-        except (msgspec.DecodeError, RecursionError):  # whatever it says: somebody wants it to stop
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, RecursionError):
             request = KillRequest(why="a KILL file that cannot be read")
-        request.who, request.why = request.who or owner, request.why or "the file KILL"
+        request.who, request.why = request.who or f"uid {status.st_uid}", request.why or "the file KILL"
+        return request, (status.st_ino, status.st_mtime_ns), content
+
+    def _read(self) -> None:
+        found = self._request()
+        if found is None or found[1] == self._stuck:
+            return
+        request, which, content = found
 
         def done() -> None:
-            with contextlib.suppress(OSError):
-                with path.open("rb") as file:
-                    same = file.read(LONGEST) == content
-                if same:  # a newer request stays
-                    path.unlink()
+            now = self._request()
+            if now is None or now[1:] != (which, content):  # a newer request stays
+                return
+            try:
+                (self._directory / REQUEST).unlink()
+            except OSError as e:
+                self._stuck = which
+                log.error("%s was acted upon and cannot be removed (%s): the next start stops again", REQUEST, e.strerror)
 
         self._act(request, done)
 
@@ -187,7 +205,8 @@ class Control:
     def _left(self, answer: KillReport) -> int:
         scope = self._scope(answer.scope)
         execution = self._session.execution
-        covered = [o for o in execution.open_orders() if not o.external and (answer.level != "REDUCING" or not o.reduce_only)]
+        mild = answer.level == "REDUCING"
+        covered = [o for o in execution.open_orders() if not execution.foreign(o) and not (mild and (o.reduce_only or o.external))]
         return sum(scope in (*WHOLE, f"strategy:{o.strategy}", f"instrument:{o.instrument}") for o in covered)
 
     def _answer(self, answer: KillReport) -> None:

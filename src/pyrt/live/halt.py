@@ -31,6 +31,14 @@ class HaltNote:
         self._thread: threading.Thread | None = None
         fd = os.open(directory / SPARE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            written = os.pread(fd, SIZE, 0).strip(b"\0 ")
+        finally:
+            os.close(fd)
+        if written and not (directory / REQUEST).exists():  # the power went before it had its name
+            (directory / SPARE).rename(directory / REQUEST)
+            sync_directory(directory)
+        fd = os.open(directory / SPARE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
             os.pwrite(fd, bytes(SIZE), 0)
             os.fsync(fd)
         finally:

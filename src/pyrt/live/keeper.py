@@ -6,6 +6,7 @@ import time
 
 from pyrt.errors import JournalError
 from pyrt.journal import Journal
+from pyrt.live.shell import LiveShell
 from pyrt.live.state import hash_of, state_of
 from pyrt.session import Session
 
@@ -20,8 +21,9 @@ class Keeper:
     facts, seconds: after so many, whichever comes first, the next snapshot is taken; none of a journal that did not grow.
     """
 
-    def __init__(self, journal: Journal, session: Session, *, facts: int, seconds: float, kept: int = 0) -> None:
-        self._journal = journal
+    def __init__(self, shell: LiveShell, session: Session, *, facts: int, seconds: float, kept: int = 0) -> None:
+        self._shell = shell
+        self._journal: Journal = shell.journal
         self._session = session
         self._facts = facts
         self._seconds = seconds
@@ -39,10 +41,13 @@ class Keeper:
                 await asyncio.shield(self.keep())  # what is begun ends before the end keeps its own
 
     async def keep(self) -> bool:
-        """Keep the state as it is now; False where the disk did not take it, which the journal alone makes good."""
+        """Keep the state as it is now; False where the disk did not take it, which the journal alone makes good.
+
+        What a fault of ours left half done is never kept: the next start would go on from it instead of from the facts.
+        """
         async with self._busy:
             journal, begun = self._journal, time.monotonic()
-            if journal.failed is not None:
+            if journal.failed is not None or self._shell.half_done:
                 return False
             seq, state = journal.seq, state_of(self._session)
             self.took = time.monotonic() - begun

@@ -110,7 +110,7 @@ class Runner:
             control = self._control = Control(plan.directory, page, shell, session, watchdog)
             shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
             try:
-                keeper = Keeper(journal, session, facts=plan.snapshot_facts, seconds=plan.snapshot_seconds, kept=self._snapshot_seq)
+                keeper = Keeper(shell, session, facts=plan.snapshot_facts, seconds=plan.snapshot_seconds, kept=self._snapshot_seq)
                 summary = await self._connected(session, shell, control, keeper)
                 await keeper.keep()
                 return summary

@@ -66,6 +66,7 @@ class LiveShell:
         self.on_failure: Callable[[str], None] = lambda text: None  # called once, when `failed` is set
         self.on_unjournaled: Callable[[str], None] = lambda text: None  # called once, when the journal failed
         self.failed = ""  # why the session cannot go on
+        self.half_done = False  # a fault of ours may have left components without a fact that the journal has
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
         self.states: dict[str, StreamState] = {}  # what each stream said last
         self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
@@ -272,6 +273,7 @@ class LiveShell:
 
     def _broken(self, e: Exception) -> None:
         """A fault of ours. What the components hold may be half done, so nothing new is begun; the next start recovers."""
+        self.half_done = True
         if not self.failed:
             log.error("a fault inside pyrt", exc_info=e)
         self.fail(f"a fault inside pyrt: {type(e).__name__}: {e}")
