@@ -322,7 +322,26 @@ def test_reduce_only():
     desk.hold(10)
     assert desk.send(SELL, 10, 101 * PX, reduce_only=True) == 0
     assert desk.send(SELL, 1, 101 * PX, reduce_only=True) == Code.REDUCE_ONLY
+    assert desk.gate.failures[0][1:3] == (0, 1)  # what is left to reduce, and what was asked
     assert desk.send(BUY, 1, reduce_only=True) == Code.REDUCE_ONLY
+    assert desk.gate.failures[0][1:3] == (0, 1)
+    flat, long = Desk(), Desk()
+    assert flat.send(SELL, 3, 101 * PX, reduce_only=True) & Code.REDUCE_ONLY
+    assert {f.code: f[1:3] for f in flat.gate.failures}[Code.REDUCE_ONLY] == (0, 3)
+    long.hold(10)
+    long.firm(SELL, 4, 101 * PX)
+    assert long.send(SELL, 7, 101 * PX, reduce_only=True) & Code.REDUCE_ONLY
+    assert {f.code: f[1:3] for f in long.gate.failures}[Code.REDUCE_ONLY] == (6, 7)
+
+
+def test_unknown_volume_holds_up_entries_and_no_exit():
+    desk = Desk()
+    desk.hold(10)
+    desk.gate.set_bounds(1, BOUNDS | {"adv_qty": 0})
+    assert desk.send(BUY, 1) == Code.ORDER_QTY
+    assert desk.send(SELL, 10, 101 * PX) == 0
+    desk.gate.set_bounds(1, BOUNDS | {"adv_qty": 5})
+    assert desk.send(BUY, 6) == Code.ORDER_QTY
 
 
 @pytest.mark.parametrize(("rule", "code"), [("gross", Code.GROSS_EXPOSURE), ("net", Code.NET_EXPOSURE)])

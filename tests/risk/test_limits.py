@@ -62,11 +62,32 @@ def test_the_old_names_are_read():
         ({"repeat_max": 128}, "from 1 to 127"),
         ({"repeat_max": 0}, "from 1 to 127"),
         ({"max_daily_loss": 0}, "above 0"),
+        ({"max_order_size": 1, "max_order_notional": 2}, "max_order_notional is given twice"),
+        ({"max_order_qty": 10**30}, "max_order_qty is 1"),
+        ({"max_quote_age_ms": 10**14}, "max_quote_age_ms is 1"),
+        ({"var_confidence": "NaN"}, "var_confidence is NaN"),
+        ({"symbols": 5}, "limits.symbols"),
+        ({"symbols": {"AAPL": 5}}, "limits.symbols"),
+        ({"symbols": {"AAPL": {"max_order_qty": -1}}}, "symbols.AAPL.max_order_qty is -1"),
+        ({"symbols": {"AAPL": {"max_order_qty": "NaN"}}}, "symbols.AAPL.max_order_qty is NaN"),
+        ({"symbols": {"AAPL": {"max_order_notional": "Infinity"}}}, "symbols.AAPL.max_order_notional is Inf"),
+        ({"symbols": {"AAPL": {"max_order_notional": "1e60"}}}, "symbols.AAPL.max_order_notional is 1E"),
+        ({"symbols": {"AAPL": {"collar_bps": 1.5}}}, "symbols.AAPL.collar_bps is 1.5"),
+        ({"symbols": {"BTC/USD": {}, "btcusd": {}}}, "one symbol"),
     ],
 )
 def test_what_cannot_be_a_limit(values, words):
     with pytest.raises(ConfigError, match=words):
         Limits.of(values, base=Limits.profile("paper"))
+
+
+def test_a_symbol_has_its_limits_in_any_spelling():
+    limits = Limits.of({"symbols": {"btcusd": {"max_order_qty": 1, "collar_bps": "30"}}}, base=Limits.profile("paper"))
+    bounds = limits.bounds(Instrument(id=1, symbol="BTC/USD", qty_exp=3))
+    assert (bounds["qty"], bounds["collar_bps"]) == (1000, 30)
+    again = Limits.of({"symbols": {"BTC/USD": {"max_order_qty": 1, "collar_bps": 30}}}, base=limits)
+    assert again.loosens(limits) == limits.loosens(again) == []
+    assert limits.bounds(Instrument(id=1, symbol="BTC/USDT", qty_exp=3))["qty"] == 5_000_000
 
 
 @pytest.mark.parametrize(

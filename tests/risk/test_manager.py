@@ -441,7 +441,14 @@ def test_kill_and_resume():
     desk.tell(Resume(scope="strategy:3", who="me", why="done"))
     assert isinstance(desk.ask(2, px=99 * PX), Approved)
     assert [c.code for c in desk.tell(Resume(scope="strategy:3", who="me", why="done"))] == ["RESUME_REFUSED"]
-    for level, scope in (("ACTIVE", "account"), ("KILLED", "planet"), ("KILLED", "strategy:x")):
+    for level, scope in (
+        ("ACTIVE", "account"),
+        ("KILLED", "planet"),
+        ("KILLED", "strategy:x"),
+        ("KILLED", "strategy:65539"),  # would be strategy 3 in 16 bits
+        ("KILLED", "instrument:1048576"),
+        ("KILLED", "instrument:99999999999"),
+    ):
         assert [c.code for c in desk.tell(Kill(level=level, scope=scope, reason="", who="me"))] == ["KILL_REFUSED"]
 
 

@@ -293,6 +293,10 @@ def test_limits_change_by_word_and_what_loosens_needs_its_token():
         ('{"max_order_qty": "20"}', {"token": "0" * 10}),
         ('{"max_order_qty": "9"}', {"who": " "}),
         ('{"max_ordr_qty": "9"}', {}),
+        ('{"symbols": {"AAPL": {"max_order_qty": "NaN"}}}', {}),
+        ('{"symbols": {"AAPL": 5}}', {}),
+        ('{"var_confidence": "NaN"}', {}),
+        ('{"max_trade_age_ms": 1' + 14 * "0" + "}", {}),
         ("[1]", {}),
     ):
         assert [c.code for c in tell(values, **more)] == ["LIMITS_REFUSED"]

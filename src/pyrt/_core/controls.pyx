@@ -160,8 +160,6 @@ cdef class Controls(Prices):
             return True
         if o.qty > k.bounds.qty and self.fail(CODE_ORDER_QTY, k.bounds.qty, o.qty):
             return True
-        if o.qty > k.bounds.adv_qty and self.fail(CODE_ORDER_QTY, k.bounds.adv_qty, o.qty):
-            return True
         if k.replaced != NULL:
             if o.qty <= k.replaced.filled:
                 self.fail(CODE_ORDER_QTY, k.replaced.filled, o.qty)
@@ -195,12 +193,14 @@ cdef class Controls(Prices):
             self.fail(CODE_ARITHMETIC_OVERFLOW, INT64_MAX, i128_max(i128_abs(k.up), i128_abs(k.down)))
             return True
         if o.reduce_only and not k.own_reducing:
-            if self.fail(CODE_REDUCE_ONLY, i128_max(i128_abs(own) - (own_sells if own > 0 else own_buys) + k.n, 0), k.n):
+            if self.fail(CODE_REDUCE_ONLY, i128_max((-k.own_up if o.side == SIDE_BUY else k.own_down) + k.n, 0), k.n):
                 return True
         if k.replaced != NULL and o.qty - k.replaced.filled <= k.replaced.leaves and o.limit_px > 0 and \
                 (o.limit_px <= k.replaced.cross_px if o.side == SIDE_BUY else o.limit_px >= k.replaced.cross_px):
             k.reducing = k.own_reducing = True               # fewer at no more eager a price enlarges nothing
-        return False
+        if o.qty <= k.bounds.adv_qty or (k.reducing and k.bounds.adv_qty == 0):    # no history holds up no exit
+            return False
+        return self.fail(CODE_ORDER_QTY, k.bounds.adv_qty, o.qty)
 
     @cython.final
     cdef bint gates(self, look_t* k) noexcept nogil:

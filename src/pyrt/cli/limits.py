@@ -17,6 +17,7 @@ from pyrt.market import MarketData
 from pyrt.model import Defined, Instruments, LimitsSet
 from pyrt.ports import Append, SetLimits
 from pyrt.risk import Limits, RiskManager
+from pyrt.risk.names import plain
 
 _EXAMPLES = """What is in force; less of one; more of it, which is told a token and asked for again:
 
@@ -107,6 +108,7 @@ def _values(changes: tuple[str, ...], now: Limits) -> dict[str, Any]:
         if path[0] == "symbols" and len(path) >= 3:  # a symbol may have a point in it
             symbol = ".".join(path[1:-1])
             values.setdefault("symbols", {s: dict(own) for s, own in now.values()["symbols"].items()})
+            symbol = next((s for s in values["symbols"] if plain(s) == plain(symbol)), symbol)  # as it was written first
             values["symbols"].setdefault(symbol, {})[path[-1]] = _value(value)
         else:
             values[name] = _value(value)

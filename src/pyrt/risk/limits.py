@@ -15,12 +15,13 @@ from pyrt._core.types import to_units
 from pyrt.clock import MINUTE
 from pyrt.errors import ConfigError
 from pyrt.model import AssetClass, Instrument
-from pyrt.risk.names import restrictions
+from pyrt.risk.names import plain, restrictions
 
 RING = 128  # the longest memory of the window controls in _core.risk
 MS = 1_000_000
 _MONEY = 10**18
 _NONE = Decimal("Infinity")  # a limit that somebody put "off"
+_MOST = 10**12  # of a whole number: with room below 64 bits once it is in the gate's units
 _ALIASES = {"max_position_size": "max_position_notional", "max_order_size": "max_order_notional"}
 _TIGHTER_IS_MORE = {
     "gap_bps",
@@ -60,8 +61,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Every limit by name; None is a missing limit, and a missing limit denies.
 
     Quantities, prices and money are in whole units; `_bps` are hundredths of a percent; `_ms` are milliseconds.
-    `symbols` holds other values of the first seven for single symbols. Zero is a limit of nothing, not "off". The optional ones
-    are "off" unless they are set; in a file that is the word, here it is infinity.
+    `symbols` holds other values of the first seven for single symbols, in any spelling of them. Zero is a limit of nothing, not
+    "off". The optional ones are "off" unless they are set; in a file that is the word, here it is infinity.
     """
 
     max_order_qty: Decimal | None
@@ -135,31 +136,38 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         Raises ConfigError for an unknown key, naming the nearest, and for a value of the wrong kind.
         """
-        given = {_ALIASES.get(key, key): value for key, value in values.items()}
-        for key in given:
-            _known(key, cls.__struct_fields__, "limits")
-        for symbol, own in dict(given.get("symbols", {})).items():
-            for key in own:
-                _known(key, _BY_SYMBOL, f"limits.symbols.{symbol}")
+        limits = cls._read(values, base)
+        limits.check()
+        return limits
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any], base: "Limits | None" = None) -> "Limits":
+        given: dict[str, Any] = {}
+        for key, value in values.items():
+            name = _ALIASES.get(key, key)
+            _known(name, cls.__struct_fields__, "limits")
+            if name in given:
+                raise ConfigError(f"{name} is given twice, once as {key}", where="limits", mend="give it once")
+            given[name] = value
+        _known_symbols(given.get("symbols", {}))
         merged = msgspec.to_builtins(base) if base is not None else dict.fromkeys(_numbers(cls))
         try:
             limits = msgspec.convert(_exact({**merged, **given}), cls)
         except msgspec.ValidationError as e:
             raise ConfigError(str(e), where="limits", mend="see the profile `paper` for an example") from None
-        limits.check()
         return limits
 
     def check(self) -> None:
-        """Raise ConfigError for a negative number or a window count beyond what the gate remembers."""
+        """Raise ConfigError for what is no limit: below 0, beyond what the gate holds or remembers, a symbol named twice."""
         for name in (*_numbers(type(self)), *_OPTIONAL, "drift_window_ms"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ConfigError(f"{name} is {value}", where="limits", mend="give a number above or equal to 0")
+            if name not in _OPTIONAL or getattr(self, name) != _NONE:
+                _within(name, getattr(self, name))
+        self._check_symbols()
         for name in ("repeat_max", "repeat_round_trips", "symbol_order_rate_max", "cancels_per_fill"):
             value = getattr(self, name)
             if value is not None and not 1 <= value < RING:
                 raise ConfigError(f"{name} is {value}", where="limits", mend=f"give a number from 1 to {RING - 1}")
-        if not Decimal("0.5") <= self.var_confidence < 1:
+        if self.var_confidence.is_nan() or not Decimal("0.5") <= self.var_confidence < 1:
             raise ConfigError(
                 f"var_confidence is {self.var_confidence}", where="limits", mend="give a number from 0.5 to below 1, as 0.99"
             )
@@ -175,6 +183,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if getattr(self, name) == 0:
                 raise ConfigError(f"{name} is 0: it would deny everything", where="limits", mend="give an amount above 0")
 
+    def _check_symbols(self) -> None:
+        seen: dict[str, str] = {}
+        for symbol, own in self.symbols.items():
+            other = seen.setdefault(plain(symbol), symbol)
+            if other != symbol:
+                raise ConfigError(f"{symbol} and {other} are one symbol", where="limits.symbols", mend="name it once")
+            for name, value in own.items():
+                _within(f"symbols.{symbol}.{name}", value)
+
     def canonical(self) -> str:
         """The same limits as the same JSON text, always."""
         return msgspec.json.encode(self.values(), order="sorted").decode()
@@ -186,8 +203,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @classmethod
     def parse(cls, text: str) -> "Limits":
-        """The limits that `canonical` wrote."""
-        return cls.of(msgspec.json.decode(text))
+        """The limits that `canonical` wrote; they were checked before that."""
+        return cls._read(msgspec.json.decode(text))
 
     def loosens(self, old: "Limits") -> list[str]:
         """The names of the limits that allow more here than in `old`."""
@@ -199,7 +216,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     names.append(f"symbols.{symbol}.{n}")
         if self.slippage_rule == "signed" and old.slippage_rule == "absolute":
             names.append("slippage_rule")
-        if self.close_only and not old.close_only and self.restricted:
+        if self.close_only and not old.close_only and (self.restricted or self.restricted_file):
             names.append("close_only")
         names += [f"restricted.{s}" for s in sorted(set(old.restricted) - set(self.restricted))]
         names += [n for n in ("opening_shorts", "overnight") if getattr(self, n) and not getattr(old, n)]
@@ -214,7 +231,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return names
 
     def _of_symbol(self, symbol: str, name: str) -> Any:
-        return self.symbols.get(symbol, {}).get(name, getattr(self, name))
+        wanted = plain(symbol)
+        own = next((own for other, own in self.symbols.items() if plain(other) == wanted), {})
+        return own.get(name, getattr(self, name))
 
     def rules(self) -> dict[str, int | None]:
         """The account's part in the units of `Gate.set_rules`."""
@@ -265,6 +284,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             value = self._of_symbol(instrument.symbol, name)
             return None if value is None else min(int(Decimal(value) * 10**instrument.qty_exp), (1 << 63) - 1)
 
+        def whole(name: str) -> int | None:
+            value = self._of_symbol(instrument.symbol, name)
+            return None if value is None else int(value)
+
         def money(name: str) -> int | None:
             value = self._of_symbol(instrument.symbol, name)
             return None if value is None else int(Decimal(value) * _MONEY)
@@ -275,8 +298,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "position_qty": qty("max_position_qty"),
             "position_notional": money("max_position_notional"),
             "strategy_qty": qty("max_strategy_qty"),
-            "collar_bps": self._of_symbol(instrument.symbol, "collar_bps"),
-            "passive_bps": self._of_symbol(instrument.symbol, "passive_bps"),
+            "collar_bps": whole("collar_bps"),
+            "passive_bps": whole("passive_bps"),
             "adv_qty": _share(self.max_adv_pct, adv),
             "share": 10**instrument.qty_exp,
             "shorts": int(self.opening_shorts and instrument.asset_class == AssetClass.US_EQUITY),
@@ -321,6 +344,24 @@ def _known(key: str, names: tuple[str, ...], where: str) -> None:
         return
     near = difflib.get_close_matches(key, (*names, *_ALIASES), 1, 0.0)[0]
     raise ConfigError(f"unknown limit {key!r}", where=where, mend=f"did you mean {near!r}?")
+
+
+def _known_symbols(symbols: Any) -> None:
+    if not isinstance(symbols, Mapping) or not all(isinstance(own, Mapping) for own in symbols.values()):
+        mend = "write symbols.AAPL.max_order_qty = 5"
+        raise ConfigError(f"{symbols!r} are no limits of symbols", where="limits.symbols", mend=mend)
+    for symbol, own in symbols.items():
+        for key in own:
+            _known(key, _BY_SYMBOL, f"limits.symbols.{symbol}")
+
+
+def _within(name: str, value: Decimal | int | None) -> None:
+    if value is None:
+        return
+    if not Decimal(value).is_finite() or value < 0:
+        raise ConfigError(f"{name} is {value}", where="limits", mend="give a number above or equal to 0")
+    if value > _MOST or (name.endswith(("_bps", "_ms")) and value != int(value)):
+        raise ConfigError(f"{name} is {value}", where="limits", mend=f"give a number up to {_MOST}, of bps and ms a whole one")
 
 
 def _exact(values: Mapping[str, Any]) -> dict[str, Any]:
