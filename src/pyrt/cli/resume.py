@@ -26,7 +26,7 @@ def resume(*, who: str, why: str, scope: str | None = None, state: Path | None =
     why
         Your reason.
     scope
-        system, account, strategy:NAME or instrument:SYMBOL; may be left out where only one is latched.
+        system, account, strategy:NAME or a symbol; may be left out where only one is latched.
     state
         The session's state directory; by default the one used last.
     """
@@ -46,7 +46,7 @@ def resume(*, who: str, why: str, scope: str | None = None, state: Path | None =
 
 
 def _choose(past: Past, wanted: str | None) -> str:
-    """The latched scope that is meant, in the journal's words."""
+    """The latched scope that is meant, in the journal's words; a symbol alone is its instrument, as for `pyrt kill`."""
     latched = {_name(past, scope): scope for scope in past.session.risk.latches}
     if not latched:
         raise ConfigError("nothing is latched", mend="`pyrt status` shows what is")
@@ -56,9 +56,10 @@ def _choose(past: Past, wanted: str | None) -> str:
         raise ConfigError("several scopes are latched", where="--scope", mend=f"name one of {', '.join(latched)}")
     if wanted in latched.values():
         return wanted
-    if wanted not in latched:
-        raise ConfigError(f"{wanted!r} is not latched", where="--scope", mend=f"name one of {', '.join(latched)}")
-    return latched[wanted]
+    for name in (wanted, f"instrument:{wanted.removeprefix('instrument:').upper()}"):
+        if name in latched:
+            return latched[name]
+    raise ConfigError(f"{wanted!r} is not latched", where="--scope", mend=f"name one of {', '.join(latched)}")
 
 
 def _name(past: Past, scope: str) -> str:
