@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pyrt.cli.state import Past, find_state, read_past
+from pyrt.cli.state import Past, find_state, read_past, signed
 from pyrt.clock import Now
 from pyrt.errors import ConfigError
 from pyrt.journal import Journal
@@ -30,9 +30,7 @@ def resume(*, who: str, why: str, scope: str | None = None, state: Path | None =
     state
         The session's state directory; by default the one used last.
     """
-    for name, value in (("--who", who), ("--why", why)):
-        if not value.strip():
-            raise ConfigError("a latch opens only with a name and a reason", where=name, mend="write both")
+    signed("a latch opens", who, why)
     directory = find_state(state)
     past = read_past(directory)
     chosen = _choose(past, scope)
