@@ -20,7 +20,7 @@ from pyrt.cli.connect import link_of, loopback
 from pyrt.config import Secret, load_config
 from pyrt.journal import Journal
 from pyrt.journal.inspect import show
-from pyrt.model import Instruments, Latched
+from pyrt.model import Defined, Instrument, Instruments, Latched
 from pyrt.ports import Sync
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
@@ -116,6 +116,20 @@ def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path) -> None:
     again = call(tmp_path, "resume", "--who", "anna", "--why", "checked", "--state", str(state))
     assert again.returncode == 1
     assert "nothing is latched" in again.stderr
+
+
+@pytest.mark.parametrize("scope", ["AAPL", "aapl", "instrument:AAPL"])
+def test_a_symbol_opens_by_the_word_that_closed_it(tmp_path: Path, scope: str) -> None:
+    state = tmp_path / "state"
+    latch(state)
+    latch(state, "instrument:1")
+    with Journal.open(state / "journal") as journal:
+        journal.append(Defined(instrument=Instrument(id=1, symbol="AAPL")), Sync.SOON, 0)
+        journal.sync()
+    done = call(tmp_path, "resume", "--scope", scope, "--who", "anna", "--why", "fine", "--state", str(state))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "instrument:AAPL is open again (in the journal)\n"
+    assert latches(state)[-1].scope == "instrument:1"
 
 
 def account(url: str, path: str) -> list[dict[str, str]]:

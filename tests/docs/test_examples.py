@@ -106,11 +106,21 @@ def test_make_has_the_targets() -> None:
     assert named <= targets
 
 
+def headings(page: Path) -> set[str]:
+    """The anchors that a browser of Markdown makes of a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
 @pytest.mark.row("S019")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        other = page.parent / target if target else page
+        assert other.exists(), f"{page.name}: {target}"
+        assert not heading or heading in headings(other), f"{page.name}: {target}#{heading}"
 
 
 def test_the_map_names_files_that_are_there() -> None:

@@ -157,7 +157,7 @@ def drill(
         report.faults.append(f"the last session ended with {run.process.returncode}")
     compare(venue, home / "journal", report)
     if not check(home / "journal").anchors:
-        report.faults.append("no state was kept")
+        report.faults.append("no snapshot was taken")
     report.seconds = time.monotonic() - begun
     return report
 

@@ -144,7 +144,7 @@ EXECUTION = (
     ),
     _one(
         "number-reused-after-restart",
-        "a restart from a kept state forgets the last order number",
+        "a restart from a snapshot forgets the last order number",
         "pyrt.execution.saved",
         "orders.last_number, orders.last_ts, orders.opened_at = state.last_number,",
         "orders.last_number, orders.last_ts, orders.opened_at = max(state.open, default=0),",
@@ -168,7 +168,7 @@ EXECUTION = (
     ),
     _one(
         "cash-not-restored",
-        "a kept state comes back without the cash that its fills moved",
+        "a snapshot comes back without the cash that its fills moved",
         "pyrt.execution.saved",
         "orders.account, orders.cash_flow, orders.epoch = state.account, state.cash_flow, state.epoch",
         "orders.account, orders.cash_flow, orders.epoch = state.account, 0, state.epoch",

@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, kw_only=True):
     preempt: float = 0.0
     latency: Latency = Latency()
     settings: Settings = Settings()
-    keep: int = 60  # facts after which the state is kept
+    keep: int = 60  # facts after which a snapshot is taken
     page: int = 500  # rows of a page of orders or fills
 
     @classmethod

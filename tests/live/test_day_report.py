@@ -323,6 +323,7 @@ def test_a_report_is_written_whole_and_read_again_and_the_page_needs_nothing(tmp
     seen_text = "".join(Page(target.read_text()).text)
     for wanted in (EVIL, "DAILY_LOSS", "ORDER_QTY", "CASH_BREAK", "all ", "lines are as the venue has them", "Positions", "Fills"):
         assert wanted in seen_text
+    assert "times of the day are New York's" in seen_text  # the other verbs print UTC
     assert EVIL not in target.read_text()
     plain = json.loads((state / "reports" / f"{DAYS[2]}.json").read_bytes())
     assert plain["books"]["refused"] == {"ORDER_QTY": 1, "KILLED": 1}

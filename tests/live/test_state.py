@@ -1,4 +1,4 @@
-"""A state kept at any instant, with the facts after it, gives what all facts give: in bytes, in digests, in decisions."""
+"""A snapshot of any instant, with the facts after it, gives what all facts give: in bytes, in digests, in decisions."""
 
 import random
 import time

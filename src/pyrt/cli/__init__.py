@@ -16,7 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
     "limits": ("pyrt.cli.limits:app", "Show the risk limits in force, or change them."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
-    "backup": ("pyrt.cli.backup:backup", "Copy a session's state while it runs: journal, kept states, recording, reports."),
+    "backup": ("pyrt.cli.backup:backup", "Copy a session's state while it runs: journal, snapshots, recording, reports."),
     "restore": ("pyrt.cli.restore:restore", "Put a backup back; the next run reads from the venue what happened since."),
     "report": ("pyrt.cli.report:report", "The books of a day: orders, fills, P&L, slippage, alarms; compared with the venue."),
     "why": ("pyrt.cli.why:why", "Why an order was made: inputs, every limit with its headroom, its way."),

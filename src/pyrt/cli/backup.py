@@ -10,7 +10,7 @@ from pyrt.journal.backup import backup as make
 
 
 def backup(target: Path, *, state: Path | None = None) -> None:
-    """Copy a session's journal with its kept states, its recording and its reports; it may run meanwhile.
+    """Copy a session's journal with its snapshots, its recording and its reports; it may run meanwhile.
 
     The copy is checked as `pyrt journal verify` does, gets the sha256 of every file, and is there whole or not at all. No key is
     in it. `pyrt restore` puts it back.

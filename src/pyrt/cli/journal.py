@@ -48,7 +48,7 @@ app = App(name="journal", help="Look at a session's journal: verify, show, expor
 def verify(directory: Path | None = None, *, head: Path | None = None) -> None:
     """Check every checksum, the chain over all records, their order, that each fact decodes, and the snapshots.
 
-    Where states are kept, the journal is replayed from its beginning and from each of the last two: all must come to the same.
+    Where there are snapshots, the journal is replayed from its beginning and from each of the last two: all must come to the same.
 
     Exit status 0: whole (a last write that was cut short is no part of it). 1: damaged. 2: no journal, or not one of this program.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from pyrt.cli.state import Past, find_state, read_past
+from pyrt.cli.state import Past, find_state, read_past, signed
 from pyrt.clock import Now
 from pyrt.errors import ConfigError
 from pyrt.journal import Journal
@@ -77,9 +77,7 @@ def set_(
     state
         The session's state directory; by default the one used last.
     """
-    for name, value in (("--who", who), ("--why", why)):
-        if not value.strip():
-            raise ConfigError("limits change only with a name and a reason", where=name, mend="write both")
+    signed("limits change", who, why)
     directory = find_state(state)
     past = read_past(directory)
     values = msgspec.json.encode(_values(changes, past.session.risk.limits)).decode()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pyrt.cli.state import Past, find_state, read_past
+from pyrt.cli.state import Past, find_state, read_past, signed
 from pyrt.clock import Now
 from pyrt.errors import ConfigError
 from pyrt.journal import Journal
@@ -26,13 +26,11 @@ def resume(*, who: str, why: str, scope: str | None = None, state: Path | None =
     why
         Your reason.
     scope
-        system, account, strategy:NAME or instrument:SYMBOL; may be left out where only one is latched.
+        system, account, strategy:NAME or a symbol; may be left out where only one is latched.
     state
         The session's state directory; by default the one used last.
     """
-    for name, value in (("--who", who), ("--why", why)):
-        if not value.strip():
-            raise ConfigError("a latch opens only with a name and a reason", where=name, mend="write both")
+    signed("a latch opens", who, why)
     directory = find_state(state)
     past = read_past(directory)
     chosen = _choose(past, scope)
@@ -46,7 +44,7 @@ def resume(*, who: str, why: str, scope: str | None = None, state: Path | None =
 
 
 def _choose(past: Past, wanted: str | None) -> str:
-    """The latched scope that is meant, in the journal's words."""
+    """The latched scope that is meant, in the journal's words; a symbol alone is its instrument, as for `pyrt kill`."""
     latched = {_name(past, scope): scope for scope in past.session.risk.latches}
     if not latched:
         raise ConfigError("nothing is latched", mend="`pyrt status` shows what is")
@@ -56,9 +54,10 @@ def _choose(past: Past, wanted: str | None) -> str:
         raise ConfigError("several scopes are latched", where="--scope", mend=f"name one of {', '.join(latched)}")
     if wanted in latched.values():
         return wanted
-    if wanted not in latched:
-        raise ConfigError(f"{wanted!r} is not latched", where="--scope", mend=f"name one of {', '.join(latched)}")
-    return latched[wanted]
+    for name in (wanted, f"instrument:{wanted.removeprefix('instrument:').upper()}"):
+        if name in latched:
+            return latched[name]
+    raise ConfigError(f"{wanted!r} is not latched", where="--scope", mend=f"name one of {', '.join(latched)}")
 
 
 def _name(past: Past, scope: str) -> str:

@@ -28,6 +28,13 @@ class Past(NamedTuple):
     last_ts: int  # venue ns of the last fact
 
 
+def signed(what: str, who: str, why: str) -> None:
+    """Raise ConfigError unless somebody stands for it with a name and a reason; `what` happens only then."""
+    for name, value in (("--who", who), ("--why", why)):
+        if not value.strip():
+            raise ConfigError(f"{what} only with a name and a reason", where=name, mend="write both")
+
+
 @contextmanager
 def writable(directory: Path) -> Iterator[None]:
     """Make a private directory, and turn what the system says of it, then or within the block, into one line for the user."""

@@ -1,7 +1,7 @@
 """A copy of a session's state that can be put back: taken while the session runs, checked, and there whole or not at all.
 
     DEST/manifest.json   what it is: journal, last record, chain hash, and length and sha256 of every file
-    DEST/state/          journal/ (its segments and kept states), recording/, reports/, KILL where it waits
+    DEST/state/          journal/ (its segments and snapshots), recording/, reports/, KILL where it waits
 
 Records are only ever appended, so what a survey of the journal found whole may be copied afterwards without asking anybody to stop.
 """

@@ -206,8 +206,8 @@ class Journal:
         self.close()
 
     # ---- snapshots
-    def keep_state(self, seq: int, state: bytes, state_hash: bytes) -> None:
-        """Write the state after record `seq` beside the journal; it counts once its anchor is appended.
+    def write_snapshot(self, seq: int, state: bytes, state_hash: bytes) -> None:
+        """Write the snapshot of record `seq` beside the journal; it counts once its anchor is appended.
 
         Blocks until all is durable: not for the loop. Raises JournalError; OSError where the file cannot be written, which does
         not hurt the journal.
@@ -216,23 +216,23 @@ class Journal:
         snapshots.write(self.directory, Snapshot(seq=seq, state=state, state_hash=state_hash))
 
     def anchor(self, seq: int, state_hash: bytes) -> int:
-        """Say in the journal that the state after record `seq` is kept; from the thread that appends. Returns its own seq."""
+        """Say in the journal that the snapshot of record `seq` is there; from the thread that appends. Returns its own seq."""
         return self._append(ANCHOR, snapshots.anchor(seq, state_hash), 0, False, codec.VERSION)
 
     def snapshot(self, seq: int, state: bytes, state_hash: bytes, *, keep: int = 2) -> int:
-        """Keep the state after record `seq`, all of it at once; the seq of its anchor. Blocks. Raises JournalError, OSError."""
-        self.keep_state(seq, state, state_hash)
+        """Take the snapshot of record `seq`, all of it at once; the seq of its anchor. Blocks. Raises JournalError, OSError."""
+        self.write_snapshot(seq, state, state_hash)
         anchor = self.anchor(seq, state_hash)
         self.sync()
         snapshots.prune(self.directory, keep=keep)
         return anchor
 
     def prune(self, keep: int) -> None:
-        """Remove all states but the newest `keep`."""
+        """Remove all snapshots but the newest `keep`."""
         snapshots.prune(self.directory, keep=keep)
 
     def snapshots(self) -> Iterator[Snapshot]:
-        """The states that read and are anchored, newest first."""
+        """The snapshots that read and are anchored, newest first."""
         anchors: set[bytes] | None = None
         for snapshot in snapshots.newest_first(self.directory):
             if anchors is None:

@@ -30,7 +30,7 @@ def page(report: "DayReport") -> str:
     title = f"{books.day}, account {books.account or 'not seen'}" + (f", {report.venue}" if report.venue else "")
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p class='muted'>journal {escape(books.journal)}, written {escape(report.made)}</p>",
+        f"<p class='muted'>journal {escape(books.journal)}, written {escape(report.made)}; times of the day are New York's</p>",
         _verdict(report),
         _figures(report),
         chart(books.fills),

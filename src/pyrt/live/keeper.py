@@ -1,4 +1,4 @@
-"""Keeps the session's state beside its journal, so that the next start replays little."""
+"""Takes snapshots of the session's state, so that the next start replays little."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from pyrt.session import Session
 
 log = logging.getLogger("pyrt")
 LOOK = 1.0  # s between two looks at whether it is time
-KEPT = 3  # states beside the journal: the last two anchors, and one to fall back on
+KEPT = 3  # snapshots beside the journal: the last two anchors, and one to fall back on
 
 
 class Keeper:
@@ -27,13 +27,13 @@ class Keeper:
         self._session = session
         self._facts = facts
         self._seconds = seconds
-        self._seq = kept  # of the newest state
+        self._seq = kept  # of the newest snapshot
         self._at = time.monotonic()
         self._busy = asyncio.Lock()
         self.took = 0.0  # s that the loop stood still for the last one
 
     async def run(self, _: object = None) -> None:
-        """Keep states until cancelled."""
+        """Take snapshots until cancelled."""
         while True:
             await asyncio.sleep(LOOK)
             grown = self._journal.seq - self._seq
@@ -41,7 +41,7 @@ class Keeper:
                 await asyncio.shield(self.keep())  # what is begun ends before the end keeps its own
 
     async def keep(self) -> bool:
-        """Keep the state as it is now; False where the disk did not take it, which the journal alone makes good.
+        """Take a snapshot now; False where the disk did not take it, which the journal alone makes good.
 
         What a fault of ours left half done is never kept: the next start would go on from it instead of from the facts.
         """
@@ -64,7 +64,7 @@ class Keeper:
 
     def _write(self, seq: int, state: bytes) -> bytes:
         state_hash = hash_of(state)
-        self._journal.keep_state(seq, state, state_hash)
+        self._journal.write_snapshot(seq, state, state_hash)
         return state_hash
 
     def _settle(self) -> None:

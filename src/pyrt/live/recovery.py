@@ -79,7 +79,7 @@ class Checked(NamedTuple):
 
 
 def check(directory: Path, last: int = 2) -> Checked:
-    """Replay from each of the last anchors that have their state, and from the beginning: all must give the same states."""
+    """Replay from each of the last anchors whose snapshot is there, and from the beginning: all must give the same states."""
     verdict = inspect.verify(directory)
     anchors = {anchor.seq: anchor.state_hash for _, anchor in inspect.anchors(directory)}
     kept = [s for s in snapshots.newest_first(directory) if anchors.get(s.seq) == s.state_hash][:last][::-1]

@@ -210,10 +210,10 @@ class Life:
         return [n for n, status in states.items() if status in (OrderStatus.UNKNOWN, OrderStatus.INTENT, OrderStatus.SENT)]
 
     def violations(self, *, kept: bool = True) -> list[str]:
-        """Invariants 1 to 6 against the venue's truth; kept: a session ended in order, so that a state was kept."""
+        """Invariants 1 to 6 against the venue's truth; kept: a session ended in order, so that a snapshot was taken."""
         report = Report()
         compare(self, self.journal, report)  # type: ignore[arg-type]  # it asks for truth and positions alone
-        return [fault for fault in report.faults if kept or fault != "no state was kept"] + self._cash()
+        return [fault for fault in report.faults if kept or fault != "no snapshot was taken"] + self._cash()
 
     def _cash(self) -> list[str]:
         """Invariant 6: what the fills of the journal cost is what left the account, to the unit; each fill is applied once."""
