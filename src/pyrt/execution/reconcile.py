@@ -140,7 +140,9 @@ class Reconciler:
             self._compare_cash(opening, step)
         self._untold = 0 if told else self._untold + 1
         if self._untold == _MANY_UNTOLD:
-            step.alarm("warning", "NO_ACTIVITIES", f"{_MANY_UNTOLD} readings without the account's activities: its cash is not checked")
+            step.alarm(
+                "warning", "NO_ACTIVITIES", f"{_MANY_UNTOLD} times the account's activities were not told: its cash is unchecked"
+            )
         self._incomplete = self._incomplete + 1 if self.observer.missing else 0
         if self._incomplete == 2:
             numbers = ", ".join(str(number) for number in sorted(self.observer.missing))

@@ -5,7 +5,6 @@ An empty file is enough. It is removed when the latch is durable; kill.json besi
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable
