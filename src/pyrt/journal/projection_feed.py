@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import ClassVar, NamedTuple, Protocol, Self
 
@@ -36,7 +37,7 @@ class Both(NamedTuple):
         self.other.offer(seq, fact)
 
 
-class Feed:
+class Feed(ABC):
     """Keeps tables up to date; it never holds the journal up.
 
     `offer` each appended fact. Where the queue is full the feed lets facts go and reads them from the journal later. Only what is
@@ -64,13 +65,14 @@ class Feed:
         self._thread.start()
 
     # ---- what a database of its own adds
+    @abstractmethod
     def _open(self) -> Tables:
-        raise NotImplementedError
+        """Connect, once and again after each error."""
 
-    def _repair(self, error: Exception) -> None:
+    def _repair(self, error: Exception) -> None:  # noqa: B027  a file needs nothing
         """After an error, before the next try."""
 
-    def _interrupt(self) -> None:
+    def _interrupt(self) -> None:  # noqa: B027  nor does it wait
         """End what waits for the database; any thread."""
 
     def _say(self, error: Exception) -> str:

@@ -6,6 +6,7 @@ The record of a decision is the recording itself: playing it gives the same orde
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from pyrt.journal.recorder import Run
 from pyrt.live.replay import Replay
 from pyrt.model import Fact, Filled, Intended, Intent, Latched, OrderChanged, Refused, ReplaceIntent
 from pyrt.ports import Command, Event, Sync
-from pyrt.risk.asked import AUCTIONS
+from pyrt.risk.asked import ask_core
 from pyrt.risk.figures import text
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
@@ -153,24 +154,7 @@ class Witness(Replay):
         risk = self.session.risk
         instrument = self.session.instruments[intent.instrument]
         root = risk.chain_of(intent.strategy, replaces) if replaces else 0
-        found = measure(
-            risk.gate,
-            intent.key,
-            intent.strategy,
-            intent.instrument,
-            intent.side,
-            intent.type,
-            intent.qty,
-            intent.limit_px,
-            intent.stop_px,
-            now=now.venue,
-            mono=now.mono,
-            trail=intent.trail,
-            reduce_only=intent.reduce_only,
-            extended=intent.extended_hours,
-            auction=intent.tif in AUCTIONS,
-            replaces=root,
-        )
+        found = ask_core(partial(measure, risk.gate), intent, root, now)
         held = risk.position(intent.strategy, intent.instrument).qty
         self.decisions.append(
             Decision(

@@ -1,9 +1,11 @@
 """An order as the broker's rules see it, the prices that the venue goes by, and the words for both."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from pyrt._core.types import Side, format_units
 from pyrt.calendar import Calendar
+from pyrt.clock import Now
 from pyrt.model import AccountSeen, AssetClass, AssetSeen, Instrument, Intent, OrderClass, TimeInForce
 
 ONE_DOLLAR = 1_000_000_000  # px units
@@ -14,6 +16,29 @@ MONEY = 10**9  # 1e-18 money in one 1e-9 unit
 EQUITY, CRYPTO, OPTION = AssetClass.US_EQUITY, AssetClass.CRYPTO, AssetClass.OPTION
 AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
 RESTING = (TimeInForce.DAY, TimeInForce.GTC)
+
+T = TypeVar("T")
+
+
+def ask_core(question: Callable[..., T], intent: Intent, root: int, now: Now) -> T:
+    """Put an intent to the core's check, or to what measures it, as the core takes it; `root`: the chain that it changes, or 0."""
+    return question(
+        intent.key,
+        intent.strategy,
+        intent.instrument,
+        intent.side,
+        intent.type,
+        intent.qty,
+        intent.limit_px,
+        intent.stop_px,
+        now=now.venue,
+        mono=now.mono,
+        trail=intent.trail,
+        reduce_only=intent.reduce_only,
+        extended=intent.extended_hours,
+        auction=intent.tif in AUCTIONS,
+        replaces=root,
+    )
 
 
 class Asked(NamedTuple):

@@ -7,6 +7,8 @@ from pyrt.ports import Alarm, Append, Command, Kill, Publish, Resume, Sync
 
 OWN = "risk"  # who closes the latches that no one asked for
 
+_IDS = {"strategy": 1 << 16, "instrument": 1 << 18}  # what the core has room for
+
 
 class Latches:
     """Which latches are closed, and whether recovery has opened the gate."""
@@ -96,4 +98,4 @@ class Latches:
 
 def _is_scope(scope: str) -> bool:
     kind, _, name = scope.partition(":")
-    return scope in ("system", "account") or (kind in ("strategy", "instrument") and name.isdecimal())
+    return scope in ("system", "account") or (kind in _IDS and name.isascii() and name.isdecimal() and int(name) < _IDS[kind])

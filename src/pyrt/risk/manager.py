@@ -43,7 +43,7 @@ from pyrt.ports import (
     VolTold,
 )
 from pyrt.risk.answers import APPROVAL_LIFE
-from pyrt.risk.asked import AUCTIONS
+from pyrt.risk.asked import ask_core
 from pyrt.risk.broker_rules import Broken, breaches
 from pyrt.risk.exits import Exits
 from pyrt.risk.figures import any_price, text
@@ -200,23 +200,7 @@ class RiskManager(Projection):
                 return self._refuse(intent, now, (Breach(code="PARENT_EXCEEDED", limit="an open order", observed="none"),))
         broken = self._broken(intent, now, root)
         others = [self._breach(f, intent.instrument) for _, f, fails in self.others(intent, now.venue, root) if fails]
-        failed = self.gate.check(
-            intent.key,
-            intent.strategy,
-            intent.instrument,
-            intent.side,
-            intent.type,
-            intent.qty,
-            intent.limit_px,
-            intent.stop_px,
-            now=now.venue,
-            mono=now.mono,
-            trail=intent.trail,
-            reduce_only=intent.reduce_only,
-            extended=intent.extended_hours,
-            auction=intent.tif in AUCTIONS,
-            replaces=root,
-        )
+        failed = ask_core(self.gate.check, intent, root, now)
         if failed == Code.SELF_MATCH and not others and self.limits.self_match == "cancel" and not replaces:
             parked = [] if broken else self._parked.park(intent, self.gate.crossed, now.venue)
             if parked:
