@@ -97,7 +97,7 @@ faults: build
 reliability:
 	PYTHONPATH=src $(PYTHON) -m tests.docs.reliability
 
-# The same harness against broken versions of our own code (tests/faults/mutant_list.py): each must be caught; build/mutants.json.
+# The same harness against broken versions of our own code (tests/faults/mutant_list): each must be caught; build/mutants.json.
 mutants: build
 	PYTHONPATH=src $(PYTHON) -m tests.faults.mutants --jobs 2 --json build/mutants.json
 

@@ -27,6 +27,7 @@ from tests.faults.patching import Misfit, install, patched
 ROOT = Path(__file__).parents[2]
 SEEDS = ROOT / "tests" / "seeds" / "mutants.txt"
 PATIENCE = 120  # s of a history that does not end
+SWEPT = 10  # histories after which the dead are thrown away: nothing collects them while one runs
 # What the oracle may say; a mutant trips at least one of each (docs/reliability.md shows which).
 INVARIANTS = ("1", "2", "3", "3/5", "4", "5", "6", "7", "8", "9", "10", "11", "12", "15", "17", "20", "S9", "-")
 
@@ -82,7 +83,7 @@ def _plan(weather: dict[str, Any]) -> Any:
 def child(mutant: Mutant, seeds: int, first: tuple[str, int] | None) -> dict[str, Any]:
     """Run histories of the mutated system until one is wrong."""
     hook = install(mutant.patches)
-    from tests.faults.world import run
+    from tests.faults.world import run, sweep
 
     hook.check()
     begun, tried, words = time.monotonic(), 0, ""
@@ -99,6 +100,8 @@ def child(mutant: Mutant, seeds: int, first: tuple[str, int] | None) -> dict[str
         signal.alarm(0)
         if words:
             break
+        if tried % SWEPT == 0:
+            sweep()
     match = re.match(r"invariant (\S+)", words)
     return {
         "mutant": mutant.name,
@@ -214,7 +217,7 @@ def _all(wanted: list[Mutant], asked: argparse.Namespace) -> int:
 
 
 def _write(rows: dict[str, tuple[str, int]]) -> None:
-    head = "# Seeds of tests/faults that catch the mutants of tests/faults/mutant_list.py: name, mode, seed.\n"
+    head = "# Seeds of tests/faults that catch the mutants of tests/faults/mutant_list: name, mode, seed.\n"
     names = [mutant.name for mutant in MUTANTS if mutant.name in rows]
     SEEDS.write_text(head + "".join(f"{name} {rows[name][0]} {rows[name][1]}\n" for name in names))
 

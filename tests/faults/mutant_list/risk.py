@@ -1,0 +1,76 @@
+"""Broken versions of the risk manager."""
+
+# ruff: noqa: E501 -- quoted source keeps its lines
+
+from tests.faults.mutant_list.mutant import CALM, HEALED, QUICK, SAFE, SLOW_VENUE, Mutant, one, orders
+
+_CANCEL = "pyrt.execution.cancel"
+_CHAINS = "pyrt.risk.chains"
+_RISK = "pyrt.risk.manager"
+_FACTS = "pyrt.risk.projection"
+
+RISK: tuple[Mutant, ...] = (
+    one(
+        "reservation-kept",
+        "what an order reserved is never released",
+        _CHAINS,
+        "            self._gate.release(chain.root, canceled_at=canceled_at)",
+        "            pass",
+        CALM,
+        HEALED,
+    ),
+    one(
+        "pending-cancel-is-no-exposure",
+        "an order counts no more once its cancel was asked for",
+        _CHAINS,
+        "            if fact.status.is_final:\n                self._ended(chain, fact)",
+        "            if fact.status.is_final or fact.status is OrderStatus.PENDING_CANCEL:\n                self._ended(chain, fact)",
+        SLOW_VENUE,
+        SAFE,
+    ),
+    one(
+        "unknown-is-no-exposure",
+        "an order of unknown fate counts no more",
+        _CHAINS,
+        "            self._gate.unknown(chain.root, True)",
+        "            self._drop(chain, 0)",
+        orders(QUICK, lost_answer=0.4),
+        SAFE,
+    ),
+    one(
+        "replace-counts-at-once",
+        "a replacement that frees quantity counts before it is acknowledged",
+        _CHAINS,
+        "            replaces=chain.root if chain else 0,\n        )\n",
+        "            replaces=chain.root if chain else 0,\n        )\n        if chain is not None:\n            self._gate.settle(chain.root, True)\n",
+        SLOW_VENUE,
+        SAFE,
+    ),
+    one(
+        "head-gone-replace-forgotten",
+        "the end of an order ends the replacement that is under way",
+        _CHAINS,
+        "            chain.head_final = True  # the replace under way may yet be an order: count until its answer\n            if chain.shown",
+        "            if fact.status is not OrderStatus.REPLACED:\n                self._drop(chain, canceled_at)\n                return\n            chain.head_final = True\n            if chain.shown",
+        SLOW_VENUE,
+        SAFE,
+    ),
+    one(
+        "fill-counted-twice",
+        "risk books each fill twice",
+        _FACTS,
+        "        self._dirty = True\n        raced = ",
+        "        self.gate.fill(key, fact.strategy, fact.instrument, fact.side, fact.px, fact.qty, fact.fee * MONEY, fact.ts)\n        self._dirty = True\n        raced = ",
+        CALM,
+        HEALED,
+    ),
+    one(
+        "position-limit-ignored",
+        "an order beyond the position limit is approved all the same",
+        _RISK,
+        "        if failed or broken or others:\n",
+        "        if (failed and failed != Code.POSITION_LIMIT) or broken or others:\n",
+        {**CALM, "pace": 0.05},
+        SAFE,
+    ),
+)
