@@ -337,10 +337,10 @@ def test_reduce_only():
 def test_unknown_volume_holds_up_entries_and_no_exit():
     desk = Desk()
     desk.hold(10)
-    desk.gate.set_bounds(1, BOUNDS | {"adv_qty": 0})
+    desk.gate.set_bounds(7, WIDE | {"adv_qty": 0})
     assert desk.send(BUY, 1) == Code.ORDER_QTY
     assert desk.send(SELL, 10, 101 * PX) == 0
-    desk.gate.set_bounds(1, BOUNDS | {"adv_qty": 5})
+    desk.gate.set_bounds(7, WIDE | {"adv_qty": 5})
     assert desk.send(BUY, 6) == Code.ORDER_QTY
 
 

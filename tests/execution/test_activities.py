@@ -104,14 +104,14 @@ def test_three_symbols_that_nothing_explains_close_the_account(bench: Bench) -> 
 
 def test_activities_that_are_not_told_prove_nothing_of_the_cash(bench: Bench) -> None:
     """A page failed: what moved the cash may stand on it. When it is told, it is judged."""
-    for _ in range(4):
+    for codes in ([], [], ["NO_ACTIVITIES"], []):
         read(bench, "998.75", activities=None)
+        assert bench.codes() == codes
     assert kills(bench) == []
-    assert bench.codes() == ["NO_ACTIVITIES"]
     read(bench, "998.75", activities=(activity(1),))
     read(bench, "998.75", activities=(activity(1),))
     assert moved(bench) == [("FEE", -1_250_000_000)]
-    assert bench.codes() == ["NO_ACTIVITIES"]
+    assert bench.codes() == []
 
 
 def test_a_new_journal_that_was_not_told_of_them_takes_them_for_older() -> None:

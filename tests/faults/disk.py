@@ -21,12 +21,13 @@ DIRECTORY_FD = 1 << 20  # descriptors from here on are of directories and locks:
 class Inode:
     """One file: its bytes as the kernel shows them (a memory file), and as the platter holds them."""
 
-    __slots__ = ("dirty", "fd", "name", "size", "stable")
+    __slots__ = ("changes", "dirty", "fd", "name", "size", "stable")
 
     def __init__(self, name: str) -> None:
         self.fd = os.memfd_create("pyrt-fault")
         self.name = name
         self.size = 0
+        self.changes = 0
         self.stable = bytearray()
         self.dirty: list[tuple[int, int]] = []
 
@@ -37,6 +38,7 @@ class Inode:
         else:
             n = os.pwrite(self.fd, data, at)
         self.size = max(self.size, at + n)
+        self.changes += 1
         self.dirty.append((at, at + n))
         return n
 
@@ -410,7 +412,8 @@ class Path:
         if node is None:
             raise FileNotFoundError(errno.ENOENT, "no such file", self._text)
         kind = stat_.S_IFREG | 0o600 if isinstance(node, Inode) else stat_.S_IFDIR | 0o700
-        return SimpleNamespace(st_uid=1000, st_mode=kind, st_size=node.size if isinstance(node, Inode) else 0)
+        size, changes = (node.size, node.changes) if isinstance(node, Inode) else (0, 0)
+        return SimpleNamespace(st_uid=1000, st_mode=kind, st_size=size, st_ino=id(node), st_mtime_ns=changes)
 
     def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
         if self._node() is not None:

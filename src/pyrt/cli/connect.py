@@ -147,7 +147,7 @@ def limits_of(loaded: Loaded, file: Path | None = None) -> Limits:
     """The limits of a file, whole; without one those of the profile with [risk] over it. Live has no profile: all are named."""
     if file is not None:
         return _whole(loaded, Limits.of(read_toml(file)))
-    values = dict(loaded.config.risk)
+    values = Limits.one_word(loaded.config.risk)
     if loaded.config.venue.name == LIVE:
         if "profile" in values:
             raise ConfigError("live trading is refused: it has no profile", where="[risk] profile", mend="name every limit")
@@ -155,7 +155,6 @@ def limits_of(loaded: Loaded, file: Path | None = None) -> Limits:
     profile = values.pop("profile", "paper")
     if not values:
         return Limits.profile(profile)
-    # Names with an alias are two words for one limit: the one said last holds.
     return Limits.of(values, base=Limits.profile(profile))
 
 

@@ -140,6 +140,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         limits.check()
         return limits
 
+    @staticmethod
+    def one_word(values: Mapping[str, Any]) -> dict[str, Any]:
+        """Layers of settings, joined: of two words for one limit the one said last holds."""
+        return {_ALIASES.get(key, key): value for key, value in values.items()}
+
     @classmethod
     def _read(cls, values: Mapping[str, Any], base: "Limits | None" = None) -> "Limits":
         given: dict[str, Any] = {}
