@@ -31,6 +31,7 @@ from pyrt.venues.alpaca import pages, wire
 from pyrt.venues.alpaca.answers import retry_after
 from pyrt.venues.alpaca.keys import Keys, live_allowed
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
+from pyrt.venues.alpaca.transport import venue_session
 
 log = logging.getLogger("pyrt.watchdog")
 LOG = "watchdog.log"
@@ -115,7 +116,7 @@ class Sweep:
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
-        self._session = VenueSession(order.url, Keys(Secret(order.key), Secret(order.secret)))
+        self._session = venue_session(order.url, Keys(Secret(order.key), Secret(order.secret)))
         self._reader = wire.Reader()
 
     def run(self) -> bool:

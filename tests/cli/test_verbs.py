@@ -22,6 +22,7 @@ from pyrt.journal import Journal
 from pyrt.journal.inspect import show
 from pyrt.model import Defined, Instrument, Instruments, Latched
 from pyrt.ports import Sync
+from pyrt.venues.alpaca.direct_session import DirectSession
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
@@ -269,8 +270,8 @@ def test_keys_from_a_file_are_used_and_kept_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.row("S034", "S069")
-def test_reconnect_delay_and_rate_limit_reach_the_adapter(sim: str) -> None:
-    options = {"market": {"reconnect_delay_secs": 45}, "execution": {"rate_limit_per_minute": 77}}
+def test_reconnect_delay_rate_limit_and_transport_reach_the_adapter(sim: str) -> None:
+    options = {"market": {"reconnect_delay_secs": 45}, "execution": {"rate_limit_per_minute": 77, "transport": "direct"}}
     config = load_config((), options).config
     link = link_of("sim", loopback(sim), Keys(Secret(DEMO_KEY), Secret(DEMO_SECRET)), config)
     feed = link.feed(Instruments(), sink=lambda records, bars: None, events=lambda event: None, clock=lambda: link.clock)
@@ -278,5 +279,6 @@ def test_reconnect_delay_and_rate_limit_reach_the_adapter(sim: str) -> None:
     broker = link.broker(lambda event: None, lambda: link.clock)
     try:
         assert broker.budget.limit == 77
+        assert isinstance(broker._cancels._connect(), DirectSession)
     finally:
         broker.close()

@@ -12,6 +12,12 @@ from tests.sizes import size
 KILLS = size("KILLS", 200)
 
 
+def config(directory: Path, transport: str) -> str:
+    file = directory / "transport.toml"
+    file.write_text(f'[execution]\ntransport = "{transport}"\n')
+    return str(file)
+
+
 def check(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int, *more: str) -> None:
     report = drill(venue, start, home, kills, seed, *more)
     print(report)
@@ -26,25 +32,38 @@ def test_five_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path) -> 
 
 
 @pytest.mark.row("S122")
+@pytest.mark.parametrize("transport", ["requests", "direct"])
 def test_five_kills_while_every_third_order_is_accepted_and_answered_504(
-    venue: Venue, start: Callable[..., Run], tmp_path: Path
+    venue: Venue, start: Callable[..., Run], tmp_path: Path, transport: str
 ) -> None:
     venue.fault("gateway_timeout", every=3)
-    check(venue, start, tmp_path / "home", 5, 2, "--watchdog")
+    check(venue, start, tmp_path / "home", 5, 2, "--watchdog", "--config", config(tmp_path, transport))
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("weather", ["calm", "504", "storm"])
+@pytest.mark.parametrize("weather", ["calm", "504", "storm", "direct"])
 def test_many_kills(venue: Venue, start: Callable[..., Run], tmp_path: Path, weather: str) -> None:
-    kills, seed = {"calm": (KILLS // 2, 11), "504": (KILLS // 2, 12), "storm": (KILLS // 4, 13)}[weather]
+    kills, seed = {"calm": (KILLS // 2, 11), "504": (KILLS // 2, 12), "storm": (KILLS // 4, 13), "direct": (KILLS // 4, 14)}[
+        weather
+    ]
     if weather != "calm":
         venue.fault("gateway_timeout", every=3)
-    if weather == "storm":
+    if weather in ("storm", "direct"):
         venue.fault("delay_accept", every=5, seconds=1.5)  # it lands when its deadline has passed
         venue.fault("drop_updates", probability=0.3, seed=seed)
         venue.fault("duplicate_updates", probability=0.3, seed=seed)
-    check(venue, start, tmp_path / "home", kills, seed, "--watchdog" if weather == "calm" else "--no-watchdog")
+    way = "direct" if weather == "direct" else "requests"
+    check(
+        venue,
+        start,
+        tmp_path / "home",
+        kills,
+        seed,
+        "--watchdog" if weather == "calm" else "--no-watchdog",
+        "--config",
+        config(tmp_path, way),
+    )
 
 
 def check_groups(venue: Venue, start: Callable[..., Run], home: Path, kills: int, seed: int) -> None:

@@ -33,7 +33,7 @@ from pyrt.live import backfill, control, halt, keeper, runner, shell, warm_up
 from pyrt.market import data as market_data
 from pyrt.ports import Alarm, TimerFired
 from pyrt.risk import Limits
-from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, pages, session, stream
+from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, pages, requests_session, session, stream
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server import access, edge, faults, floor, hub
 
@@ -666,8 +666,8 @@ def _installed(sim: Simulation) -> Iterator[None]:
     puts += [(m, "requests", requests_) for m in (link, history)]
     puts += [
         (lanes, "queue", kernel_.Queue),
-        (session, "_adapter", net_.Adapter),
-        (session, "requests", net_.Preparing),
+        (requests_session, "_adapter", net_.Adapter),
+        (requests_session, "requests", net_.Preparing),
         (stream, "ws_connect", sim.net.ws_connect),
         (feed, "ws_connect", sim.net.ws_connect),
         (stream, "random", _Random(chance)),

@@ -34,7 +34,8 @@ from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.keys import Keys, load_keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
-from pyrt.venues.alpaca.session import Attempt, Broken, VenueSession
+from pyrt.venues.alpaca.session import Attempt, Broken
+from pyrt.venues.alpaca.transport import venue_session
 
 DEEP = "[" * 100_000
 KEYS = Keys(Secret("key-0123456789"), Secret("secret-0123456789"))
@@ -121,7 +122,7 @@ def hostile(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 def test_no_answer_of_a_venue_is_too_large_or_too_deep_for_us(hostile: Server) -> None:
-    session = VenueSession(hostile.url, KEYS)
+    session = venue_session(hostile.url, KEYS)
     try:
         with pytest.raises((Broken, Misbehaved)):
             wire.decode(session.exchange(Attempt(), "GET", "/", None, 30.0).body)
@@ -145,7 +146,7 @@ def test_history_gives_up_on_pages_that_are_no_pages(hostile: Server, monkeypatc
 def test_keys_follow_no_redirect() -> None:
     elsewhere = Server(lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
     here = Server(lambda c: c.sendall(f"HTTP/1.1 307 X\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n".encode()))
-    session = VenueSession(here.url, KEYS)
+    session = venue_session(here.url, KEYS)
     try:
         for method, body in (("POST", b"{}"), ("GET", None), ("DELETE", None), ("PATCH", b"{}")):
             assert session.exchange(Attempt(), method, "/v2/orders", body, 30.0).status == 307
@@ -168,7 +169,7 @@ def test_no_adapter_takes_an_address_that_is_not_on_the_list(what: str) -> None:
     http, ws = "https://evil.example", "wss://evil.example"
     key, secret = KEYS
     makers: dict[str, Callable[[], Any]] = {
-        "VenueSession": lambda: VenueSession(http, KEYS),
+        "VenueSession": lambda: venue_session(http, KEYS),
         "link": lambda: AlpacaLink("alpaca-paper", Addresses(trading=http, data=http, stream=ws, updates=ws), KEYS),
         "history": lambda: History(url=http, key=key, secret=secret),
         "feed": lambda: AlpacaFeed(

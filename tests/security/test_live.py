@@ -20,10 +20,13 @@ from tests.security.canary import KEY, SECRET
 
 import pyrt.risk
 from pyrt import proof
+from pyrt.config import Secret
 from pyrt.errors import ConfigError, NotConnected
 from pyrt.proof import Figure, Record
 from pyrt.sources import BUILT, core_digest
-from pyrt.venues.alpaca.keys import LIVE, PAPER, check_url, live_allowed
+from pyrt.venues.alpaca.keys import LIVE, PAPER, Keys, check_url, live_allowed
+from pyrt.venues.alpaca.session import Attempt, Broken
+from pyrt.venues.alpaca.transport import DIRECT, REQUESTS, venue_session
 
 ROOT = Path(__file__).parents[2]
 GOOD = {name: Figure(trials=least, violations=0) for name, least in proof.LEAST.items()}
@@ -268,7 +271,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make a certificate with")
     place = tmp_path_factory.mktemp("tls")
-    names = ",".join(f"DNS:{n}" for n in ("api.alpaca.markets", "data.alpaca.markets", "stream.data.alpaca.markets"))
+    hosts = ("api.alpaca.markets", "paper-api.alpaca.markets", "data.alpaca.markets", "stream.data.alpaca.markets")
+    names = ",".join(f"DNS:{host}" for host in hosts)
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     command += [
         "-keyout",
@@ -360,3 +364,22 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_keys(tmp_path: Path, limi
     assert done.returncode == 1
     assert "no answer (SSLError)" in done.stderr
     assert NotConnected.__name__ not in done.stderr
+
+
+@pytest.mark.parametrize("transport", [REQUESTS, DIRECT])
+@pytest.mark.usefixtures("stand_in")
+def test_every_transport_asks_who_is_there_before_it_says_who_it_is(
+    transport: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = Keys(Secret(KEY), Secret(SECRET))
+    url, attempt = "https://paper-api.alpaca.markets", Attempt()
+    stranger = venue_session(url, keys, transport)
+    with pytest.raises(Broken, match="SSL"):
+        stranger.exchange(attempt, "GET", "/v2/account", None, 30.0)
+    assert not attempt.sent
+    stranger.close()
+    trust(certificate, monkeypatch)
+    known = venue_session(url, keys, transport)
+    for _ in range(2):
+        assert known.exchange(attempt, "GET", "/v2/account", None, 30.0).status == 200
+    known.close()

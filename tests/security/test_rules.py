@@ -20,6 +20,7 @@ from pyrt.venues.alpaca import lanes
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.lanes import Lane, Task
 from pyrt.venues.alpaca.session import VenueSession
+from pyrt.venues.alpaca.transport import venue_session
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "pyrt"
@@ -179,7 +180,7 @@ def test_a_full_lane_loses_no_task_without_a_word() -> None:
     def connect() -> VenueSession:
         begun.set()
         go_on.wait(60)
-        return VenueSession("http://127.0.0.1:1", Keys(Secret("key"), Secret("secret")))
+        return venue_session("http://127.0.0.1:1", Keys(Secret("key"), Secret("secret")))
 
     def task() -> Task:
         return Task(

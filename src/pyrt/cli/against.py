@@ -21,6 +21,7 @@ from pyrt.errors import ConfigError, NotAuthorized, NotConnected
 from pyrt.venues.alpaca.keys import PAPER, SIM, Keys, check_url, load_keys
 from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES
 from pyrt.venues.alpaca.session import Attempt, Broken, Ended, VenueSession
+from pyrt.venues.alpaca.transport import venue_session
 from pyrt.venues.sim.child import SimProcess
 
 PATIENCE = 15.0  # seconds for one answer
@@ -70,8 +71,8 @@ class Asker:
 
     def __init__(self, trading: str, data: str, keys: Keys) -> None:
         self.name = check_url(trading)
-        self._hosts = {"trading": VenueSession(trading, keys), "data": VenueSession(data, keys)}
-        self._wrong = VenueSession(trading, Keys(keys.key, Secret("wrong" + secrets.token_hex(16))))
+        self._hosts = {"trading": venue_session(trading, keys), "data": venue_session(data, keys)}
+        self._wrong = venue_session(trading, Keys(keys.key, Secret("wrong" + secrets.token_hex(16))))
 
     def ask(self, method: str, path: str, body: Any = None, *, host: str = "trading", keys: bool = True) -> Answer:
         """One request. Raises NotConnected."""

@@ -194,6 +194,7 @@ def link_of(name: str, addresses: Addresses, keys: Keys, config: Config) -> Alpa
         keys,
         data_feed=config.market.feed,
         rate_limit=config.execution.rate_limit_per_minute,
+        transport=config.execution.transport,
         reconnect_delay=(first, max(first, LONGEST_DELAY)),
     )
 

@@ -60,6 +60,10 @@ class ExecutionSection(Section, frozen=True, kw_only=True):
     )
     silence_secs: Annotated[Positive, Meta(description="without a sign of life for so long it does")] = 5.0
     data_down_secs: Annotated[Positive, Meta(description="without the data feed for so long it does")] = 10.0
+    transport: Annotated[
+        Literal["requests", "direct"],
+        Meta(description="requests, or direct: a socket of our own, a tenth of the processor time; needs the extra [direct]"),
+    ] = "requests"
     dry_run: Annotated[bool, Meta(description="decide everything, send nothing")] = False
 
 

@@ -67,7 +67,7 @@ def cancel(number: int = 1) -> Cancel:
 
 
 @pytest.fixture
-def make(inbox: Inbox, server: RestServer) -> Iterator[Make]:
+def make(inbox: Inbox, server: RestServer, transport: str) -> Iterator[Make]:
     made = []
 
     def make_broker(**options: Any) -> AlpacaBroker:
@@ -79,6 +79,7 @@ def make(inbox: Inbox, server: RestServer) -> Iterator[Make]:
             "clock": lambda: CLOCK,
             "deadline": PATIENCE,
             "budget": 0,
+            "transport": transport,
         }
         made.append(AlpacaBroker(**{**defaults, **options}))
         return made[-1]

@@ -88,9 +88,10 @@ def fill(number: int, at: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def take(inbox: Inbox, server: RestServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def take(inbox: Inbox, server: RestServer, transport: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     monkeypatch.setattr(broker_module, "_PAGE_PAUSES", (0.01, 0.01, 0.01))
-    broker = AlpacaBroker(url=server.url, key=KEY, secret=SECRET, sink=inbox, clock=lambda: CLOCK, deadline=PATIENCE, budget=0)
+    address: dict[str, Any] = {"url": server.url, "key": KEY, "secret": SECRET, "transport": transport}
+    broker = AlpacaBroker(**address, sink=inbox, clock=lambda: CLOCK, deadline=PATIENCE, budget=0)
     count = itertools.count(1)
 
     def take_snapshot(since: int = START) -> Any:

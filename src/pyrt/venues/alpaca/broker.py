@@ -42,6 +42,7 @@ from pyrt.venues.alpaca.budget import WINDOW, Budget, Purpose
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.lanes import Lane, Task, Watch
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
+from pyrt.venues.alpaca.transport import venue_session
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +75,11 @@ class AlpacaBroker:
         cancel_workers: int = 2,
         deadline: float = 10.0,
         budget: int = 200,
+        transport: str = "requests",
         blocked: Callable[[], bool] = lambda: False,
     ) -> None:
         keys = Keys(key, secret)
-        VenueSession(url, keys).close()  # refuses a bad URL or key here, in the caller's thread
+        venue_session(url, keys, transport).close()  # refuses a bad URL or key here, in the caller's thread
         self._sink = sink
         self._clock = clock
         self._blocked = blocked
@@ -93,7 +95,7 @@ class AlpacaBroker:
         self._closing = threading.Event()
         self._budget = Budget(budget, time.monotonic_ns)
         self._watch = Watch("alpaca-watch")
-        connect = partial(VenueSession, url, keys)
+        connect = partial(venue_session, url, keys, transport)
         self._orders = [Lane(f"alpaca-order-{i}", connect) for i in range(workers)]
         self._cancels = Lane("alpaca-cancel", connect, threads=cancel_workers)
         self._lookups = Lane("alpaca-lookup", connect)

@@ -11,6 +11,7 @@ from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.answers import date_of
 from pyrt.venues.alpaca.keys import SIM, Keys, check_url
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
+from pyrt.venues.alpaca.transport import venue_session
 
 _NS = 1_000_000_000
 
@@ -22,7 +23,7 @@ def measure_clock(url: str, *, key: Secret, secret: Secret, samples: int = 3, ti
     NotConnected, NotAuthorized, Misbehaved.
     """
     sim = check_url(url) == SIM
-    session = VenueSession(url, Keys(key, secret))
+    session = venue_session(url, Keys(key, secret))
     try:
         # The first request pays for the connection, so its round trip says little.
         _ask(session, sim, timeout)

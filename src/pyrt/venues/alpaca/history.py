@@ -15,7 +15,7 @@ from pyrt.config import Secret, know, masked
 from pyrt.errors import DataError, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument
 from pyrt.venues.alpaca.keys import check_url
-from pyrt.venues.alpaca.session import read_whole
+from pyrt.venues.alpaca.requests_session import read_whole
 from pyrt.venues.alpaca.wire import format_time, parse_time
 
 _TRIES = 5

@@ -20,7 +20,7 @@ from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.keys import Keys, check_url
-from pyrt.venues.alpaca.session import read_whole
+from pyrt.venues.alpaca.requests_session import read_whole
 from pyrt.venues.alpaca.statement import Statement, read_statement
 from pyrt.venues.alpaca.stream import TradingStream
 
@@ -66,6 +66,7 @@ class AlpacaLink:
         *,
         data_feed: str = "iex",
         rate_limit: int = 200,
+        transport: str = "requests",
         reconnect_delay: tuple[float, float] = (0.25, 30.0),
     ) -> None:
         for url in (addresses.trading, addresses.data, addresses.stream, addresses.updates):
@@ -75,6 +76,7 @@ class AlpacaLink:
         self._keys = keys
         self._data_feed = data_feed
         self._rate_limit = rate_limit
+        self._transport = transport
         self._reconnect_delay = reconnect_delay
         self.account_id = str(self._get("/v2/account").get("id", ""))
         if not self.account_id:
@@ -152,6 +154,7 @@ class AlpacaLink:
             sink=sink,
             clock=clock,
             budget=self._rate_limit,
+            transport=self._transport,
             **options,
         )
 

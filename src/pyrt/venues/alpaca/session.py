@@ -1,26 +1,22 @@
 """One HTTP connection to the venue whose requests can be ended from outside, and which knows whether a byte of one has left.
 
-`requests` bounds each read, not the whole answer, and does not tell a request that never left from one that did. Here every
+HTTP libraries bound each read, not the whole answer, and do not tell a request that never left from one that did. Here every
 socket is registered when it is made, so that a watchdog can shut it, and every send asks its Attempt first.
 """
 
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from typing import NamedTuple
 
 from pyrt.config import know
 from pyrt.errors import ConfigError
 from pyrt.venues.alpaca.keys import Keys, check_url
 
 IDLE = 30.0  # s; a connection that rested longer may be dead without our knowing: not reused
-_LARGEST = 32 << 20  # bytes of an answer
+LARGEST = 32 << 20  # bytes of an answer
 _USER_AGENT = "pyrt"
 
 
@@ -72,50 +68,17 @@ class Attempt:
             return first
 
 
-class _Traced:
-    """What a connection adds: its socket is registered, a request leaves in one piece, and its sends are claimed."""
+class VenueSession(ABC):
+    """One connection of one thread, made when it is needed. Raises ConfigError for a URL or keys that are not for it.
 
-    owner: "VenueSession"
-    sock: socket.socket | None
-    _held: bytearray | None = None
-
-    def _new_conn(self) -> socket.socket:
-        sock: socket.socket = super()._new_conn()  # type: ignore[misc]
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.owner.opened(sock)
-        return sock
-
-    def request(self, *args: Any, **options: Any) -> None:
-        # The library sends the head and the body apart: two system calls, two segments, and a state between them.
-        self._held = bytearray()
-        try:
-            super().request(*args, **options)  # type: ignore[misc]
-            whole = bytes(self._held)
-        finally:
-            self._held = None
-        self.send(whole)
-
-    def send(self, data: Any) -> None:
-        if self._held is not None:
-            self._held += data
-            return
-        if self.sock is None:
-            self.connect()  # type: ignore[attr-defined]
-        self.owner.claim()
-        super().send(data)  # type: ignore[misc]
-
-    def close(self) -> None:
-        super().close()  # type: ignore[misc]
-        self.owner.closed()
-
-
-class VenueSession:
-    """A requests.Session of one thread with one connection. Raises ConfigError for a URL or keys that are not for it."""
+    How the bytes travel is the transport's: see `transport.session`.
+    """
 
     def __init__(self, url: str, keys: Keys) -> None:
         check_url(url)
         know(*keys)
         self._url = url.rstrip("/")
+        self._headers = headers_of(keys)
         self._lock = threading.Lock()
         self._attempt: Attempt | None = None
         self._handle: socket.socket | None = (
@@ -123,36 +86,22 @@ class VenueSession:
         )
         self._stale = False  # the handle's connection was closed
         self._used_at = 0.0
-        self._adapter = _adapter(self)
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.mount("http://", self._adapter)
-        self._session.mount("https://", self._adapter)
-        self._session.headers.clear()
-        self._session.headers.update(_headers(keys))
-        self._template = self._session.prepare_request(requests.Request("GET", self._url))
 
     def exchange(self, attempt: Attempt, method: str, path: str, body: bytes | None, timeout: float) -> Answer:
         """Send one request and read its answer. `timeout` bounds each wait, in s. Raises Broken or Ended; never retries."""
         if time.monotonic() - self._used_at > IDLE:
             self._drop()
-        request = self._template.copy()
-        request.method, request.url = method, self._url + path
-        if body is not None:
-            request.body = body
-            request.headers["Content-Length"] = str(len(body))
-            request.headers["Content-Type"] = "application/json"
         with self._lock:
             self._attempt = attempt
         whole = False
         try:
-            answer = self._send(request, timeout)
+            answer = self._send(method, path, body, timeout)
             whole = True
             return answer
         except Ended:
             raise
         except Exception as error:
-            # Whatever the library raises, the name says enough; its text may quote headers, and those hold the keys.
+            # Whatever a library raises, the name says enough; its text may quote headers, and those hold the keys.
             raise Broken(_reason(error)) from None
         finally:
             with self._lock:
@@ -162,29 +111,23 @@ class VenueSession:
             if not whole:
                 self._drop()
 
-    def _send(self, request: requests.PreparedRequest, timeout: float) -> Answer:
-        response = self._adapter.send(request, stream=True, timeout=timeout, verify=True, proxies={})
-        parts, size = [], 0
-        for part in response.raw.stream(1 << 16, decode_content=True):
-            parts.append(part)
-            size += len(part)
-            if size > _LARGEST:
-                response.raw.close()
-                raise Broken("the answer is too large")
-        return Answer(response.status_code, response.headers, b"".join(parts))
+    @abstractmethod
+    def _send(self, method: str, path: str, body: bytes | None, timeout: float) -> Answer:
+        """Send one request, `claim` before its first byte, and read its whole answer of LARGEST bytes at most."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Close the connection, if there is one; the next request makes another."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection; by the thread that owns the session."""
 
     def shut(self, attempt: Attempt) -> None:
         """Break the connection under an attempt, from any thread; nothing if the attempt is no longer the running one."""
         with self._lock:
             if self._attempt is attempt and self._handle is not None:
                 _shutdown(self._handle)
-
-    def close(self) -> None:
-        """Close the connection; by the thread that owns the session."""
-        self._session.close()
-
-    def _drop(self) -> None:
-        self._adapter.poolmanager.clear()
 
     def opened(self, sock: socket.socket) -> None:
         """A connection was made."""
@@ -213,31 +156,8 @@ class VenueSession:
         attempt.claim()
 
 
-def read_whole(response: requests.Response) -> bytes:
-    """The body of an answer that was asked for with `stream`; never more than fits. Raises requests.ContentDecodingError."""
-    parts, size = [], 0
-    for part in response.iter_content(1 << 16):
-        parts.append(part)
-        size += len(part)
-        if size > _LARGEST:
-            response.close()
-            raise requests.exceptions.ContentDecodingError("the answer is too large")
-    return b"".join(parts)
-
-
-def _adapter(owner: VenueSession) -> HTTPAdapter:
-    """An adapter that never retries and makes traced connections, one at a time."""
-    http = type("_Http", (_Traced, HTTPConnection), {"owner": owner})
-    https = type("_Https", (_Traced, HTTPSConnection), {"owner": owner})
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
-    adapter.poolmanager.pool_classes_by_scheme = {
-        "http": type("_HttpPool", (HTTPConnectionPool,), {"ConnectionCls": http}),
-        "https": type("_HttpsPool", (HTTPSConnectionPool,), {"ConnectionCls": https}),
-    }
-    return adapter
-
-
-def _headers(keys: Keys) -> dict[str, str]:
+def headers_of(keys: Keys) -> dict[str, str]:
+    """The headers of every request. Raises ConfigError for keys that cannot be sent."""
     headers = {"APCA-API-KEY-ID": keys.key.reveal(), "APCA-API-SECRET-KEY": keys.secret.reveal()}
     for name, value in headers.items():
         # Checked here, because the library's own complaint would quote the value.
