@@ -12,6 +12,7 @@ enum { INHERITED = 16 | 4096 | 8192 };
 
 typedef struct { int64_t ts, px, qty; uint64_t id; uint8_t exchange, fields, live; } kept;
 typedef struct { int64_t start, end, open, high, low, close, volume; i128 notional; uint32_t trades; uint16_t flags; } window;
+typedef struct { bar_t *rows; int64_t n, room; } output;
 typedef struct {
     int64_t ts, until, high, low, close, volume;
     i128 notional;
@@ -28,24 +29,34 @@ typedef struct {
     uint64_t kept_count, refused, late, restricted;
     int64_t closed_at, next_close;
     uint8_t rules[256];
-    bar_t *rows;
-    int64_t rows_n, rows_room;
+    output *out;
 } bars;
 
-bars *bars_new(const int64_t *intervals, int n, const uint8_t *rules)
+output *output_new(void)
+{
+    output *o = calloc(1, sizeof *o);
+    o->rows = malloc((o->room = 1024) * sizeof *o->rows);
+    return o;
+}
+
+void output_free(output *o)
+{
+    free(o->rows);
+    free(o);
+}
+
+bars *bars_new(const int64_t *intervals, int n, const uint8_t *rules, output *out)
 {
     bars *b = calloc(1, sizeof *b);
     memcpy(b->interval, intervals, n * sizeof *intervals);
     memcpy(b->rules, rules, sizeof b->rules);
     b->n = n;
-    b->rows_room = 1024;
-    b->rows = malloc(b->rows_room * sizeof *b->rows);
+    b->out = out;
     return b;
 }
 
 void bars_free(bars *b)
 {
-    free(b->rows);
     free(b);
 }
 
@@ -71,9 +82,10 @@ static void fold(bars *b)
 static void write(bars *b, int k)
 {
     window *w = &b->now[k];
-    if (b->rows_n == b->rows_room)
-        b->rows = realloc(b->rows, (b->rows_room *= 2) * sizeof *b->rows);
-    b->rows[b->rows_n++] = (bar_t){.type = BAR, .flags = w->flags, .instrument = b->instrument, .ts_event = w->end,
+    output *o = b->out;
+    if (o->n == o->room)
+        o->rows = realloc(o->rows, (o->room *= 2) * sizeof *o->rows);
+    o->rows[o->n++] = (bar_t){.type = BAR, .flags = w->flags, .instrument = b->instrument, .ts_event = w->end,
         .ts_recv = b->closed_at, .start = w->start, .interval = b->interval[k], .open_px = w->open, .high_px = w->high,
         .low_px = w->low, .close_px = w->close, .volume = w->volume, .notional_lo = (uint64_t)w->notional,
         .notional_hi = (int64_t)(w->notional >> 64), .trades = w->trades};
@@ -184,10 +196,10 @@ int64_t bars_apply(bars *b, const market_t *records, int64_t n)
 }
 
 /* The bars since the last call: how many, and where they are until the next bars_apply. */
-int64_t bars_take(bars *b, bar_t **rows)
+int64_t output_take(output *o, bar_t **rows)
 {
-    int64_t n = b->rows_n;
-    *rows = b->rows;
-    b->rows_n = 0;
+    int64_t n = o->n;
+    *rows = o->rows;
+    o->n = 0;
     return n;
 }

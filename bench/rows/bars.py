@@ -49,6 +49,34 @@ def timed(trades: material.Records) -> material.Records:
     return whole[order].copy()
 
 
+def rules() -> Any:
+    """What each condition letter lets a trade change: the table that the limit gets."""
+    table = np.full(256, 7, np.uint8)
+    for letter, fields in CONDITION_RULES.items():
+        table[ord(letter)] = int(fields)
+    return table
+
+
+WIDTHS = np.array(INTERVALS, np.int64)
+
+
+def intervals() -> tuple[Any, int]:
+    return WIDTHS.ctypes, len(WIDTHS)
+
+
+def output(c: ctypes.CDLL) -> ctypes.c_void_p:
+    """Where a limit's bars go."""
+    c.output_new.restype = ctypes.c_void_p
+    c.output_take.restype = ctypes.c_int64
+    return ctypes.c_void_p(c.output_new())
+
+
+def taken(c: ctypes.CDLL, out: ctypes.c_void_p) -> Any:
+    rows = ctypes.c_void_p()
+    n = c.output_take(out, ctypes.byref(rows))
+    return np.frombuffer(ctypes.string_at(rows.value or 0, n * bar_dtype.itemsize), bar_dtype)
+
+
 def ours(records: material.Records) -> Contender:
     made: list[BarAggregator] = []
     data = records.view(np.uint8)
@@ -65,25 +93,18 @@ def ours(records: material.Records) -> Contender:
 def bare(records: material.Records) -> Contender:
     c = limit("bars")
     c.bars_new.restype = ctypes.c_void_p
-    c.bars_apply.restype = c.bars_take.restype = ctypes.c_int64
-    rules = np.full(256, 7, np.uint8)
-    for letter, fields in CONDITION_RULES.items():
-        rules[ord(letter)] = int(fields)
-    intervals = np.array(INTERVALS, np.int64)
+    c.bars_apply.restype = ctypes.c_int64
+    out, table = output(c), rules()
     data, n = ctypes.c_void_p(records.ctypes.data), ctypes.c_int64(len(records))
     made: list[ctypes.c_void_p] = []
 
     def before() -> None:
         for old in made:
             c.bars_free(old)
-        new = c.bars_new(ctypes.c_void_p(intervals.ctypes.data), len(intervals), ctypes.c_void_p(rules.ctypes.data))
-        made[:] = [ctypes.c_void_p(new)]
+        made[:] = [ctypes.c_void_p(c.bars_new(*intervals(), table.ctypes, out))]
 
     def run() -> Any:
-        trades = c.bars_apply(made[0], data, n)
-        rows = ctypes.c_void_p()
-        count = c.bars_take(made[0], ctypes.byref(rows))
-        return trades, np.frombuffer(ctypes.string_at(rows.value or 0, count * bar_dtype.itemsize), bar_dtype)
+        return c.bars_apply(made[0], data, n), taken(c, out)
 
     return Contender("C loop", "limit", run, before)
 
