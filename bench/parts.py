@@ -12,14 +12,14 @@ from tests.reference.book import ReferenceBook
 
 from bench import material
 from bench.material import CENT, QTY, SECOND, SUB_TICK, T0, TICK
+from bench.rows.gate import MS, desk
 from pyrt._core.bars import BarAggregator
 from pyrt._core.book import OrderBook
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.types import Side, delta_dtype, trade_dtype
 from pyrt.execution import cid
-from pyrt.model import Instrument, Instruments, OrderType, TimeInForce
+from pyrt.model import OrderType, TimeInForce
 from pyrt.ports import OrderRequest
-from pyrt.risk import Limits, RiskManager
 from pyrt.venues.alpaca.wire import order_body
 
 Run = Callable[[], object]
@@ -28,7 +28,6 @@ INTERVALS = [SECOND, 60 * SECOND, 300 * SECOND]
 N = 20_000
 PLAIN = 500  # operations of a plain-Python run
 CHECKS = 500
-MS = 1_000_000
 
 
 class Part(NamedTuple):
@@ -136,36 +135,6 @@ def pipeline(instruments: int) -> Callable[[], Run]:
         return run
 
     return make
-
-
-def desk(instrument: int = 1) -> RiskManager:
-    """A risk manager with every control of the profile `paper` in force and none of them narrow, and one fresh quote."""
-    instruments = Instruments()
-    instruments.add(Instrument(id=instrument, symbol=material.symbol(instrument)))
-    stage = Pipeline(grace=0)
-    stage.add(instrument, SUB_TICK)
-    stage.run(material.quotes(1).view(np.uint8), 0)
-    wide = {
-        "max_position_qty": "1e7",
-        "max_strategy_qty": "1e7",
-        "max_open_orders": 10**6,
-        "account_orders_per_minute": 10**6,
-        "strategy_orders_per_minute": 10**6,
-        "symbol_orders_per_minute": 10**6,
-        "repeat_window_ms": 1,
-        "symbol_order_rate_window_ms": 1,
-        "cancel_window_ms": 1,
-        "duplicate_window_ms": 1,
-        "max_quote_age_ms": 10**9,
-    }
-    wide |= dict.fromkeys(("max_position_notional", "max_gross_exposure", "max_net_exposure", "max_open_order_value"), "1e9")
-    risk = RiskManager(instruments, stage.refs, limits=Limits.of(wide, base=Limits.profile("paper")))
-    risk.ledger.define(instrument)
-    risk._define(instruments[instrument])
-    risk.gate.session(instrument, 0, 2**62)
-    risk.gate.open(2)
-    risk.gate.account(10**30, T0)
-    return risk
 
 
 def checks(qty: int, *, every: bool, expect: bool) -> Callable[[], Run]:

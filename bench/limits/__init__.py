@@ -30,7 +30,7 @@ def limit(name: str) -> ctypes.CDLL:
         "-Werror",
     ]  # ctypes looks for names, a module has one
     whole = hashlib.blake2b(" ".join(command).encode(), digest_size=8)
-    for path in [source, *sorted(source.parent.glob("*.h")), *sorted((CORE / "include").glob("*.h"))]:
+    for path in [source, *sorted(source.parent.glob("*.[ch]")), *sorted((CORE / "include").glob("*.h"))]:
         whole.update(path.read_bytes())
     made = BUILT / f"{name}-{whole.hexdigest()}.so"
     if not made.exists():

@@ -1,6 +1,7 @@
 """The level book: updates that each leave the best price up to date, in a batch and one Python call at a time."""
 
 import ctypes
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,104 @@ def rows() -> Iterator[Row]:
         ),
         bound=1.15,
     )
+    few = records[:SLOW]
+    yield Row(
+        "book.call",
+        "book update + best price, one Python call",
+        "ns",
+        SLOW,
+        (
+            Contender("OrderBook.update_best", "ours", calls(few)),
+            Contender("C ladder, batch", "limit", bare(few)),
+            peer("dict + bisect", lambda: dicts(few)),
+            peer("sortedcontainers", lambda: sorted_dicts(few)),
+            peer("order-book", lambda: order_books(few)),
+            peer("nautilus_trader", lambda: nautilus(few)),
+        ),
+        most=120,
+    )
+
+
+def updates(records: material.Records) -> list[tuple[int, int, int]]:
+    columns = records.view(delta_dtype)
+    return list(zip(columns["side"].tolist(), columns["px"].tolist(), columns["qty"].tolist(), strict=True))
+
+
+def calls(records: material.Records) -> Run:
+    """The limit's answer is the batch's: how many were applied, the last id and time are told beside the book here."""
+    changes, book = updates(records), OrderBook(TICK)
+    last = records.view(delta_dtype)[-1]
+
+    def run() -> State:
+        update = book.update_best
+        for side, px, qty in changes:
+            update(side, px, qty)
+        (bid, bid_qty), (ask, ask_qty) = book.best_bid or (0, 0), book.best_ask or (0, 0)
+        return len(changes), bid, bid_qty, ask, ask_qty, int(last["update_id"]), int(last["ts_event"]), book.counters["refused"]
+
+    return run
+
+
+def dicts(records: material.Records) -> Run:
+    """A dictionary of quantities and a sorted list of prices a side."""
+    changes = updates(records)
+
+    def run() -> None:
+        sizes: dict[int, dict[int, int]] = {1: {}, 2: {}}
+        prices: dict[int, list[int]] = {1: [], 2: []}
+        for side, px, qty in changes:
+            levels, known = sizes[side], prices[side]
+            if not qty:
+                if levels.pop(px, None) is not None:
+                    del known[bisect_left(known, px)]
+            else:
+                if px not in levels:
+                    insort(known, px)
+                levels[px] = qty
+            if known:
+                known[-1 if side == 1 else 0]
+
+    return run
+
+
+def order_books(records: material.Records) -> Run:
+    from order_book import OrderBook as Peer  # type: ignore[import-not-found]
+
+    changes, book = updates(records), Peer()
+
+    def run() -> None:
+        for side, px, qty in changes:
+            levels = book.bids if side == Side.BUY else book.asks
+            if qty:
+                levels[px] = qty
+            elif px in levels:
+                del levels[px]
+            if len(levels):
+                levels.index(0)
+
+    return run
+
+
+def nautilus(records: material.Records) -> Run:
+    """Its objects are made beforehand; what is timed is apply_delta and the best price."""
+    from nautilus_trader.model.book import OrderBook as Peer  # type: ignore[import-not-found]
+    from nautilus_trader.model.data import BookOrder, OrderBookDelta  # type: ignore[import-not-found]
+    from nautilus_trader.model.enums import BookAction, BookType, OrderSide  # type: ignore[import-not-found]
+    from nautilus_trader.model.identifiers import InstrumentId  # type: ignore[import-not-found]
+    from nautilus_trader.model.objects import Price, Quantity  # type: ignore[import-not-found]
+
+    instrument, deltas = InstrumentId.from_str("AAA.XNAS"), []
+    for i, (side, px, qty) in enumerate(updates(records)):
+        order = BookOrder(OrderSide(side), Price(px / 1e9, 2), Quantity(qty / 1e9, 0), 0)
+        deltas.append(OrderBookDelta(instrument, BookAction.UPDATE if qty else BookAction.DELETE, order, 0, i, i, i))
+
+    def run() -> None:
+        book = Peer(instrument, BookType.L2_MBP)
+        for delta in deltas:
+            book.apply_delta(delta)
+            book.best_bid_price()
+
+    return run
 
 
 def ours(records: material.Records) -> Run:
@@ -93,12 +192,11 @@ def numba_ladder(records: material.Records) -> Run:
 def sorted_dicts(records: material.Records) -> Run:
     from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
-    columns = records.view(delta_dtype)
-    updates = list(zip(columns["side"].tolist(), columns["px"].tolist(), columns["qty"].tolist(), strict=True))
+    changes = updates(records)
     bids, asks = SortedDict(), SortedDict()
 
     def run() -> None:
-        for side, px, qty in updates:
+        for side, px, qty in changes:
             levels, at = (bids, -1) if side == Side.BUY else (asks, 0)
             if qty:
                 levels[px] = qty

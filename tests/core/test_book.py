@@ -298,3 +298,16 @@ def test_a_batch_makes_no_object_per_event():
     before = sys.getallocatedblocks()
     book.apply(records)
     assert sys.getallocatedblocks() - before < 50
+
+
+def test_update_best_is_update_and_the_best_price_of_its_side():
+    random.seed(11)
+    one, two = OrderBook(10), OrderBook(10)
+    for _ in range(2_000):
+        side = random.choice((Side.BUY, Side.SELL))
+        px, qty = random.randrange(-20, 3_000) * 5, random.choice((0, 0, 1, 7))
+        two.update(side, px, qty)
+        best = two.best_bid if side == Side.BUY else two.best_ask
+        assert one.update_best(side, px, qty) == (best[0] if best else None)
+    assert one.counters == two.counters
+    assert one.counters["refused"] > 0

@@ -301,6 +301,16 @@ cdef Py_ssize_t _apply_all(book_t* book, const market_t* records, Py_ssize_t n) 
     return applied
 
 
+cdef inline bint _update(book_t* book, int side, int64_t px, int64_t qty) noexcept nogil:
+    cdef int code = book_set(book, side, px, qty)
+    while not likely(code != NEEDS_ROOM, True):
+        if not book_grow(book):
+            book_refuse(book)
+            return False
+        code = book_set(book, side, px, qty)
+    return code == APPLIED
+
+
 cdef uint32_t book_flags(const book_t* book) noexcept nogil:
     cdef uint32_t flags = 0
     if book.gap:
@@ -452,13 +462,13 @@ cdef class OrderBook:
 
     def update(self, int side, int64_t px, int64_t qty) -> bool:
         """Set a level's total quantity, 0 removes it; False where it is refused."""
-        cdef int code = book_set(self.book, side, px, qty)
-        while code == NEEDS_ROOM:
-            if not book_grow(self.book):
-                book_refuse(self.book)
-                return False
-            code = book_set(self.book, side, px, qty)
-        return code == APPLIED
+        return _update(self.book, side, px, qty)
+
+    def update_best(self, int side, int64_t px, int64_t qty) -> int | None:
+        """Set a level as `update` does and return the best px of its side, in one call; None where the side is empty."""
+        _update(self.book, side, px, qty)
+        px = self.book.bids.px if side == SIDE_BUY else self.book.asks.px
+        return px if px != NO_PX else None
 
     def clear(self) -> None:
         """Drop every level."""

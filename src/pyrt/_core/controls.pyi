@@ -2,12 +2,14 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from pyrt._core.codes import UNITS as UNITS
 from pyrt._core.codes import Failure
 from pyrt._core.ledger import Ledger
 from pyrt._core.prices import Prices
+
+order_dtype: np.dtype[np.void]
 
 @disjoint_base
 class Controls(Prices):
@@ -39,3 +41,4 @@ class Controls(Prices):
         replaces: int = 0,
         every: bool = True,
     ) -> int: ...
+    def check_all(self, orders: Buffer, *, now: int, mono: int, every: bool = True) -> NDArray[np.uint64]: ...

@@ -1,9 +1,13 @@
 """Every pre-trade control and the reservation in one step."""
 cimport cython
+from cpython.buffer cimport PyBuffer_Release
 from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+import numpy as np
+
+from pyrt._core.buffers cimport open_records
 from pyrt._core.codes cimport (
     CODES, CODE_ARITHMETIC_OVERFLOW, CODE_BUYING_POWER, CODE_CANCEL_RATIO, CODE_DAILY_LOSS, CODE_DRAWDOWN, CODE_DUPLICATE,
     CODE_GROSS_EXPOSURE, CODE_HALTED, CODE_KILLED, CODE_LIMIT_MISSING, CODE_MARKET_CLOSED, CODE_NET_EXPOSURE, CODE_NOT_RECONCILED,
@@ -19,6 +23,12 @@ from pyrt._core.windows cimport bucket_empty, bucket_take, bucket_used, ring_bac
 
 from pyrt._core.codes import UNITS, Code, Failure
 
+
+# One order of a batch, as `check` takes it apart: order_t, whose size the array must have.
+order_dtype = np.dtype([("key", "<u8"), ("replaces", "<u8"), ("qty", "<i8"), ("limit_px", "<i8"), ("stop_px", "<i8"), ("trail", "<i8"),
+                        ("instrument", "<u4"), ("strategy", "<u2"), ("side", "u1"), ("type", "u1"), ("reduce_only", "u1"),
+                        ("extended", "u1"), ("auction", "u1")], align=True)
+assert order_dtype.itemsize == sizeof(order_t)
 
 cdef enum:
     LIST_TOO_OLD = 3                   # beside bounds_t.restricted, what RESTRICTED observes
@@ -521,6 +531,23 @@ cdef class Controls(Prices):
         cdef order_t order = order_t(key, replaces, qty, limit_px, stop_px, trail, instrument, strategy, side, kind, reduce_only, extended,
                                      auction)
         return self.check_order(&order, now, mono, every)
+
+    def check_all(self, orders, *, int64_t now, int64_t mono, bint every=True):
+        """Check and reserve orders (an array of order_dtype) in their order, without the GIL: an array of what `check` says of each."""
+        cdef Py_buffer view
+        cdef uint64_t[::1] codes
+        cdef const order_t* order
+        cdef Py_ssize_t i, n = open_records(orders, &view, sizeof(order_t))
+        try:
+            out = np.empty(n, np.uint64)
+            codes = out
+            order = <const order_t*>view.buf
+            with nogil:
+                for i in range(n):
+                    codes[i] = self.check_order(&order[i], now, mono, every)
+        finally:
+            PyBuffer_Release(&view)
+        return out
 
     @property
     def failures(self):
