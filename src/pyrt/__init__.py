@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pyrt._core.bars import BarAggregator
     from pyrt._core.book import OrderBook
     from pyrt._core.events import Bar, Quote, Trade
+    from pyrt._core.ring import RingBuffer
     from pyrt._core.types import Side
     from pyrt.errors import PyrtError
     from pyrt.strategies import Order, Position, Strategy
@@ -21,13 +22,27 @@ _HOMES = {
     "Position": "pyrt.strategies",
     "PyrtError": "pyrt.errors",
     "Quote": "pyrt._core.events",
+    "RingBuffer": "pyrt._core.ring",
     "Side": "pyrt._core.types",
     "Strategy": "pyrt.strategies",
     "Trade": "pyrt._core.events",
     "sim": "pyrt.venues.sim.library",
 }
 
-__all__ = ["Bar", "BarAggregator", "Order", "OrderBook", "Position", "PyrtError", "Quote", "Side", "Strategy", "Trade", "sim"]
+__all__ = [
+    "Bar",
+    "BarAggregator",
+    "Order",
+    "OrderBook",
+    "Position",
+    "PyrtError",
+    "Quote",
+    "RingBuffer",
+    "Side",
+    "Strategy",
+    "Trade",
+    "sim",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ PATH = {
     "pipeline": {"pipeline_record", "pipeline_close"},
     "controls": {"check_order", "reserve"},
     "prices": {"refer", "price"},
+    "ring": {"publish_records", "read_records"},
     "risk": {"confirm_order"},
 }
 # C functions that may touch Python: they make or read Python objects at the edge, or run once at start.
@@ -34,6 +35,7 @@ COLD = {
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
     "messages": {"enter", "grow"},
     "pipeline": {"_idle", "_slot"},
+    "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},
     "types": {"_strip", "i128_to_object"},
     "wire": {"_enter_keys"},
