@@ -9,6 +9,7 @@ import os
 import random
 import stat as stat_
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
@@ -262,7 +263,8 @@ class System:
         self.disk.check("write")
         inode = self.handles.files[fd]
         if self.disk.rng.random() < 0.02 and len(data) > 1:  # a short write, or death within one
-            data = data[: self.disk.rng.randrange(1, len(data))]
+            cut = self.disk.rng.randrange(1, len(data))
+            data = data[: cut % 64 + 1 if cut % 2 else cut]  # every other one within what a header says
         n = inode.write(data, at)
         self.disk.point("disk written")
         return n
@@ -432,10 +434,10 @@ class Path:
         return self
 
     def glob(self, pattern: str) -> Iterator["Path"]:
-        node, suffix = self._node(), pattern.lstrip("*")
+        node = self._node()
         names = list(node.names) if isinstance(node, Directory) else []
         self.system.disk.rng.shuffle(names)  # a directory has no order
-        return iter([self / name for name in names if name.endswith(suffix)])
+        return iter([self / name for name in names if fnmatchcase(name, pattern)])
 
     def rename(self, target: "Path") -> None:
         if World.machine.dead:

@@ -187,6 +187,7 @@ REFUSALS: tuple[tuple[int, dict[str, str], bytes], ...] = (
     (422, {}, b'{"code":42210000,"message":"qty is not valid"}'),
 )
 KINDS = (*REST, "doubled request", "refusal")
+PAGES = ("/v2/account", "/v2/positions", "/v2/orders", "/v2/account/activities/FILL")  # of what a start reads whole
 
 
 class Net:
@@ -228,7 +229,7 @@ class Net:
                 box.append(value)
                 task.wake(ticket)
 
-        kind = self._kind(method)
+        kind = self._out(method, parts.path) or self._kind(method)
         up, down = self._delay(), self._delay()
         if kind == "slow":
             up, down = rng.randrange(int(timeout * SECOND * 0.9)), rng.randrange(int(timeout * SECOND * 0.5))
@@ -327,6 +328,13 @@ class Net:
         if kind == "html":
             return _response(Reply(rng.choice((200, 403, 404, 422)), {}, HTML))
         return None
+
+    def _out(self, method: str, path: str) -> str:
+        """A part of the venue is down: its pages do not come."""
+        if method != "GET" or path != self.sim.outage:
+            return ""
+        self.sim.note("outage")
+        return self.rng.choice(("error before", "html"))
 
     def _kind(self, method: str) -> str:
         if self.sim.storm:

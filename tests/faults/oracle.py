@@ -2,22 +2,25 @@
 
 import struct
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from tests.faults.kernel import PREEMPTED
+from tests.faults.venue import MONDAY
 
-from pyrt._core.log import USER, crc32c_of
+from pyrt._core.log import ANCHOR, USER, crc32c_of
 from pyrt._core.types import to_units
 from pyrt.calendar import ExchangeDays
 from pyrt.execution import ExecutionEngine
 from pyrt.execution.cid import cid as make_cid
 from pyrt.execution.cid import parse_cid
-from pyrt.journal import codec
+from pyrt.journal import codec, snapshots
+from pyrt.live.recovery import Silent
+from pyrt.live.state import hash_of, state_of
 from pyrt.market import MarketData
-from pyrt.model import Defined, Fact, Filled, Instruments, Intended, OrderChanged, OrderStatus, OrderType, Recovered
+from pyrt.model import Filled, Instruments, Intended, OrderChanged, OrderStatus, OrderType, Recovered
 from pyrt.risk import RiskManager
+from pyrt.session import Session
 
 if TYPE_CHECKING:
     from tests.faults.disk import Inode
@@ -27,6 +30,7 @@ _HEAD = struct.Struct("<IIQQqHHI")
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.REJECTED, OrderStatus.CANCELED_LOCAL)
 _ENDED = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.EXPIRED, OrderStatus.REPLACED)
 WINDOW = 60 * 10**9
+CLOCK = 5 * 10**9  # how far the measured clock of the venue may be off: its longest round trip
 
 
 class Oracle:
@@ -112,6 +116,16 @@ class Oracle:
         self.born.clear()
         self.sends.clear()
         self.failed_at = 0
+
+    def anchors(self) -> dict[int, bytes]:
+        """The hash of the state after each record that an anchor names."""
+        told = (snapshots.anchor_of(payload) for kind, payload in self.history.values() if kind == ANCHOR)
+        return {anchor.seq: anchor.state_hash for anchor in told}
+
+    def went_on_from(self, seq: int) -> None:
+        """A start took the state of a record: the newest that is anchored, for its file was durable before its anchor."""
+        if seq != (newest := max(self.anchors(), default=0)):
+            self.violate("6", f"the state of record {newest} is anchored, and a start went on from record {seq}")
 
     # ------------------------------------------------------------------------------------------------ requests
     def first_byte(self, method: str, target: str, body: bytes) -> str:
@@ -207,6 +221,8 @@ class Oracle:
         if isinstance(fact, Intended):
             self.born.add(fact.number)
             self._name_legs(fact)
+            if abs(off := fact.ts - MONDAY - self.sim.kernel.now) > CLOCK:
+                self.violate("S9", f"intent {fact.number} is of an instant {off / 1e9:+.3f} s from the venue's")
         elif isinstance(fact, OrderChanged):
             self._changed(fact)
         elif isinstance(fact, Filled):
@@ -282,31 +298,30 @@ class Oracle:
         return self._fill_truth
 
     # ------------------------------------------------------------------------------------------------ replay
-    def facts(self) -> Iterator[Fact]:
-        """What was appended and is still there, in order."""
-        for seq in sorted(self.history):
-            kind, payload = self.history[seq]
-            if kind >= USER:
-                yield codec.decode(kind, codec.VERSION, payload)
-
     def kind_of(self, seq: int) -> str:
         """The name of a record's fact."""
         kind, payload = self.history[seq]
         return type(codec.decode(kind, codec.VERSION, payload)).__name__ if kind >= USER else "record"
 
     def replayed(self) -> tuple[str, str]:
-        """Fresh components that are fed the journal; where a recovery noted the state's hash, theirs is the same there."""
+        """Fresh components that are fed the journal; where a recovery or an anchor noted the state's hash, theirs is the same."""
         instruments = Instruments()
         market = MarketData(instruments)
         risk = RiskManager(instruments, market.refs, limits=self.sim.limits, day_of=ExchangeDays())
         execution = ExecutionEngine(self.journal, instruments, settings=self.sim.settings)
-        for fact in self.facts():
-            if isinstance(fact, Recovered) and fact.state_hash != execution.state_digest():
-                self.violate("6", f"the state at a recovery was {fact.state_hash}, a replay comes to {execution.state_digest()}")
-            if isinstance(fact, Defined):
-                instruments.add(fact.instrument)
-            execution.apply(fact)
-            risk.apply(fact)
+        session = Session(instruments=instruments, market=market, risk=risk, execution=execution, shell=Silent())
+        anchors = self.anchors()
+        for seq in sorted(self.history):
+            kind, payload = self.history[seq]
+            if kind >= USER:
+                fact = codec.decode(kind, codec.VERSION, payload)
+                if isinstance(fact, Recovered) and fact.state_hash != execution.state_digest():
+                    self.violate(
+                        "6", f"the state at a recovery was {fact.state_hash}, a replay comes to {execution.state_digest()}"
+                    )
+                session.replay([fact])
+            if seq in anchors and hash_of(state_of(session)) != anchors[seq]:
+                self.violate("6", f"a replay does not come to the state that is anchored after record {seq}")
         self.sim.note("F32 replay")
         return execution.state_digest(), risk.state_digest()
 

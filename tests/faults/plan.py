@@ -52,6 +52,7 @@ class Plan(msgspec.Struct, kw_only=True):
     settings: Settings = Settings()
     keep: int = 60  # facts after which a snapshot is taken
     page: int = 500  # rows of a page of orders or fills
+    told: bool = True  # answers name the budget and what is left of it
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":
@@ -104,6 +105,13 @@ class Plan(msgspec.Struct, kw_only=True):
         if seed % 11 == 6:  # a quiet day, but for a stream that says nothing any more
             self.chances, self.events, self.lives = {}, {"stream silent for good": 1}, 0.0
             self.chaos = 70 * SECOND
+        if seed % 10 == 9:
+            self.told = False
+        if seed % 13 == 6:
+            self.events["outage"] = 2
+        if seed % 17 == 8:  # a quiet day, but for a stream that loses some of what it should tell
+            self.chances, self.events, self.lives = {"update lost": 0.3}, {}, 0.0
+            self.pace, self.rate_limit, self.chaos = 0.5, 600, 60 * SECOND
         return self
 
     def countdown(self, rng: random.Random) -> int:

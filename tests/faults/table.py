@@ -19,8 +19,8 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("F7", "a request lands after its deadline", ("held",)),
     (
         "F8",
-        "429, 5xx before and after, HTML, cut JSON, refused and slow connections, storms",
-        ("429", "error before", "error after", "html", "truncated", "refused", "slow", "lost request", "storm"),
+        "429, 5xx before and after, HTML, cut JSON, refused and slow connections, storms, a part that is down",
+        ("429", "error before", "error after", "html", "truncated", "refused", "slow", "lost request", "storm", "outage"),
     ),
     ("F9", "a stream that is silent and answers pings", ("stream silent", "stream silent for good")),
     ("F10", "half-open, reset, closed streams", ("stream half open", "stream reset", "stream closed")),

@@ -24,6 +24,7 @@ class Chaos(Strategy):
         self._happens = happens
         self._exits = exits  # how often an entry has exits, and a position gets some
         self._last: dict[str, Any] = {}
+        self.idle = False  # decides nothing any more
 
     def on_start(self) -> None:
         self._again()
@@ -40,6 +41,8 @@ class Chaos(Strategy):
 
     def act(self) -> None:
         """One decision."""
+        if self.idle:
+            return
         if self._happens("strategy raises"):
             raise RuntimeError("a strategy that raises")
         rng = self._rng

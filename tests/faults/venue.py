@@ -164,6 +164,7 @@ class Venue:
 
         self.data = DataHub(self.floor, listed, self.access, faults, self.truth, feed=STOCKS, interest=asyncio.Event())
         self._limits = limits = access.RateLimits(rate_limit)
+        self._silent = not plan.told  # of the budget
         self._edge = edge.Edge(self.floor, self.access, Calm(), self.truth, limits, access.RateLimits(0))  # type: ignore[arg-type]
         self._routes = [
             (row.method, _pattern(row.path), api._serving(row))
@@ -197,7 +198,8 @@ class Venue:
             raise AssertionError("a handler waits")
         self.refused += response.status == 429
         entry.status = response.status
-        return Reply(response.status, dict(response.headers), bytes(response.body or b""))
+        told = {} if self._silent else dict(response.headers)
+        return Reply(response.status, told, bytes(response.body or b""))
 
     def _trades(self, query: dict[str, str]) -> bytes:
         start, end, symbol = parse_time(query["start"]), parse_time(query["end"]), query["symbols"]
@@ -264,6 +266,11 @@ class Venue:
         return limit
 
     # ------------------------------------------------------------------------------------------------ the truth
+    @property
+    def crowded(self) -> bool:
+        """Whether so much of the budget is spent, or may be, that what only reads has to wait."""
+        return self._silent or any(2 * window._used > window.limit for window in self._limits._windows.values())
+
     def open_rows(self) -> list[Any]:
         return [row for row in self.exchange.state.rows if row.status not in FINAL]
 

@@ -17,6 +17,7 @@ from tests.faults import kernel as kernel_
 from tests.faults import net as net_
 from tests.faults import venue as venue_
 from tests.faults.beliefs import PATIENCE, Beliefs
+from tests.faults.channels import Channels
 from tests.faults.kernel import MS, SECOND, GreenletExit, Kernel, Loop, Machine
 from tests.faults.oracle import Oracle
 from tests.faults.plan import Plan
@@ -29,7 +30,7 @@ from pyrt.config import Secret
 from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
 from pyrt.journal import journal as journal_module
 from pyrt.journal import segments, snapshots
-from pyrt.live import backfill, control, halt, keeper, runner, shell, warm_up
+from pyrt.live import backfill, control, halt, keeper, recovery, runner, shell, warm_up
 from pyrt.market import data as market_data
 from pyrt.ports import Alarm, TimerFired
 from pyrt.risk import Limits
@@ -281,6 +282,10 @@ class Simulation:
         self.oracle = Oracle(self)
         self.disk.synced = self.oracle.synced
         self.beliefs = Beliefs(self)
+        self.channels = Channels(self)
+        self.idle = False  # the strategies decide nothing any more
+        self.strategies: list[Chaos] = []
+        self.outage = ""  # path whose GETs fail
         self.system = disk_.System(self.disk)
         self.machine = Machine(self.kernel, 1, MONDAY)
 
@@ -317,6 +322,7 @@ class Simulation:
 
     def note(self, kind: str) -> str:
         self.verdict.faults[kind] += 1
+        self.channels.struck(kind)
         return kind
 
     def violate(self, number: str, text: str) -> None:
@@ -369,6 +375,9 @@ class Simulation:
         elif kind == "storm":
             self.storm = rng.choice(("429", "error before", "lost request", "html", "slow"))
             self.kernel.later(rng.randrange(6 * SECOND), self._calm)
+        elif kind == "outage":  # of a part of the venue
+            self.outage = rng.choice(net_.PAGES)
+            self.kernel.later(rng.randrange(10 * SECOND), self._calm)
         elif kind == "clock step":
             self.machine.wall += rng.choice((-3600, 3600)) * SECOND
         elif kind == "kill":
@@ -417,7 +426,7 @@ class Simulation:
         return True
 
     def _calm(self) -> None:
-        self.storm = ""
+        self.storm = self.outage = ""
 
     # ------------------------------------------------------------------------------------------------ lives
     def boot(self) -> None:
@@ -446,10 +455,13 @@ class Simulation:
         try:
             to = link.AlpacaLink("sim", ADDRESSES, KEYS, rate_limit=self.rate_limit)
             strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace, self.happens, self.plan.exits)]
+            self.strategies = strategies
             if self.plan.two:
                 strategies.append(
                     Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2, self.happens, self.plan.exits)
                 )
+            for strategy in strategies:
+                strategy.idle = self.idle
             self.runner = runner.Runner(
                 runner.Plan(
                     link=to,
@@ -493,6 +505,12 @@ class Simulation:
             self.violate("-", reason)
         self.kernel.later(0, machine._bury)
 
+    def recover(self, journal: Any, build: Any) -> Any:
+        """Stands in for pyrt.live.recovery.recover: from what it went on is compared with what was anchored."""
+        found = recovery.recover(journal, build)
+        self.oracle.went_on_from(found.snapshot_seq)
+        return found
+
     def buried(self) -> None:
         """The process is gone: what it left, and when it is started again."""
         self.net.end_of(self.machine)
@@ -526,11 +544,15 @@ class Simulation:
 
     def _market(self) -> None:
         self.venue.floor.catch_up()
+        self.channels.look()
         self.kernel.later(500 * MS, self._market)
 
     def _heal(self) -> None:
         """Faults stop; within 60 simulated seconds everything is as the venue has it."""
-        self.faulty, self.storm, self.countdown = False, "", 0
+        self.faulty, self.storm, self.outage, self.countdown = False, "", "", 0
+        self.idle = self.seed % 2 == 1  # then only what looks by itself finds what is wrong
+        for strategy in self.strategies:
+            strategy.idle = self.idle
         self.rate_limit = self.venue.raise_limit(1000)
         healed = self.healed_at = self.kernel.now
         for wire in list(self.net.wires):
@@ -577,7 +599,7 @@ class Simulation:
         self.over = False
         self.plan.pace = 1e9  # nobody decides anything: what follows is recovery alone
         self.boot()
-        self.kernel.run(self.kernel.now + 30 * SECOND, lambda: self.shell is not None and self._running())
+        self.kernel.run(self.kernel.now + 30 * SECOND, lambda: self.is_trading)
         self.kernel.run(self.kernel.now + SECOND // 2)
         new = {self.oracle.kind_of(seq) for seq in self.oracle.history if seq > last}
         if self.meddled:  # what no fill explains is told again
@@ -587,8 +609,10 @@ class Simulation:
         if strange := new - {"EpochOpened", "Recovered", "AccountSeen", "BaselineSet", "LimitsSet", "StrategyNamed", "record"}:
             self.violate("8", f"a recovery where nothing happened wrote {sorted(strange)}")
 
-    def _running(self) -> bool:
-        session = self.shell.session if self.shell is not None else None
+    @property
+    def is_trading(self) -> bool:
+        """Whether a process lives and its recovery has ended."""
+        session = self.shell.session if self.shell is not None and not self.machine.dead else None
         return session is not None and session.running
 
     def _settled(self) -> bool:
@@ -685,6 +709,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (segments, "sync_file", sim.system.sync_file),
         (market_data, "CAPACITY", 64),
         (runner, "Journal", JournalDoor),
+        (runner, "recover", sim.recover),
         (runner, "LiveShell", Shell),
         (runner, "ProjectionFeed", Projection),
         (runner, "RiskPage", Page),
