@@ -3,14 +3,17 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.docs import rule_table
 from tests.reference.order_fuzz import Wanted
 from tests.reference.rule_floor import Floor
 
 from pyrt._core.types import Side
 from pyrt.journal import codec
-from pyrt.model import Defined, Instrument, Intended, Intent, OrderType, Refused, TimeInForce
-from pyrt.risk.rule_table import RULES
+from pyrt.model import AssetClass, Defined, Instrument, Intended, Intent, OrderClass, OrderType, Refused, TimeInForce
+from pyrt.risk.asked import Asked
+from pyrt.risk.rule_table import RULES, features, rules_for
 from pyrt.strategies import Order
 
 ONE = 10**9
@@ -202,3 +205,35 @@ def test_definitions_keep_what_may_be_done_and_old_ones_say_that_all_may() -> No
     assert codec.decode(kind, codec.VERSION, payload) == Defined(instrument=gone)
     old = payload[:107] + bytes(21)  # as it was written when these bytes were not used
     assert codec.decode(kind, codec.VERSION, old) == Defined(instrument=Instrument(id=3, symbol="GONE"))
+
+
+@given(
+    intent=st.builds(
+        Intent,
+        strategy=st.just(1),
+        source=st.just(1),
+        instrument=st.just(1),
+        side=st.sampled_from(Side),
+        qty=st.sampled_from((ONE, 3 * ONE, ONE // 2, ONE // 1000)),
+        type=st.sampled_from(OrderType),
+        limit_px=st.sampled_from((0, 180 * ONE, 180 * ONE + 1)),
+        stop_px=st.sampled_from((0, 190 * ONE)),
+        trail_px=st.sampled_from((0, ONE)),
+        tif=st.sampled_from(TimeInForce),
+        extended_hours=st.booleans(),
+        order_class=st.sampled_from(OrderClass),
+        target_px=st.sampled_from((0, 200 * ONE)),
+        guard_px=st.sampled_from((0, 150 * ONE)),
+    ),
+    kind=st.sampled_from(AssetClass),
+    position=st.sampled_from((-5 * ONE, 0, 5 * ONE)),
+    replaces=st.booleans(),
+)
+def test_a_rule_that_is_not_asked_had_nothing_to_say(intent: Intent, kind: AssetClass, position: int, replaces: bool) -> None:
+    instrument = Instrument(id=1, symbol="A", asset_class=kind)
+    asked = Asked(
+        intent=intent, instrument=instrument, asset=instrument, account=None, calendar=None, now=0, one=ONE, replaces=replaces,
+        filled=0, freed=0, position=position, offered=0, ask_px=185 * ONE, bid_px=184 * ONE, committed=0,
+    )  # fmt: skip
+    of_all = [rule for rule in RULES if kind in rule.classes and rule.test(asked) is not None]
+    assert [rule for rule in rules_for(kind, features(asked)) if rule.test(asked) is not None] == of_all

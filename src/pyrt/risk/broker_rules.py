@@ -15,7 +15,7 @@ from pyrt._core.types import NO_PRICE, Side
 from pyrt.calendar import Calendar
 from pyrt.model import AccountSeen, AssetSeen, Breach, Instrument, Intent
 from pyrt.risk.asked import Asked
-from pyrt.risk.rule_table import BY_CLASS, Rule
+from pyrt.risk.rule_table import Rule, features, rules_for
 
 MENDS = {
     "SELF_MATCH": "cancel the opposite order first",
@@ -47,7 +47,7 @@ class BrokerRules:
         """The rules that an order breaks at venue time `now`, before it is reserved; `chain`: key of what it replaces."""
         asked = self._asked(intent, instrument, now, chain)
         found = []
-        for rule in BY_CLASS[instrument.asset_class]:
+        for rule in rules_for(instrument.asset_class, features(asked)):
             said = rule.test(asked)
             if said is not None:
                 found.append(Broken(rule, *said))
@@ -61,7 +61,7 @@ class BrokerRules:
         if old is not None:
             offered -= max(old.leaves, old.pending)
         ref = self._refs[instrument.id]
-        ask, bid, last = (int(ref[name]) if int(ref[name]) != NO_PRICE else 0 for name in ("ask_px", "bid_px", "last_px"))
+        ask, bid, last = ref["ask_px"].item(), ref["bid_px"].item(), ref["last_px"].item()
         return Asked(
             intent=intent,
             instrument=instrument,
@@ -75,10 +75,14 @@ class BrokerRules:
             freed=0 if old is None else old.cost,
             position=held.qty,
             offered=offered,
-            ask_px=ask or last,
-            bid_px=bid or last,
+            ask_px=_known(ask) or _known(last),
+            bid_px=_known(bid) or _known(last),
             committed=self._ledger.committed,
         )
+
+
+def _known(px: int) -> int:
+    return 0 if px == NO_PRICE else px
 
 
 def breaches(gate: tuple[Breach, ...], broken: list[Broken]) -> tuple[Breach, ...]:

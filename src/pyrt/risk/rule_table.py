@@ -4,6 +4,7 @@ A test is a function of what was asked: None where the order is in order, else w
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from pyrt._core.types import Side, format_units
@@ -32,6 +33,9 @@ from pyrt.risk.asked import (
 Said = tuple[str, str] | None  # what is wrong, how to mend it
 
 
+PART, GROUP, TRAILS, EXTENDED, AUCTION, REPLACES = (1 << bit for bit in range(6))  # what an order may have
+
+
 class Rule(NamedTuple):
     """One rule. `control`: the risk gate's code that says the same; a refusal then names the rule beside it."""
 
@@ -42,6 +46,7 @@ class Rule(NamedTuple):
     test: Callable[[Asked], Said]
     control: str = ""
     code: str = "BROKER_RULE"  # of a refusal for this rule alone
+    needs: int = 0  # what an order must have for the rule to be about it: a plain order is asked a third of them
 
 
 # ---------------------------------------------------------------------------------------------------- the asset, the price
@@ -325,24 +330,28 @@ RULES = (
     Rule("price-tick", (EQUITY,), "two decimals from 1.00 on, four below", INVALID, _tick, "PRICE_COLLAR"),
     Rule("price-tick", (CRYPTO,), "a multiple of the pair's price increment", INVALID, _tick, "PRICE_COLLAR"),
     Rule("price-tick", (OPTION,), "two decimals", INVALID, _tick, "PRICE_COLLAR"),
-    Rule("part-day", (EQUITY,), "parts of shares only with tif=day", INVALID, _part_day),
-    Rule("part-allowed", (EQUITY,), "parts of shares only where the account's owner allows them", NO, _part_off),
-    Rule("part-short", (EQUITY,), "no part of a share is sold short", INVALID, _part_short),
-    Rule("part-least", (EQUITY,), "an order with a part of a share that opens is worth 1.00", INVALID, _part_least),
-    Rule("part-simple", (EQUITY,), "no part of a share in a trailing stop or a group", INVALID, _part_simple),
-    Rule("part-replace", ALL, "a replacement is for a whole quantity", INVALID, _part_replaced),
-    Rule("trail-rests", (EQUITY,), "a trailing stop is day or gtc", "422 40010001", _trail_rests),
-    Rule("group-asset", (CRYPTO, OPTION), "no brackets, OCOs and OTOs", "422 40010001", _group_asset),
-    Rule("group-rests", (EQUITY,), "a group is day or gtc, in regular hours", INVALID, _group_rests),
-    Rule("group-type", (EQUITY,), "an entry with exits is market or limit, an OCO limit", "422 40010001", _group_type),
-    Rule("group-side", (EQUITY,), "brackets and OTOs open, OCOs close", INVALID, _group_side),
-    Rule("group-exits", (EQUITY,), "bracket and OCO have both exits, an OTO one", "422 40010001", _group_exits),
-    Rule("group-prices", (EQUITY,), "exits on their sides of each other, 0.01 or more from the entry", INVALID, _group_prices),
-    Rule("extended-limit", (EQUITY,), "extended hours only with a limit and tif=day or gtc", "422 40010001", _extended),
-    Rule("extended-none", (CRYPTO, OPTION), "no extended hours", "422 40010001", _no_extended),
-    Rule("auction-type", (EQUITY,), "opg and cls orders are market or limit", "422 40010001", _auction_type),
-    Rule("auction-time", (EQUITY,), "opg to 9:28, cls to 10 minutes before close", INVALID, _auction_time, code="MARKET_CLOSED"),
-    Rule("auction-replace", (EQUITY,), "no replacement with tif=opg or cls", "422 40010001", _auction_replaced),
+    Rule("part-day", (EQUITY,), "parts of shares only with tif=day", INVALID, _part_day, needs=PART),
+    Rule("part-allowed", (EQUITY,), "parts of shares only where the account's owner allows them", NO, _part_off, needs=PART),
+    Rule("part-short", (EQUITY,), "no part of a share is sold short", INVALID, _part_short, needs=PART),
+    Rule("part-least", (EQUITY,), "an order with a part of a share that opens is worth 1.00", INVALID, _part_least, needs=PART),
+    Rule("part-simple", (EQUITY,), "no part of a share in a trailing stop or a group", INVALID, _part_simple, needs=PART),
+    Rule("part-replace", ALL, "a replacement is for a whole quantity", INVALID, _part_replaced, needs=PART | REPLACES),
+    Rule("trail-rests", (EQUITY,), "a trailing stop is day or gtc", "422 40010001", _trail_rests, needs=TRAILS),
+    Rule("group-asset", (CRYPTO, OPTION), "no brackets, OCOs and OTOs", "422 40010001", _group_asset, needs=GROUP),
+    Rule("group-rests", (EQUITY,), "a group is day or gtc, in regular hours", INVALID, _group_rests, needs=GROUP),
+    Rule("group-type", (EQUITY,), "an entry with exits is market or limit, an OCO limit", "422 40010001", _group_type, needs=GROUP),
+    Rule("group-side", (EQUITY,), "brackets and OTOs open, OCOs close", INVALID, _group_side, needs=GROUP),
+    Rule("group-exits", (EQUITY,), "bracket and OCO have both exits, an OTO one", "422 40010001", _group_exits, needs=GROUP),
+    Rule("group-prices", (EQUITY,), "exits on their sides of each other, 0.01 or more from the entry", INVALID, _group_prices,
+         needs=GROUP),
+    Rule("extended-limit", (EQUITY,), "extended hours only with a limit and tif=day or gtc", "422 40010001", _extended,
+         needs=EXTENDED),
+    Rule("extended-none", (CRYPTO, OPTION), "no extended hours", "422 40010001", _no_extended, needs=EXTENDED),
+    Rule("auction-type", (EQUITY,), "opg and cls orders are market or limit", "422 40010001", _auction_type, needs=AUCTION),
+    Rule("auction-time", (EQUITY,), "opg to 9:28, cls to 10 minutes before close", INVALID, _auction_time, code="MARKET_CLOSED",
+         needs=AUCTION),
+    Rule("auction-replace", (EQUITY,), "no replacement with tif=opg or cls", "422 40010001", _auction_replaced,
+         needs=AUCTION | REPLACES),
     Rule("turn", (EQUITY, OPTION), "one order does not turn a position over", NO, _turn, "SHORT_NOT_ALLOWED"),
     Rule("short", (EQUITY,), "something to borrow, 2000 of equity, and leave", NO, _short, "SHORT_NOT_ALLOWED"),
     Rule("borrow-day", (EQUITY,), "hard to borrow: only tif=day", INVALID, _borrow),
@@ -354,11 +363,29 @@ RULES = (
     Rule("pair-cash", (CRYPTO,), "bought with cash that no order holds: nothing is borrowed", NO, _cash, "BUYING_POWER"),
     Rule("pair-allowed", (CRYPTO,), "the account may trade crypto", "422 40010001", _pair_allowed),
     Rule("contract-tif", (OPTION,), "day or gtc", "422 40010001", _contract_tif),
-    Rule("contract-type", (OPTION,), "no trailing stops", "422 40010001", _contract_type),
-    Rule("contract-whole", (OPTION,), "whole contracts", INVALID, _contract_whole),
+    Rule("contract-type", (OPTION,), "no trailing stops", "422 40010001", _contract_type, needs=TRAILS),
+    Rule("contract-whole", (OPTION,), "whole contracts", INVALID, _contract_whole, needs=PART),
     Rule("contract-level", (OPTION,), "level 1 to write or close, 2 to buy", NO, _contract_level),
 )  # fmt: skip
-BY_CLASS = {kind: tuple(rule for rule in RULES if kind in rule.classes) for kind in AssetClass}
+
+
+@cache
+def rules_for(kind: AssetClass, has: int) -> tuple[Rule, ...]:
+    """The rules for an order of one asset class that has these of PART, GROUP, TRAILS, EXTENDED, AUCTION, REPLACES."""
+    return tuple(rule for rule in RULES if kind in rule.classes and not rule.needs & ~has)
+
+
+def features(a: Asked) -> int:
+    """What an order has."""
+    i = a.intent
+    return (
+        (PART if a.has_part else 0)
+        | (GROUP if i.order_class is not OrderClass.SIMPLE else 0)
+        | (TRAILS if i.type is OrderType.TRAILING_STOP else 0)
+        | (EXTENDED if i.extended_hours else 0)
+        | (AUCTION if i.tif in AUCTIONS else 0)
+        | (REPLACES if a.replaces else 0)
+    )
 
 
 def markdown() -> Iterator[str]:
