@@ -53,6 +53,7 @@ class Plan(msgspec.Struct, kw_only=True):
     keep: int = 60  # facts after which a snapshot is taken
     page: int = 500  # rows of a page of orders or fills
     told: bool = True  # answers name the budget and what is left of it
+    hasty: bool = False  # risk does not hold back how often orders leave
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":
@@ -105,8 +106,8 @@ class Plan(msgspec.Struct, kw_only=True):
         if seed % 11 == 6:  # a quiet day, but for a stream that says nothing any more
             self.chances, self.events, self.lives = {}, {"stream silent for good": 1}, 0.0
             self.chaos = 70 * SECOND
-        if seed % 10 == 9:
-            self.told = False
+        if seed % 10 == 9:  # nothing but the adapter's own count keeps to the venue's limit
+            self.told, self.hasty = False, True
         if seed % 13 == 6:
             self.events["outage"] = 2
         if seed % 17 == 8:  # a quiet day, but for a stream that loses some of what it should tell

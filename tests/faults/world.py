@@ -68,6 +68,8 @@ LIMITS = Limits.of(
     {"max_position_qty": "150", "max_strategy_qty": "120", "max_open_orders": 30, "repeat_round_trips": 120, "repeat_max": 120},
     base=Limits.profile("paper"),
 )
+HASTY = dict.fromkeys((f"{whose}_orders_per_minute" for whose in ("account", "strategy", "symbol")), 5000)
+HASTY["symbol_order_rate_window_ms"] = 1000
 GUARDED = Limits.of({"require_exit": ("*",), "exit_within_ms": 1000, "exit_distance_bps": 100}, base=LIMITS)
 
 
@@ -264,6 +266,8 @@ class Simulation:
         # A budget that is spent for a minute is no fault that heals: the bound of F33 needs the usual one.
         self.rate_limit = self.plan.rate_limit if mode == "safety" else max(self.plan.rate_limit, 200)
         self.limits = GUARDED if self.plan.require_exit else LIMITS
+        if self.plan.hasty:
+            self.limits = Limits.of(HASTY, base=self.limits)
         self.position_limit = 150 * venue_.SHARE
         self.healed_at = 0
         self.countdown = 0

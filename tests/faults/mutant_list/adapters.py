@@ -58,7 +58,8 @@ ADAPTERS: tuple[Mutant, ...] = (
         _BROKER,
         "        raise Misbehaved(f\"{path.partition('?')[0]}: {text or 'closing'}\")",
         "        return []",
-        net(DEATHS, html=0.4, truncated=0.3),
+        net({**CALM, "events": {"outage": 4}}, update_lost=0.3),
+        SAFE,
     ),
     one(
         "first-page-is-all",
@@ -74,7 +75,7 @@ ADAPTERS: tuple[Mutant, ...] = (
         "pyrt.venues.alpaca.budget",
         "        while self._sent and self._sent[0] <= now - WINDOW:",
         "        while self._sent and self._sent[0] <= now - WINDOW // 20:",
-        {**CALM, "pace": 0.02, "two": True, "rate_limit": 200, "chaos": 20 * SECOND},
+        {**CALM, "pace": 0.02, "two": True, "rate_limit": 100, "told": False, "hasty": True},
         SAFE,
     ),
     one(

@@ -1,6 +1,6 @@
 """Broken versions of the live session."""
 
-from tests.faults.mutant_list.mutant import CALM, HEALED, QUICK, Mutant, one, orders
+from tests.faults.mutant_list.mutant import DEATHS, HEALED, QUICK, SAFE, Mutant, one, orders
 
 _SHELL = "pyrt.live.shell"
 
@@ -18,8 +18,9 @@ SESSION: tuple[Mutant, ...] = (
         "wall-clock",
         "time is this machine's, not the venue's",
         _SHELL,
-        "max(self._venue, self.clock.at(mono))",
-        "max(self._venue, time.time_ns())",
-        {**CALM, "events": {"clock step": 3}},
+        "        self.clock = clock\n",
+        "        self.clock = VenueClock(epoch=time.time_ns(), origin=time.monotonic_ns())\n",
+        DEATHS,
+        SAFE,
     ),
 )
