@@ -48,7 +48,9 @@ typedef _Atomic uint64_t ring_word_t;
 #define RING_MAGIC 0x474e495254525950ull /* "PYRTRING" */
 #define RING_VERSION 1
 #define RING_PAGE 4096
-#define RING_BATCH 256                   /* at most: a longer batch is published in pieces */
+#ifndef RING_BATCH
+#define RING_BATCH 256                   /* at most: longer batches are published, and read, in pieces */
+#endif
 #define RING_MOST ((uint64_t)1 << 32)    /* records */
 
 enum { RING_OPEN = 1, RING_CLOSED = 2 };
@@ -241,7 +243,6 @@ static inline uint64_t ring_read(ring_reader_t *r, unsigned char *out, uint64_t 
     n = ring_until(r, n < room ? n : room);
     while (done < n) {
         uint64_t k = n - done < RING_BATCH ? n - done : RING_BATCH;
-        if (k > r->window) k = r->window;
         const uint64_t gaps = r->gaps, lost = r->lost, cursor = r->cursor;
         k = ring_copy(r, out + 8 * r->words * done, k);
         if (k == RING_DAMAGED) return done ? done : RING_DAMAGED;
