@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from pyrt._core.bars import BarAggregator
     from pyrt._core.book import OrderBook
     from pyrt._core.events import Bar, Quote, Trade
+    from pyrt._core.itch import ItchBooks
+    from pyrt._core.l3 import L3Book
     from pyrt._core.ring import RingBuffer
     from pyrt._core.types import Side
     from pyrt.errors import PyrtError
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bar": "pyrt._core.events",
     "BarAggregator": "pyrt._core.bars",
+    "ItchBooks": "pyrt._core.itch",
+    "L3Book": "pyrt._core.l3",
     "Order": "pyrt.strategies",
     "OrderBook": "pyrt._core.book",
     "Position": "pyrt.strategies",
@@ -32,6 +36,8 @@ _HOMES = {
 __all__ = [
     "Bar",
     "BarAggregator",
+    "ItchBooks",
+    "L3Book",
     "Order",
     "OrderBook",
     "Position",
