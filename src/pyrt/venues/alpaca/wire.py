@@ -13,7 +13,7 @@ import msgspec
 
 from pyrt._core.types import Side
 from pyrt.errors import Misbehaved
-from pyrt.model import OrderClass
+from pyrt.model import OrderClass, OrderType, TimeInForce
 from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueActivity, VenueFill, VenueOrder, VenuePosition
 from pyrt.venues.alpaca import rows
 
@@ -43,6 +43,13 @@ _MOST_NAMES = 256
 
 # Floats stay text, so a number never passes through binary floating point.
 _json = msgspec.json.Decoder(float_hook=str)
+
+# An enum's name, and a member through its class, cost more than the whole encoding of an order's body.
+_SIDES = {Side.BUY: "buy", Side.SELL: "sell"}
+_TYPES = {kind: kind.name.lower() for kind in OrderType}
+_TIFS = {tif: tif.name.lower() for tif in TimeInForce}
+_SIMPLE, _OCO = OrderClass.SIMPLE, OrderClass.OCO
+_encode = msgspec.json.Encoder().encode
 
 
 def decode(body: bytes) -> Any:
@@ -86,12 +93,13 @@ def order_body(request: OrderRequest) -> bytes:
     body: dict[str, Any] = {
         "symbol": request.symbol,
         "qty": request.qty,
-        "side": "buy" if request.side == Side.BUY else "sell",
-        "type": request.type.name.lower(),
-        "time_in_force": request.tif.name.lower(),
+        "side": _SIDES[request.side],
+        "type": _TYPES[request.type],
+        "time_in_force": _TIFS[request.tif],
         "client_order_id": request.cid,
     }
-    if request.limit_price and request.order_class is not OrderClass.OCO:
+    group = request.order_class
+    if request.limit_price and group is not _OCO:
         body["limit_price"] = request.limit_price
     if request.stop_price:
         body["stop_price"] = request.stop_price
@@ -101,9 +109,9 @@ def order_body(request: OrderRequest) -> bytes:
         body["trail_price"] = request.trail_price
     if request.trail_percent:
         body["trail_percent"] = request.trail_percent
-    if request.order_class is not OrderClass.SIMPLE:
+    if group is not _SIMPLE:
         body |= _group_body(request)
-    return msgspec.json.encode(body)
+    return _encode(body)
 
 
 def _group_body(request: OrderRequest) -> dict[str, Any]:
@@ -121,14 +129,14 @@ def _group_body(request: OrderRequest) -> dict[str, Any]:
 def replace_body(request: OrderRequest) -> bytes:
     """The body of PATCH /v2/orders/{id}: everything of the new order that a replace may change, and its own cid."""
     body = {"qty": request.qty} if request.qty else {}  # an exit's follows its entry
-    body |= {"time_in_force": request.tif.name.lower(), "client_order_id": request.cid}
+    body |= {"time_in_force": _TIFS[request.tif], "client_order_id": request.cid}
     if request.limit_price:
         body["limit_price"] = request.limit_price
     if request.stop_price:
         body["stop_price"] = request.stop_price
     if request.trail_price or request.trail_percent:
         body["trail"] = request.trail_price or request.trail_percent
-    return msgspec.json.encode(body)
+    return _encode(body)
 
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
