@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tests.reference.room import PX, QTY, SECOND, T0, Room
 
-from pyrt import desk as desk_module
 from pyrt._core.types import Side, bar_dtype
 from pyrt.errors import OrderError
+from pyrt.execution import past
 from pyrt.model import Filled, OrderStatus, Signal, money
 from pyrt.ports import Submit
 from pyrt.signals import Notional
@@ -162,7 +162,7 @@ def test_an_intent_that_waited_too_long_is_not_sent() -> None:
 
 # ---------------------------------------------------------------------------------------------------- orders remembered
 def test_the_desk_stays_small_and_late_fills_still_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "KEPT_ORDERS", 20)
+    monkeypatch.setattr(past, "KEPT", 20)
     late: list[tuple[int, int, object]] = []
 
     class Rests(Idle):

@@ -1,7 +1,6 @@
 """The session's side of a strategy's verbs: orders and positions as strategies see them, bar history, signals to intents."""
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 SIGNAL_LIFE = 1_000_000_000  # ns of venue time; an older opinion is not acted upon
 INTENT_LIFE = 30_000_000_000
 KEPT_BARS = 1000
-KEPT_ORDERS = 4096  # done ones that are still known by their number
 
 Call = tuple[int, tuple[Callable[..., None], *tuple[Any, ...]]]
 
@@ -49,7 +47,6 @@ class DeskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 
     orders: list[tuple[int, OrderStatus, str, int, str | None]]  # number, status, reason, filled qty, its cost (None: not known)
     open: list[int]
-    gone: list[int]  # numbers of done ones, oldest first
     used: list[tuple[int, int]]  # strategy -> last source
 
 
@@ -61,7 +58,6 @@ class TradingDesk:
         self._sizer = sizer
         self._orders: dict[tuple[int, int], Order] = {}  # (strategy, source)
         self._by_number: dict[int, Order] = {}  # open ones and the last done ones
-        self._gone: deque[int] = deque()  # numbers of done orders, oldest first
         self._open: dict[int, dict[int, Order]] = {}  # strategy -> source -> order that may still fill
         self._sources: dict[int, int] = {}  # the last source of each strategy
         self._used: dict[int, int] = {}  # the same, as the facts tell it
@@ -204,7 +200,7 @@ class TradingDesk:
             for n, o in self._by_number.items()
         ]
         opened = sorted(order.number for orders in self._open.values() for order in orders.values() if order.number)
-        return DeskState(orders=known, open=opened, gone=list(self._gone), used=sorted(self._used.items()))
+        return DeskState(orders=known, open=opened, used=sorted(self._used.items()))
 
     def restore(self, state: DeskState) -> None:
         """Go on from a snapshot; the engine has its own already. Raises KeyError for orders that it does not know."""
@@ -221,7 +217,6 @@ class TradingDesk:
             self._go_on(order, orders[number])
         for number in state.open:
             self._track(self._by_number[number])
-        self._gone.extend(state.gone)
         self._used, self._sources = dict(state.used), dict(state.used)
 
     def _go_on(self, order: Order, known: Known) -> None:
@@ -342,16 +337,14 @@ class TradingDesk:
         self._open.setdefault(strategy, {})[source] = order
 
     def _done(self, order: Order) -> None:
-        """No longer open; for a while its number still finds it."""
+        """No longer open; its number finds it until it is let go."""
         strategy, source = order.intent.strategy, order.intent.source
         self._open.get(strategy, {}).pop(source, None)
         self._orders.pop((strategy, source), None)
-        if not order.number:
-            return
-        self._by_number[order.number] = order
-        self._gone.append(order.number)
-        while len(self._gone) > KEPT_ORDERS:
-            oldest = self._by_number.get(self._gone[0])
-            if oldest is not None and oldest.is_done:
-                del self._by_number[self._gone[0]]
-            self._gone.popleft()
+        if order.number:
+            self._by_number[order.number] = order
+
+    def let_go(self, numbers: Iterable[int]) -> None:
+        """Orders are over for so long that only the journal has them whole; a strategy that holds one keeps it as it is."""
+        for number in numbers:
+            self._by_number.pop(number, None)

@@ -514,6 +514,17 @@ class Restored(Message, frozen=True, kw_only=True):
     ts: int  # of the last fact that the backup has: the venue's time is not known where a backup is put back
 
 
+OrderFact = Intended | ExternalSeen | OrderChanged | CancelWanted | Filled | PositionAdjusted
+
+
+class Recalled(Message, frozen=True, kw_only=True):
+    """An order that was over and let go is whole again, with its group: the venue had more to say of it."""
+
+    number: int
+    facts: tuple[OrderFact, ...]  # its own, in order
+    ts: int
+
+
 class Alarmed(Message, frozen=True, kw_only=True):
     """Something a human should know."""
 
@@ -541,6 +552,7 @@ Fact = (
     | AssetSeen
     | Recovered
     | Restored
+    | Recalled
     | Alarmed
     | Refused
 )

@@ -13,7 +13,19 @@ import msgspec
 
 from pyrt._core.types import Clock, Side
 from pyrt.clock import Now, VenueClock
-from pyrt.model import Approved, CancelIntent, Fact, Intent, Message, OrderClass, OrderType, Refused, ReplaceIntent, TimeInForce
+from pyrt.model import (
+    Approved,
+    CancelIntent,
+    Fact,
+    Intent,
+    Message,
+    OrderClass,
+    OrderFact,
+    OrderType,
+    Refused,
+    ReplaceIntent,
+    TimeInForce,
+)
 
 
 class Sync(IntEnum):
@@ -105,6 +117,13 @@ class TakeSnapshot(Message, frozen=True, kw_only=True):
     since: int
 
 
+class Recall(Message, frozen=True, kw_only=True):
+    """Read from the journal what it has of an order that was let go. Answered by Remembered."""
+
+    number: int  # 0: only what the venue calls it is known
+    venue_order_id: str = ""
+
+
 class SetTimer(Message, frozen=True, kw_only=True):
     """Wake the component that asked with TimerFired(key) at `at`; the same key again moves it; at 0 removes it."""
 
@@ -127,7 +146,7 @@ class Alarm(Message, frozen=True, kw_only=True):
     text: str
 
 
-Command = Append | Submit | Replace | Cancel | Withdraw | Lookup | TakeSnapshot | SetTimer | Publish | Alarm
+Command = Append | Submit | Replace | Cancel | Withdraw | Lookup | TakeSnapshot | Recall | SetTimer | Publish | Alarm
 
 
 # ---------------------------------------------------------------------------------------------------- events
@@ -282,6 +301,14 @@ class QueryFailed(Message, frozen=True, kw_only=True):
     final: bool = False  # the keys were refused: asking again does not help
 
 
+class Remembered(Message, frozen=True, kw_only=True):
+    """What the journal has of an order, and of the group that it belongs to."""
+
+    number: int  # as the Recall had them
+    venue_order_id: str
+    facts: tuple[OrderFact, ...] = ()  # in order; none: it has nothing
+
+
 class TradeUpdate(Message, frozen=True, kw_only=True):
     """One event of the trading stream. price, qty: of this execution, "" where there is none."""
 
@@ -414,6 +441,7 @@ Event = (
     | LookupResult
     | VenueSnapshot
     | QueryFailed
+    | Remembered
     | TradeUpdate
     | StreamState
     | ClockMeasured

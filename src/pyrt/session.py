@@ -334,9 +334,13 @@ class Session:
             self.instruments.add(fact.instrument)
         elif isinstance(fact, StrategyNamed):
             self._names[fact.name] = fact.strategy
-        self.execution.apply(fact)
+        gone = self.execution.apply(fact)
         self.risk.apply(fact)
         call = self.desk.apply(fact)
+        if gone:
+            numbers = [order.number for order in gone]
+            self.risk.let_go(numbers)
+            self.desk.let_go(numbers)
         if call is not None and self.running:
             self._calls.append(call)
 

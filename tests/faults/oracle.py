@@ -14,6 +14,7 @@ from pyrt.calendar import ExchangeDays
 from pyrt.execution import ExecutionEngine
 from pyrt.execution.cid import cid as make_cid
 from pyrt.execution.cid import parse_cid
+from pyrt.execution.orders import Order, Orders
 from pyrt.journal import codec, snapshots
 from pyrt.live.recovery import Silent
 from pyrt.live.state import hash_of, state_of
@@ -325,12 +326,23 @@ class Oracle:
         self.sim.note("F32 replay")
         return execution.state_digest(), risk.state_digest()
 
+    def orders_of(self, session: Any) -> list[Order]:
+        """Every order of the journal: those that the session let go as its facts have them."""
+        if session.execution._orders.last_number <= self.sim.plan.kept:
+            return list(session.execution.orders.values())
+        whole = Orders(self.journal, session.instruments, self.sim.settings.valid_for)
+        whole.past.kept = 1 << 60
+        for fact in self.facts():
+            whole.apply(fact)
+        return [session.execution.orders.get(number, order) for number, order in whole.by_number.items()]
+
     # ------------------------------------------------------------------------------------------------ at the end
     def same_orders(self, session: Any) -> list[str]:
         """Where the orders here are not those at the venue; empty = nowhere."""
         found = []
         rows = {row.cid: row for row in self.sim.venue.exchange.state.rows if self.is_mine(row.cid)}
-        for order in session.execution.orders.values():
+        orders = self.orders_of(session)
+        for order in orders:
             if order.external:
                 continue
             row = self.row_of(order)
@@ -347,7 +359,7 @@ class Oracle:
                 found.append(f"{name} is {order.status.name} here and {shown} at the venue")
             elif final and order.status.name.lower() != shown and not self.sim.meddled:
                 found.append(f"{name} ended as {order.status.name} here and as {shown} at the venue")
-        known = {order.cid for order in session.execution.orders.values()}
+        known = {order.cid for order in orders}
         for text, row in rows.items():
             if text not in known:
                 found.append(f"{text} is {row.status} at the venue and not known here")
@@ -380,7 +392,7 @@ class Oracle:
 
     def same_fills(self, session: Any) -> list[str]:
         """Where the fills of our orders are not the venue's."""
-        ids = {order.venue_order_id for order in session.execution.orders.values() if order.venue_order_id}
+        ids = {order.venue_order_id for order in self.orders_of(session) if order.venue_order_id}
         theirs = {key for key in self.truth() if key[0] in ids}
         mine = {key for key in self.fills if key[0] in ids}
         return [] if mine == theirs else [f"fills missing {sorted(theirs - mine)[:3]}, beyond {sorted(mine - theirs)[:3]}"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from tests.faults.kernel import MS, SECOND
 
-from pyrt.execution import Settings
+from pyrt.execution import Settings, past
 from pyrt.venues.sim.exchange.travel import Latency
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Plan(msgspec.Struct, kw_only=True):
     page: int = 500  # rows of a page of orders or fills
     told: bool = True  # answers name the budget and what is left of it
     hasty: bool = False  # risk does not hold back how often orders leave
+    kept: int = past.KEPT  # orders that are over and still whole
+    rows: int = past.ROWS  # of those that were let go
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":
@@ -103,6 +105,8 @@ class Plan(msgspec.Struct, kw_only=True):
             self.chances["doubled request"] = 0.1
         if seed % 7 == 6 and "strategy raises" not in self.chances:
             self.chances["refusal"] = 0.1
+        if seed % 5 == 2:  # an engine that lets go of nearly everything, and another that forgets even that it did
+            self.kept, self.rows = 2, 4 if seed % 2 else past.ROWS
         if seed % 11 == 6:  # a quiet day, but for a stream that says nothing any more
             self.chances, self.events, self.lives = {}, {"stream silent for good": 1}, 0.0
             self.chaos = 70 * SECOND

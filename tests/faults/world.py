@@ -28,6 +28,7 @@ import pyrt._core.log as core_log
 from pyrt import process
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
+from pyrt.execution import past
 from pyrt.journal import journal as journal_module
 from pyrt.journal import segments, snapshots
 from pyrt.live import backfill, control, halt, keeper, recovery, runner, shell, warm_up
@@ -712,6 +713,8 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (segments, "os", sim.system),
         (segments, "sync_file", sim.system.sync_file),
         (market_data, "CAPACITY", 64),
+        (past, "KEPT", sim.plan.kept),
+        (past, "ROWS", sim.plan.rows),
         (runner, "Journal", JournalDoor),
         (runner, "recover", sim.recover),
         (runner, "LiveShell", Shell),

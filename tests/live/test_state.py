@@ -212,14 +212,14 @@ def test_a_state_of_another_program_or_of_nobody_is_passed_over() -> None:
 KEPT = {
     "execution._orders": """
         account activities begun busted by_number by_source by_venue_id cash_base cash_flow corrected corrections epoch executions
-        fills groups held last_number last_ts latches open opened_at placed positions taken_back unexplained_cash""",
+        fills fills_of groups held last_number last_ts latches open opened_at past placed positions unexplained_cash""",
     "risk": "_answers _chains _in_force _latches _losses epoch gate ledger permits rules",
     "risk._answers": "answered",
     "risk._in_force": "by limits version",
     "risk._latches": "blocked closed recovered recovered_at unexplained",
     "risk._losses": "day equity peak peak_at peaks",
     "risk._chains": "_absent _by_key _by_number _external _intents _over",
-    "desk": "_by_number _gone _open _orders _sources _used",
+    "desk": "_by_number _open _orders _sources _used",
 }
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",

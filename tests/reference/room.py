@@ -9,6 +9,7 @@ import numpy as np
 from pyrt._core.types import RecordType, Side, market_dtype, quote_dtype, timer_dtype, trade_dtype
 from pyrt.clock import SECOND, Now
 from pyrt.execution import ExecutionEngine, Settings
+from pyrt.execution.recall import recall
 from pyrt.market import MarketData
 from pyrt.model import Alarmed, Fact, Instrument, Instruments, Message
 from pyrt.ports import (
@@ -18,6 +19,7 @@ from pyrt.ports import (
     Event,
     OrderRequest,
     Outcome,
+    Recall,
     Replace,
     SetTimer,
     Start,
@@ -105,6 +107,7 @@ class Room:
         self.past = list(facts)
         self.executions = sum(type(f).__name__ == "Filled" for f in self.past)
         self.working: dict[int, VenueOrder] = {}
+        self.recalled: list[Recall] = []
         instruments = Instruments()
         for i, symbol in enumerate(symbols, 1):
             instruments.add(Instrument(id=i, symbol=symbol))
@@ -133,6 +136,9 @@ class Room:
     def step(self, event: Event) -> None:
         self.tick()
         self.session.step(event, self.now)
+        for wanted in self.take(Recall):
+            self.recalled.append(wanted)
+            self.session.step(recall(lambda after: self.shell.facts[after:], len(self.shell.facts), wanted), self.now)
 
     def fire(self, key: str, clock: int = 1) -> None:
         self.step(TimerFired(key=key, at=self.shell.timers.pop(key), clock=clock))  # type: ignore[arg-type]

@@ -135,7 +135,6 @@ def test_statements_hold_parameters() -> None:
 # ---------------------------------------------------------------------------------------------------- S12: queues have bounds
 # (file, name): what bounds it. A new queue without `maxlen` or `maxsize` fails this test until its bound is written here.
 QUEUES = {
-    ("desk.py", "_gone"): "KEPT_ORDERS, older ones are dropped",
     ("execution/engine.py", "_own"): "facts of one step, emptied by `apply` before the next",
     ("journal/projection_feed.py", "_queue"): "`queue` facts; beyond, the journal is read instead and let_go counts",
     ("journal/recorder.py", "_queue"): "queue_bytes; beyond, entries are dropped and counted",

@@ -163,10 +163,9 @@ def _cancel(order: Order) -> CancelIntent:
 
 def _closing(live: Live, strategy: int, instrument: Instrument, qty: int) -> Intent:
     first = _FOREIGN if strategy == EXTERNAL else 0
-    used = [o.source for o in live.session.execution.orders.values() if o.strategy == strategy and o.intent is not None]
     return Intent(
         strategy=strategy,
-        source=max([first, *used, live.session.desk.last_source(strategy)]) + 1,
+        source=max(first, live.session.desk.last_source(strategy)) + 1,
         instrument=instrument.id,
         side=Side.SELL if qty > 0 else Side.BUY,
         type=OrderType.MARKET,

@@ -42,14 +42,14 @@ def orders(
     all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Show a session's open orders, or all of them.
+    """Show a session's open orders, or the last that are done, too.
 
     Parameters
     ----------
     state
         The session's state directory; by default the one used last.
     all_
-        Those that are done, too.
+        The last 1,024 that are done, too.
     json
         Print JSON, one order a line.
     """

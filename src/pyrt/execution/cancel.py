@@ -64,6 +64,8 @@ class Canceller:
         if intent.venue_order_id:
             number = self._orders.by_venue_id.get(intent.venue_order_id)
         order = self._orders.by_number.get(number) if number is not None else None
+        if order is None and 0 < intent.source <= self._orders.past.sources.get(intent.strategy, 0):
+            return  # it is over for so long that it was let go
         if order is None:
             name = intent.venue_order_id or f"{intent.strategy}/{intent.source}"
             step.alarm("warning", "NO_SUCH_ORDER", f"nothing to cancel: no order {name}")

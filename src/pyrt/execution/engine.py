@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 
 from pyrt.clock import Now
 from pyrt.execution import saved
 from pyrt.execution.cancel import Canceller
+from pyrt.execution.late import Late
 from pyrt.execution.observe import Observer
 from pyrt.execution.orders import Order, Orders
 from pyrt.execution.reconcile import Reconciler
@@ -21,6 +23,7 @@ from pyrt.ports import (
     Kill,
     LookupResult,
     QueryFailed,
+    Remembered,
     Start,
     Stop,
     StreamState,
@@ -46,12 +49,13 @@ class ExecutionEngine:
         self._settings = settings or Settings()
         self._orders = Orders(journal_id, instruments, self._settings.valid_for)
         self._saver = saved.Saver(self._orders)
-        self._reconciler = Reconciler(self._orders, self._settings)
+        self._late = Late(self._orders)
+        self._reconciler = Reconciler(self._orders, self._settings, self._late)
         self._observer = Observer(self._orders, self._found, self._reconciler.ask)
         self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask)
         self._submitter = Submitter(self._orders, self._observer, self._settings, self._canceller.barred, self._canceller.bars)
         self._reconciler.observer, self._reconciler.submitter = self._observer, self._submitter
-        self._own: deque[Fact] = deque()  # decided here, not yet come back through apply
+        self._own: deque[tuple[Fact, list[Order]]] = deque()  # decided here, not yet come back through apply; what each let go of
         self._buffer: list[TradeUpdate] = []  # the stream until the first snapshot is folded in
         self._started = False
         self._streaming = False
@@ -59,7 +63,7 @@ class ExecutionEngine:
     # -------------------------------------------------------------------------------------------- views
     @property
     def orders(self) -> Mapping[int, Order]:
-        """Every order of this journal, by number."""
+        """The orders that are not over, and the last of those that are, by number."""
         return self._orders.by_number
 
     def open_orders(self) -> list[Order]:
@@ -123,14 +127,15 @@ class ExecutionEngine:
         saved.restore(self._orders, state)
 
     # -------------------------------------------------------------------------------------------- the two verbs
-    def apply(self, fact: Fact) -> None:
-        """Fold in a journaled fact."""
-        if self._own and self._own[0] == fact:
-            self._own.popleft()
+    def apply(self, fact: Fact) -> list[Order]:
+        """Fold in a journaled fact; gives the orders that it lets go of: from here on `orders` does not have them."""
+        if self._own and self._own[0][0] == fact:
+            _, gone = self._own.popleft()
         else:
-            self._orders.apply(fact)
+            gone = self._orders.apply(fact)
         if isinstance(fact, Latched):
             self._canceller.on_latched(fact)
+        return gone
 
     def on(self, event: Event, now: Now) -> list[Command]:
         """Decide about one event."""
@@ -144,7 +149,19 @@ class ExecutionEngine:
         self._restore_replaced(step)
         self._observer.groups.after(step)
         self._unpark(step)
+        for _, gone in list(self._own):
+            for order in gone:
+                self._forget(order, step)
         return step.commands
+
+    def _forget(self, order: Order, step: Step) -> None:
+        """An order was let go: what is still owed of it needs it whole."""
+        if order.number in self._observer.missing:
+            self._late.fetch(order.number, step)
+            return
+        self._observer.forget(order.number)
+        self._reconciler.forget(order.number)
+        self._canceller.wishes.pop(order.number, None)
 
     def _unpark(self, step: Step, *, force: bool = False) -> None:
         """Take up what the stream told of exits that are known by now; `force`: of all the others too."""
@@ -159,8 +176,7 @@ class ExecutionEngine:
                 groups.parked.append(update)
 
     def _decide(self, fact: Fact) -> None:
-        self._orders.apply(fact)
-        self._own.append(fact)
+        self._own.append((fact, self._orders.apply(fact)))
 
     def _dispatch(self, event: Event, step: Step) -> None:
         match event:
@@ -180,6 +196,8 @@ class ExecutionEngine:
                 self._canceller.on_result(event, step)
             case VenueSnapshot():
                 self._on_snapshot(event, step)
+            case Remembered():
+                self._late.on_remembered(event, step)
             case QueryFailed():
                 self._reconciler.on_failed(event, step)
             case StreamState():
@@ -246,6 +264,9 @@ class ExecutionEngine:
         if update.ts < floor and self._orders.find(update.order.cid, update.order.id) is None:
             return  # of somebody else's order that ended before this journal began: the opening position holds it
         try:
+            exp = self._observer.exp_of(update.order.symbol)
+            if self._late.is_update(update, exp, step, partial(self._reduce, update, floor, force=force)):
+                return
             self._observer.on_update(update, step, force=force)
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"{update.event} of order {update.order.id}: {e}")
@@ -307,7 +328,7 @@ class ExecutionEngine:
         """A replacement that came to nothing leaves the order that it meant to change as it was."""
         for command in list(step.commands):
             if isinstance(command, Append) and isinstance(command.fact, OrderChanged) and command.fact.status in _GONE:
-                replaces = self._orders.by_number[command.fact.number].replaces
-                old = self._orders.by_number.get(replaces)
+                ended = self._orders.by_number.get(command.fact.number)
+                old = self._orders.by_number.get(ended.replaces) if ended is not None else None
                 if old is not None and old.status is OrderStatus.PENDING_REPLACE:
                     self._observer.restore(old, "the replacement was not made", step)

@@ -80,8 +80,8 @@ class Groups:
             return
         for command in list(step.commands):
             if isinstance(command, Append) and isinstance(command.fact, OrderChanged) and command.fact.status.is_final:
-                first = self._orders.by_number[command.fact.number]
-                if first.number == first.group:
+                first = self._orders.by_number.get(command.fact.number)
+                if first is not None and first.number == first.group:
                     self._end(first, step)
 
     def _end(self, first: Order, step: Step) -> None:

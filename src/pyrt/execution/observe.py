@@ -386,6 +386,12 @@ class Observer:
         step.alarm("critical", "CID_FORGOTTEN", text)
         step.kill("HALTED", "system", f"{text}: what it filled is the account's, and no strategy's")
 
+    def forget(self, number: int) -> None:
+        """An order was let go, and nothing of it is owed."""
+        for kept in (self.proved, self.held, self.pending, self._seen_at):
+            kept.pop(number, None)
+        self.broken.discard(number)
+
     # -------------------------------------------------------------------------------------------- alarms
     def _contradict(self, step: Step, code: str, text: str) -> None:
         if text not in self._told:

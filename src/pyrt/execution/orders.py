@@ -1,11 +1,13 @@
 """What the journal says of orders, fills and positions: `apply` folds facts, nothing else changes it."""
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 
 from pyrt._core.types import Side
 from pyrt.execution.cid import cid, parse_cid
+from pyrt.execution.past import Past
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
@@ -23,9 +25,11 @@ from pyrt.model import (
     Latched,
     OrderChanged,
     OrderClass,
+    OrderFact,
     OrderStatus,
     OrderType,
     PositionAdjusted,
+    Recalled,
     Recovered,
     Restored,
     TimeInForce,
@@ -125,7 +129,9 @@ class Orders:
         self.by_source: dict[tuple[int, int], int] = {}
         self.groups: dict[int, list[int]] = {}  # number of the first order -> numbers of all that ever belonged to it
         self.by_venue_id: dict[str, int] = {}
+        self.past = Past()
         self.fills: dict[tuple[str, int], Booked] = {}
+        self.fills_of: dict[int, list[tuple[str, int]]] = {}  # number -> its fills
         self.executions: dict[str, tuple[str, int]] = {}  # execution id -> fill
         self.positions: dict[int, int] = {}  # signed, of the whole account
         self.held: dict[tuple[int, int], int] = {}  # the same of each (strategy, instrument)
@@ -137,7 +143,6 @@ class Orders:
         self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
         self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
         self.placed: list[tuple[str, int]] = []  # venue ids that an order had before the one it has
-        self.taken_back = 0  # how often a fill was deleted, so that those after it moved up, or changed
         self.touched: set[int] = set()  # numbers of orders that changed since the state was last saved
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
@@ -153,8 +158,12 @@ class Orders:
         """No recovery ever ended and nothing was ever intended: what the account holds is where we start from."""
         return not self.opened_at and not self.by_source
 
-    def apply(self, fact: Fact) -> None:
-        """Take in one fact."""
+    def apply(self, fact: Fact) -> list[Order]:
+        """Take in one fact; gives the orders that it lets go of: from here on only the journal has them whole."""
+        self._fold(fact)
+        return self._let_go() if self.past.full > 0 else []
+
+    def _fold(self, fact: Fact) -> None:
         if not isinstance(fact, Alarmed):  # these a session does not hear of while it runs, only in a replay
             self.last_ts = max(self.last_ts, getattr(fact, "ts", 0))
         match fact:
@@ -186,6 +195,8 @@ class Orders:
                 self.account = fact
             case Recovered():
                 self.opened_at = self.opened_at or fact.ts
+            case Recalled():
+                self._recalled(fact)
             case Restored():
                 self.last_number = max(self.last_number, fact.number)
             case _:  # facts of others: limits, baselines, names, alarms, refusals
@@ -219,6 +230,7 @@ class Orders:
         """A hash of what the facts determine; that a recovery ended is not part of it, so it can name its own hash."""
         content = (
             sorted(self.by_number.items()),
+            self.past.save(),
             sorted(self.fills.items()),
             sorted(self.positions.items()),
             sorted(self.corrections),
@@ -345,19 +357,27 @@ class Orders:
         key = (fact.venue_order_id, fact.cum_qty)
         if key in self.fills:
             return
-        self.fills[key] = Booked(fact.number, fact.px, fact.qty, fact.execution_id)
-        if fact.execution_id:
-            self.executions[fact.execution_id] = key
+        order = self.by_number.get(fact.number)
+        if order is None:
+            self.past.fill(fact.number, fact.px, fact.qty)
+        else:
+            self.keep_fill(key, Booked(fact.number, fact.px, fact.qty, fact.execution_id))
         signed = fact.qty if fact.side is Side.BUY else -fact.qty
         self._move(fact.strategy, fact.instrument, signed)
         instrument = self.instruments[fact.instrument]
         self.cash_flow -= fact.px * signed * instrument.multiplier // 10**instrument.qty_exp + fact.fee
-        order = self.by_number.get(fact.number)
         if order is not None:
             order.filled += fact.qty
-            self.touched.add(order.number)
             if not order.venue_order_id:
                 self._place(order, fact.venue_order_id)
+            self._index(order)
+
+    def keep_fill(self, key: tuple[str, int], fill: Booked) -> None:
+        """Remember what a fill said."""
+        self.fills[key] = fill
+        self.fills_of.setdefault(fill.number, []).append(key)
+        if fill.execution_id:
+            self.executions[fill.execution_id] = key
 
     def _corrected(self, fact: PositionAdjusted) -> None:
         """An execution that was taken back or changed: its order has filled so much less or more, and the cash moved."""
@@ -371,11 +391,11 @@ class Orders:
         order = self.by_number[old.number]
         order.filled += fact.qty if order.side is Side.BUY else -fact.qty
         self.touched.add(order.number)
-        self.taken_back += 1
         del self.executions[execution]
         if event == BUST:
             self.busted[key] = fact.ts
             del self.fills[key]  # a later execution may come to the same quantity
+            self.fills_of[order.number].remove(key)
         else:
             self.corrected.add(key)
             self.fills[key] = self._rebooked(old, fact, order.side, name)
@@ -419,3 +439,60 @@ class Orders:
             self.open[order.number] = order
         else:
             self.open.pop(order.number, None)
+        request = order.group or order.number
+        self.past.settle(request, not any(number in self.open for number in reversed(self.groups.get(request, [request]))))
+
+    # -------------------------------------------------------------------------------------------- orders that are let go
+    def _let_go(self) -> list[Order]:
+        """The orders of the oldest requests of those that are over."""
+        gone: list[Order] = []
+        while self.past.full > 0:
+            request, _ = self.past.settled.popitem(last=False)
+            gone += [self._drop(number) for number in self.groups.pop(request, [request])]
+        return gone
+
+    def _drop(self, number: int) -> Order:
+        order = self.by_number.pop(number)
+        keys = self.fills_of.pop(number, [])
+        booked = [self.fills.pop(key) for key in keys]
+        self.past.add(order, booked, self.last_ts)
+        for fill in booked:
+            self.executions.pop(fill.execution_id, None)
+        self.corrected.difference_update(keys)
+        if not order.external:
+            self.by_source.pop((order.strategy, order.source), None)
+        for venue_id in [v for v, n in self.placed if n == number] if self.placed else ():
+            self.by_venue_id.pop(venue_id, None)
+            self.placed.remove((venue_id, number))
+        self.by_venue_id.pop(order.venue_order_id, None)
+        for key in [key for key in self.busted if key[0] == order.venue_order_id] if self.busted else ():
+            del self.busted[key]
+        self.touched.add(number)
+        return order
+
+    def told_by(self, facts: Iterable[OrderFact]) -> "Orders":
+        """What the facts of some orders alone come to."""
+        told = Orders(self.journal_id, self.instruments, self._valid_for)
+        for fact in facts:
+            told._fold(fact)
+        return told
+
+    def _recalled(self, fact: Recalled) -> None:
+        """Take back what was let go, as its own facts tell it; positions and cash have them since they were new."""
+        told = self.told_by(fact.facts)
+        self.groups |= told.groups
+        for number, order in told.by_number.items():
+            if number in self.by_number:
+                continue
+            self.past.remove(number)
+            self._add(order)
+            if not order.external:
+                self.by_source[order.strategy, order.source] = number
+            if order.venue_order_id:
+                self.by_venue_id[order.venue_order_id] = number
+            for key in told.fills_of.get(number, ()):
+                self.keep_fill(key, told.fills[key])
+        self.corrected |= told.corrected
+        self.busted |= told.busted
+        self.placed += told.placed
+        self.by_venue_id |= dict(told.placed)

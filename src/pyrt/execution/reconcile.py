@@ -9,6 +9,7 @@ import msgspec
 from pyrt._core.types import PX_SCALE, to_units
 from pyrt.clock import SECOND
 from pyrt.execution.activities import Activities
+from pyrt.execution.late import Late
 from pyrt.execution.observe import Observer
 from pyrt.execution.orders import ENTRY, OPENING, Order, Orders
 from pyrt.execution.sighting import STATUS
@@ -35,8 +36,9 @@ class Break(msgspec.Struct, frozen=True):
 class Reconciler:
     """Asks for snapshots, folds them in, and compares to the unit what the venue has with what the fills explain."""
 
-    def __init__(self, orders: Orders, settings: Settings) -> None:
+    def __init__(self, orders: Orders, settings: Settings, late: Late) -> None:
         self._orders = orders
+        self._late = late
         self._settings = settings
         self._activities = Activities(orders)
         self.observer: Observer
@@ -110,10 +112,8 @@ class Reconciler:
             last = self._orders.last_ts or step.now.venue
             oldest = min((order.ts for order in self._orders.open.values()), default=last)
             return max(0, min(last - self._settings.history, oldest - SECOND))
-        unsure = [
-            self._orders.by_number[n].ts
-            for n in (*self.observer.missing, *self.submitter.attempts, *(o.number for o in self.observer.groups.unbound()))
-        ]
+        numbers = (*self.observer.missing, *self.submitter.attempts, *(o.number for o in self.observer.groups.unbound()))
+        unsure = [order.ts for order in map(self._orders.by_number.get, numbers) if order is not None]
         overlap = int(_OVERLAP * max(1.0, self._settings.rate))
         return max(0, min([self.synced_at, *unsure]) - overlap)
 
@@ -151,14 +151,14 @@ class Reconciler:
 
     def finish(self, step: Step) -> None:
         """After a snapshot and all that it caused: ask again where something is still open."""
-        unsettled = self.observer.missing or any(b.cycles < 2 for b in self.breaks.values())
+        unsettled = self.observer.missing or self._late.waiting or any(b.cycles < 2 for b in self.breaks.values())
         if self._again or unsettled or not self.recovered:
             self.ask(step)
 
     def settled(self) -> bool:
         """Whether recovery may end: every fill is booked, and each position agrees or was seen to disagree twice."""
         self._rounds += 1
-        calm = not self.observer.missing and all(b.cycles >= 2 for b in self.breaks.values())
+        calm = not self.observer.missing and not self._late.waiting and all(b.cycles >= 2 for b in self.breaks.values())
         return calm or self._rounds >= _ROUNDS
 
     def _quiet(self, snapshot: VenueSnapshot) -> bool:
@@ -221,7 +221,7 @@ class Reconciler:
         young = snapshot.begun - int(self._settings.settle * self._settings.rate)
         for venue_id, left in fills.items():
             theirs = [fill for fill in left if self._counts(fill, "", floor)]
-            if theirs and max(fill.ts for fill in theirs) >= young and self._orders.find("", venue_id) is None:
+            if theirs and max(fill.ts for fill in theirs) >= young and not self._knows(venue_id):
                 self._again = True  # an order placed after the orders were read, perhaps ours: the next listing has it
             elif theirs:
                 _guard(step, theirs[0].order_id, partial(self._fold_unlisted, theirs, step))
@@ -234,15 +234,20 @@ class Reconciler:
             return (3, 0) if not seen.legs else (2, 0)
         return (0, order.number) if order.role in ("", ENTRY) else (1, order.number)
 
+    def _knows(self, venue_id: str) -> bool:
+        return self._orders.find("", venue_id) is not None or self._orders.past.number_of(venue_id) > 0
+
     def _counts(self, fill: VenueFill, cid_text: str, floor: int) -> bool:
         """Whether a fill is of an order we know, or of somebody else's after this journal began to count."""
         return fill.ts >= floor or self._orders.find(cid_text, fill.order_id) is not None
 
     def _fold(self, seen: VenueOrder, fills: list[VenueFill], listed: set[int], step: Step) -> None:
         over = STATUS.get(seen.status, OrderStatus.ACCEPTED).is_final
-        if over and not fills and not self._orders.wrote(seen.cid) and self._orders.find(seen.cid, seen.id) is None:
+        if over and not fills and not self._orders.wrote(seen.cid) and not self._knows(seen.id):
             return  # somebody else's, over, and nothing of it is ours to count
         exp = self.observer.exp_of(seen.symbol)
+        if self._late.is_order(seen, fills, exp, step, partial(self._fold, seen, fills, set())):
+            return
         before = min((to_units(fill.cum_qty, exp) - to_units(fill.qty, exp) for fill in fills), default=None)
         order = self.observer.resolve(seen, step, before=before)
         fresh = not order.venue_order_id
@@ -253,6 +258,8 @@ class Reconciler:
 
     def _fold_unlisted(self, fills: list[VenueFill], step: Step) -> None:
         fills.sort(key=lambda fill: to_units(fill.cum_qty))
+        if self._late.are_fills(fills, self.observer.exp_of(fills[0].symbol), step, partial(self._fold_unlisted, fills)):
+            return
         order = self._orders.find("", fills[0].order_id) or self.observer.adopt_fill(fills[0], step)
         for fill in fills:
             self.observer.on_activity(fill, order, step)
@@ -298,7 +305,8 @@ class Reconciler:
                 step.append(fact, Sync.SOON)
             else:
                 passed = self.observer.trail.get(instrument_id, {own_qty})
-                difference = 0 if venue_qty in passed else venue_qty - own_qty
+                unheard = venue_qty in passed or self._late.waiting  # what the journal is asked for may explain it
+                difference = 0 if unheard else venue_qty - own_qty
                 if difference and self._activities.explain(instrument_id, difference, step):
                     difference = 0
                 self._compare(instrument_id, difference, step)
@@ -319,7 +327,7 @@ class Reconciler:
             step.alarm("info", "EXPLAINED", f"{self._orders.instruments[instrument].symbol}: the position agrees again")
 
     def _compare_cash(self, opening: bool, step: Step) -> None:
-        if self._orders.account is None or self.observer.missing or self.breaks:
+        if self._orders.account is None or self.observer.missing or self._late.waiting or self.breaks:
             return
         if not self._activities.compare(self.observer.flows, opening, step):
             self._again = True
@@ -334,6 +342,10 @@ class Reconciler:
         else:
             for order in aged:
                 step.do(order.lookup)
+
+    def forget(self, number: int) -> None:
+        """An order was let go."""
+        self._denied.pop(number, None)
 
     def vanished(self, order: Order, step: Step) -> None:
         """The venue denies an order that it showed: an answer older than that sight, or, twice after one sight, a contradiction."""

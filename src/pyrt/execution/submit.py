@@ -105,6 +105,8 @@ class Submitter:
             return Breach(code="EXPIRED", limit=str(approved.valid_until_mono), observed=str(step.now.mono))
         if intent.instrument not in self._orders.instruments:
             return Breach(code="INSTRUMENT", limit="defined", observed=str(intent.instrument))
+        if intent.source <= self._orders.past.sources.get(intent.strategy, 0):
+            return Breach(code="DUPLICATE", limit="once", observed="an order that is over")
         if closed := self._bars(intent):
             return Breach(code="KILLED", limit="ACTIVE", observed=closed)
         if approved.replaces:
@@ -126,8 +128,8 @@ class Submitter:
         if self._barred(order):
             self._end_unsent(order, "cancelled before it was sent", step)
             return
-        old = self._orders.by_number[order.replaces] if order.replaces else None
-        if old is not None and not old.working:
+        old = self._orders.by_number.get(order.replaces)
+        if order.replaces and (old is None or not old.working):
             self._end_unsent(order, "the order it replaces is no longer working", step)
             return
         if attempt is None:

@@ -155,7 +155,8 @@ class _Clerk:
         self._execution = ExecutionEngine(journal, self._instruments)
         self._names = {EXTERNAL: "external"}
         self._arrival: dict[int, int] = {}
-        self._touched: dict[int, None] = {}  # orders of the day
+        self._touched: dict[int, None] = {}  # orders of the day,
+        self._over: dict[int, Order] = {}  # and those of them that the engine let go
         self._fills: dict[str, FillLine] = {}  # by execution id
         self._traded: dict[int, tuple[Decimal, Decimal]] = {}  # number -> quantity and its value, of every fill
         self._day: dict[int, tuple[int, int]] = {}  # instrument -> realised and fees of the day
@@ -179,7 +180,9 @@ class _Clerk:
             self._heard(fact, when)
 
     def _apply(self, fact: Fact) -> None:
-        self._execution.apply(fact)
+        for order in self._execution.apply(fact):
+            if order.number in self._touched:
+                self._over[order.number] = order
         self._risk.apply(fact)
 
     def _moved(self, fact: Filled | PositionAdjusted, today: bool) -> None:
@@ -256,7 +259,7 @@ class _Clerk:
     def close(self) -> Books:
         """The books as they stand."""
         books = self.books
-        known = self._execution.orders
+        known = {**self._over, **self._execution.orders}
         books.orders = [self._order(known[n]) for n in sorted(self._touched) if n in known]
         for i in self._instruments:
             position = self._risk.account(i.id)

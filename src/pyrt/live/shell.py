@@ -13,7 +13,8 @@ import numpy as np
 
 from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype, trade_dtype
 from pyrt.clock import Now, VenueClock
-from pyrt.errors import JournalError
+from pyrt.errors import JournalError, PyrtError
+from pyrt.execution.recall import recall
 from pyrt.journal import Journal
 from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
@@ -30,6 +31,8 @@ from pyrt.ports import (
     Lookup,
     Outcome,
     QueryFailed,
+    Recall,
+    Remembered,
     Replace,
     SetTimer,
     StreamState,
@@ -87,6 +90,7 @@ class LiveShell:
         self._causes: dict[int, int] = {}  # order number -> `_begun` of its cause, until it leaves
         self._held: deque[tuple[int, Submit | Replace]] = deque()
         self._holding = threading.Lock()
+        self._recalls: set[asyncio.Task[None]] = set()  # readings of the journal under way
         self._appended = 0
         self._barrier = 0  # the last fact that must be durable before an order leaves
         self._next_close = 0
@@ -239,10 +243,26 @@ class LiveShell:
             broker.lookup(command)
         elif isinstance(command, TakeSnapshot):
             broker.snapshot(command)
+        elif isinstance(command, Recall):
+            self._recalls.add(task := self._loop.create_task(self._recall(command)))
+            task.add_done_callback(self._recalls.discard)
         else:
             raise TypeError(f"the shell cannot perform {type(command).__name__}")
         if self.recorder is not None and self.session is not None:
             self.recorder.command(command, self.session.now)
+
+    async def _recall(self, command: Recall) -> None:
+        """Read the journal in a thread. What cannot be read is answered as nothing, which closes the latch of the system."""
+        try:
+            answer = await asyncio.to_thread(self._read, command)
+        except (OSError, PyrtError) as e:
+            log.error("order %d cannot be read from the journal: %s", command.number, e)
+            answer = Remembered(number=command.number, venue_order_id=command.venue_order_id)
+        self.handle(answer)
+
+    def _read(self, command: Recall) -> Remembered:
+        last = self.journal.sync()
+        return recall(lambda after: (fact for _, fact in self.journal.facts(after)), last, command)
 
     def set_timer(self, command: SetTimer) -> None:
         self._timers.set(command)

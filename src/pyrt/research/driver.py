@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pyrt._core.types import Clock
 from pyrt.clock import MINUTE, SECOND, Now
 from pyrt.errors import PyrtError
+from pyrt.execution.recall import recall
 from pyrt.live.timers import Timers
 from pyrt.model import Fact, Message
-from pyrt.ports import Alarm, Command, SetTimer, Start, Stop, StreamState, Sync
+from pyrt.ports import Alarm, Command, Recall, SetTimer, Start, Stop, StreamState, Sync
 from pyrt.research.tape import NEVER, Tape
 from pyrt.research.venue import BacktestVenue
 from pyrt.session import Session
@@ -38,6 +39,9 @@ class Driver:
 
     def perform(self, command: Command) -> None:
         self.changed = True
+        if isinstance(command, Recall):  # the facts are here: the answer is an entry of its own, after this one
+            self.session.step(recall(lambda after: self.facts[after:], len(self.facts), command), self.session.now)
+            return
         self.venue.perform(command, self.session.now)
 
     def set_timer(self, command: SetTimer) -> None:

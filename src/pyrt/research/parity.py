@@ -20,6 +20,7 @@ from pyrt.clock import Now
 from pyrt.errors import DataError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.execution.cid import cid
+from pyrt.execution.recall import recall
 from pyrt.journal.recorder import Entry, read_recording
 from pyrt.live.warm_up import BAR_GRACE
 from pyrt.market import MarketData
@@ -34,6 +35,8 @@ from pyrt.ports import (
     Lookup,
     LookupResult,
     QueryFailed,
+    Recall,
+    Remembered,
     Replace,
     SetTimer,
     Stop,
@@ -52,7 +55,7 @@ from pyrt.session import Session
 from pyrt.strategies import Strategy
 from pyrt.venues.sim.exchange.exchange import Exchange
 
-ANSWERS = (SubmitResult, CancelResult, LookupResult, VenueSnapshot, QueryFailed, TradeUpdate)
+ANSWERS = (SubmitResult, CancelResult, LookupResult, VenueSnapshot, QueryFailed, Remembered, TradeUpdate)
 
 
 class RecordedLatency:
@@ -177,6 +180,9 @@ class Replay:
         self.facts.append(fact)
 
     def perform(self, command: Command) -> None:
+        if isinstance(command, Recall):  # the facts are here: the answer is an entry of its own, after this one
+            self.session.step(recall(lambda after: self.facts[after:], len(self.facts), command), self.session.now)
+            return
         self.venue.perform(command, self.session.now)
 
     def set_timer(self, command: SetTimer) -> None:

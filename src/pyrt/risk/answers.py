@@ -6,7 +6,7 @@ from pyrt.clock import SECOND
 from pyrt.model import Approved, Intent, Refused
 
 APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
-REMEMBERED = 65_536  # first answers kept for intents that come twice
+REMEMBERED = 1024  # first answers kept for intents that come twice
 
 
 class Answers:

@@ -1,10 +1,12 @@
 """Orders in flight as risk counts them: one reservation for an order and all its replacements."""
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from pyrt._core.risk import Gate
 from pyrt._core.types import Side
-from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus, OrderType
+from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus, OrderType, Recalled
 from pyrt.risk.groups import Exit, Group
 from pyrt.risk.saved import ChainsState, ChainState
 
@@ -223,6 +225,22 @@ class Chains:
         self._absent.discard(fact.number)
         self.intended(self._intents[fact.number])
         return self._by_number[fact.number]
+
+    def let_go(self, numbers: Iterable[int]) -> None:
+        """What was proved absent so long ago is not waited for any more."""
+        for number in numbers:
+            if number in self._absent:
+                self._absent.remove(number)
+                self._intents.pop(number, None)
+
+    def recalled(self, fact: Recalled) -> None:
+        """What was let go is waited for again."""
+        known = {one.number: one for one in fact.facts if isinstance(one, Intended)}
+        ended = {one.number: one.status for one in fact.facts if isinstance(one, OrderChanged)}
+        for number, status in ended.items():
+            if status == OrderStatus.ABANDONED and number in known:
+                self._absent.add(number)
+                self._intents[number] = known[number]
 
     def _restated(self, chain: Chain, fact: OrderChanged) -> None:
         if chain.exit is not None and chain.group is not None:

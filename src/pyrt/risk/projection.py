@@ -1,5 +1,6 @@
 """What the facts made of risk: positions, reservations, latches, limits, and what was gained or lost."""
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import numpy as np
@@ -28,6 +29,7 @@ from pyrt.model import (
     LimitsSet,
     OrderChanged,
     PositionAdjusted,
+    Recalled,
     Recovered,
     Refused,
 )
@@ -132,9 +134,15 @@ class Projection:
                 for key in self._answers.in_flight():
                     self._take_back(key)
                 self._latches.epoch_opened()
+            case Recalled():
+                self._chains.recalled(fact)
             case Recovered():
                 self._latches.recovery_done(fact)
                 self._dirty = True
+
+    def let_go(self, numbers: Iterable[int]) -> None:
+        """Orders are over for so long that only the journal has them whole."""
+        self._chains.let_go(numbers)
 
     def _forgo(self, fact: Refused) -> None:
         # Execution may refuse what was approved here: the reservation goes back at once.
