@@ -5,13 +5,14 @@ import pytest
 from tests.reference.room import PX, QTY, SECOND, T0, Room
 
 from pyrt import desk as desk_module
+from pyrt._core.recent import RecentBars
 from pyrt._core.types import Side, bar_dtype
 from pyrt.errors import OrderError
 from pyrt.model import Filled, OrderStatus, Signal, money
 from pyrt.ports import Submit
 from pyrt.signals import Notional
 from pyrt.strategies import Order, Strategy
-from pyrt.strategies.recent_bars import RecentBars, interval_text
+from pyrt.strategies.strategy import interval_text
 
 MINUTE = 60 * SECOND
 

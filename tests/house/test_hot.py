@@ -16,7 +16,9 @@ PATH = {
     "book": {"book_apply", "book_set", "book_flags", "book_walk"},
     "sweep": {"_advance", "_over"},
     "ledger": {"put", "find", "fill_order", "settle_slot", "drop"},
-    "pipeline": {"pipeline_record", "pipeline_close"},
+    "pipeline": {"pipeline_record", "pipeline_close", "pipeline_run"},
+    "recent": {"push", "tail"},
+    "strategy": {"ask", "buy", "close", "open_orders", "position", "sell"},
     "controls": {"check_order", "reserve"},
     "prices": {"refer", "price"},
     "ring": {"publish_records", "read_records"},
@@ -41,6 +43,7 @@ COLD = {
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},
     "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
+    "strategy": {"handle", "handle_bar", "handle_record", "on_bar", "on_book", "on_quote", "on_trade"},  # callbacks may raise
     "types": {"_strip", "i128_to_object"},
     "wire": {"_enter_keys"},
 }
@@ -54,6 +57,7 @@ GROW = {
     "match": {"room"},
     "messages": {"bar", "new_level", "put"},
     "pipeline": {"_reserve"},
+    "strategy": {"_room"},
     "controls": {"activity", "grow"},
 }
 
