@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.reference.room import PX, QTY, SECOND, T0, Room
 
+from pyrt._core.recent import RecentBars
 from pyrt._core.types import Side, bar_dtype
 from pyrt.errors import OrderError
 from pyrt.execution import past
@@ -11,7 +12,7 @@ from pyrt.model import Filled, OrderStatus, Signal, money
 from pyrt.ports import Submit
 from pyrt.signals import Notional
 from pyrt.strategies import Order, Strategy
-from pyrt.strategies.recent_bars import RecentBars, interval_text
+from pyrt.strategies.strategy import interval_text
 
 MINUTE = 60 * SECOND
 

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 
 from pyrt._core.book import OrderBook
+from pyrt._core.recent import RecentBars
+from pyrt._core.strategy import CompiledStrategy
 from pyrt._core.types import NO_PRICE, Clock, Side, bar_dtype
 from pyrt.errors import OrderError
 from pyrt.execution.orders import ENTRY
@@ -29,8 +31,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Alarm, ExitWanted, SetTimer
 from pyrt.signals import Sizer
-from pyrt.strategies.recent_bars import RecentBars, interval_text
-from pyrt.strategies.strategy import Order, Position
+from pyrt.strategies.strategy import Order, Position, interval_text
 
 if TYPE_CHECKING:
     from pyrt.session import Session
@@ -62,6 +63,7 @@ class TradingDesk:
         self._sources: dict[int, int] = {}  # the last source of each strategy
         self._used: dict[int, int] = {}  # the same, as the facts tell it
         self._bars: dict[tuple[int, int], RecentBars] = {}
+        self.compiled: dict[int, CompiledStrategy] = {}  # who wants its orders shown in C
 
     # ------------------------------------------------------------------------------------------------ verbs
     @property
@@ -288,6 +290,8 @@ class TradingDesk:
         elif was_done:  # thought absent, and it appeared
             self._by_number[fact.number] = order
             self._track(order)
+        else:
+            self.show(order)
         strategy = self._session.strategies.get(order.intent.strategy)
         return None if strategy is None else (order.intent.strategy, (strategy.on_order, order))
 
@@ -298,6 +302,7 @@ class TradingDesk:
         if order is None:
             return None
         order._book(fact)
+        self.show(order)
         strategy = self._session.strategies.get(order.intent.strategy)
         return None if strategy is None else (order.intent.strategy, (strategy.on_fill, order, fact))
 
@@ -313,10 +318,27 @@ class TradingDesk:
 
     def keep_bar(self, instrument: int, interval: int, bar: np.void) -> None:
         """Remember a closed bar; an amendment takes the place of the bar that it amends."""
+        self.window(instrument, interval).add(bar)
+
+    def window(self, instrument: int, interval: int) -> RecentBars:
+        """Where the bars of an instrument and interval are kept."""
         kept = self._bars.get((instrument, interval))
         if kept is None:
             kept = self._bars[instrument, interval] = RecentBars(KEPT_BARS)
-        kept.add(bar)
+        return kept
+
+    def open_order(self, strategy: int, source: int) -> Order | None:
+        """The order that a strategy numbered so, while it may still fill."""
+        return self._orders.get((strategy, source))
+
+    def show(self, order: Order) -> None:
+        """Tell a compiled strategy how its order stands."""
+        viewer = self.compiled.get(order.intent.strategy)
+        if viewer is not None:
+            i = order.intent
+            is_open = i.source in self._open.get(i.strategy, ())
+            terms = (i.side, i.qty, order._filled_qty, i.limit_px, i.stop_px)
+            viewer._keep_order(i.source, i.instrument, *terms, order.status or 0, is_open)
 
     def _seen(self, intent: Intent) -> None:
         last = intent.source + len(intent.legs)
@@ -335,12 +357,14 @@ class TradingDesk:
         strategy, source = order.intent.strategy, order.intent.source
         self._orders[strategy, source] = order
         self._open.setdefault(strategy, {})[source] = order
+        self.show(order)
 
     def _done(self, order: Order) -> None:
         """No longer open; its number finds it until it is let go."""
         strategy, source = order.intent.strategy, order.intent.source
         self._open.get(strategy, {}).pop(source, None)
         self._orders.pop((strategy, source), None)
+        self.show(order)
         if order.number:
             self._by_number[order.number] = order
 

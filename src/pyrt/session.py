@@ -12,8 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyrt._core.events import bar_at, event_at, header_at
+from pyrt._core.strategy import CompiledStrategy
 from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now
+from pyrt.compiled import CompiledStage
 from pyrt.desk import Call, TradingDesk
 from pyrt.errors import ConfigError
 from pyrt.execution import ExecutionEngine
@@ -123,6 +125,7 @@ class Session:
         self._bar_wants: dict[tuple[int, int], list[tuple[int, Callable[..., None] | None]]] = {}  # (instrument, interval)
         self._units: dict[int, tuple[str, float]] = {}
         self.desk = TradingDesk(self, sizer or Fixed(1))
+        self.compiled: CompiledStage | None = None  # where some strategies are compiled
         self._routes: dict[type, tuple[Callable[[Any, Now], Iterable[Command]], ...]] = {
             Intent: (self._intent,),
             ReplaceIntent: (self._intent,),
@@ -181,12 +184,20 @@ class Session:
             intervals = sorted({i for (who, i), wanted in self._bar_wants.items() if who == instrument.id and wanted})
             if intervals:
                 wake |= 1 << RecordType.BAR
-            self.market.watch(instrument, intervals=intervals, wake=wake | 1 << RecordType.STATUS)
+            wake |= 1 << RecordType.STATUS
+            if self.compiled is not None:
+                wake |= self.compiled.watch(instrument.id, wake)
+            self.market.watch(instrument, intervals=intervals, wake=wake)
             self.risk.watch(instrument.id, self.market.book(instrument.id))
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
+        if self.compiled is not None:
+            self.compiled.connect(self._bar_wants)
 
     def _connect(self, number: int, strategy: Strategy) -> None:
         on_bar = strategy.on_bar if type(strategy).on_bar is not Strategy.on_bar else None
+        if isinstance(strategy, CompiledStrategy):
+            self.compiled = self.compiled or CompiledStage(self)
+            self.compiled.add(number, strategy)
         for symbol in dict.fromkeys(strategy.symbols):
             instrument = self.instruments.get(symbol)
             if instrument is None:
@@ -206,7 +217,7 @@ class Session:
         self.now = now
         self.running = self._started = True
         for number, strategy in self.strategies.items():
-            self._call(number, strategy.on_start)
+            self.call(number, strategy.on_start)
         self._drain()
 
     def stop(self, now: Now) -> None:
@@ -215,7 +226,7 @@ class Session:
         self.running = False
         for number, strategy in self.strategies.items():
             if self._started:
-                self._call(number, strategy.on_stop)
+                self.call(number, strategy.on_stop)
         self._started = False
         self._drain()
 
@@ -240,6 +251,8 @@ class Session:
 
         timed: the time of that callback is the record's own, on both clocks, because a file drives.
         """
+        if self.compiled is not None:
+            return self.compiled.advance(records, at, timed)
         pipeline = self.market.pipeline
         at = pipeline.run(records, at)  # type: ignore[arg-type]  # before 3.12 nothing says that an array is a buffer
         due = pipeline.due
@@ -248,12 +261,16 @@ class Session:
             self.now = Now(ts, ts)
         if due:
             if due & DUE_BARS:
-                self._bars(pipeline.take_bars())
+                self.bars(pipeline.take_bars())
             if due & DUE_RECORD:
-                self._record(records, at - 1)
+                self.record(records, at - 1)
+        self.settle()
+        return at
+
+    def settle(self) -> None:
+        """Handle what callbacks asked for."""
         if self._queue or self._told:
             self._drain()
-        return at
 
     def _drain(self) -> None:
         if self._busy:  # a callback that sends: the outer loop takes what it queued
@@ -266,7 +283,7 @@ class Session:
                     self._dispatch(told.popleft())
                 elif calls:
                     number, (callback, *arguments) = calls.popleft()
-                    self._call(number, callback, *arguments)
+                    self.call(number, callback, *arguments)
                 elif queue:
                     self._dispatch(queue.popleft())
                 else:
@@ -297,7 +314,7 @@ class Session:
         number, _, name = rest.partition(".")
         strategy = self.strategies.get(int(number))
         if self.running and strategy is not None:
-            self._call(int(number), strategy.on_timer, name)
+            self.call(int(number), strategy.on_timer, name)
         return []
 
     def _perform(self, commands: Iterable[Command]) -> None:
@@ -353,7 +370,8 @@ class Session:
         return []
 
     # ------------------------------------------------------------------------------------------------ callbacks
-    def _bars(self, bars: np.ndarray[Any, Any]) -> None:
+    def bars(self, bars: np.ndarray[Any, Any]) -> None:
+        """Keep bars that closed, and call whoever wants them."""
         self.counts["bars"] += len(bars)
         owners, intervals = bars["instrument"].tolist(), bars["interval"].tolist()
         for i, key in enumerate(zip(owners, intervals, strict=True)):
@@ -367,10 +385,11 @@ class Session:
             for number, on_bar in wanted:
                 if on_bar is not None:
                     bar = bar or bar_at(bars, i, *self._units[key[0]])
-                    self._call(number, on_bar, bar)
+                    self.call(number, on_bar, bar)
             self._drain()
 
-    def _record(self, records: np.ndarray[Any, Any], index: int) -> None:
+    def record(self, records: np.ndarray[Any, Any], index: int) -> None:
+        """Call whoever wants a record."""
         kind, instrument, flags = header_at(records, index)
         if kind == _STATUS:
             status = records.view(status_dtype)[index]
@@ -382,14 +401,14 @@ class Session:
         if wanted:
             event = event_at(records, index, *self._units[instrument])
             for number, callback in wanted:
-                self._call(number, callback, event)
+                self.call(number, callback, event)
         wanted = wants.get("on_book")
         if wanted and (kind == _QUOTE or (kind == _DELTA and flags & _LAST)):
             symbol, _ = self._units[instrument]
             for number, callback in wanted:
-                self._call(number, callback, symbol, self.market.book(instrument))
+                self.call(number, callback, symbol, self.market.book(instrument))
 
-    def _call(self, number: int, callback: Callable[..., None], *arguments: Any) -> None:
+    def call(self, number: int, callback: Callable[..., None], *arguments: Any) -> None:
         """Run user code. What it raises halts this strategy alone: its entries are cancelled, exits stay."""
         if number in self.halted:
             return
@@ -398,10 +417,13 @@ class Session:
         except KeyboardInterrupt:
             raise
         except BaseException as e:  # sys.exit() too: a strategy does not end the session
-            self._halt(number, getattr(callback, "__name__", "callback"), e)
+            self.halt(number, getattr(callback, "__name__", "callback"), e)
 
-    def _halt(self, number: int, callback: str, e: BaseException) -> None:
+    def halt(self, number: int, callback: str, e: BaseException) -> None:
+        """Call a strategy no more, because a callback raised; it may only reduce from here on."""
         self.halted.add(number)
+        if self.compiled is not None:
+            self.compiled.halt(number)
         name, error = self.strategies[number].name, type(e).__name__
         text = f"{name}.{callback} raised {error}: {_words(e)} ({_line(e)}); the strategy is halted"
         self.shell.alarm(Alarm(severity="critical", code="STRATEGY_FAILED", text=text))

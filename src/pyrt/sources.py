@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 BUILT = "built.json"  # beside the modules: the digest of the sources that they were built from
 _KINDS = (".pyx", ".pxd", ".h")
+_STAMP = re.compile(rb"pyrt:[0-9a-f]{64}:[0-9a-f]{64}:")
 
 
 def core_files(root: Path) -> list[Path]:
@@ -28,6 +30,24 @@ def digest(files: Iterable[tuple[str, bytes]]) -> str:
     for name, content in files:
         whole.update(f"{name}\0{len(content)}\0".encode() + hashlib.blake2b(content, digest_size=32).digest())
     return whole.hexdigest()
+
+
+def core_built() -> str:
+    """The digest of what the modules beside this file were built from."""
+    told = json.loads((Path(__file__).parent / "_core" / BUILT).read_text())
+    return str(told["core"])
+
+
+def stamp_of(library: Path) -> str:
+    """What `pyrt build` wrote into a library: pyrt:CORE:SOURCE:, the digests of the core and of the source; "" where it did not."""
+    found = _STAMP.search(library.read_bytes())
+    return found[0].decode() if found else ""
+
+
+def is_of_this_core(library: str) -> bool:
+    """Whether `pyrt build` made a library for these modules; True also where it did not make it at all."""
+    stamp = stamp_of(Path(library)) if Path(library).is_file() else ""
+    return not stamp or stamp.split(":")[1] == core_built()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every interleaving of a writer, the writers after its death and two readers, under what C11's memory orders allow: no torn record,
+"""Every interleaving of a writer, the writers after its death and two readers, under what C11 lets reorder: no record is torn,
 each loss counted, never over the beginning of a life; and that the model finds what it looks for."""
 
 import json

@@ -18,7 +18,9 @@ PATH = {
     "itch": {"itch_message", "itch_feed", "itch_bare"},
     "l3": {"l3_event", "l3_apply"},
     "ledger": {"put", "find", "fill_order", "settle_slot", "drop"},
-    "pipeline": {"pipeline_record", "pipeline_close"},
+    "pipeline": {"pipeline_record", "pipeline_close", "pipeline_run"},
+    "recent": {"push", "tail"},
+    "strategy": {"ask", "buy", "close", "open_orders", "position", "sell"},
     "controls": {"check_order", "reserve"},
     "prices": {"refer", "price"},
     "ring": {"publish_records", "read_records"},
@@ -45,6 +47,7 @@ COLD = {
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},
     "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
+    "strategy": {"handle", "handle_bar", "handle_record", "on_bar", "on_book", "on_quote", "on_trade"},  # callbacks may raise
     "types": {"_strip", "i128_to_object"},
     "wire": {"_enter_keys"},
 }
@@ -59,6 +62,7 @@ GROW = {
     "match": {"room"},
     "messages": {"bar", "new_level", "put"},
     "pipeline": {"_reserve"},
+    "strategy": {"_room"},
     "controls": {"activity", "grow"},
 }
 

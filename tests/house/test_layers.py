@@ -12,7 +12,7 @@ SRC = Path(__file__).parents[2] / "src" / "pyrt"
 STAGES = {"market", "signals", "risk", "execution"}
 SHELL = {"bus", "journal", "history", "monitor", "venues"}
 BASE = {"_core", "errors", "model", "clock", "calendar", "config", "process", "sources", "proof"}
-MEETING = {"session", "desk", "live", "services"}
+MEETING = {"session", "desk", "compiled", "live", "services"}
 
 MAY_IMPORT = {
     "_core": {"_core"},
@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "testing": {"venues"},
     "watchdog": BASE | SHELL | {"ports", "execution", "watchdog"},
 }
-PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk"}
+PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk", "compiled"}
 IMPURE_CORE = {"ring", "log"}  # shared memory and the journal appender are for the shell
 IMPURE = {
     "asyncio", "datetime", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "secrets", "select",

@@ -2,13 +2,15 @@
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bench import material
 from tests.research.conftest import START, make_bars, walk
 
-from pyrt import Bar, Order, Strategy, Trade
+from pyrt import Bar, Order, Quote, Strategy, Trade
 from pyrt._core.types import RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.clock import MINUTE, SECOND
 from pyrt.errors import ConfigError, DataError
@@ -271,3 +273,22 @@ def test_a_bar_closes_before_the_next_one_s_first_print() -> None:
     run(strategy, [(100, 101, 99, 100.5, 4000), (103, 104, 102, 103.5, 4000), (105, 106, 104, 105.5, 4000)])
     assert len(strategy.known) == 3
     assert all(last == close for last, close in strategy.known)
+
+
+@pytest.mark.parametrize("orders", [0, 3])
+def test_a_market_of_quotes_alone_is_valued_at_its_fills(orders: int, tmp_path: Path) -> None:
+    class Once(Strategy):
+        symbols = ("AAPL",)
+        left = 0
+
+        def on_quote(self, quote: Quote) -> None:
+            if self.left and not self.open_orders():
+                self.left -= 1
+                self.buy("AAPL", 10 + self.left)
+
+    result = backtest(Once(left=orders), material.quotes(2000), progress=False)
+    assert len(result.fills) == orders
+    shares = result.fills["qty"] // 10**9
+    gained = shares.sum() * int(result.fills["px"][-1]) - (shares * result.fills["px"]).sum() if orders else 0
+    assert result.equity["equity"][-1] == pytest.approx(100_000 + gained / 1e9)
+    assert "<html" in result.html(tmp_path / "page.html").read_text(encoding="utf-8")

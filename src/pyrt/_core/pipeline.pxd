@@ -34,6 +34,7 @@ cdef struct pipeline_t:
 
 cdef bint pipeline_record(pipeline_t* p, const market_t* record) noexcept nogil      # True: something is due
 cdef void pipeline_close(pipeline_t* p, int64_t at) noexcept nogil
+cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t i, Py_ssize_t n) noexcept nogil   # from i: index after the first that is due
 
 
 cdef class Pipeline:

@@ -186,7 +186,7 @@ cdef bint pipeline_record(pipeline_t* p, const market_t* record) noexcept nogil:
     return p.due != 0
 
 
-cdef Py_ssize_t _run(pipeline_t* p, const market_t* records, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     p.due = 0
     while i < n:
         i += 1
@@ -325,7 +325,7 @@ cdef class Pipeline:
             if not 0 <= start <= n:
                 raise IndexError(f"start {start} of {n} records")
             with nogil:
-                n = _run(&self.p, <const market_t*>view.buf, start, n)
+                n = pipeline_run(&self.p, <const market_t*>view.buf, start, n)
         finally:
             self.running = False
             PyBuffer_Release(&view)

@@ -8,6 +8,7 @@ from cyclopts import App
 VERBS: dict[str, tuple[str, str]] = {
     "kill": ("pyrt.cli.kill:kill", "Stop: no further order leaves, what works is cancelled, and the latch stays closed."),
     "backtest": ("pyrt.cli.backtest:backtest", "Run strategies on recorded data, through the session of live trading."),
+    "build": ("pyrt.cli.build:build", "Compile strategies written in Cython."),
     "download": ("pyrt.cli.download:download", "Fetch historical bars and keep them; a later run asks only for what is missing."),
     "run": ("pyrt.cli.run:run", "Trade: two example strategies on a simulated venue, unless told otherwise."),
     "status": ("pyrt.cli.status:status", "What a session holds and does, while it runs or after."),

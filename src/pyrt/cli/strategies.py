@@ -4,16 +4,19 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pyrt.cli.build import check
 from pyrt.config import COMMAND_LINE, Loaded
 from pyrt.errors import ConfigError, PyrtError
 from pyrt.strategies import Strategy
 
 GROUP = "pyrt.strategies"
+_COMPILED = (".pyx", *EXTENSION_SUFFIXES)
 
 
 def load_strategies(
@@ -23,7 +26,7 @@ def load_strategies(
     *,
     tables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Strategy]:
-    """Make the strategies of FILE.py[:Class], dotted.name:Class or entry points, with `Class.parameter=value` settings.
+    """Make strategies of FILE.py[:Class] (or .pyx), dotted.name:Class or entry points, with `Class.parameter=value` settings.
 
     `tables` are parameters by class name; settings win over them, `symbols` over both. Raises ConfigError naming what was not
     found, or the line of the user's file that failed.
@@ -87,7 +90,7 @@ def load_configured(loaded: Loaded, names: Sequence[str], settings: Sequence[str
 def _place(use: str, name: str, source: str) -> str:
     """What `use` of a strategy's table names: a file is sought beside the configuration, the class is the table's name."""
     place, _, class_name = use.partition(":")
-    if place.endswith(".py"):
+    if place.endswith((".py", *_COMPILED)):
         place = str(Path(source).parent / place)
     elif "." not in place:
         return use
@@ -107,7 +110,7 @@ def make(cls: type[Strategy], parameters: Mapping[str, Any]) -> Strategy:
 def load_class(name: str) -> type[Strategy]:
     """The Strategy class of a name."""
     place, _, class_name = name.partition(":")
-    if place.endswith(".py"):
+    if place.endswith((".py", *_COMPILED)):
         return _pick(_from_file(Path(place)), class_name, name)
     for point in entry_points(group=GROUP):
         if point.name == name:
@@ -129,14 +132,17 @@ def load_class(name: str) -> type[Strategy]:
 
 
 def _from_file(path: Path) -> ModuleType:
+    if path.suffix == ".pyx":
+        path = check(path)
     if not path.is_file():
         raise ConfigError(f"{path} does not exist", where="--strategy", mend="check the path")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = path.name.partition(".")[0]
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is not a Python file", where="--strategy")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
     try:
+        module = importlib.util.module_from_spec(spec)
+        sys.modules.setdefault(name, module)
         spec.loader.exec_module(module)
     except SyntaxError as e:
         raise ConfigError(f"SyntaxError: {e.msg}", where=f"{e.filename}:{e.lineno}", mend="mend the file and run again") from None

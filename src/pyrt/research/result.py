@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pyrt._core.types import bar_dtype
 from pyrt.model import Fact, Filled, Instrument, Instruments, Intended, OrderChanged, OrderStatus
 from pyrt.ports import Alarm
 from pyrt.research import metrics
@@ -170,8 +171,8 @@ def _orders(facts: Sequence[Fact]) -> Records:
 
 
 def _equity(fills: Records, samples: Samples, instruments: Instruments, cash: float) -> Records:
-    candles = {i.id: samples.candles(i.id) for i in instruments}
-    starts = [int(c["start"][0]) for c in candles.values() if len(c)]
+    candles = {i.id: _candles(samples, i.id, fills) for i in instruments}
+    starts = [int(c["start"][0]) for c in candles.values() if len(c)] or [0]
     ends = np.unique(np.concatenate([c["start"] + c["interval"] for c in candles.values()]))
     out = np.zeros(len(ends) + 1, equity_dtype)
     out["ts"][0], out["ts"][1:] = min(starts), ends
@@ -192,6 +193,17 @@ def _equity(fills: Records, samples: Samples, instruments: Instruments, cash: fl
     out["cash"] = cash + flow
     out["equity"] += out["cash"]
     return out
+
+
+def _candles(samples: Samples, instrument: int, fills: Records) -> Records:
+    """Of an instrument's prints; where the data has none, its price is that of the last fill."""
+    candles = samples.candles(instrument)
+    if len(candles):
+        return candles
+    own = fills[fills["instrument"] == instrument]
+    made = np.zeros(len(own), bar_dtype)
+    made["interval"], made["start"], made["open_px"], made["close_px"] = 1, own["ts"], own["px"], own["px"]
+    return made
 
 
 def _metrics(equity: Records, trades: Records, fills: Records, instruments: Instruments) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Strategy: what a user writes. Callbacks come in, verbs go out; the Desk behind it is the session, live or in a backtest."""
 
 from decimal import Decimal
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any, ClassVar, Protocol, overload
 
 import msgspec
@@ -13,6 +14,7 @@ from pyrt.errors import ConfigError, OrderError
 from pyrt.model import Filled, Instrument, Intent, Number, OrderClass, OrderStatus, OrderType, money
 from pyrt.strategies.ticket import Rounding, px_of, ratio_of, ticket
 
+_NO_PARAMETERS = (property, classmethod, staticmethod, GetSetDescriptorType, MemberDescriptorType)
 _INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -25,6 +27,14 @@ def interval_ns(text: str | int) -> int:
     if unit not in _INTERVALS or not (number.isascii() and number.isdigit()) or int(number) == 0:
         raise ConfigError(f"{text!r} is not an interval", mend='write "1s", "30s", "1m", "5m", "1h" or "1d"')
     return int(number) * _INTERVALS[unit] * 1_000_000_000
+
+
+def interval_text(interval: int) -> str:
+    """An interval in ns as one writes it: "1s", "5m"."""
+    for unit, seconds in reversed(_INTERVALS.items()):
+        if interval % (seconds * 1_000_000_000) == 0:
+            return f"{interval // (seconds * 1_000_000_000)}{unit}"
+    return f"{interval} ns"
 
 
 class Order:
@@ -246,7 +256,7 @@ class Strategy:
         found: dict[str, Any] = {}
         for klass in reversed(cls.__mro__[:-1]):
             for name, value in vars(klass).items():
-                if name.startswith("_") or callable(value) or isinstance(value, (property, classmethod, staticmethod)):
+                if name.startswith("_") or callable(value) or isinstance(value, _NO_PARAMETERS):
                     found.pop(name, None)
                 else:
                     found[name] = value
@@ -446,6 +456,10 @@ class Strategy:
             return None
         verb = self.sell if held.quantity > 0 else self.buy
         return verb(symbol, abs(held.quantity), reduce_only=True)
+
+    def instrument(self, symbol: str) -> Instrument:
+        """What an instrument is, and its units: instrument(symbol).qty("1.5") is that in qty units. Raises OrderError."""
+        return self._desk.instrument(symbol)
 
     def signal(self, symbol: str, action: str, confidence: float = 1.0) -> Order | None:
         """Publish an opinion ("buy", "sell" or "close"); the session's sizer turns it into an order, or into none."""

@@ -1,0 +1,9 @@
+from typing import Any, final
+
+import numpy as np
+
+@final
+class RecentBars:
+    def __new__(cls, keep: int) -> RecentBars: ...
+    def add(self, bar: Any) -> None: ...
+    def last(self, n: int) -> np.ndarray[Any, Any]: ...

@@ -1,0 +1,67 @@
+from typing import Any, NamedTuple, final
+
+import numpy as np
+from typing_extensions import disjoint_base
+
+from pyrt._core.ledger import Ledger
+from pyrt._core.pipeline import Pipeline
+from pyrt._core.recent import RecentBars
+
+class Asked(NamedTuple):
+    verb: int
+    source: int
+    target: int
+    instrument: int
+    side: int
+    qty: int
+    limit_px: int
+    stop_px: int
+    tif: int
+    valid_for: int
+    reduce_only: bool
+    extended_hours: bool
+
+@disjoint_base
+class CompiledStrategy:
+    def _callbacks(self) -> int: ...
+    def _bind(
+        self,
+        number: int,
+        pipeline: Pipeline,
+        ledger: Ledger,
+        rows: list[tuple[int, int, int, int, int]],
+        windows: list[RecentBars],
+    ) -> None: ...
+    def _keep_order(
+        self,
+        source: int,
+        instrument: int,
+        side: int,
+        qty: int,
+        filled: int,
+        limit_px: int,
+        stop_px: int,
+        status: int,
+        is_open: bool,
+    ) -> None: ...
+    def _used(self, source: int) -> None: ...
+    def _take_asked(self) -> tuple[list[Asked], int]: ...
+
+@final
+class Dispatch:
+    def __new__(cls, pipeline: Pipeline) -> Dispatch: ...
+    def watch(self, instrument: int, mask: int) -> None: ...
+    def stream(self, instrument: int, interval: int, window: RecentBars, session: bool) -> None: ...
+    def join(self, instrument: int, strategy: CompiledStrategy, wants: int, interval: int) -> int: ...
+    def halt(self, strategy: CompiledStrategy) -> None: ...
+    def run(self, records: Any, start: int, now: int, live: bool) -> int: ...
+    def resume(self) -> None: ...
+    def take_bars(self) -> np.ndarray[Any, Any]: ...
+    def take_count(self) -> int: ...
+    def failed(self) -> CompiledStrategy: ...
+    @property
+    def due(self) -> int: ...
+    @property
+    def bars(self) -> int: ...
+    @property
+    def error(self) -> BaseException | None: ...

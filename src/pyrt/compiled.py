@@ -1,0 +1,177 @@
+"""The session's side of compiled strategies: called inside the pipeline's loop; what they ask for becomes intents here."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyrt._core.strategy import Asked, CompiledStrategy, Dispatch
+from pyrt._core.types import Side
+from pyrt.clock import Now
+from pyrt.errors import ConfigError, OrderError
+from pyrt.model import Instrument, TimeInForce
+from pyrt.sources import is_of_this_core
+from pyrt.strategies import Order, Strategy
+from pyrt.strategies.strategy import interval_ns
+from pyrt.strategies.ticket import ticket
+
+if TYPE_CHECKING:
+    from pyrt.session import Session
+
+INTENT_LIFE = 30_000_000_000  # ns of venue time, as Strategy.buy has it
+_RECORD, _BARS, _INTENTS, _FAILED = 1, 2, 4, 8
+_ORDER, _REPLACE, _CANCEL = 1, 2, 3
+_BAR = 8
+_BarWants = Mapping[tuple[int, int], list[tuple[int, Callable[..., None] | None]]]
+
+
+class CompiledStage:
+    """Drives the pipeline in place of the session where some of its strategies are compiled.
+
+    A compiled strategy sees an event before the Python ones do. Its intents take the way of theirs.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._dispatch = Dispatch(session.market.pipeline)
+        self._strategies: dict[int, CompiledStrategy] = {}
+
+    # ------------------------------------------------------------------------------------------------ start
+    def add(self, number: int, strategy: CompiledStrategy) -> None:
+        """Take in a strategy of the session, under its id. Raises ConfigError for one that was built for another pyrt."""
+        for cls in type(strategy).__mro__:
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
+            if issubclass(cls, CompiledStrategy) and not is_of_this_core(file):
+                raise ConfigError("it was built for another pyrt", where=file, mend="build it again: python -m pyrt build FILE.pyx")
+        self._strategies[number] = self._session.desk.compiled[number] = strategy
+
+    def watch(self, instrument: int, mask: int) -> int:
+        """What the session wants of an instrument, 1 << RecordType; returns what compiled strategies want of it."""
+        session = self._session
+        self._dispatch.watch(instrument, mask)
+        calls = 0
+        for number, strategy in self._strategies.items():
+            known = session.strategies[number]
+            if session.instruments[instrument].symbol in known.symbols:
+                calls |= self._dispatch.join(instrument, strategy, strategy._callbacks(), interval_ns(known.interval))
+        return calls
+
+    def connect(self, bar_wants: _BarWants) -> None:
+        """All instruments are watched: share windows of bars, and tell each strategy its instruments."""
+        session = self._session
+        for (instrument, interval), wanted in bar_wants.items():
+            asked_for = any(on_bar is not None for _, on_bar in wanted)
+            self._dispatch.stream(instrument, interval, session.desk.window(instrument, interval), asked_for)
+        for number, strategy in self._strategies.items():
+            known = session.strategies[number]
+            instruments = [session.instruments[symbol] for symbol in dict.fromkeys(known.symbols)]
+            windows = [session.desk.window(i.id, interval_ns(known.interval)) for i in instruments]
+            rows = [(i.id, i.tick, i.sub_tick, i.lot, 10**i.qty_exp) for i in instruments]
+            strategy._bind(number, session.market.pipeline, session.risk.ledger, rows, windows)
+            for order in session.desk.open_orders(number, None):
+                session.desk.show(order)
+
+    def halt(self, number: int) -> None:
+        """Call a strategy no more."""
+        strategy = self._strategies.get(number)
+        if strategy is not None:
+            self._dispatch.halt(strategy)
+
+    # ------------------------------------------------------------------------------------------------ the loop
+    def advance(self, records: np.ndarray[Any, Any], at: int, timed: bool) -> int:
+        """Session.advance, with compiled strategies called on the way."""
+        session, dispatch = self._session, self._dispatch
+        self._agree()
+        at = dispatch.run(records, at, 0 if timed else session.now.venue, session.running)
+        if timed and at:
+            ts = int(records["ts_event"][at - 1])
+            session.now = Now(ts, ts)
+        while due := dispatch.due:
+            if due & (_INTENTS | _FAILED):
+                self._take()
+            if due & _FAILED:
+                self._failed()
+            if due & _BARS:
+                session.bars(dispatch.take_bars())
+            if due & _RECORD:
+                session.record(records, at - 1)
+            session.settle()
+            self._agree()
+            dispatch.resume()
+        if bars := dispatch.take_count():
+            session.counts["bars"] += bars
+        return at
+
+    def _agree(self) -> None:
+        # Python callbacks of the same strategy number orders too.
+        for number, strategy in self._strategies.items():
+            strategy._used(self._session.desk.last_source(number))
+
+    def _take(self) -> None:
+        for number, strategy in self._strategies.items():
+            rows, refused = strategy._take_asked()
+            if rows or refused:
+                self._session.call(number, self.ask, number, rows, refused)
+
+    def _failed(self) -> None:
+        error, failed = self._dispatch.error, self._dispatch.failed()
+        if error is None or isinstance(error, KeyboardInterrupt):
+            raise error or RuntimeError("a compiled callback failed without an error")
+        number = next(n for n, strategy in self._strategies.items() if strategy is failed)
+        self._session.halt(number, _callback(error), error)
+
+    def ask(self, number: int, rows: list[Asked], refused: int) -> None:
+        """Make intents of what a strategy asked for. Raises OrderError for what cannot be an order."""
+        session = self._session
+        strategy = session.strategies[number]
+        for row in rows:
+            order = session.desk.open_order(number, row.target) if row.target else None
+            if row.verb == _CANCEL:
+                if order is not None:
+                    strategy.cancel(order)
+                continue
+            if row.verb == _REPLACE:
+                order = _replace(strategy, order, row, session.instruments)
+            else:
+                instrument = session.instruments[row.instrument]
+                make = _terms(instrument, row) | {"valid_until": strategy.now + (row.valid_for or INTENT_LIFE)}
+                order = session.desk.send(number, make, instrument)
+            if order.intent.source != row.source:
+                raise OrderError(f"order {row.source} came out as {order.intent.source}", where=order.symbol)
+        if refused:
+            what = f"{refused} more intents than fit into one callback"
+            raise OrderError(what, mend="ask for at most 256 a callback")
+
+
+def _terms(instrument: Instrument, row: Asked) -> dict[str, Any]:
+    return ticket(
+        instrument,
+        Side(row.side),
+        instrument.quantity(row.qty),
+        limit=instrument.price(row.limit_px) if row.limit_px else None,
+        stop=instrument.price(row.stop_px) if row.stop_px else None,
+        tif=TimeInForce(row.tif or TimeInForce.DAY).name,
+        reduce_only=bool(row.reduce_only),
+        extended_hours=bool(row.extended_hours),
+    )
+
+
+def _replace(strategy: Strategy, order: Order | None, row: Asked, instruments: Any) -> Order:
+    if order is None:
+        raise OrderError(f"order {row.target} is done", mend="ask order() before: NULL is done")
+    instrument = instruments[order.intent.instrument]
+    return strategy.replace(
+        order,
+        quantity=instrument.quantity(row.qty),
+        limit=instrument.price(row.limit_px) if row.limit_px else None,
+        stop=instrument.price(row.stop_px) if row.stop_px else None,
+    )
+
+
+def _callback(error: BaseException) -> str:
+    """The callback that raised: the innermost frame's function."""
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    return tb.tb_frame.f_code.co_name.rpartition(".")[2] if tb else "callback"
