@@ -1,6 +1,7 @@
 """Indicators by their definitions, each value from its whole past with exact sums: slow, and nothing to drift."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 from math import fsum, log, nan, sqrt
 
@@ -23,16 +24,20 @@ def wma(x: Floats, n: int) -> list[float]:
     return [nan if w is None else fsum(k * v for k, v in enumerate(w, 1)) / (n * (n + 1) / 2) for w in windows(x, n)]
 
 
+def squares(w: Floats) -> Fraction:
+    """The sum of squared distances from the mean, exact."""
+    exact = [Fraction(v) for v in w]
+    return sum((v * v for v in exact), Fraction()) - sum(exact, Fraction()) ** 2 / len(w)
+
+
 def deviation(x: Floats, n: int, ddof: int = 0) -> list[float]:
-    out = []
-    for w in windows(x, n):
-        middle = nan if w is None else mean(w)
-        out.append(nan if w is None else sqrt(fsum((v - middle) ** 2 for v in w) / (n - ddof)))
-    return out
+    return [nan if w is None else sqrt(squares(w) / (n - ddof)) for w in windows(x, n)]
 
 
 def z_score(x: Floats, n: int, ddof: int = 0) -> list[float]:
-    return [(v - m) / d if d else 0 * m for v, m, d in zip(x, sma(x, n), deviation(x, n, ddof), strict=True)]
+    spread = deviation(x, n, ddof)
+    far = [nan if w is None else float(Fraction(w[-1]) - sum(map(Fraction, w)) / n) for w in windows(x, n)]
+    return [f / d if d else 0 * f for f, d in zip(far, spread, strict=True)]
 
 
 def forgetting(x: Floats, n: int, share: float) -> list[float]:
