@@ -1,7 +1,7 @@
 /* Alpaca's trades and quotes, msgpack or JSON, to 64-byte records in one pass inside the frame's bounds. Keys in any order, unknown
  * ones skipped, numbers exact and on their tick, a frame all or nothing: the rules of the core's decoder for these two messages.
  * Left out, and never met by the row's frames: other messages (counted), escaped text, numbers beyond 18 digits or with exponents
- * (both: the frame is refused), prices off their tick (the message is refused). */
+ * (both: the frame is refused), floats below 2^-11 or from 2^52 on, prices off their tick (the message is refused). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,11 +11,12 @@ enum { NONE, T_, S_, TIME, P, SIZE, ID, EXCHANGE, CONDITIONS, TAPE, BP, BS, AP, 
 enum { ABSENT, INTEGER, FLOAT, TEXT, STAMP, LETTERS, DECIMAL, OTHER, DEPTH = 32, SLOTS = 512, KEYS = 256, INELIGIBLE = 1024 };
 
 typedef struct { uint64_t bits; int32_t n; uint32_t kind; } value;   /* DECIMAL: bits / 10^n; TEXT: n bytes at bits */
-typedef struct { uint64_t text; uint32_t n, instrument; int64_t tick, sub_tick; } symbol;
+typedef struct { int64_t px; uint64_t inverse, most; int shift; } tick;
+typedef struct { uint64_t text; uint32_t n, instrument; tick tick, sub_tick; } symbol;
 typedef struct {
     symbol slots[SLOTS];
     uint32_t key[KEYS];
-    uint8_t field[KEYS];
+    uint8_t field[KEYS], letter[KEYS];
     uint8_t ineligible[256];
     value v[FIELDS];
     uint32_t have;
@@ -40,6 +41,8 @@ static void enter(decoder *d, const char *name, int field)
     memcpy(&key, name, strlen(name));
     d->key[place(key)] = key;
     d->field[place(key)] = field;
+    if (!name[1])
+        d->letter[(uint8_t)*name] = field;
 }
 
 decoder *decoder_new(uint16_t flags, const uint8_t *ineligible, int n)
@@ -64,9 +67,18 @@ void decoder_free(decoder *d)
     free(d);
 }
 
-void decoder_register(decoder *d, const char *text, uint32_t instrument, int64_t tick, int64_t sub_tick)
+static tick tick_of(int64_t px)
 {
-    symbol s = {0, strlen(text), instrument, tick, sub_tick};
+    tick t = {px, 0, ~0ULL / (uint64_t)px, __builtin_ctzll(px)};
+    uint64_t odd = t.inverse = (uint64_t)px >> t.shift;
+    for (int i = 0; i < 5; i++)
+        t.inverse *= 2 - odd * t.inverse;
+    return t;
+}
+
+void decoder_register(decoder *d, const char *text, uint32_t instrument, int64_t tick_px, int64_t sub_tick_px)
+{
+    symbol s = {0, strlen(text), instrument, tick_of(tick_px), tick_of(sub_tick_px)};
     memcpy(&s.text, text, s.n);
     uint32_t i = hash(s.text);
     while (d->slots[i].n)
@@ -77,16 +89,17 @@ void decoder_register(decoder *d, const char *text, uint32_t instrument, int64_t
 /* ------------------------------------------------------------------------------------------------ numbers */
 static inline int scale_double(uint64_t bits, int64_t *out)
 {
-    int e = 1075 - (int)(bits >> 52);                /* the sign is part of it: a negative number is refused */
+    int shift = 1075 - (int)(bits >> 52);            /* the sign is part of it: a negative number is refused */
     if (!bits)
         return *out = 0, 1;
-    if (e <= 0 || e > 120)
+    if (shift <= 0 || shift > 63)
         return 0;
     u128 product = (u128)((bits & 0xfffffffffffffu) | 1ULL << 52) * 1000000000u;
-    u128 half = (u128)1 << (e - 1), whole = product >> e, rest = product - (whole << e);
-    whole += rest > half || (rest == half && (whole & 1));
+    uint64_t high = (uint64_t)(product >> 64), low = (uint64_t)product, whole = high << (64 - shift) | low >> shift;
+    low <<= 64 - shift;
+    whole += low > 1ULL << 63 || (low == 1ULL << 63 && (whole & 1));
     *out = (int64_t)whole;
-    return whole <= INT64_MAX;
+    return !(high >> (shift - 1)) && *out >= 0;
 }
 
 static inline int scale(const value *v, int64_t *out)
@@ -104,8 +117,11 @@ static inline int price(const value *v, const symbol *s, int64_t *px)
 {
     if (!scale(v, px) || !*px)
         return 0;
-    int64_t tick = *px >= PX_ONE ? s->tick : s->sub_tick, rest = *px % tick;
-    if (__builtin_expect(rest != 0, 0)) {            /* the noise of a float is put back */
+    const tick *t = *px >= PX_ONE ? &s->tick : &s->sub_tick;
+    uint64_t turned = (uint64_t)*px * t->inverse;
+    turned = turned >> t->shift | turned << (-t->shift & 63);
+    if (__builtin_expect(turned > t->most, 0)) {     /* no multiple: the noise of a float is put back */
+        int64_t tick = t->px, rest = *px % tick;
         if (rest <= *px / 1000000000)
             *px -= rest;
         else if (tick - rest <= *px / 1000000000)
@@ -305,6 +321,14 @@ static inline const uint8_t *read_value(const uint8_t *p, const uint8_t *end, va
         v->bits = eight(p + 1);
         return p + 9;
     }
+    if (head == 0xa1) {                              /* a step of fixed length: the next value can be read before this one */
+        *v = (value){(uintptr_t)(p + 1), 1, TEXT};
+        return end - p > 1 ? p + 2 : NULL;
+    }
+    if (head == 0xa3) {
+        *v = (value){(uintptr_t)(p + 1), 3, TEXT};
+        return end - p > 3 ? p + 4 : NULL;
+    }
     if ((head & 0xe0) == 0xa0) {
         *v = (value){(uintptr_t)(p + 1), head & 31, TEXT};
         return (head & 31) < end - p ? p + 1 + (head & 31) : NULL;
@@ -349,10 +373,19 @@ static inline const uint8_t *message(decoder *d, const uint8_t *p, const uint8_t
     value spare;
     d->have = 0;
     while (n--) {
-        if (p >= end || (*p & 0xe0) != 0xa0 || (*p & 31) >= end - p)
-            return NULL;
-        int field = field_of(d, p + 1, *p & 31);
-        p += 1 + (*p & 31);
+        int field;
+        if (end - p > 3 && *p == 0xa1) {
+            field = d->letter[p[1]];
+            p += 2;
+        } else if (end - p > 3 && *p == 0xa2) {
+            field = field_of(d, p + 1, 2);
+            p += 3;
+        } else {
+            if (p >= end || (*p & 0xe0) != 0xa0 || (*p & 31) >= end - p)
+                return NULL;
+            field = field_of(d, p + 1, *p & 31);
+            p += 1 + (*p & 31);
+        }
         value *v = keep(d, field, &spare);
         if (field == CONDITIONS && p < end && (*p & 0xf0) == 0x90)
             p = letters(p, end, v);
@@ -482,6 +515,18 @@ static inline int two(const uint8_t *p)
     return a < 10 && b < 10 ? (int)(a * 10 + b) : -1;
 }
 
+static inline int eight_digits(const uint8_t *p, int64_t *out)
+{
+    uint64_t word;
+    memcpy(&word, p, 8);
+    if ((word & 0xf0f0f0f0f0f0f0f0u) != 0x3030303030303030u || ((word + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) != 0x3030303030303030u)
+        return 0;
+    word = (word & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8;
+    word = (word & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
+    *out = (int64_t)((word & 0x0000ffff0000ffffu) * 42949672960001u >> 32);
+    return 1;
+}
+
 static int minute(decoder *d, const uint8_t *p)
 {
     int c = two(p), y = two(p + 2), mo = two(p + 5), day = two(p + 8), h = two(p + 11), mi = two(p + 14);
@@ -507,6 +552,8 @@ static inline const uint8_t *stamp(decoder *d, const uint8_t *p, const uint8_t *
     if (*p == '.') {
         const uint8_t *point = ++p;
         unsigned c;
+        if (end - p >= 8 && eight_digits(p, &fraction))
+            p += 8;
         while (p - point < 9 && (c = *p - '0') < 10)
             fraction = fraction * 10 + c, p++;
         if (p == point)
@@ -550,7 +597,7 @@ static inline const uint8_t *object(decoder *d, const uint8_t *p, const uint8_t 
         if (*p != '"')
             return NULL;
         if (end - p > 4 && p[2] == '"') {
-            field = field_of(d, p + 1, 1);
+            field = d->letter[p[1]];
             p += 3;
         } else if (end - p > 4 && p[3] == '"') {
             field = field_of(d, p + 1, 2);

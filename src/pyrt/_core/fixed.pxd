@@ -1,5 +1,5 @@
 """Numbers and times as a wire writes them, kept as written until the instrument says their unit. All inline."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from pyrt._core.types cimport u128
@@ -27,7 +27,7 @@ cdef enum:                             # what became of a number
 cdef struct value_t:
     uint64_t bits
     int32_t n
-    uint8_t kind
+    uint16_t kind                      # not a byte: what a byte is written to, C must take for anything
     uint8_t negative                   # of a decimal
     uint8_t dropped                    # of KIND_DECIMAL_MORE, in its last place: 1 less than a half, 2 a half, 3 more
 
@@ -46,7 +46,28 @@ cdef extern from *:
 
 
 cdef inline int scale_double(uint64_t bits, int exp, int64_t* out) noexcept nogil:
-    # value = m * 2^e exactly; m * 10^exp fits 113 bits, so there is one rounding, half to even.
+    # value = m * 2^-shift exactly; m * 10^exp fits 113 bits, so there is one rounding, half to even.
+    cdef int shift = 1075 - <int>(bits >> 52)                # of a negative number: below zero
+    cdef u128 product
+    cdef uint64_t high, low, quotient
+    if not 0 < shift < 64:
+        return scale_any_double(bits, exp, out)
+    product = <u128>(bits & 0xfffffffffffffULL | <uint64_t>1 << 52) * <u128>POWER10[exp]
+    high = <uint64_t>(product >> 64)
+    low = <uint64_t>product
+    quotient = high << (64 - shift) | low >> shift
+    low <<= 64 - shift                                       # what is cut off; a half is the topmost bit
+    if low > <uint64_t>1 << 63 or (low == <uint64_t>1 << 63 and quotient & 1 != 0):
+        quotient += 1
+    out[0] = <int64_t>quotient
+    if high >> (shift - 1) or out[0] < 0:
+        out[0] = 0
+        return REFUSED
+    return SCALED if quotient != 0 else VANISHED
+
+
+cdef inline int scale_any_double(uint64_t bits, int exp, int64_t* out) noexcept nogil:
+    # Beyond 2^52, below 2^-11, no number, or negative.
     cdef int e = <int>(bits >> 52 & 0x7ff)
     cdef uint64_t m = bits & 0xfffffffffffffULL
     cdef u128 product, quotient, rest, half
@@ -258,6 +279,19 @@ cdef inline bint read_minute(const uint8_t* p, minute_t* cache) noexcept nogil:
     return True
 
 
+cdef inline bint eight_digits(const uint8_t* p, int64_t* value) noexcept nogil:
+    # Eight digits at once, as four pairs, two fours and one eight of a word whose lowest byte is the first digit.
+    cdef uint64_t word
+    memcpy(&word, p, 8)
+    if word & 0xf0f0f0f0f0f0f0f0ULL != 0x3030303030303030ULL or \
+            word + 0x0606060606060606ULL & 0xf0f0f0f0f0f0f0f0ULL != 0x3030303030303030ULL:
+        return False
+    word = (word & 0x0f0f0f0f0f0f0f0fULL) * 2561 >> 8
+    word = (word & 0x00ff00ff00ff00ffULL) * 6553601 >> 16
+    value[0] = <int64_t>((word & 0x0000ffff0000ffffULL) * 42949672960001ULL >> 32)
+    return True
+
+
 cdef inline const uint8_t* read_time(const uint8_t* p, const uint8_t* end, minute_t* cache, int64_t* ns) noexcept nogil:
     # RFC 3339 with 0 to 9 decimals; the byte after it, or NULL where it is not one.
     cdef int64_t fraction = 0
@@ -273,6 +307,8 @@ cdef inline const uint8_t* read_time(const uint8_t* p, const uint8_t* end, minut
     if p[0] == c'.':
         p += 1
         point = p
+        if end - p >= 8 and eight_digits(p, &fraction):
+            p += 8
         while p < end and p - point < 9:
             d = <unsigned int>p[0] - 48
             if d > 9:

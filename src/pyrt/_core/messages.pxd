@@ -42,13 +42,20 @@ cdef enum:                             # Snap: what becomes of a price off the t
     SNAP_DOWN
     SNAP_UP
 
+cdef struct tick_t:
+    int64_t px                         # px units
+    uint64_t inverse, most             # of its odd part; how many of it 64 bits hold: what tells its multiples without dividing
+    int32_t shift                      # its power of two
+
 cdef struct symbol_t:
     uint8_t text[32]
+    uint64_t word                      # of the first bytes of the text
     int32_t n
     int32_t qty_exp
     uint32_t instrument
     uint32_t quote_unit                # what one unit of a quote's size is worth
-    int64_t tick, sub_tick, lot
+    tick_t tick, sub_tick
+    int64_t lot
 
 cdef struct level_t:
     value_t px, qty
@@ -103,7 +110,7 @@ cdef class Messages:
     @cython.final
     cdef void index(self, int32_t i) noexcept nogil
     @cython.final
-    cdef const symbol_t* find(self, const value_t* name) noexcept nogil
+    cdef inline const symbol_t* find(self, const value_t* name) noexcept nogil
     @cython.final
     cdef level_t* new_level(self) noexcept nogil
     @cython.final
@@ -113,17 +120,19 @@ cdef class Messages:
     @cython.final
     cdef inline const value_t* get(self, int field) noexcept nogil
     @cython.final
-    cdef bint time(self, int64_t* ts) noexcept nogil
+    cdef inline bint time(self, int64_t* ts) noexcept nogil
     @cython.final
-    cdef bint price(self, const value_t* v, const symbol_t* s, int snap, int64_t* px) noexcept nogil
+    cdef inline bint price(self, const value_t* v, const symbol_t* s, int snap, int64_t* px) noexcept nogil
     @cython.final
-    cdef bint quantity(self, const value_t* v, const symbol_t* s, int64_t* qty) noexcept nogil
+    cdef bint off_tick(self, int64_t tick, int snap, int64_t* px) noexcept nogil
+    @cython.final
+    cdef inline bint quantity(self, const value_t* v, const symbol_t* s, int64_t* qty) noexcept nogil
     @cython.final
     cdef uint64_t trade_id(self, const value_t* v) noexcept nogil
     @cython.final
     cdef uint32_t letters(self, const value_t* v) noexcept nogil
     @cython.final
-    cdef market_t* put(self, const symbol_t* s, int64_t ts, uint16_t type, uint16_t flags) noexcept nogil
+    cdef inline market_t* put(self, const symbol_t* s, int64_t ts, uint16_t type, uint16_t flags) noexcept nogil
     @cython.final
     cdef bint put_print(self, const symbol_t* s, int64_t ts, print_t* t) noexcept nogil
     @cython.final
@@ -131,7 +140,7 @@ cdef class Messages:
     @cython.final
     cdef void correction(self, const symbol_t* s, int64_t ts) noexcept nogil
     @cython.final
-    cdef bint quote_side(self, const value_t* price, const value_t* size, const symbol_t* s, int snap,
+    cdef inline bint quote_side(self, const value_t* price, const value_t* size, const symbol_t* s, int snap,
                          int64_t* px, int64_t* qty) noexcept nogil
     @cython.final
     cdef void quote(self, const symbol_t* s, int64_t ts) noexcept nogil

@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from pyrt._core.fixed cimport (KIND_BOOL, KIND_DECIMAL, KIND_FLOAT, KIND_LETTERS, KIND_LEVELS, KIND_NONE, KIND_TEXT, KIND_TIME, REFUSED,
-                               SCALED, VANISHED, read_time, scale, value_t)
+from pyrt._core.fixed cimport (KIND_BOOL, KIND_DECIMAL, KIND_FLOAT, KIND_LETTERS, KIND_LEVELS, KIND_NONE, KIND_TEXT, KIND_TIME, POWER10,
+                               REFUSED, SCALED, VANISHED, read_time, scale, scale_double, value_t)
 from pyrt._core.types cimport (ACTION_CLEAR, ACTION_NOTHING, ACTION_SET, FLAG_AMENDED, FLAG_CORRECTED, FLAG_INELIGIBLE, FLAG_LAST,
                                FLAG_SNAPSHOT, NO_PX, PX_ONE, SIDE_BUY, SIDE_SELL, STATE_HALTED, STATE_PAUSED, STATE_QUOTING,
                                STATE_TRADING, TYPE_BAR, TYPE_DELTA, TYPE_QUOTE, TYPE_STATUS, TYPE_TRADE, TYPE_TRADE_CANCEL, bar_t,
@@ -15,6 +15,11 @@ from pyrt._core.types cimport (ACTION_CLEAR, ACTION_NOTHING, ACTION_SET, FLAG_AM
 import numpy as np
 
 from pyrt._core.types import bar_dtype, market_dtype
+
+
+cdef extern from * nogil:
+    int lowest_bit "__builtin_ctzll"(unsigned long long)
+    bint likely "__builtin_expect"(bint, bint)
 
 
 COUNT_NAMES = ("frames", "malformed", "messages", "control", "unknown_type", "unknown_symbol", "unknown_field", "bad_time",
@@ -40,6 +45,53 @@ cdef inline uint64_t hash_text(const uint8_t* p, int32_t n) noexcept nogil:
         word = word << 8 | p[i]
     h = (h ^ word) * <uint64_t>0x9e3779b97f4a7c15ULL
     return h ^ h >> 32
+
+
+cdef inline uint64_t word_of(const uint8_t* p, int32_t n) noexcept nogil:
+    # The first bytes as a number that, with n, tells all texts of eight bytes or less apart.
+    cdef uint64_t word
+    cdef uint32_t low, high
+    cdef uint16_t two
+    if n > 8:
+        memcpy(&word, p, 8)
+        return word
+    if n >= 4:
+        memcpy(&low, p, 4)
+        memcpy(&high, p + n - 4, 4)
+        return low | <uint64_t>high << 32
+    if n >= 2:
+        memcpy(&two, p, 2)
+        return two | <uint64_t>p[n - 1] << 16
+    return p[0] if n == 1 else 0
+
+
+cdef inline uint64_t hash_symbol(const uint8_t* p, int32_t n, uint64_t word) noexcept nogil:
+    cdef uint64_t h
+    if n > 8:
+        return hash_text(p, n)
+    h = (word + n) * <uint64_t>0x9e3779b97f4a7c15ULL
+    return h >> 32
+
+
+cdef tick_t tick_of(int64_t px) noexcept nogil:
+    # A multiple of px, and no other number, times the inverse of its odd part and turned by its power of two, is `most` or less
+    # (Hacker's Delight, 10-17).
+    cdef tick_t t
+    cdef uint64_t odd
+    cdef int i
+    t.px = px
+    t.shift = lowest_bit(<uint64_t>px)
+    odd = <uint64_t>px >> t.shift
+    t.inverse = odd
+    for i in range(5):
+        t.inverse = t.inverse * (2 - odd * t.inverse)
+    t.most = <uint64_t>-1 // <uint64_t>px
+    return t
+
+
+cdef inline bint is_multiple(int64_t px, const tick_t* tick) noexcept nogil:
+    cdef uint64_t product = <uint64_t>px * tick.inverse
+    return (product >> tick.shift | product << (64 - tick.shift & 63)) <= tick.most
 
 
 cdef value_t nothing                   # what an absent key reads as
@@ -96,7 +148,8 @@ cdef class Messages:
         s.n = <int32_t>len(text)
         memcpy(s.text, <const char*>text, s.n)
         s.instrument, s.qty_exp, s.quote_unit = instrument, qty_exp, quote_unit
-        s.tick, s.sub_tick, s.lot = tick, sub_tick, lot
+        s.tick, s.sub_tick, s.lot = tick_of(tick), tick_of(sub_tick), lot
+        s.word = word_of(s.text, s.n)
         self.enter(&s)
 
     def take(self):
@@ -147,21 +200,22 @@ cdef class Messages:
         return 0
 
     cdef void index(self, int32_t i) noexcept nogil:
-        cdef uint64_t at = hash_text(self.symbols[i].text, self.symbols[i].n) & self.mask
+        cdef uint64_t at = hash_symbol(self.symbols[i].text, self.symbols[i].n, self.symbols[i].word) & self.mask
         while self.slots[at] >= 0:
             at = (at + 1) & self.mask
         self.slots[at] = i
 
-    cdef const symbol_t* find(self, const value_t* name) noexcept nogil:
+    cdef inline const symbol_t* find(self, const value_t* name) noexcept nogil:
         cdef const uint8_t* text = <const uint8_t*><size_t>name.bits
         cdef const symbol_t* s
-        cdef uint64_t at
+        cdef uint64_t at, word
         if name.kind != KIND_TEXT or name.n > 32:
             return NULL
-        at = hash_text(text, name.n) & self.mask
+        word = word_of(text, name.n)
+        at = hash_symbol(text, name.n, word) & self.mask
         while self.slots[at] >= 0:
             s = &self.symbols[self.slots[at]]
-            if s.n == name.n and memcmp(s.text, text, s.n) == 0:
+            if s.word == word and s.n == name.n and (s.n <= 8 or memcmp(s.text, text, s.n) == 0):
                 return s
             at = (at + 1) & self.mask
         return NULL
@@ -228,7 +282,7 @@ cdef class Messages:
     cdef inline const value_t* get(self, int field) noexcept nogil:
         return &self.value[field] if self.have >> field & 1 else &nothing
 
-    cdef bint time(self, int64_t* ts) noexcept nogil:
+    cdef inline bint time(self, int64_t* ts) noexcept nogil:
         cdef const value_t* v = self.get(FIELD_TIME)
         cdef const uint8_t* text
         if v.kind == KIND_TIME:
@@ -239,15 +293,20 @@ cdef class Messages:
         text = <const uint8_t*><size_t>v.bits
         return v.n >= 20 and read_time(text, text + v.n, &self.minute, ts) == text + v.n
 
-    cdef bint price(self, const value_t* v, const symbol_t* s, int snap, int64_t* px) noexcept nogil:
+    cdef inline bint price(self, const value_t* v, const symbol_t* s, int snap, int64_t* px) noexcept nogil:
         # A price above 0, on its tick: what a float's or a division's noise moved is put back, a print may lie between ticks.
-        cdef int64_t tick, rest
-        cdef int status = scale(v, 9, px)
-        if status == REFUSED:
-            self.count[COUNT_BAD_PRICE] += 1
+        cdef const tick_t* tick
+        cdef int status = scale_double(v.bits, 9, px) if v.kind == KIND_FLOAT else scale(v, 9, px)
+        if not likely(status == SCALED, True):
+            self.count[COUNT_BAD_PRICE if status == REFUSED else COUNT_VANISHED_PX] += 1
             return False
-        tick = s.tick if px[0] >= PX_ONE else s.sub_tick
-        rest = px[0] % tick
+        tick = &s.tick if px[0] >= PX_ONE else &s.sub_tick
+        if likely(px[0] != 0 and is_multiple(px[0], tick), True):
+            return True
+        return self.off_tick(tick.px, snap, px)
+
+    cdef bint off_tick(self, int64_t tick, int snap, int64_t* px) noexcept nogil:
+        cdef int64_t rest = px[0] % tick
         if rest:
             if rest <= px[0] / 1000000000:
                 px[0] -= rest
@@ -260,15 +319,18 @@ cdef class Messages:
                 self.count[COUNT_OFF_TICK] += 1
                 px[0] += tick - rest if snap == SNAP_UP else -rest
         if px[0] == 0:
-            self.count[COUNT_VANISHED_PX] += status == VANISHED or rest != 0
-            self.count[COUNT_BAD_PRICE] += status == SCALED and rest == 0
+            self.count[COUNT_VANISHED_PX if rest else COUNT_BAD_PRICE] += 1
             return False
         return True
 
-    cdef bint quantity(self, const value_t* v, const symbol_t* s, int64_t* qty) noexcept nogil:
+    cdef inline bint quantity(self, const value_t* v, const symbol_t* s, int64_t* qty) noexcept nogil:
         # Of a float, noise beyond 2^-50 of the whole beside a multiple of the lot is taken off.
         cdef int64_t rest
-        cdef int status = scale(v, s.qty_exp, qty)
+        cdef int status
+        if likely(v.kind == KIND_DECIMAL and v.n == 0 and not v.negative and v.bits >> 32 == 0 and s.qty_exp <= 9, True):
+            qty[0] = <int64_t>(v.bits * POWER10[s.qty_exp])
+            return True
+        status = scale(v, s.qty_exp, qty)
         if status == REFUSED:
             self.count[COUNT_BAD_QTY] += 1
             return False
@@ -304,7 +366,7 @@ cdef class Messages:
                 value |= <uint32_t>text[i] << (8 * i)
         return value
 
-    cdef market_t* put(self, const symbol_t* s, int64_t ts, uint16_t type, uint16_t flags) noexcept nogil:
+    cdef inline market_t* put(self, const symbol_t* s, int64_t ts, uint16_t type, uint16_t flags) noexcept nogil:
         cdef market_t* record
         if self.n_records == self.max_records:
             record = <market_t*>realloc(self.records, 2 * self.max_records * sizeof(market_t))
@@ -370,7 +432,7 @@ cdef class Messages:
                 return
         self.n_records = before
 
-    cdef bint quote_side(self, const value_t* price, const value_t* size, const symbol_t* s, int snap,
+    cdef inline bint quote_side(self, const value_t* price, const value_t* size, const symbol_t* s, int snap,
                          int64_t* px, int64_t* qty) noexcept nogil:
         # A side without price or size is empty; False where a number of it cannot be.
         px[0], qty[0] = NO_PX, 0

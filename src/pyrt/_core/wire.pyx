@@ -5,8 +5,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from pyrt._core cimport json, msgpack
-from pyrt._core.fixed cimport (KIND_ARRAY, KIND_LETTERS, KIND_LEVELS, KIND_MAP, KIND_NONE, KIND_OTHER, KIND_TEXT, KIND_TIME, read_time,
-                               value_t)
+from pyrt._core.fixed cimport (KIND_ARRAY, KIND_LETTERS, KIND_LEVELS, KIND_MAP, KIND_NONE, KIND_OTHER, KIND_TEXT, KIND_TIME, minute_t,
+                               read_number, read_time, value_t)
+from pyrt._core.json cimport arena_t
 from pyrt._core.messages cimport (COUNT_FRAMES, COUNT_MALFORMED, COUNT_MORE_CONDITIONS, COUNT_UNKNOWN_FIELD, COUNT_UNKNOWN_TYPE,
                                   FIELD_A, FIELD_AP, FIELD_AS, FIELD_B, FIELD_BP, FIELD_BS, FIELD_C, FIELD_CC, FIELD_CI, FIELD_CP,
                                   FIELD_CS, FIELD_D, FIELD_H, FIELD_I, FIELD_IGNORED, FIELD_L, FIELD_N, FIELD_O, FIELD_OC, FIELD_OI,
@@ -17,10 +18,16 @@ from pyrt._core.messages cimport (COUNT_FRAMES, COUNT_MALFORMED, COUNT_MORE_COND
 from pyrt._core.encode import Encoder  # noqa: F401  one address for both halves
 
 
+cdef extern from * nogil:
+    bint likely "__builtin_expect"(bint, bint)
+
+
 # ---------------------------------------------------------------------------------------------------- keys
 # A key of up to three letters and its length are one u32; the product's top byte is a perfect hash of the known ones.
 cdef uint32_t key_of[256]
 cdef uint8_t field_of[256]
+cdef uint8_t field_of_letter[256]
+cdef uint8_t field_of_pair[65536]     # by both letters, the first in the low byte: a few lines of it are ever touched
 
 
 cdef inline int slot(uint32_t key) noexcept nogil:
@@ -57,9 +64,55 @@ cdef _enter_keys():
             raise AssertionError(f"the hash of {name} is taken")
         key_of[slot(key)] = key
         field_of[slot(key)] = at
+        if len(name) == 1:
+            field_of_letter[ord(name)] = at
+        if len(name) == 2:
+            field_of_pair[key & 0xffff] = at
 
 
 _enter_keys()
+
+
+cdef inline const uint8_t* quick_pair(const uint8_t* p, const uint8_t* end, value_t* values, minute_t* minute, arena_t* arena,
+                                      uint64_t* have) noexcept nogil:
+    # A known key of one letter or two, a colon and a plain value, without blanks, where 32 bytes are there; NULL: something else,
+    # or something wrong, which the long way finds.
+    cdef int at = FIELD_UNKNOWN
+    cdef value_t* v
+    if p[0] != c'"':
+        return NULL
+    if p[2] == c'"' and p[3] == c':':
+        at = field_of_letter[p[1]]
+        p += 4
+    elif p[3] == c'"' and p[4] == c':':
+        at = field_of_pair[p[1] | <uint32_t>p[2] << 8]
+        p += 5
+    if at == FIELD_UNKNOWN:
+        return NULL
+    v = &values[at]
+    if <unsigned int>p[0] - 48 < 10:
+        p = read_number(p, v)
+    elif p[0] != c'"':
+        if p[0] != c'[' or at != FIELD_C or p[1] != c'"' or p[2] < 32 or p[2] == c'\\' or p[3] != c'"' or p[4] != c']':
+            return NULL
+        v.kind = KIND_LETTERS
+        v.bits = p[2]
+        p += 5
+    elif at == FIELD_TIME:
+        p = read_time(p + 1, end, minute, <int64_t*>&v.bits)
+        if p == NULL or p[0] != c'"':
+            return NULL
+        v.kind = KIND_TIME
+        p += 1
+    elif p[2] == c'"' and p[1] >= 32 and p[1] != c'\\' and p[1] != c'"':
+        v.kind = KIND_TEXT
+        v.n = 1
+        v.bits = <uint64_t><size_t>(p + 1)
+        p += 3
+    else:
+        p = json.read_text(p + 1, end, v, arena)
+    have[0] |= <uint64_t>1 << at
+    return p
 
 
 @cython.final
@@ -131,12 +184,35 @@ cdef class Decoder(Messages):
     cdef const uint8_t* msgpack_message(self, const uint8_t* p, const uint8_t* end, uint64_t entries) noexcept nogil:
         cdef value_t key
         cdef value_t* v
+        cdef const uint8_t* after
         cdef int at
         cdef uint64_t have = 0
         cdef int64_t unknown = 0
         self.n_levels = 0
         while entries > 0:
             entries -= 1
+            if likely(end - p >= 16, True):                # a key of one letter or two and a plain value, without asking for the end
+                at = FIELD_UNKNOWN
+                if p[0] == 0xa1:
+                    at = field_of_letter[p[1]]
+                    after = p + 2
+                elif p[0] == 0xa2:
+                    at = field_of_pair[p[1] | <uint32_t>p[2] << 8]
+                    after = p + 3
+                if at != FIELD_UNKNOWN:
+                    v = &self.value[at]
+                    if after[0] == 0xd7 and after[1] == 0xff:
+                        after = msgpack.extension(after + 1, end, 8, v)
+                    elif after[0] == 0x91 and after[1] == 0xa1 and at == FIELD_C:
+                        v.kind = KIND_LETTERS
+                        v.bits = after[2]
+                        after += 3
+                    else:
+                        after = msgpack.quick_value(after, v)
+                    if likely(after != NULL, True):
+                        p = after
+                        have |= <uint64_t>1 << at
+                        continue
             if p < end and p[0] & 0xe0 == 0xa0 and (p[0] & 31) < end - p:      # a short text: nearly every key
                 at = field(p + 1, p[0] & 31)
                 p += 1 + (p[0] & 31)
@@ -281,7 +357,6 @@ cdef class Decoder(Messages):
         cdef const uint8_t* after
         cdef int64_t ns
         cdef int at
-        cdef uint64_t have = 0
         cdef int64_t unknown = 0
         self.n_levels = 0
         self.arena.used = 0
@@ -290,6 +365,16 @@ cdef class Decoder(Messages):
         if p[0] == c'}':
             return p + 1
         while True:
+            after = quick_pair(p, end, self.value, &self.minute, &self.arena, &self.have) if likely(end - p >= 32, True) else NULL
+            if likely(after != NULL, True):
+                p = json.blank(after)
+                if p[0] == c'}':
+                    self.count[COUNT_UNKNOWN_FIELD] += unknown
+                    return p + 1
+                if p[0] != c',':
+                    return NULL
+                p = json.blank(p + 1)
+                continue
             if p[0] != c'"':
                 return NULL
             at = FIELD_UNKNOWN
@@ -333,12 +418,11 @@ cdef class Decoder(Messages):
                     if p == NULL:
                         return NULL
             if v.kind == KIND_NONE:
-                have &= ~(<uint64_t>1 << at)
+                self.have &= ~(<uint64_t>1 << at)
             else:
-                have |= <uint64_t>1 << at
+                self.have |= <uint64_t>1 << at
             p = json.blank(p)
             if p[0] == c'}':
-                self.have = have
                 self.count[COUNT_UNKNOWN_FIELD] += unknown
                 return p + 1
             if p[0] != c',':
