@@ -332,8 +332,10 @@ class Oracle:
             return list(session.execution.orders.values())
         whole = Orders(self.journal, session.instruments, self.sim.settings.valid_for)
         whole.past.kept = 1 << 60
-        for fact in self.facts():
-            whole.apply(fact)
+        for seq in sorted(self.history):
+            kind, payload = self.history[seq]
+            if kind >= USER:
+                whole.apply(codec.decode(kind, codec.VERSION, payload))
         return [session.execution.orders.get(number, order) for number, order in whole.by_number.items()]
 
     # ------------------------------------------------------------------------------------------------ at the end
