@@ -148,17 +148,25 @@ class Row(msgspec.Struct, kw_only=True):
 
 def run(directory: Path, kind: str, rate: float, seconds: float, transport: str) -> Row:
     """One session with one kind of stream."""
-    with SimProcess(state=directory / "venue", seed=1, rate_limit=0) as sim, stand_in(directory, int(sim.address.url.rpartition(":")[2])):
-        with child("bench.pace", kind, str(rate), str(seconds)) as port:
-            probe = Probe(every=max(1, int(rate // 100)))
-            updates = "ws" + sim.address.url.removeprefix("http")
-            addresses = Addresses(trading=f"https://{HOST}", data=sim.address.url, stream=f"ws://127.0.0.1:{port}", updates=updates)
-            link = Timed(addresses, Keys(Secret(sim.address.key), Secret(sim.address.secret)), probe, transport)
-            plan = Plan(
-                link=link, directory=directory, strategies=[probe], limits=wide_limits(), duration=seconds + LEAD + 5, watchdog=False
-            )
-            with noted(link.rows):
-                summary = asyncio.run(Runner(plan).run())
+    with (
+        SimProcess(state=directory / "venue", seed=1, rate_limit=0) as sim,
+        stand_in(directory, int(sim.address.url.rpartition(":")[2])),
+        child("bench.pace", kind, str(rate), str(seconds)) as port,
+    ):
+        probe = Probe(every=max(1, int(rate // 100)))
+        updates = "ws" + sim.address.url.removeprefix("http")
+        addresses = Addresses(trading=f"https://{HOST}", data=sim.address.url, stream=f"ws://127.0.0.1:{port}", updates=updates)
+        link = Timed(addresses, Keys(Secret(sim.address.key), Secret(sim.address.secret)), probe, transport)
+        plan = Plan(
+            link=link,
+            directory=directory,
+            strategies=[probe],
+            limits=wide_limits(),
+            duration=seconds + LEAD + 5,
+            watchdog=False,
+        )
+        with noted(link.rows):
+            summary = asyncio.run(Runner(plan).run())
     if summary.failed or summary.unexplained or summary.unresolved:
         raise RuntimeError("\n".join(summary.lines()))
     times = np.array([row for row in link.rows.values() if len(row) == 5])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 from aiohttp import WSMsgType, web
 
-from bench.soak_tape import SYMBOLS, encoder, endless
+from bench.soak_tape import encoder, endless
 from pyrt._core.types import RecordType
 
 LEAD = 2.0  # s from the subscription to the first quote

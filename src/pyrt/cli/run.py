@@ -1,6 +1,5 @@
 """`python -m pyrt run`: one live session, on the simulated venue unless another is named."""
 
-import asyncio
 import logging
 import sys
 from contextlib import ExitStack
@@ -14,9 +13,10 @@ from pyrt.cli.strategies import load_configured
 from pyrt.config import load_config
 from pyrt.config.log_limit import LogLimit
 from pyrt.errors import ConfigError
-from pyrt.live import Plan, Runner, Summary
+from pyrt.live import Plan, Runner, Summary, loop
 from pyrt.live.control_socket import ControlSocket
 from pyrt.live.day_report import DayEnd
+from pyrt.live.loop import Pin
 from pyrt.live.notify import notifier
 
 EXAMPLES = ("pyrt.strategies.sma_cross:SmaCross", "pyrt.strategies.quote_maker:QuoteMaker")
@@ -130,7 +130,9 @@ def run(
         plan.duration = duration
         plan.segment_size, plan.snapshot_facts = segment_size, snapshot_facts
         try:
-            summary = trade(plan, sys.stdout.isatty() if view is None else view)
+            if loaded.config.execution.cpu >= 0:
+                plan.companions.append(Pin(loaded.config.execution.cpu))
+            summary = trade(plan, sys.stdout.isatty() if view is None else view, loaded.config.execution.busy_poll)
         except KeyboardInterrupt:
             left = "the watchdog cancels entries" if plan.watchdog else "what works at the venue stays"
             print(f"pyrt: ended at once; {left}, the next run recovers the rest", file=sys.stderr)
@@ -142,7 +144,7 @@ def run(
         raise SystemExit(2)
 
 
-def trade(plan: Plan, view: bool = False) -> Summary:
+def trade(plan: Plan, view: bool = False, busy_poll: bool = False) -> Summary:
     """Run a session with its control socket, and with the console view where it is wanted."""
     logging.getLogger("pyrt").info("venue %s, account %s, state in %s", plan.link.name, plan.link.account_id, plan.directory)
     control = ControlSocket(plan.directory)
@@ -158,7 +160,7 @@ def trade(plan: Plan, view: bool = False) -> Summary:
         shown = View(Console())
         plan.companions.append(shown)
         plan.listeners.append(shown.watch.hear)
-    return asyncio.run(_session(plan))
+    return loop.run(_session(plan), busy_poll=busy_poll)
 
 
 async def _session(plan: Plan) -> Summary:

@@ -64,6 +64,8 @@ class ExecutionSection(Section, frozen=True, kw_only=True):
         Literal["requests", "direct"],
         Meta(description="requests, or direct: a socket of our own, a tenth of the processor time; needs the extra [direct]"),
     ] = "requests"
+    busy_poll: Annotated[bool, Meta(description="watch for data instead of sleeping: a whole processor for its wake-ups")] = False
+    cpu: Annotated[int, Meta(ge=-1, description="processor of the session's loop; its other threads get the others; -1: any")] = -1
     dry_run: Annotated[bool, Meta(description="decide everything, send nothing")] = False
 
 

@@ -1,0 +1,74 @@
+"""The loop that a session runs on: one that sleeps until something comes, or one that watches for it on a processor of its own."""
+
+import asyncio
+import contextlib
+import os
+import selectors
+import sys
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyrt._core.spin import spin
+from pyrt.errors import ConfigError
+from pyrt.live.plan import Live
+
+T = TypeVar("T")
+_TURN = 10_000_000  # ns watched before handlers of signals get their turn
+_POOL = 8
+
+
+def run(main: Coroutine[Any, Any, T], *, busy_poll: bool = False) -> T:
+    """Run a coroutine to its end, as asyncio.run does. Raises ConfigError where the system cannot be watched."""
+    if not busy_poll:
+        return asyncio.run(main)
+    if sys.platform != "linux":
+        main.close()
+        raise ConfigError("busy_poll needs Linux", where="[execution] busy_poll", mend="leave it out")
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(_Watching())) as runner:
+        return runner.run(main)
+
+
+class Pin:
+    """A companion: from recovery on, the thread of the loop has one processor, and the threads beside it have the others."""
+
+    def __init__(self, cpu: int) -> None:
+        self._cpu = cpu
+        self._all = os.sched_getaffinity(0) if sys.platform == "linux" else set()
+        if cpu not in self._all:
+            has = ", ".join(map(str, sorted(self._all))) or "none to choose"
+            raise ConfigError(f"there is no processor {cpu}", where="[execution] cpu", mend=f"this process has {has}")
+
+    async def __call__(self, live: Live) -> None:
+        """Pin when the other threads are there; later ones are of a pool that knows its place."""
+        loop = asyncio.get_running_loop()
+        others = self._all - {self._cpu} or self._all
+        pool = ThreadPoolExecutor(_POOL, "pyrt-pool", initializer=os.sched_setaffinity, initargs=(0, others))
+        loop.set_default_executor(pool)
+        await live.runner.recovered.wait()
+        _place({self._cpu}, others)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            os.sched_setaffinity(0, self._all)
+
+
+def _place(mine: set[int], others: set[int]) -> None:
+    """This thread here, all others there."""
+    own = threading.get_native_id()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            os.sched_setaffinity(int(thread.name), mine if int(thread.name) == own else others)
+
+
+if sys.platform == "linux":
+
+    class _Watching(selectors.EpollSelector):
+        """Looks again and again; the interpreter's lock is free meanwhile."""
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if timeout is None or timeout > 0:
+                spin(self.fileno(), _TURN if timeout is None else min(_TURN, int(timeout * 1e9)))
+            return super().select(0)

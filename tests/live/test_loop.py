@@ -1,0 +1,120 @@
+"""The loop that watches instead of sleeping does all that the other does; the pinned one leaves its processor to itself."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pyrt._core.spin import spin
+from pyrt.config import load_config
+from pyrt.errors import ConfigError
+from pyrt.live import loop
+from pyrt.live.loop import Pin
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone watches")
+
+
+def test_a_descriptor_is_watched_until_it_can_be_read() -> None:
+    read, write = os.pipe()
+    try:
+        assert spin(read, 1_000_000) is False
+        threading.Timer(0.05, os.write, (write, b"x")).start()
+        assert spin(read, 60_000_000_000) is True  # and the timer's thread ran meanwhile
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+async def everything() -> list[str]:
+    """Timers, threads, sockets and signals."""
+    running, seen = asyncio.get_running_loop(), []
+    await asyncio.sleep(0.01)
+    seen.append("timer")
+    seen.append(await asyncio.to_thread(lambda: "thread"))
+    mine, other = socket.socketpair()
+    with mine, other:
+        mine.setblocking(False)
+        running.call_later(0.01, other.send, b"socket")
+        seen.append((await running.sock_recv(mine, 10)).decode())
+    told = asyncio.Event()
+    running.add_signal_handler(signal.SIGUSR1, told.set)
+    threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    await told.wait()
+    running.remove_signal_handler(signal.SIGUSR1)
+    return [*seen, "signal"]
+
+
+@pytest.mark.parametrize("busy_poll", [False, pytest.param(True, marks=linux)])
+def test_either_loop_serves_whatever_comes(busy_poll: bool) -> None:
+    assert loop.run(everything(), busy_poll=busy_poll) == ["timer", "thread", "socket", "signal"]
+
+
+@linux
+def test_ctrl_c_ends_a_loop_that_watches() -> None:
+    async def never() -> None:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(never(), busy_poll=True)
+
+
+@linux
+def test_what_needs_linux_says_so_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ConfigError, match="busy_poll needs Linux"):
+        loop.run(everything(), busy_poll=True)
+    with pytest.raises(ConfigError, match="there is no processor 0"):
+        Pin(0)
+
+
+@linux
+def test_the_loop_has_its_processor_and_the_other_threads_have_the_others() -> None:
+    allowed = os.sched_getaffinity(0)
+    mine = min(allowed)
+    others = allowed - {mine} or allowed
+    before: dict[str, Any] = {}
+    ended = threading.Event()
+
+    def beside() -> None:
+        ended.wait(60)
+        before["early"] = os.sched_getaffinity(0)
+
+    async def session() -> None:
+        early = threading.Thread(target=beside)
+        early.start()
+        live: Any = SimpleNamespace(runner=SimpleNamespace(recovered=asyncio.Event()))
+        task = asyncio.create_task(Pin(mine)(live))
+        await asyncio.sleep(0)
+        assert os.sched_getaffinity(0) == allowed
+        live.runner.recovered.set()
+        give_up = time.monotonic() + 60
+        while os.sched_getaffinity(0) != {mine}:
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.001)
+        before["pool"] = await asyncio.to_thread(os.sched_getaffinity, 0)
+        ended.set()
+        early.join()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(session())
+    assert before == {"pool": others, "early": others}
+    assert os.sched_getaffinity(0) == allowed
+
+
+def test_a_processor_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is no processor 4095"):
+        Pin(4095)
+
+
+def test_both_are_off_unless_they_are_asked_for() -> None:
+    execution = load_config((), {}).config.execution
+    assert (execution.busy_poll, execution.cpu) == (False, -1)
