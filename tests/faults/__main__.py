@@ -63,5 +63,6 @@ if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":  # a seed is the same history tomorrow: sets of words keep their order
         os.environ["PYTHONHASHSEED"] = "0"
         os.environ["NUMPY_MADVISE_HUGEPAGE"] = "0"  # each life makes tables of which it touches a corner
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)  # fixed: what was large once would else be cleared byte by byte
         os.execv(sys.executable, [sys.executable, "-m", "tests.faults", *sys.argv[1:]])
     sys.exit(main())
