@@ -40,11 +40,17 @@ class Inode:
             n = os.pwrite(self.fd, data, at)
         self.size = max(self.size, at + n)
         self.changes += 1
-        self.dirty.append((at, at + n))
+        self.soil(at, at + n)
         return n
+
+    def soil(self, begin: int, end: int) -> None:
+        """What was written here is not yet on stable storage."""
+        World.changes += 1
+        self.dirty.append((begin, end))
 
     def sync(self) -> None:
         """What was written is on stable storage."""
+        World.changes += bool(self.dirty) or len(self.stable) != self.size
         del self.stable[self.size :]
         if len(self.stable) < self.size:
             self.stable.extend(bytes(self.size - len(self.stable)))
@@ -102,9 +108,11 @@ class Directory:
         self.pending: list[dict[str, Inode | Directory]] = []
 
     def changed(self) -> None:
+        World.changes += 1
         self.pending.append(dict(self.names))
 
     def sync(self) -> None:
+        World.changes += bool(self.pending)
         self.stable = dict(self.names)
         self.pending.clear()
 
@@ -240,7 +248,7 @@ class System:
             directory.changed()
         elif flags & os.O_TRUNC:
             os.ftruncate(node.fd, 0)
-            node.dirty.append((0, node.size))
+            node.soil(0, node.size)
             node.size = 0
         return self.handles.open(node)
 
@@ -308,7 +316,7 @@ class System:
         self.disk.point("disk release")
         if inode is not None:
             os.pwrite(inode.fd, bytes(n), begin)
-            inode.dirty.append((begin, begin + n))
+            inode.soil(begin, begin + n)
         return True
 
 
@@ -579,7 +587,7 @@ class AppenderShell:
         moved = bool(self._real.commit(0, True))  # the bytes are in the file; for the disk they are not synced yet
         inode = self.system.handles.files[self._fd()]
         begin, end = self._mark[1], round(self._real.segment_used * self._size())
-        inode.dirty.append((begin, end))
+        inode.soil(begin, end)
         try:
             disk.point("journal written")
             disk.check("fdatasync")
@@ -601,7 +609,7 @@ class AppenderShell:
             return
         fd, begin = self._mark
         inode = self.system.handles.files[fd]
-        inode.dirty.append((begin, inode.size))
+        inode.soil(begin, inode.size)
         self.disk.point("journal written")
         if number := self.disk.fail("fdatasync"):
             self.disk.errors += 1

@@ -87,10 +87,16 @@ class Machine:
                 self.kernel.task = task
                 task.green.throw(GreenletExit)
                 self.kernel.task = None
+        for task in self.tasks:  # a timer that is not due yet must not keep what is dead
+            task.green, task._target = None, _nothing
         self.tasks.clear()
         for note in self.on_death:
             note()
         self.on_death.clear()
+
+
+def _nothing() -> None:
+    pass
 
 
 class Task:
@@ -140,6 +146,7 @@ class World:
     kernel: Kernel
     machine: Machine
     preempt = 0.0  # chance that a task loses the processor where it lets a lock go
+    changes = 0  # of what outlives a process: the disk, the venue, what is on the way to it
 
 
 def here() -> Task:

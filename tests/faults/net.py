@@ -219,6 +219,7 @@ class Net:
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         cid = sim.oracle.first_byte(method, target, body)
+        World.changes += method != "GET"
         sim.point("rest first byte")
         box: list[Any] = []
         task, ticket = here(), here().ticket
@@ -280,6 +281,7 @@ class Net:
         if cid:
             self.flying[cid] -= 1
         reply = self.sim.venue.handle(method, target, headers, body)
+        World.changes += method != "GET"
         if cid:
             self.sim.oracle.landed()
             if reply.status in (400, 403, 404, 422):
@@ -384,7 +386,8 @@ class Net:
         for wire in [w for w in self.wires if w.machine is machine]:
             wire.closed = True
             self.wires.remove(wire)
-            gone = 90 * SECOND if self.sim.unclean else self.rng.randrange(MS, 50 * MS)
+            wire.listener = wire.loop = wire.gone = wire.transport = None  # type: ignore[assignment]
+            gone = self.sim.plan.unheard if self.sim.unclean else self.rng.randrange(MS, 50 * MS)
             self.kernel.later(gone if self.sim.faulty else MS, wire.leave)
 
 
@@ -478,6 +481,7 @@ class Wire:
             codec = "msgpack" if "msgpack" in request.headers.get("Content-Type", "") else "json"
             self.hub, self.session = venue.data, data_session.Session(venue.data, None, request, codec, entry)  # type: ignore[arg-type]
         self.session.outbox = Outbox(self)
+        World.changes += 1
 
     def begin(self) -> None:
         if self.path != "/stream":
@@ -547,6 +551,7 @@ class Wire:
 
     def leave(self) -> None:
         """The venue forgets it."""
+        World.changes += 1
         self.hub.leave(self.session)
 
     def reset(self) -> None:

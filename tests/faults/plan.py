@@ -51,6 +51,7 @@ class Plan(msgspec.Struct, kw_only=True):
     latency: Latency = Latency()
     settings: Settings = Settings()
     keep: int = 60  # facts after which a snapshot is taken
+    unheard: int = 90 * SECOND  # how long the venue keeps the session of a machine that lost its power
     page: int = 500  # rows of a page of orders or fills
     told: bool = True  # answers name the budget and what is left of it
     hasty: bool = False  # risk does not hold back how often orders leave
@@ -133,4 +134,4 @@ class Plan(msgspec.Struct, kw_only=True):
         """Put onto the queue what happens at instants of its own."""
         for kind, times in self.events.items():
             for _ in range(times):
-                sim.kernel.at(sim.rng.randrange(min(self.chaos, 20 * SECOND)), sim.strike, kind)
+                sim.kernel.later(sim.rng.randrange(min(self.chaos, 20 * SECOND)), sim.strike, kind)

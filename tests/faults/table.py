@@ -1,5 +1,6 @@
 """What a run of many seeds comes to: rates, violations, and a table by fault."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -50,6 +51,7 @@ class Tally(msgspec.Struct):
 
     mode: str
     first: int = 0
+    tree: str = ""  # digest of the sources
     seeds: int = 0
     cpu: float = 0.0  # s of processor time
     crashes: int = 0
@@ -60,6 +62,7 @@ class Tally(msgspec.Struct):
     requests: int = 0
     simulated: float = 0.0  # s
     faults: Counter[str] = msgspec.field(default_factory=Counter)
+    at: Counter[str] = msgspec.field(default_factory=Counter)  # at which steps processes died
     hit: Counter[str] = msgspec.field(default_factory=Counter)  # kinds in the seeds that have violations
     violations: list[tuple[int, str]] = []
 
@@ -70,6 +73,7 @@ class Tally(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(verdict, name))
         self.simulated += verdict.ended / 1e9
         self.faults += verdict.faults
+        self.at += verdict.at
         if verdict.violations:
             self.hit += Counter(dict.fromkeys(verdict.faults, 1))
             self.violations.append((verdict.seed, verdict.violations[0]))
@@ -80,6 +84,7 @@ class Tally(msgspec.Struct):
             for name in ("seeds", "cpu", "crashes", "recoveries", "points", "orders", "fills", "requests", "simulated"):
                 setattr(self, name, getattr(self, name) + getattr(other, name))
             self.faults += other.faults
+            self.at += other.at
             self.hit += other.hit
             self.violations += other.violations
 
@@ -99,6 +104,7 @@ class Tally(msgspec.Struct):
         """Everything, for a file."""
         return {
             "mode": self.mode,
+            "sources": self.tree,
             "first_seed": self.first,
             "seeds": self.seeds,
             "cpu_seconds": round(self.cpu, 1),
@@ -107,6 +113,7 @@ class Tally(msgspec.Struct):
             "crash_points_per_cpu_second": round(self.crashes / max(self.cpu, 1e-9), 1),
             "recoveries": self.recoveries,
             "steps_at_which_it_could_die": self.points,
+            "died_at": dict(self.at.most_common()),
             "orders": self.orders,
             "fills": self.fills,
             "requests": self.requests,
@@ -114,6 +121,19 @@ class Tally(msgspec.Struct):
             "violations": [{"seed": seed, "text": text} for seed, text in sorted(self.violations)],
             "faults": self.rows(),
         }
+
+    def json(self) -> bytes:
+        """A file of the report, which also holds what it takes to go on."""
+        kept = {**self.report(), "tally": msgspec.to_builtins(self)}
+        return msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n"
+
+    @classmethod
+    def of(cls, file: bytes, tree: str) -> "Tally":
+        """What an earlier run of the same sources came to. Raises ValueError for those of others."""
+        found = msgspec.convert(msgspec.json.decode(file)["tally"], cls, dec_hook=lambda kind, value: kind(value))
+        if found.tree != tree:
+            raise ValueError(f"the figures are those of the sources {found.tree[:12]}, these are {tree[:12]}")
+        return found
 
     def text(self) -> str:
         """The table for eyes."""
@@ -126,9 +146,11 @@ def chunk(job: tuple[int, int, str]) -> Tally:
     """Some seeds, one after the other: (first, end, mode)."""
     begin, end, mode = job
     tally = Tally(mode, first=begin)
+    gc.collect()
+    gc.freeze()  # what is imported outlives every history
     before = time.process_time()
     for seed in range(begin, end):
         tally.add(run(seed, mode=mode))
-    sweep()
+        sweep()
     tally.cpu = time.process_time() - before
     return tally

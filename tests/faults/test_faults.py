@@ -19,7 +19,7 @@ def _swept() -> Iterator[None]:
     sweep()
 
 
-@pytest.mark.parametrize("mode", ["safety", "liveness"])
+@pytest.mark.parametrize("mode", ["safety", "liveness", "points"])
 def test_a_seed_is_one_history(mode: str) -> None:
     """The same seed, the same history, byte for byte."""
     for seed in (3, 8):
@@ -28,7 +28,7 @@ def test_a_seed_is_one_history(mode: str) -> None:
         assert first == second
 
 
-@pytest.mark.parametrize(("mode", "seeds"), [("safety", range(24)), ("liveness", range(100, 110))])
+@pytest.mark.parametrize(("mode", "seeds"), [("safety", range(24)), ("liveness", range(100, 110)), ("points", range(200, 204))])
 def test_nothing_is_lost_and_nothing_is_done_twice(mode: str, seeds: range) -> None:
     tally = chunk((seeds.start, seeds.stop, mode))
     assert not tally.violations
@@ -58,7 +58,7 @@ def test_the_oracle_sees_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.nightly
 @pytest.mark.timeout(36_000)
-@pytest.mark.parametrize("mode", ["safety", "liveness"])
+@pytest.mark.parametrize("mode", ["safety", "liveness", "points"])
 def test_many_seeds(mode: str) -> None:
     """PYRT_SEEDS=100000 is a night of one core."""
     tally = Tally(mode)
