@@ -380,6 +380,13 @@ class Oracle:
             return [f"{len(mine)} orders outlive the kill: {mine[:3]}"]
         return [] if self.swept else ["nobody verified that the kill left nothing"]
 
+    def all_cancelled(self) -> None:
+        """The journal failed and the process ended by itself, where nothing but the disk is at fault: nothing of ours works."""
+        mine = [row.cid for row in self.sim.venue.open_rows() if self.is_mine(self.sim.venue.first_of(row).cid)]
+        self.sim.note("ended without a journal")
+        if mine:
+            self.violate("9", f"the journal failed, the process ended, and {len(mine)} orders still work: {mine[:3]}")
+
     def same_positions(self, session: Any) -> list[str]:
         """Where the positions are not the venue's."""
         ours = {session.instruments[number].symbol: qty for number, qty in session.execution.positions.items() if qty}

@@ -506,6 +506,8 @@ class Simulation:
             machine.dead = True
             _drop_tasks(loop)
         self.trace("exit", reason)
+        if self.oracle.failed_at and not self.plan.events and self.plan.chances.keys() <= {"disk error", "slow disk"}:
+            self.oracle.all_cancelled()
         if "a fault inside pyrt" in reason:
             self.violate("-", reason)
         self.kernel.later(0, machine._bury)

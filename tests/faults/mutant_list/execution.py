@@ -11,6 +11,7 @@ from tests.faults.mutant_list.mutant import (
     QUICK,
     SAFE,
     SLOW_VENUE,
+    STARTS,
     Mutant,
     net,
     one,
@@ -120,6 +121,17 @@ EXECUTION: tuple[Mutant, ...] = (
         LONG_LIVES,
         SAFE,
     ),
+    Mutant(
+        "cash-not-kept",
+        "a snapshot is made, and comes back, without the cash that fills moved",
+        (
+            Patch("pyrt.execution.saved", "            cash_flow=orders.cash_flow,\n", "            cash_flow=0,\n"),
+            Patch("pyrt.execution.saved", "state.account, state.cash_flow, state.epoch", "state.account, 0, state.epoch"),
+            Patch("pyrt.live.state", "    if state_of(session) != state:\n", "    if False:\n"),
+        ),
+        LONG_LIVES,
+        SAFE,
+    ),
     one(
         "final-before-its-fills",
         "an order ends although fills that the venue told are still missing",
@@ -203,7 +215,7 @@ EXECUTION: tuple[Mutant, ...] = (
                 "",
             ),
         ),
-        DEATHS,
+        net(STARTS, slow=0.2),
         HEALED,
     ),
     Mutant(
