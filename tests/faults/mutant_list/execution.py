@@ -232,4 +232,21 @@ EXECUTION: tuple[Mutant, ...] = (
         net(CALM, update_lost=0.5),
         HEALED,
     ),
+    one(
+        "let-go-is-foreign",
+        "what the venue says of an order that was let go is taken for somebody else's",
+        "pyrt.execution.late",
+        "        if key is None:\n            return False\n",
+        "        if True:\n            return False\n",
+        net({**CALM, "kept": 2}, update_doubled=0.3, update_late=0.3),
+        SAFE,
+    ),
+    one(
+        "let-go-with-its-entry",
+        "a group is let go when one of its orders is over",
+        _ORDERS,
+        "not any(number in self.open for number in reversed(self.groups.get(request, [request])))",
+        "True",
+        {**CALM, "kept": 2, "exits": 0.9},
+    ),
 )
