@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 BOUND = 15 * SECOND
 LASTS = 15 * SECOND  # how long a fault of REST may keep a request: deadline and settle
 # What does not hinder REST, or is no fault.
-HARMLESS = frozenset(
-    (*UPDATES, *STREAMS, "ws refused", "406", "clock step", "worst case", "exits", "raced", "rejected", "F32 replay", "healed")
-)
+_SEEN = ("406", "worst case", "exits", "raced", "rejected", "F32 replay", "healed", "ended without a journal")
+HARMLESS = frozenset((*UPDATES, *STREAMS, "ws refused", "clock step", *_SEEN))
 
 
 class Channels:

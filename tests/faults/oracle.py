@@ -5,23 +5,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from tests.faults import folds
 from tests.faults.kernel import PREEMPTED
 from tests.faults.venue import MONDAY
 
-from pyrt._core.log import ANCHOR, USER, crc32c_of
+from pyrt._core.log import crc32c_of
 from pyrt._core.types import to_units
-from pyrt.calendar import ExchangeDays
-from pyrt.execution import ExecutionEngine
 from pyrt.execution.cid import cid as make_cid
 from pyrt.execution.cid import parse_cid
-from pyrt.execution.orders import Order, Orders
-from pyrt.journal import codec, snapshots
-from pyrt.live.recovery import Silent
-from pyrt.live.state import hash_of, state_of
-from pyrt.market import MarketData
-from pyrt.model import Filled, Instruments, Intended, OrderChanged, OrderStatus, OrderType, Recovered
-from pyrt.risk import RiskManager
-from pyrt.session import Session
+from pyrt.journal import codec
+from pyrt.model import Filled, Intended, OrderChanged, OrderStatus, OrderType
 
 if TYPE_CHECKING:
     from tests.faults.disk import Inode
@@ -118,14 +111,9 @@ class Oracle:
         self.sends.clear()
         self.failed_at = 0
 
-    def anchors(self) -> dict[int, bytes]:
-        """The hash of the state after each record that an anchor names."""
-        told = (snapshots.anchor_of(payload) for kind, payload in self.history.values() if kind == ANCHOR)
-        return {anchor.seq: anchor.state_hash for anchor in told}
-
     def went_on_from(self, seq: int) -> None:
         """A start took the state of a record: the newest that is anchored, for its file was durable before its anchor."""
-        if seq != (newest := max(self.anchors(), default=0)):
+        if seq != (newest := max(folds.anchors(self.history), default=0)):
             self.violate("6", f"the state of record {newest} is anchored, and a start went on from record {seq}")
 
     # ------------------------------------------------------------------------------------------------ requests
@@ -298,52 +286,20 @@ class Oracle:
         self._fills_seen = len(state.fills)
         return self._fill_truth
 
-    # ------------------------------------------------------------------------------------------------ replay
-    def kind_of(self, seq: int) -> str:
-        """The name of a record's fact."""
-        kind, payload = self.history[seq]
-        return type(codec.decode(kind, codec.VERSION, payload)).__name__ if kind >= USER else "record"
-
-    def replayed(self) -> tuple[str, str]:
-        """Fresh components that are fed the journal; where a recovery or an anchor noted the state's hash, theirs is the same."""
-        instruments = Instruments()
-        market = MarketData(instruments)
-        risk = RiskManager(instruments, market.refs, limits=self.sim.limits, day_of=ExchangeDays())
-        execution = ExecutionEngine(self.journal, instruments, settings=self.sim.settings)
-        session = Session(instruments=instruments, market=market, risk=risk, execution=execution, shell=Silent())
-        anchors = self.anchors()
-        for seq in sorted(self.history):
-            kind, payload = self.history[seq]
-            if kind >= USER:
-                fact = codec.decode(kind, codec.VERSION, payload)
-                if isinstance(fact, Recovered) and fact.state_hash != execution.state_digest():
-                    self.violate(
-                        "6", f"the state at a recovery was {fact.state_hash}, a replay comes to {execution.state_digest()}"
-                    )
-                session.replay([fact])
-            if seq in anchors and hash_of(state_of(session)) != anchors[seq]:
-                self.violate("6", f"a replay does not come to the state that is anchored after record {seq}")
-        self.sim.note("F32 replay")
-        return execution.state_digest(), risk.state_digest()
-
-    def orders_of(self, session: Any) -> list[Order]:
-        """Every order of the journal: those that the session let go as its facts have them."""
-        if session.execution._orders.last_number <= self.sim.plan.kept:
-            return list(session.execution.orders.values())
-        whole = Orders(self.journal, session.instruments, self.sim.settings.valid_for)
-        whole.past.kept = 1 << 60
-        for seq in sorted(self.history):
-            kind, payload = self.history[seq]
-            if kind >= USER:
-                whole.apply(codec.decode(kind, codec.VERSION, payload))
-        return [session.execution.orders.get(number, order) for number, order in whole.by_number.items()]
-
     # ------------------------------------------------------------------------------------------------ at the end
+    def replayed(self) -> tuple[str, str]:
+        """What the journal comes to in fresh components; where it notes a state's hash, theirs must be the same."""
+        told, digests = folds.replayed(self.sim)
+        for text in told:
+            self.violate("6", text)
+        self.sim.note("F32 replay")
+        return digests
+
     def same_orders(self, session: Any) -> list[str]:
         """Where the orders here are not those at the venue; empty = nowhere."""
         found = []
         rows = {row.cid: row for row in self.sim.venue.exchange.state.rows if self.is_mine(row.cid)}
-        orders = self.orders_of(session)
+        orders = folds.orders_of(self.sim, session)
         for order in orders:
             if order.external:
                 continue
@@ -380,6 +336,13 @@ class Oracle:
             return [f"{len(mine)} orders outlive the kill: {mine[:3]}"]
         return [] if self.swept else ["nobody verified that the kill left nothing"]
 
+    def all_cancelled(self) -> None:
+        """The journal failed and the process ended by itself, where nothing but the disk is at fault: nothing of ours works."""
+        mine = [row.cid for row in self.sim.venue.open_rows() if self.is_mine(self.sim.venue.first_of(row).cid)]
+        self.sim.note("ended without a journal")
+        if mine:
+            self.violate("9", f"the journal failed, the process ended, and {len(mine)} orders still work: {mine[:3]}")
+
     def same_positions(self, session: Any) -> list[str]:
         """Where the positions are not the venue's."""
         ours = {session.instruments[number].symbol: qty for number, qty in session.execution.positions.items() if qty}
@@ -394,7 +357,7 @@ class Oracle:
 
     def same_fills(self, session: Any) -> list[str]:
         """Where the fills of our orders are not the venue's."""
-        ids = {order.venue_order_id for order in self.orders_of(session) if order.venue_order_id}
+        ids = {order.venue_order_id for order in folds.orders_of(self.sim, session) if order.venue_order_id}
         theirs = {key for key in self.truth() if key[0] in ids}
         mine = {key for key in self.fills if key[0] in ids}
         return [] if mine == theirs else [f"fills missing {sorted(theirs - mine)[:3]}, beyond {sorted(mine - theirs)[:3]}"]

@@ -5,191 +5,26 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import requests
 from tests.cli.processes import call, environment, running_sim
-from tests.proof import Part, prove
 from tests.security.canary import KEY, SECRET
+from tests.security.trees import package, record
 
 import pyrt.risk
 from pyrt import proof
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, NotConnected
-from pyrt.proof import Figure, Record
-from pyrt.sources import BUILT, core_digest
 from pyrt.venues.alpaca.keys import LIVE, PAPER, Keys, check_url, live_allowed
 from pyrt.venues.alpaca.session import Attempt, Broken
 from pyrt.venues.alpaca.transport import DIRECT, REQUESTS, venue_session
 
-ROOT = Path(__file__).parents[2]
-GOOD = {name: Figure(trials=least, violations=0) for name, least in proof.LEAST.items()}
 
-
-def package(tmp_path: Path) -> Path:
-    """A small source tree that was built."""
-    core = tmp_path / "src" / "pyrt" / "_core"
-    core.mkdir(parents=True)
-    for name in ("pyproject.toml", "setup.py", "src/pyrt/__init__.py", "src/pyrt/_core/a.pyx", "src/pyrt/_core/a.pxd"):
-        (tmp_path / name).write_text(f"# {name}\n")
-    (core / "CMakeLists.txt").write_text("project(x)\n")
-    (core / BUILT).write_text(f'{{"core": "{core_digest(tmp_path)}"}}')
-    return tmp_path / "src" / "pyrt"
-
-
-def record(place: Path, **changes: Any) -> Record:
-    values = {"format": 1, "tree": proof.tree(place), "date": "2026-11-22T00:00:00Z", "crash_points": 10**6, "figures": GOOD}
-    return Record(**{**values, **changes})
-
-
-def test_a_record_of_this_tree_without_violations_is_a_proof(tmp_path: Path) -> None:
-    place = package(tmp_path)
-    before = proof.tree(place)
-    assert proof.write(record(place), place).name == "proof.json"
-    assert proof.tree(place) == before, "the record is no part of the tree"
-    assert proof.proved(place) == record(place)
-
-
-@pytest.mark.parametrize(
-    "name", ["pyproject.toml", "setup.py", "src/pyrt/_core/CMakeLists.txt", "src/pyrt/_core/a.pyx", "src/pyrt/_core/a.pxd"]
-)
-def test_a_change_of_what_is_built_voids_it_before_and_after_the_build(tmp_path: Path, name: str) -> None:
-    place = package(tmp_path)
-    proof.write(record(place), place)
-    (tmp_path / name).write_text("# changed\n")
-    with pytest.raises(ConfigError, match="older than its sources"):
-        proof.proved(place)
-    (place / "_core" / BUILT).write_text(f'{{"core": "{core_digest(tmp_path)}"}}')
-    with pytest.raises(ConfigError, match="on another source tree"):
-        proof.proved(place)
-
-
-@pytest.mark.parametrize("change", ["edit", "add", "remove", "rename"])
-def test_a_change_of_a_python_file_voids_it(tmp_path: Path, change: str) -> None:
-    place = package(tmp_path)
-    (place / "b.py").write_text("x = 1\n")
-    proof.write(record(place), place)
-    if change == "edit":
-        (place / "b.py").write_text("x = 2\n")
-    elif change == "add":
-        (place / "c.py").write_text("")
-    elif change == "remove":
-        (place / "b.py").unlink()
-    else:
-        (place / "b.py").rename(place / "c.py")
-    with pytest.raises(ConfigError, match="on another source tree"):
-        proof.proved(place)
-
-
-def test_what_the_interpreter_and_the_compiler_leave_behind_changes_nothing(tmp_path: Path) -> None:
-    place = package(tmp_path)
-    before = proof.tree(place)
-    (place / "__pycache__").mkdir()
-    (place / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"x")
-    (place / "_core" / "a.so").write_bytes(b"x")
-    assert proof.tree(place) == before
-
-
-def test_an_installed_package_has_the_digest_of_its_checkout(tmp_path: Path) -> None:
-    place = package(tmp_path / "checkout")
-    installed = tmp_path / "site-packages" / "pyrt"
-    shutil.copytree(place, installed, ignore=shutil.ignore_patterns("*.pyx", "CMakeLists.txt"))
-    assert proof.tree(installed) == proof.tree(place)
-
-
-def test_this_package_has_a_digest_and_no_record(tmp_path: Path) -> None:
-    """Until the whole programme has run there is none; a record that is there must be a good one."""
-    if not (proof.PACKAGE / "_core" / BUILT).exists():
-        pytest.skip("the compiled modules were not built here")
-    try:
-        assert len(proof.tree()) == 64
-    except ConfigError as e:  # modules that were copied from elsewhere, or sources edited since
-        pytest.skip(str(e))
-    if (proof.PACKAGE / proof.RECORD).exists():
-        assert not proof.shortcomings(proof.proved())
-    else:
-        with pytest.raises(ConfigError, match="there is no record"):
-            proof.proved()
-
-
-WORSE = [
-    ({"figures": {**GOOD, "F6": Figure(trials=10**6, violations=1)}}, "F6: 1 violations"),
-    ({"figures": {**GOOD, "F99": Figure(trials=1, violations=1)}}, "F99: 1 violations"),
-    ({"figures": {**GOOD, "F6": Figure(trials=99, violations=0)}}, "F6: 99 trials, 100 wanted"),
-    ({"figures": {k: v for k, v in GOOD.items() if k != "F30"}}, "F30 was not tried"),
-    ({"crash_points": 999_999}, "999,999 crash points"),
-]
-
-
-@pytest.mark.parametrize(("changes", "why"), WORSE)
-def test_what_is_no_proof_is_neither_written_nor_taken(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
-    place = package(tmp_path)
-    bad = record(place, **changes)
-    with pytest.raises(ConfigError, match=why):
-        proof.write(bad, place)
-    assert not (place / "proof.json").exists()
-    (place / "proof.json").write_bytes(msgspec.json.encode(bad))
-    with pytest.raises(ConfigError, match=f"has not passed: {why}"):
-        proof.proved(place)
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', "\xff", '{"format": 2}', "[" * 100_000])
-def test_a_record_that_does_not_read_refuses(tmp_path: Path, text: str) -> None:
-    place = package(tmp_path)
-    (place / "proof.json").write_text(text, encoding="latin-1")
-    with pytest.raises(ConfigError, match="live trading is refused"):
-        proof.proved(place)
-
-
-def test_figures_of_several_programmes_add_up() -> None:
-    one = {"F1": {"injection": "shim", "trials": 5, "violations": 0}, "crash_points": 7, "seeds_per_second": 3.2}
-    rows = [{"fault": "F1", "injection": "simulated", "trials": 6, "violations": 1}, {"fault": "-", "trials": 1, "violations": 0}]
-    two = {"faults": rows, "crash_points": 1, "violations": [{"seed": 1, "text": "x"}]}
-    three = {"mutants": [{"name": "a", "caught": "invariant 2"}, {"name": "b", "caught": ""}]}
-    merged = proof.merge([one, two, three], tree="t", date="d")
-    assert merged.crash_points == 8
-    assert merged.figures == {
-        "F1": Figure(trials=11, violations=1, injection="shim; simulated"),
-        "F30": Figure(trials=2, violations=1, injection="our own code, broken"),
-    }
-    with pytest.raises(ConfigError, match="F2"):
-        proof.merge([{"F2": {"trials": -1, "violations": 0}}], tree="t", date="d")
-
-
-def programme(code: str, **figures: Any) -> list[Part]:
-    whole = {name: {"trials": least, "violations": 0} for name, least in proof.LEAST.items()}
-    text = msgspec.json.encode({**whole, "crash_points": 10**6, **figures}).decode()
-    return [
-        Part(
-            "all", (sys.executable, "-c", f"import sys, pathlib\npathlib.Path(sys.argv[1]).write_text({text!r})\n{code}", "{json}")
-        )
-    ]
-
-
-def test_the_runner_writes_what_passed_and_the_last_run_counts(tmp_path: Path) -> None:
-    place = package(tmp_path / "tree")
-    prove(tmp_path / "work", programme(""), place)
-    assert proof.proved(place).crash_points == 10**6
-    with pytest.raises(SystemExit, match="status 3"):
-        prove(tmp_path / "work", programme("sys.exit(3)"), place)
-    assert not (place / "proof.json").exists(), "an old record does not outlive a run that failed"
-    with pytest.raises(ConfigError, match="F7: 2 violations"):
-        prove(tmp_path / "work", programme("", F7={"trials": 1000, "violations": 2}), place)
-    with pytest.raises(SystemExit, match="left no figures"):
-        prove(tmp_path / "work", programme("pathlib.Path(sys.argv[1]).unlink()"), place)
-    edit = f"pathlib.Path({str(place / '__init__.py')!r}).write_text('changed')"
-    with pytest.raises(SystemExit, match="changed while it ran"):
-        prove(tmp_path / "work", programme(edit), place)
-    assert not (place / "proof.json").exists()
-
-
-# ---------------------------------------------------------------------------------------------------- the command
 def whole_limits(tmp_path: Path, but: str = "") -> Path:
     lines = (Path(pyrt.risk.__file__).parent / "paper.toml").read_text().splitlines()
     file = tmp_path / f"limits{len(but)}.toml"

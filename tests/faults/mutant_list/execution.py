@@ -11,6 +11,7 @@ from tests.faults.mutant_list.mutant import (
     QUICK,
     SAFE,
     SLOW_VENUE,
+    STARTS,
     Mutant,
     net,
     one,
@@ -120,6 +121,17 @@ EXECUTION: tuple[Mutant, ...] = (
         LONG_LIVES,
         SAFE,
     ),
+    Mutant(
+        "cash-not-kept",
+        "a snapshot is made, and comes back, without the cash that fills moved",
+        (
+            Patch("pyrt.execution.saved", "            cash_flow=orders.cash_flow,\n", "            cash_flow=0,\n"),
+            Patch("pyrt.execution.saved", "state.account, state.cash_flow, state.epoch", "state.account, 0, state.epoch"),
+            Patch("pyrt.live.state", "    if state_of(session) != state:\n", "    if False:\n"),
+        ),
+        LONG_LIVES,
+        SAFE,
+    ),
     one(
         "final-before-its-fills",
         "an order ends although fills that the venue told are still missing",
@@ -203,7 +215,7 @@ EXECUTION: tuple[Mutant, ...] = (
                 "",
             ),
         ),
-        DEATHS,
+        net(STARTS, slow=0.2),
         HEALED,
     ),
     Mutant(
@@ -219,5 +231,22 @@ EXECUTION: tuple[Mutant, ...] = (
         ),
         net(CALM, update_lost=0.5),
         HEALED,
+    ),
+    one(
+        "let-go-is-foreign",
+        "what the venue says of an order that was let go is taken for somebody else's",
+        "pyrt.execution.late",
+        "        if key is None:\n            return False\n",
+        "        if True:\n            return False\n",
+        net({**CALM, "kept": 2}, update_doubled=0.3, update_late=0.3),
+        SAFE,
+    ),
+    one(
+        "let-go-with-its-entry",
+        "a group is let go when one of its orders is over",
+        _ORDERS,
+        "not any(number in self.open for number in reversed(self.groups.get(request, [request])))",
+        "True",
+        {**CALM, "kept": 2, "exits": 0.9},
     ),
 )

@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 -- quoted source keeps its lines
 
-from tests.faults.mutant_list.mutant import CALM, POWER, SAFE, Mutant, net, one
+from tests.faults.mutant_list.mutant import CALM, LONG_LIVES, POWER, SAFE, Mutant, net, one
 from tests.faults.patching import Patch
 
 _JOURNAL = "pyrt.journal.journal"
@@ -53,6 +53,24 @@ JOURNAL: tuple[Mutant, ...] = (
         "                segments.sync_segment(directory, len(self._ends))",
         "                pass",
         {**POWER, "power": 0.5},
+        SAFE,
+    ),
+    one(
+        "snapshot-not-synced",
+        "a snapshot is anchored before it is on the disk",
+        "pyrt.journal.snapshots",
+        "        os.fsync(fd)\n",
+        "",
+        {**LONG_LIVES, "power": 1.0},
+        SAFE,
+    ),
+    one(
+        "cancels-end-with-the-journal",
+        "the journal failed, and what works at the venue is left there",
+        _SHELL,
+        "        elif isinstance(command, Cancel):\n            broker.cancel(command)\n",
+        "        elif isinstance(command, Cancel):\n            self._unjournaled or broker.cancel(command)\n",
+        net({**CALM, "pace": 0.05}, disk_error=0.01),
         SAFE,
     ),
     Mutant(

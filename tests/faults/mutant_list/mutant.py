@@ -11,10 +11,21 @@ SECOND = 10**9
 # Weathers: what a fault needs to show itself, and little else. Arguments of tests.faults.plan.Plan, not to be imported here.
 CALM: dict[str, Any] = {"lives": 0.0, "pace": 0.1, "chaos": 20 * SECOND}
 SLOW_VENUE = {**CALM, "pace": 0.05, "travel": SECOND // 4}
+# Replacements that are under way when what they replace fills.
+RACES = {**SLOW_VENUE, "travel": SECOND, "hasty": True, "two": True, "chaos": 40 * SECOND}
 QUICK = {**CALM, "quick": True}
 DEATHS = {"lives": 250.0, "power": 0.5, "pace": 0.1, "chaos": 20 * SECOND, "quick": True}
 POWER = {"lives": 150.0, "power": 1.0, "pace": 0.05, "chaos": 20 * SECOND}
 LONG_LIVES = {"keep": 8, "lives": 400.0, "power": 0.3, "pace": 0.03, "chaos": 20 * SECOND}
+# Many starts, which orders near the market meet.
+STARTS = {
+    **DEATHS,
+    "lives": 150.0,
+    "chaos": 30 * SECOND,
+    "hasty": True,
+    "two": True,
+    "exits": 0.9,
+}
 KILLED = {"lives": 300.0, "power": 1.0, "pace": 0.05, "chaos": 20 * SECOND, "events": {"kill": 1}}
 
 

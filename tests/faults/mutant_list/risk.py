@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 -- quoted source keeps its lines
 
-from tests.faults.mutant_list.mutant import CALM, HEALED, QUICK, SAFE, SLOW_VENUE, Mutant, one, orders
+from tests.faults.mutant_list.mutant import CALM, HEALED, QUICK, RACES, SAFE, SLOW_VENUE, Mutant, one, orders
 
 _CANCEL = "pyrt.execution.cancel"
 _CHAINS = "pyrt.risk.chains"
@@ -52,7 +52,7 @@ RISK: tuple[Mutant, ...] = (
         _CHAINS,
         "            chain.head_final = True  # the replace under way may yet be an order: count until its answer\n            if chain.shown",
         "            if fact.status is not OrderStatus.REPLACED:\n                self._drop(chain, canceled_at)\n                return\n            chain.head_final = True\n            if chain.shown",
-        SLOW_VENUE,
+        RACES,
         SAFE,
     ),
     one(

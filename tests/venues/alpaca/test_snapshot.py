@@ -163,6 +163,8 @@ def test_an_order_that_changes_between_two_pages_is_shown_in_its_later_state(tak
     [
         (reply(401, {"code": 40110000, "message": "request is not authorized"}), True),
         (reply(403, {"message": "forbidden."}), True),
+        (reply(403, b"<html>blocked by somebody on the way</html>"), False),
+        (reply(401, b""), False),
         (reply(400, {"code": 40010000, "message": "bad"}), False),
         (reply(500, {"code": 50010000, "message": "internal"}), False),
         (reply(200, b'[{"id":'), False),

@@ -63,7 +63,7 @@ def submitted(command: Submit | Replace, answer: Answer, reader: wire.Reader, re
     whole, code, text = refusal(answer)
     if answer.status == 422 and code == DUPLICATE_CODE and "client_order_id" in text:
         return result(Outcome.DUPLICATE, code=code, text=text)
-    if answer.status == 429 and (_is_json(answer) or _has_rate_headers(answer.headers)):
+    if answer.status == 429 and (is_json(answer) or _has_rate_headers(answer.headers)):
         return result(Outcome.RATE_LIMITED, code=code, text=text)
     # 408 is a time-out of somebody on the way: it does not say what the venue did.
     if 400 <= answer.status < 500 and answer.status not in (408, 429) and whole:
@@ -126,7 +126,8 @@ def date_of(text: str) -> float:
         return 0.0
 
 
-def _is_json(answer: Answer) -> bool:
+def is_json(answer: Answer) -> bool:
+    """Whether the body is a JSON object, as every error of the venue is, and no page of a proxy."""
     try:
         return isinstance(wire.decode(answer.body), dict)
     except Misbehaved:

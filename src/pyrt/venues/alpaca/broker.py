@@ -282,7 +282,7 @@ class AlpacaBroker:
                     text = error.what
                     continue
             text = answers.refusal(answer).text
-            if answer.status in (401, 403):
+            if answer.status in (401, 403) and answers.is_json(answer):  # a page of somebody on the way says nothing of our keys
                 raise NotAuthorized(text)
             if answer.status == 429:
                 self._met_429(answer)
