@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability soak derby
+.PHONY: build test nightly sanitize ring-tsan stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability soak derby
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -31,6 +31,13 @@ sanitize:
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 	  UBSAN_OPTIONS=halt_on_error=$(HALT):print_stacktrace=1 PYTHONPATH=build/sanitized \
 	  $(PYTHON) -m pytest -q -s -p no:benchmark -p no:cacheprovider --timeout 1800 $(SANITIZED)
+
+# One writer and two readers of the ring as threads under the thread sanitizer, PYRT_TSAN (60) seconds.
+PYRT_TSAN ?= 60
+ring-tsan:
+	@mkdir -p build
+	$(CC) -std=gnu17 -O2 -g -Wall -Wextra -fsanitize=thread -Wno-tsan -Isrc/pyrt/_core/include -o build/ring-tsan tests/core/ring/drill.c -lpthread
+	build/ring-tsan threads $(PYRT_TSAN)
 
 # The stubs say what the compiled modules are; runs on whatever pyrt the interpreter imports.
 stubs:

@@ -144,12 +144,20 @@ static inline void ring_begin(ring_writer_t *w, ring_shared_t *s, ring_word_t *s
     RING_STORE(&s->state, RING_OPEN, memory_order_release);
 }
 
-static inline void ring_put(ring_word_t *slot, const unsigned char *record, uint64_t words) {
-    for (uint64_t i = 0; i < words; i++) {
+static inline void ring_put_words(ring_word_t *slot, const unsigned char *record, int words) {
+#pragma GCC unroll 8
+    for (int i = 0; i < words; i++) {
         uint64_t word;
         memcpy(&word, record + 8 * i, 8);
         RING_STORE(&slot[i], word, memory_order_relaxed);
     }
+}
+
+static inline void ring_put(ring_word_t *slot, const unsigned char *record, uint64_t words) {
+    if (words == 8) /* known to the compiler, so that it unrolls */
+        ring_put_words(slot, record, 8);
+    else
+        ring_put_words(slot, record, (int)words);
 }
 
 /* Publish n records, readers seeing them in steps of `every` (at most the ring's batch). */
@@ -201,11 +209,19 @@ static inline uint64_t ring_until(ring_reader_t *r, uint64_t n) {
     return n;
 }
 
-static inline void ring_get(unsigned char *out, const ring_word_t *slot, uint64_t words) {
-    for (uint64_t i = 0; i < words; i++) {
+static inline void ring_get_words(unsigned char *out, const ring_word_t *slot, int words) {
+#pragma GCC unroll 8
+    for (int i = 0; i < words; i++) {
         const uint64_t word = RING_LOAD(&slot[i], memory_order_relaxed);
         memcpy(out + 8 * i, &word, 8);
     }
+}
+
+static inline void ring_get(unsigned char *out, const ring_word_t *slot, uint64_t words) {
+    if (words == 8)
+        ring_get_words(out, slot, 8);
+    else
+        ring_get_words(out, slot, (int)words);
 }
 
 /* Copy up to n records (n <= window) and keep those that stayed whole: how many, moved to the front of out. */
