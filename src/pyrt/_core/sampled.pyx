@@ -166,10 +166,10 @@ cdef int64_t read_code(object spec) except 0:
         return (<BarSpec>spec).code
     if isinstance(spec, str):
         return (<BarSpec>bar_spec(spec)).code
-    if spec < 0 and (not 1 <= -spec >> SIZE_BITS <= BY_DOLLAR_IMBALANCE or not -spec & MOST_SIZE):
-        raise ValueError(f"{spec} is the code of no bars")
-    if not spec <= FARTHEST or spec == 0:
-        raise ValueError(f"an interval is above 0 ns, not {spec}")
+    if spec < 0 and 1 <= -spec >> SIZE_BITS <= BY_DOLLAR_IMBALANCE and -spec & MOST_SIZE:
+        return spec
+    if not 0 < spec <= FARTHEST:
+        raise ValueError(f"an interval is above 0 ns or the code of a BarSpec, not {spec}")
     return spec
 
 
