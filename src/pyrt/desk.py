@@ -13,6 +13,7 @@ from pyrt._core.types import NO_PRICE, Clock, Side, bar_dtype
 from pyrt.errors import OrderError
 from pyrt.execution.orders import ENTRY
 from pyrt.execution.orders import Order as Known
+from pyrt.indicators import IndicatorSet
 from pyrt.model import (
     CancelIntent,
     Fact,
@@ -189,6 +190,9 @@ class TradingDesk:
 
     def set_timer(self, strategy: int, name: str, at: int) -> None:
         self._session.request([SetTimer(key=f"strategy.{strategy}.{name}", at=at, clock=Clock.VENUE)])
+
+    def feed(self, strategy: int, instrument: Instrument, indicators: IndicatorSet) -> None:
+        self._session.feed(strategy, instrument.id, indicators)
 
     def log(self, strategy: int, text: str) -> None:
         name = self._session.strategies[strategy].name

@@ -21,9 +21,9 @@ from pyrt._core.indicators import (
     Stochastic,
     ZScore,
 )
-from pyrt._core.quoted import Imbalance, Microprice, Spread
+from pyrt._core.quoted import BookImbalance, Microprice, Spread
 
 __all__ = [
-    "ADX", "ATR", "Bollinger", "CCI", "Deviation", "EMA", "Imbalance", "Indicator", "IndicatorSet", "MACD", "Microprice", "OBV",
+    "ADX", "ATR", "Bollinger", "BookImbalance", "CCI", "Deviation", "EMA", "Indicator", "IndicatorSet", "MACD", "Microprice", "OBV",
     "RealisedVolatility", "Returns", "ROC", "RSI", "SMA", "Spread", "Stochastic", "VWAP", "WMA", "ZScore",
 ]  # fmt: skip

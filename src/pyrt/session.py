@@ -19,6 +19,7 @@ from pyrt.compiled import CompiledStage
 from pyrt.desk import Call, TradingDesk
 from pyrt.errors import ConfigError
 from pyrt.execution import ExecutionEngine
+from pyrt.indicators import IndicatorSet
 from pyrt.market import MarketData
 from pyrt.model import (
     Approved,
@@ -61,6 +62,7 @@ from pyrt.ports import (
 from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
 from pyrt.strategies import Strategy
+from pyrt.strategies.fed_bars import FedBars
 from pyrt.strategies.strategy import interval_ns
 
 
@@ -211,6 +213,18 @@ class Session:
     def intervals(self, instrument: int) -> list[int]:
         """The bar intervals, in ns, that this session makes of an instrument."""
         return sorted(interval for who, interval in self._bar_wants if who == instrument)
+
+    def feed(self, number: int, instrument: int, indicators: IndicatorSet) -> None:
+        """Give indicators each bar of a strategy's interval before its on_bar gets it."""
+        wanted = self._bar_wants[instrument, interval_ns(self.strategies[number].interval)]
+        for i, (owner, on_bar) in enumerate(wanted):
+            if owner == number:
+                if on_bar is None and self.compiled is not None:
+                    what = f"{self.strategies[number].name} has indicators and no on_bar"
+                    raise ConfigError(what, mend="define one: beside compiled strategies only what is called is fed")
+                fed = on_bar if isinstance(on_bar, FedBars) else FedBars(on_bar)
+                fed.sets.append(indicators)
+                wanted[i] = number, fed
 
     def start(self, now: Now) -> None:
         """Recovery is over: call every on_start, then deliver callbacks and accept intents."""

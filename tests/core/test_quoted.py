@@ -1,4 +1,4 @@
-"""Imbalance, microprice and spread: the formulas, one at a time and in arrays, from numbers, quotes and records."""
+"""BookImbalance, microprice and spread: the formulas, one at a time and in arrays, from numbers, quotes and records."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pyrt import OrderBook, Quote, Side
 from pyrt._core.types import NO_PRICE, RecordType, quote_dtype, trade_dtype
-from pyrt.indicators import Imbalance, Microprice, Spread
+from pyrt.indicators import BookImbalance, Microprice, Spread
 
 SIZE = st.just(0.0) | st.floats(1e-9, 1e9)
 PRICE = st.floats(0.01, 1e6)
@@ -22,7 +22,7 @@ def bits(x: object) -> bytes:
 def test_one_at_a_time_is_the_array_to_the_bit_and_both_the_formula(quotes):
     bid, ask, bid_size, ask_size = np.array(quotes).T
     for make, pick in (
-        (Imbalance, slice(2, 4)),
+        (BookImbalance, slice(2, 4)),
         (Microprice, slice(0, 4)),
         (Spread, slice(0, 2)),
         (lambda: Spread(relative=True), slice(0, 2)),
@@ -34,7 +34,7 @@ def test_one_at_a_time_is_the_array_to_the_bit_and_both_the_formula(quotes):
     sizes = bid_size + ask_size
     some = sizes > 0
     imbalance = np.where(some, (bid_size - ask_size) / np.where(some, sizes, 1), 0)
-    assert Imbalance().apply(bid_size, ask_size) == pytest.approx(imbalance, rel=1e-12)
+    assert BookImbalance().apply(bid_size, ask_size) == pytest.approx(imbalance, rel=1e-12)
     middle = np.where(some, (bid * ask_size + ask * bid_size) / np.where(some, sizes, 1), (bid + ask) / 2)
     assert np.all(np.abs(Microprice().apply(bid, ask, bid_size, ask_size) - middle) <= 1e-12 * np.maximum(bid, ask))
     assert Spread(relative=True).apply(bid, ask) == pytest.approx(20_000 * (ask - bid) / (bid + ask), rel=1e-12, abs=1e-9)
@@ -45,7 +45,7 @@ def quote(bid: float | None, ask: float | None, bid_size: float = 1, ask_size: f
 
 
 def test_an_empty_side_leaves_the_last_two_sided_market():
-    micro, spread, imbalance = Microprice(), Spread(), Imbalance()
+    micro, spread, imbalance = Microprice(), Spread(), BookImbalance()
     for indicator in (micro, spread):
         assert np.isnan(indicator.on_quote(quote(None, 10)))
         assert not indicator.ready
@@ -67,7 +67,7 @@ def test_records_and_quotes_say_the_same_and_only_quotes_count():
     trade["type"], trade["px"], trade["qty"] = RecordType.TRADE, 7, 7
     mixed = np.concatenate([rows[:1].view("V64"), trade.view("V64"), rows[1:].view("V64")])
     assert rows["ask_px"][1] == NO_PRICE
-    for make in (Imbalance, Microprice, Spread, lambda: Spread(relative=True)):
+    for make in (BookImbalance, Microprice, Spread, lambda: Spread(relative=True)):
         single, batch = make(), make()
         ones = [single.on_quote(q) for q in quotes]
         assert bits(batch.apply_records(rows)) == bits(ones)
@@ -79,17 +79,17 @@ def test_the_book_says_the_same_imbalance():
     book = OrderBook(1)
     book.update(Side.BUY, 10, 7)
     book.update(Side.SELL, 11, 2)
-    assert book.imbalance(1) == Imbalance().update(7, 2)
+    assert book.imbalance(1) == BookImbalance().update(7, 2)
 
 
 @pytest.mark.parametrize("bad", [-1.0, float("nan"), float("inf")])
 def test_what_is_no_size_is_refused(bad):
-    for verb in (lambda: Imbalance().update(bad, 1), lambda: Microprice().update(1, 2, 1, bad)):
+    for verb in (lambda: BookImbalance().update(bad, 1), lambda: Microprice().update(1, 2, 1, bad)):
         with pytest.raises(ValueError, match="can take"):
             verb()
     with pytest.raises(ValueError, match="1 quotes"):
-        Imbalance().apply([1.0, bad], [1.0, 1.0])
+        BookImbalance().apply([1.0, bad], [1.0, 1.0])
     with pytest.raises(ValueError, match="lengths"):
-        Imbalance().apply([1.0], [1.0, 1.0])
+        BookImbalance().apply([1.0], [1.0, 1.0])
     with pytest.raises(ValueError, match="can take"):
         Spread().update(float("inf"), 1)

@@ -14,6 +14,7 @@ MODULES = sorted(path.stem for path in CORE.glob("*.pyx"))
 PATH = {
     "bars": {"bars_trade", "bars_cancel", "bars_gap", "bars_close"},
     "book": {"book_apply", "book_set", "book_flags", "book_walk"},
+    "sampled": {"samples_trade"},
     "sweep": {"_advance", "_over"},
     "itch": {"itch_message", "itch_feed", "itch_bare"},
     "l3": {"l3_event", "l3_apply"},
@@ -46,6 +47,7 @@ COLD = {
     "quoted": {"run", "take"},
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},
+    "sampled": {"keep", "read_code"},
     "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
     "strategy": {"handle", "handle_bar", "handle_record", "on_bar", "on_book", "on_quote", "on_trade"},  # callbacks may raise
     "types": {"_strip", "i128_to_object"},
@@ -53,7 +55,7 @@ COLD = {
 }
 # Hot functions that may allocate, each of them only to grow what it was given.
 GROW = {
-    "bars": {"_publish", "bars_init"},
+    "bars": {"bars_init"},
     "book": {"book_grow"},
     "encode": {"room"},
     "far": {"far_grow"},
@@ -63,6 +65,7 @@ GROW = {
     "messages": {"bar", "new_level", "put"},
     "pipeline": {"_reserve"},
     "strategy": {"_room"},
+    "sampled": {"samples_init"},
     "controls": {"activity", "grow"},
 }
 

@@ -1,28 +1,18 @@
-"""Trades into bars of several intervals at once.
+"""Trades into bars of several kinds at once.
 
 Each interval keeps its windows, oldest first, in a ring: the last `keep` published ones, then those not yet published (the open
 one, and those inside their grace). Bars leave through `bars_out_t`, which all aggregators of a pipeline share.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pyrt._core.types cimport bar_t, gap_t, market_t, trade_t
+from pyrt._core.bar_window cimport bars_out_t, window_t
+from pyrt._core.sampled cimport samples_t
+from pyrt._core.types cimport gap_t, trade_t
 
 
 cdef enum:
     MOST_INTERVALS = 8
 
-
-cdef struct window_t:
-    int64_t start, end
-    int64_t open_px, high_px, low_px, close_px
-    int64_t open_ts, close_ts
-    int64_t volume
-    uint64_t notional_lo               # 128 bits in two words
-    int64_t notional_hi
-    uint32_t trades, revision          # revision counts publications after the first
-    uint16_t flags
-    uint8_t fields                     # which UPDATES_ bits any trade brought
-    bint published, amended            # amended: changed since it was published
 
 cdef struct series_t:                  # the windows of one interval
     int64_t interval
@@ -49,11 +39,6 @@ cdef struct kept_t:                    # a trade that may be taken back
     uint8_t exchange, fields, live
     uint8_t reserved[5]
 
-cdef struct bars_out_t:
-    bar_t* rows
-    int64_t n, capacity
-    bint failed                        # out of memory
-
 cdef struct bars_t:
     tip_t tip
     series_t series[MOST_INTERVALS]
@@ -69,6 +54,7 @@ cdef struct bars_t:
     kept_t* kept                       # ring of the last trades
     uint32_t kept_size
     uint64_t kept_count
+    samples_t samples                  # the bars that close by what was traded
     uint64_t refused, too_late, outside, unmatched, inexact, unpriced, overflowed
 
 
@@ -79,7 +65,7 @@ cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil
 cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil
 cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil
 
-cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1
+cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades, int qty_exp) except -1
 cdef object set_sessions(bars_t* bars, boundaries, anchored)          # the array that must outlive the bars, or None
 cdef object take_rows(bars_out_t* out)
 cdef object forming_rows(bars_t* bars)

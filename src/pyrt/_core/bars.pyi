@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Buffer
 
 from pyrt._core.conditions import BarField
+from pyrt._core.sampled import BarSpec
 
 DAY: Final[int]
 
@@ -13,7 +14,7 @@ DAY: Final[int]
 class BarAggregator:
     def __new__(
         cls,
-        intervals: Sequence[int],
+        intervals: Sequence[int | str | BarSpec],
         *,
         grace: int = 0,
         keep: int = 16,
@@ -22,6 +23,7 @@ class BarAggregator:
         anchored: Collection[int] = (),
         rules: Mapping[str, BarField] | None = None,
         instrument: int = 0,
+        qty_exp: int = 9,
     ) -> Self: ...
     def apply(self, records: Buffer) -> int: ...
     def close(self, at: int) -> None: ...

@@ -1,23 +1,24 @@
-"""Bars that close by the clock, take late trades, and give back what was taken back."""
+"""Bars that close by the clock, take late trades, and give back what was taken back; beside them those that close by trades."""
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
-from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memmove, memset
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 import numpy as np
 
+from pyrt._core.bar_window cimport INHERITED, add_overflows, add_to_window, next_row, price_window, write_window
 from pyrt._core.buffers cimport open_records
-from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_RANGE, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
+from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
+from pyrt._core.sampled cimport read_code, sample_t, samples_flag, samples_free, samples_init, samples_trade
 from pyrt._core.types cimport (
-    CLOCK_VENUE, FLAG_AMENDED, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_FEED_IEX, FLAG_FEED_SIP, FLAG_GAP, FLAG_LAST,
-    FLAG_LATE, NO_PX, TYPE_BAR, TYPE_GAP, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, i128,
+    CLOCK_VENUE, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_GAP, FLAG_LAST, FLAG_LATE, NO_PX, TYPE_GAP, TYPE_TIMER, TYPE_TRADE,
+    TYPE_TRADE_CANCEL, bar_t, i128, market_t,
 )
 from pyrt._core.types import bar_dtype as _bar_dtype
 
 
 cdef extern from * nogil:
-    bint add_overflows "__builtin_add_overflow"(int64_t, int64_t, int64_t*)
     bint likely "__builtin_expect"(bint, bint)
 
 
@@ -26,7 +27,6 @@ cdef extern from "stdint.h" nogil:
     const int64_t MOST "INT64_MAX"
     const int64_t LEAST "INT64_MIN"
     const int64_t FARTHEST "(INT64_MAX / 2)"           # ns: no time and no interval is beyond
-cdef uint16_t INHERITED = FLAG_BACKFILLED | FLAG_FEED_IEX | FLAG_FEED_SIP     # flags of a trade that its bars show
 
 
 # ---------------------------------------------------------------------------------------------------- windows
@@ -35,29 +35,8 @@ cdef inline window_t* _window(const series_t* s, uint32_t i) noexcept nogil:
 
 
 cdef inline void _sum(bars_t* bars, window_t* w, int64_t qty, i128 notional) noexcept nogil:
-    cdef i128 total = (<i128>w.notional_hi << 64) + w.notional_lo + notional
-    w.notional_lo = <uint64_t>total
-    w.notional_hi = <int64_t>(total >> 64)
-    if add_overflows(w.volume, qty, &w.volume):
-        w.volume = MOST if qty > 0 else LEAST
+    if not add_to_window(w, qty, notional):
         bars.overflowed += 1
-
-
-cdef void _price(window_t* w, int64_t ts, int64_t px, uint8_t fields) noexcept nogil:
-    # Open is the earliest price, close the latest; of equal times the first and the last to arrive.
-    if fields & UPDATES_RANGE:
-        if not w.fields & UPDATES_RANGE or px > w.high_px:
-            w.high_px = px
-        if not w.fields & UPDATES_RANGE or px < w.low_px:
-            w.low_px = px
-    if fields & UPDATES_LAST:
-        if not w.fields & UPDATES_LAST or ts < w.open_ts:
-            w.open_px = px
-            w.open_ts = ts
-        if not w.fields & UPDATES_LAST or ts >= w.close_ts:
-            w.close_px = px
-            w.close_ts = ts
-    w.fields |= fields
 
 
 cdef void _changed(bars_t* bars, series_t* s, window_t* w) noexcept nogil:
@@ -72,34 +51,8 @@ cdef void _changed(bars_t* bars, series_t* s, window_t* w) noexcept nogil:
         bars.next_close = bars.amend_at
 
 
-cdef void _write(const bars_t* bars, const series_t* s, const window_t* w, bar_t* row) noexcept nogil:
-    memset(row, 0, sizeof(bar_t))
-    row.type = TYPE_BAR
-    row.flags = w.flags
-    if w.revision > 0:
-        row.flags |= FLAG_AMENDED
-    row.instrument = bars.instrument
-    row.ts_event = w.end
-    row.ts_recv = bars.closed_at
-    row.start = w.start
-    row.interval = s.interval
-    row.open_px = w.open_px if w.fields & UPDATES_LAST else NO_PX
-    row.close_px = w.close_px if w.fields & UPDATES_LAST else NO_PX
-    row.high_px = w.high_px
-    row.low_px = w.low_px
-    if not w.fields & UPDATES_RANGE:
-        row.high_px = max(row.open_px, row.close_px)
-        row.low_px = min(row.open_px, row.close_px)
-    row.volume = w.volume
-    row.notional_lo = w.notional_lo
-    row.notional_hi = w.notional_hi
-    row.trades = w.trades
-    row.revision = w.revision
-
-
 cdef void _publish(bars_t* bars, series_t* s, window_t* w, bars_out_t* out) noexcept nogil:
-    cdef int64_t capacity
-    cdef void* rows
+    cdef bar_t* row
     s.pending -= 1
     if s.last == w:
         s.last = NULL
@@ -109,16 +62,10 @@ cdef void _publish(bars_t* bars, series_t* s, window_t* w, bars_out_t* out) noex
     w.amended = False
     if not w.fields & UPDATES_LAST and w.revision == 0:
         return                                          # no valid trade, no bar
-    if out.n == out.capacity:
-        capacity = max(out.capacity * 2, 64)
-        rows = realloc(out.rows, capacity * sizeof(bar_t))
-        if rows == NULL:
-            out.failed = True
-            return
-        out.rows = <bar_t*>rows
-        out.capacity = capacity
-    _write(bars, s, w, &out.rows[out.n])
-    out.n += 1
+    row = next_row(out)
+    if row == NULL:
+        return
+    write_window(w, bars.instrument, s.interval, bars.closed_at, row)
     w.revision += 1
 
 
@@ -200,7 +147,7 @@ cdef void _add(bars_t* bars, series_t* s, const trade_t* trade, uint8_t fields, 
             return
         newest = _window(s, s.count - 1)
         s.last = newest if not newest.published else NULL
-    _price(w, trade.ts_event, trade.px, fields)
+    price_window(w, trade.ts_event, trade.px, fields)
     if fields & UPDATES_VOLUME:
         _sum(bars, w, trade.qty, notional)
     w.trades += 1
@@ -287,11 +234,15 @@ cdef inline bint _add_to_tip(tip_t* tip, const trade_t* trade, uint8_t fields) n
     return True
 
 
-cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
-    cdef int64_t ts = trade.ts_event
+cdef inline bint _fits(const trade_t* trade) noexcept nogil:
+    return 0 <= trade.ts_event <= FARTHEST and trade.qty > 0 and trade.px != NO_PX
+
+
+cdef inline void _clock(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
+    # Into the time bars alone: nothing here costs more because there are other kinds.
     cdef i128 notional
     cdef uint32_t k
-    if not likely(0 <= ts <= FARTHEST and trade.qty > 0 and trade.px != NO_PX, True):
+    if not likely(_fits(trade), True):
         bars.refused += 1
         return
     if fields == 0:
@@ -305,6 +256,12 @@ cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_ou
         _raise_tip(bars)
     if trade.flags & FLAG_BACKFILLED and trade.flags & FLAG_LAST:
         _heal(bars)
+
+
+cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
+    _clock(bars, trade, fields, out)
+    if bars.samples.n > 0 and fields != 0 and _fits(trade):
+        samples_trade(&bars.samples, trade, fields, bars.instrument, out)
 
 
 cdef kept_t* _recall(bars_t* bars, const trade_t* trade) noexcept nogil:
@@ -330,7 +287,7 @@ cdef void _price_again(bars_t* bars, window_t* w) noexcept nogil:
     for i in range(n, 0, -1):
         kept = &bars.kept[(bars.kept_count - i) & (bars.kept_size - 1)]
         if kept.live and w.start <= kept.ts < w.end:
-            _price(&fresh, kept.ts, kept.px, kept.fields)
+            price_window(&fresh, kept.ts, kept.px, kept.fields)
             known += 1
     if known != w.trades:
         bars.inexact += 1
@@ -350,6 +307,7 @@ cdef void bars_cancel(bars_t* bars, const trade_t* trade) noexcept nogil:
         bars.unmatched += 1
         return
     kept.live = False
+    samples_flag(&bars.samples, FLAG_CORRECTED, True)   # one of theirs, perhaps: they say so and stay
     _fold(bars)
     for k in range(bars.intervals):
         w = _find(bars, &bars.series[k], kept.ts, NULL)
@@ -372,8 +330,10 @@ cdef void bars_gap(bars_t* bars, const gap_t* gap) noexcept nogil:
     cdef uint32_t k, i
     cdef window_t* w
     if gap.flags & FLAG_BACKFILLED:                     # everything that was missed is known or follows at once
+        samples_flag(&bars.samples, FLAG_GAP, False)
         _heal(bars)
         return
+    samples_flag(&bars.samples, FLAG_GAP, True)
     _fold(bars)
     for k in range(bars.intervals):
         for i in range(bars.series[k].count):
@@ -454,6 +414,7 @@ cdef void bars_free(bars_t* bars) noexcept nogil:
     cdef uint32_t k
     for k in range(bars.intervals):
         free(bars.series[k].windows)
+    samples_free(&bars.samples)
     free(bars.kept)
 
 
@@ -468,19 +429,25 @@ cdef object take_rows(bars_out_t* out):
     return np.frombuffer(raw, _bar_dtype)
 
 
-cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades) except -1:
-    cdef int64_t[MOST_INTERVALS] wanted
-    cdef uint32_t n = 0
+cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades, int qty_exp) except -1:
+    cdef int64_t[MOST_INTERVALS] clocked, sampled
+    cdef uint32_t n = 0, m = 0
+    cdef int64_t code
     if not 0 < len(intervals) <= MOST_INTERVALS:
         raise ValueError(f"between one and {MOST_INTERVALS} intervals, not {len(intervals)}")
     for interval in intervals:
-        if not 0 < interval <= FARTHEST:
-            raise ValueError(f"an interval is above 0 ns, not {interval}")
-        wanted[n] = interval
-        n += 1
+        code = read_code(interval)
+        if code > 0:
+            clocked[n] = code
+            n += 1
+        else:
+            sampled[m] = code
+            m += 1
     if grace < 0:
         raise ValueError(f"a grace is 0 ns or more, not {grace}")
-    if not bars_init(bars, instrument, wanted, n, grace, keep, keep_trades):
+    if not 0 <= qty_exp <= 18:
+        raise ValueError(f"a quantity exponent is between 0 and 18, not {qty_exp}")
+    if not bars_init(bars, instrument, clocked, n, grace, keep, keep_trades) or not samples_init(&bars.samples, sampled, m, qty_exp):
         bars_free(bars)
         bars.intervals = 0
         bars.kept = NULL
@@ -518,16 +485,19 @@ cdef object forming_rows(bars_t* bars):
         for i in range(bars.series[k].count):
             w = _window(&bars.series[k], i)
             if not w.published and w.fields & UPDATES_LAST:
-                _write(bars, &bars.series[k], w, &row)
+                write_window(w, bars.instrument, bars.series[k].interval, bars.closed_at, &row)
                 rows.append((<char*>&row)[:sizeof(bar_t)])
+    for k in range(bars.samples.n):
+        w = &bars.samples.each[k].w
+        if w.fields & UPDATES_LAST:
+            write_window(w, bars.instrument, bars.samples.each[k].code, bars.closed_at, &row)
+            rows.append((<char*>&row)[:sizeof(bar_t)])
     return np.frombuffer(b"".join(rows), _bar_dtype)
 
 
 cdef dict bars_counters(const bars_t* bars):
-    return {
-        "refused": bars.refused, "too_late": bars.too_late, "outside": bars.outside, "unmatched": bars.unmatched,
-        "inexact": bars.inexact, "unpriced": bars.unpriced, "overflowed": bars.overflowed,
-    }
+    return {"refused": bars.refused, "too_late": bars.too_late + bars.samples.late, "outside": bars.outside, "inexact": bars.inexact,
+            "unmatched": bars.unmatched, "unpriced": bars.unpriced, "overflowed": bars.overflowed}
 
 
 cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, bars_out_t* out) noexcept nogil:
@@ -536,7 +506,7 @@ cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, 
     for i in range(n):
         kind = records[i].header.type
         if kind == TYPE_TRADE:
-            bars_trade(bars, &records[i].trade, trade_fields(bars.rules, &records[i].trade), out)
+            _clock(bars, &records[i].trade, trade_fields(bars.rules, &records[i].trade), out)
             trades += 1
         elif kind == TYPE_TIMER:
             if records[i].timer.clock == CLOCK_VENUE:
@@ -548,11 +518,22 @@ cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, 
     return trades
 
 
+cdef Py_ssize_t _apply_both(bars_t* bars, const market_t* records, Py_ssize_t n, bars_out_t* out) noexcept nogil:
+    cdef Py_ssize_t i, trades = 0
+    for i in range(n):
+        if records[i].header.type == TYPE_TRADE:
+            bars_trade(bars, &records[i].trade, trade_fields(bars.rules, &records[i].trade), out)
+            trades += 1
+        else:
+            _apply_all(bars, &records[i], 1, out)
+    return trades
+
+
 @cython.final
 cdef class BarAggregator:
-    """Bars of one instrument over several intervals (ns) at once.
+    """Bars of one instrument, of several kinds at once: Time, Tick, Volume, Dollar, Range, Imbalance (pyrt.bars), or an int: ns of time.
 
-    A bar covers start <= ts_event < start + interval and is published by `close(at)` when its end + grace (ns) has come, not by the
+    A time bar covers start <= ts_event < start + interval and is published by `close(at)` when its end + grace (ns) has come, not by the
     next trade; a window without a trade that may set open and close is no bar. The last `keep` windows of each interval take late
     trades and are published again with revision + 1; older ones are counted as too late. The last `keep_trades` trades can be taken
     back: volume, notional and count exactly; prices exactly where all other trades of the window are among them, else the bar is
@@ -560,12 +541,15 @@ cdef class BarAggregator:
     Windows start at multiples of the interval since the epoch; with `boundaries` (start, end, start, end ... of sessions, ns UTC)
     intervals that do not divide a day, those of a day or more, and those in `anchored` start with the session and end with it.
     `rules`: letter -> BarField of what a sale condition lets a trade change; letters that are not there change everything.
+    The other kinds take trades as they come, and leave with the trade that closes them, once: start and ts_event are the times of their
+    first and newest trade, interval is the `code` of what closes them. A gap and a cancel flag the bar that forms (GAP, CORRECTED); a
+    backfilled trade older than it counts as too late. `qty_exp`: a quantity's unit is 10^-qty_exp.
     Trades with a negative time, no quantity or no price are refused and counted. Raises ValueError for arguments out of range.
     """
 
     def __cinit__(self, intervals, *, int64_t grace=0, uint32_t keep=16, uint32_t keep_trades=256, boundaries=None, anchored=(),
-                  rules=None, uint32_t instrument=0):
-        start_bars(&self.bars, instrument, intervals, grace, keep, keep_trades)
+                  rules=None, uint32_t instrument=0, int qty_exp=9):
+        start_bars(&self.bars, instrument, intervals, grace, keep, keep_trades, qty_exp)
         self.boundaries = set_sessions(&self.bars, boundaries, anchored)
         if rules is not None:
             fill_rules(self.own_rules, rules)
@@ -581,7 +565,10 @@ cdef class BarAggregator:
         cdef Py_ssize_t n = open_records(records, &view, sizeof(market_t))
         try:
             with nogil:
-                n = _apply_all(&self.bars, <const market_t*>view.buf, n, &self.out)
+                if self.bars.samples.n > 0:
+                    n = _apply_both(&self.bars, <const market_t*>view.buf, n, &self.out)
+                else:
+                    n = _apply_all(&self.bars, <const market_t*>view.buf, n, &self.out)
         finally:
             PyBuffer_Release(&view)
         return n

@@ -254,7 +254,7 @@ cdef class Bar:
 
     @property
     def end(self):
-        return self.r.start + self.r.interval
+        return self.r.start + self.r.interval if self.r.interval > 0 else self.r.ts_event
 
     @property
     def interval(self):

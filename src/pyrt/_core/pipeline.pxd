@@ -1,7 +1,8 @@
 """Market records in, until a callback is due: book, bars and references of every instrument, by instrument id."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from pyrt._core.bars cimport bars_out_t, bars_t
+from pyrt._core.bar_window cimport bars_out_t
+from pyrt._core.bars cimport bars_t
 from pyrt._core.book cimport book_t
 from pyrt._core.types cimport market_t, ref_t
 

@@ -7,6 +7,7 @@ from typing_extensions import Buffer
 
 from pyrt._core.book import OrderBook
 from pyrt._core.conditions import BarField
+from pyrt._core.sampled import BarSpec
 
 @final
 class Pipeline:
@@ -16,13 +17,14 @@ class Pipeline:
         instrument: int,
         tick: int,
         *,
-        intervals: Sequence[int] = (),
+        intervals: Sequence[int | str | BarSpec] = (),
         wake: int = 0,
         top_only: bool = True,
         boundaries: ArrayLike | None = None,
         anchored: Collection[int] = (),
         keep: int = 16,
         keep_trades: int = 256,
+        qty_exp: int = 9,
     ) -> None: ...
     def wake(self, instrument: int, mask: int) -> None: ...
     def run(self, records: Buffer, start: int = 0) -> int: ...

@@ -260,8 +260,8 @@ cdef class Pipeline:
         free(self.p.out.rows)
 
     def add(self, uint32_t instrument, int64_t tick, *, intervals=(), uint32_t wake=0, bint top_only=True, boundaries=None,
-            anchored=(), uint32_t keep=16, uint32_t keep_trades=256) -> None:
-        """Take in an instrument: tick in px units, bar intervals in ns, `wake` the bits 1 << RecordType that are due a callback.
+            anchored=(), uint32_t keep=16, uint32_t keep_trades=256, int qty_exp=9) -> None:
+        """Take in an instrument: tick in px units, `intervals` as BarAggregator's, `wake` the bits 1 << RecordType that are due a callback.
 
         Raises ValueError for an id that is 0, taken or beyond what is reserved, and for arguments out of range.
         """
@@ -282,7 +282,7 @@ cdef class Pipeline:
             if bars == NULL:
                 raise MemoryError("no memory for bars")
             try:
-                start_bars(bars, instrument, intervals, self.grace, keep, keep_trades)
+                start_bars(bars, instrument, intervals, self.grace, keep, keep_trades, qty_exp)
                 self.boundaries.append(set_sessions(bars, boundaries, anchored))
             except BaseException:
                 bars_free(bars)

@@ -136,7 +136,7 @@ cdef class OfQuotes:
 
 
 @cython.final
-cdef class Imbalance(OfQuotes):
+cdef class BookImbalance(OfQuotes):
     """Order-book imbalance: (bid size - ask size) / (bid size + ask size), -1 .. 1, 0 where both are empty.
 
     Of one level; OrderBook.imbalance(n) is that of n. Cont, Kukanov, Stoikov 2014 and Gould, Bonart 2016 use it as a signal.

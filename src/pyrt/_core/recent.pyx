@@ -33,7 +33,7 @@ cdef class RecentBars:
         free(self.rows)
 
     cdef void push(self, const bar_t* bar) noexcept nogil:
-        if bar.start <= self.newest:
+        if bar.start <= self.newest and bar.interval >= 0:       # what trades close comes once, and may begin where another began
             self.insert(bar)
             return
         if self.end == 2 * self.keep:

@@ -30,13 +30,16 @@ class Archive(Protocol):
 async def warm_up(session: Session, shell: LiveShell, archive: Archive, stopping: asyncio.Event) -> None:
     """Fill each strategy's history with the venue's bars before its on_start.
 
-    The bar that was forming when the stream came up is whole too: the venue is asked for the trades of its beginning. Raises
-    PyrtError where the venue does not answer.
+    The bar that was forming when the stream came up is whole too: the venue is asked for the trades of its beginning. Bars that
+    trades close have no history at the venue: the log says so. Raises PyrtError where the venue does not answer.
     """
     wanted: dict[tuple[int, int], int] = {}  # (instrument, interval) -> bars
     for strategy in session.strategies.values():
         for symbol in strategy.symbols if strategy.warmup else ():
             key = (session.instruments[symbol].id, interval_ns(strategy.interval))
+            if key[1] < 0:
+                log.warning("%s: there is no history of %s bars, its warm-up is empty", strategy.name, strategy.interval)
+                continue
             wanted[key] = max(wanted.get(key, 0), strategy.warmup)
     if wanted:
         await _data_is_up(shell, stopping)

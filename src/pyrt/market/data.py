@@ -54,9 +54,9 @@ class MarketData:
     ) -> None:
         """Take in an instrument; again: change which records are due a callback.
 
-        `intervals` in ns, `wake` bits 1 << RecordType, `ids`: its deltas carry the venue's update ids, `boundaries` and `anchored`
-        as in BarAggregator. Raises ConfigError where intervals are added to an instrument that is watched, or a number is out of
-        range.
+        `intervals` in ns or codes of BarSpecs, `wake` bits 1 << RecordType, `ids`: its deltas carry the venue's update ids,
+        `boundaries` and `anchored` as in BarAggregator. Raises ConfigError where intervals are added to an instrument that is
+        watched, or a number is out of range.
         """
         known = self._intervals.get(instrument.id)
         if known is not None:
@@ -72,7 +72,7 @@ class MarketData:
                 raise ConfigError("no bars of several days", where=instrument.symbol, mend='use "1d": a session\'s')
             assert self.calendar is not None
             boundaries = self.calendar.day_edges()
-        keep = max(16, min(512, KEPT // max(1, min(intervals, default=KEPT))))
+        keep = max(16, min(512, KEPT // min((i for i in intervals if i > 0), default=KEPT)))
         try:
             self.pipeline.add(
                 instrument.id,
@@ -83,6 +83,7 @@ class MarketData:
                 boundaries=boundaries,
                 anchored=anchored,
                 keep=keep,
+                qty_exp=instrument.qty_exp,
             )
         except ValueError as e:
             raise ConfigError(str(e), where=instrument.symbol, mend="see MarketData.watch") from None

@@ -66,6 +66,7 @@ def backtest(
         raise ConfigError("the strategies have no symbols", mend="give them a class attribute `symbols`")
     loaded = load(data, symbols, instruments)
     intervals = sorted({interval_ns(s.interval) for s in strategies})
+    clocked = [interval for interval in intervals if interval > 0] or [MINUTE]  # what the figures are sampled by
     known = Instruments()
     hours = Calendar() if calendar else None
     market = MarketData(known, grace=0, calendar=hours)
@@ -75,11 +76,11 @@ def backtest(
         limits=limits or backtest_limits(str(cash)),
         day_of=ExchangeDays(),
         calendar=hours,
-        mark_every=max(intervals[0], SECOND),
+        mark_every=max(clocked[0], SECOND),
     )
-    samples = Samples(loaded.instruments, intervals[0])
+    samples = Samples(loaded.instruments, clocked[0])
     ends = hours.day_edges()[1::2] if hours is not None and intervals[-1] >= DAY else None
-    tape = Tape(tape_chunks(samples.watch(loaded.chunks), intervals, market.sequence, ends))
+    tape = Tape(tape_chunks(samples.watch(loaded.chunks), clocked, market.sequence, ends))
     if tape.begun == NEVER:
         raise DataError("there are no records", where="data", mend="give data that is not empty")
     begin = Now(tape.begun - LEAD, tape.begun - LEAD)

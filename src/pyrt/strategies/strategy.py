@@ -9,20 +9,33 @@ import numpy as np
 
 from pyrt._core.book import OrderBook
 from pyrt._core.events import Bar, Quote, Trade
-from pyrt._core.types import Side
+from pyrt._core.sampled import BarSpec, bar_spec, spec_text
+from pyrt._core.types import NO_PRICE, Side
 from pyrt.errors import ConfigError, OrderError
+from pyrt.indicators import Indicator, IndicatorSet
 from pyrt.model import Filled, Instrument, Intent, Number, OrderClass, OrderStatus, OrderType, money
 from pyrt.strategies.ticket import Rounding, px_of, ratio_of, ticket
 
 _NO_PARAMETERS = (property, classmethod, staticmethod, GetSetDescriptorType, MemberDescriptorType)
+LEAST_CODE = -(1 << 56)  # below it an interval is a BarSpec's code
 _INTERVALS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def interval_ns(text: str | int) -> int:
-    """Read an interval such as "1s", "5m", "1h", "1d" as ns; an int is ns already. Raises ConfigError."""
-    if isinstance(text, int) and text > 0:
+def interval_ns(text: str | int | BarSpec) -> int:
+    """Read an interval such as "1s", "5m", "1h", "1d" as ns; an int is ns already. Raises ConfigError.
+
+    What trades close, as "tick:100" or Tick(100), is the code below 0 that its bars carry as their interval.
+    """
+    if isinstance(text, BarSpec):
+        return text.code
+    if isinstance(text, int) and (text > 0 or text < LEAST_CODE):
         return text
     text = str(text)
+    if ":" in text:
+        try:
+            return bar_spec(text).code
+        except ValueError as e:
+            raise ConfigError(str(e), mend='write "1m", "tick:100" or "volume:10000"') from None
     number, unit = text[:-1], text[-1:]
     if unit not in _INTERVALS or not (number.isascii() and number.isdigit()) or int(number) == 0:
         raise ConfigError(f"{text!r} is not an interval", mend='write "1s", "30s", "1m", "5m", "1h" or "1d"')
@@ -30,7 +43,9 @@ def interval_ns(text: str | int) -> int:
 
 
 def interval_text(interval: int) -> str:
-    """An interval in ns as one writes it: "1s", "5m"."""
+    """An interval as one writes it: "1s", "5m", "tick:100"."""
+    if interval < 0:
+        return spec_text(interval)
     for unit, seconds in reversed(_INTERVALS.items()):
         if interval % (seconds * 1_000_000_000) == 0:
             return f"{interval // (seconds * 1_000_000_000)}{unit}"
@@ -211,6 +226,8 @@ class Desk(Protocol):
 
     def set_timer(self, strategy: int, name: str, at: int) -> None: ...
 
+    def feed(self, strategy: int, instrument: Instrument, indicators: IndicatorSet) -> None: ...
+
     def log(self, strategy: int, text: str) -> None: ...
 
 
@@ -218,7 +235,7 @@ class Strategy:
     """A trading idea. Subclass it, say what you want to see, and trade from the callbacks.
 
     Class attributes are parameters: configuration may override every one of them by name. `symbols` are the instruments,
-    `interval` the bars that on_bar gets ("1s", "5m", "1h", "1d"), `warmup` how many of them history() holds at on_start.
+    `interval` the bars that on_bar gets ("1s", "5m", "1h", "1d", "tick:100"), `warmup` how many of them history() has at on_start.
 
     Prices and quantities are int, str, Decimal or float in whole units: buy("AAPL", 10, limit=190.25) is ten shares at $190.25.
 
@@ -234,7 +251,7 @@ class Strategy:
     """
 
     symbols: ClassVar[tuple[str, ...]] = ()
-    interval: str = "1m"
+    interval: str | int | BarSpec = "1m"
     warmup: int = 0
 
     _desk: Desk
@@ -502,6 +519,21 @@ class Strategy:
             raise OrderError(what, mend=f"write history(symbol, {symbol})")
         return self.bars(self.symbols[0], symbol)
 
+    def indicators(self, symbol: str, *members: Indicator) -> IndicatorSet:
+        """Indicators of a symbol's bars, for on_start: warmed up by history(), fed with each new bar before on_bar is called.
+
+        Amended bars, and bars that come after newer ones, change nothing. Raises OrderError for a symbol that is not one of
+        `symbols`, ValueError for members that are not fresh.
+        """
+        instrument = self._desk.instrument(symbol)
+        if symbol not in self.symbols:
+            raise OrderError(f"{self.name} has no bars of {symbol}", mend="add it to `symbols`")
+        made = IndicatorSet(*members)
+        seen = self.bars(symbol)
+        made.apply(seen[seen["close_px"] != NO_PRICE], qty_exp=instrument.qty_exp)
+        self._desk.feed(self._id, instrument, made)
+        return made
+
     def set_timer(self, name: str, seconds: float) -> None:
         """Call on_timer(name) once, after so many seconds of venue time; the same name again moves it."""
         self._desk.set_timer(self._id, name, max(self.now + int(seconds * 1_000_000_000), 1))
@@ -525,6 +557,8 @@ def like(default: Any, value: Any, name: str) -> Any:
     if default is None or (isinstance(value, type(default)) and not isinstance(value, tuple | list)):
         return value
     try:
+        if isinstance(default, BarSpec):
+            return value if isinstance(value, BarSpec) else bar_spec(str(value))
         if isinstance(default, bool):
             return _BOOLEANS[str(value).lower()]
         if isinstance(default, tuple | list):
