@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -202,11 +203,11 @@ def _unpacked(path: Path) -> bytes:
     if raw[:4] != b"\x28\xb5\x2f\xfd":
         return raw
     try:
-        import zstandard
+        zstandard = import_module("zstandard")
     except ImportError:
         raise DataError("is packed by zstd", where=str(path), mend="pip install zstandard, or unpack it with zstd -d") from None
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw), read_across_frames=True) as stream:
-            return stream.read()
+            return bytes(stream.read())
     except zstandard.ZstdError as e:
         raise DataError(f"is damaged: {e}", where=str(path), mend="download it again") from None
