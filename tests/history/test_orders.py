@@ -35,17 +35,18 @@ def test_every_action_of_a_dbn_file(tmp_path):
             (b"C", b"B", 2, 100 * TICK, 3),
             (b"T", b"A", 0, 100 * TICK, 1),
             (b"F", b"B", 2, 100 * TICK, 1),
+            (b"N", b"N", 0, 0, 0),
             (b"C", b"A", 3, 102 * TICK, 4),
         ])
     )  # fmt: skip
     events = read_mbo(path)
-    assert events["seq"].tolist() == list(range(1, 10))
+    assert events["seq"].tolist() == list(range(1, 11))
     assert set(events["instrument"].tolist()) == {17_077}
     book = L3Book()
     assert book.apply(events) == 7
     assert [(order, qty) for order, qty, *_ in book.queue(Side.BUY, 100 * TICK).tolist()] == [(2, 4), (1, 9)]
     assert book.best_ask is None
-    assert (events["action"] == OrderAction.TRADE).sum() == 2
+    assert (events["action"] == OrderAction.TRADE).sum() == 3
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
@@ -125,3 +126,28 @@ def test_what_rested_before_stands_in_front_and_levels_come_into_view(tmp_path):
     assert events["action"][-1] == OrderAction.TRADE
     assert dict(source.counts) == {"levels of the first row": 1, "levels revealed": 1}
     assert {book.counters[name] for name in ("unknown", "duplicates", "refused", "clipped")} == {0}
+
+
+def test_a_row_that_its_message_does_not_explain_is_counted_and_believed(tmp_path):
+    path = tmp_path / "day.zip"
+    lobster(
+        path,
+        [
+            (34_200.0, 1, 1, 100, 100_0000, 1),
+            (34_200.1, 1, 2, 50, 100_0000, 1),  # the row says that nothing came
+            (34_200.2, 7, 0, 0, -1, -1),  # a halt, and the ask is gone
+            (34_200.3, 3, 77, 40, 101_0000, -1),  # of an order at a price that nobody shows
+        ],
+        [
+            (102_0000, 10, 100_0000, 100),
+            (102_0000, 10, 100_0000, 100),
+            (9_999_999_999, 0, 100_0000, 100),
+            (9_999_999_999, 0, 100_0000, 100),
+        ],
+    )
+    source, book = LobsterOrders(path), L3Book()
+    for events, _, _ in source.chunks():
+        book.apply(events)
+    assert book.best_bid == (1_000_000 * 100_000, 100)
+    assert book.best_ask is None
+    assert source.counts["rows that their message does not explain"] == 2

@@ -32,6 +32,7 @@ ACTIONS = {
     b"R": OrderAction.CLEAR,
     b"T": OrderAction.TRADE,  # the orders that it met are told by cancels and changes of their own
     b"F": OrderAction.TRADE,
+    b"N": OrderAction.TRADE,
 }
 
 
@@ -169,6 +170,7 @@ class LobsterOrders:
 def read_mbo(path: Path) -> Events:
     """The events of a DBN file (versions 1 to 3, schema mbo), as it is or packed by zstd; qty in contracts, seq the venue's.
 
+    A file may hold several instruments: a book takes those of its own, events[events["instrument"] == number].
     Raises DataError where it is no such file, or where it is packed and the package zstandard is not installed.
     """
     raw = _unpacked(path)
