@@ -2,6 +2,8 @@
 
 import os
 import random
+import sys
+import threading
 import time
 
 import numpy as np
@@ -279,6 +281,32 @@ def feed_hostile(data, cuts):
                 assert (int(queue["qty"].sum()), len(queue)) == (qty, orders)
                 found += orders
     assert found <= books.counters["orders"]
+
+
+def test_a_feed_makes_no_object_for_a_message_and_holds_no_lock():
+    """A thread that could only run while a feed has given up the interpreter does run."""
+    raw = encode(random_day(1, 6_000))
+    books = ItchBooks()
+    books.feed(raw)
+    before = sys.getallocatedblocks()
+    books.feed(raw)
+    assert sys.getallocatedblocks() - before < 20
+    gate, ran = threading.Lock(), []
+    gate.acquire()
+    thread = threading.Thread(target=lambda: ran.append(gate.acquire()))
+    thread.start()
+    old = sys.getswitchinterval()
+    sys.setswitchinterval(60)  # nobody is made to hand over
+    try:
+        gate.release()
+        for _ in range(5_000):
+            books.feed(raw)
+            if ran:
+                break
+        assert ran
+    finally:
+        sys.setswitchinterval(old)
+        thread.join()
 
 
 letters = st.sampled_from(sorted(LENGTHS)).map(str.encode)

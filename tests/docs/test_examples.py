@@ -59,6 +59,13 @@ def test_the_guide_runs_and_its_strategies_trade() -> None:
         assert session.counts["fills"] >= enough, f"{strategy.__name__} traded nothing"
 
 
+def test_the_page_of_the_order_book_runs(tmp_path: Path) -> None:
+    names = run(ROOT / "docs" / "order-book.md")
+    day = tmp_path / "day"
+    day.write_bytes(b"".join(len(m).to_bytes(2, "big") + m for m in names["told"]) * 2)
+    assert names["read"](day).counters["duplicates"] == 2
+
+
 @pytest.mark.real_data
 @pytest.mark.row("S138")
 def test_the_readme_replays_a_recorded_day(market_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,6 @@ GROW = {
     "far": {"far_grow"},
     "l3": {"grow_index", "grow_slots", "l3_grow", "l3_init"},
     "ledger": {"_grown", "position_slot", "put"},
-    "match": {"room"},
     "messages": {"bar", "new_level", "put"},
     "pipeline": {"_reserve"},
     "strategy": {"_room"},

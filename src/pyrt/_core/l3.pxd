@@ -175,6 +175,11 @@ cdef inline void leave(orders_t* o, uint64_t number) noexcept nogil:
 
 
 # ---------------------------------------------------------------------------------------------------- levels and queues
+cdef inline int64_t key_of(uint32_t where, int64_t px) noexcept nogil:
+    # Of any px, also of the one that has no negative.
+    return <int64_t>(<uint64_t>0 - <uint64_t>px) if where & 1 else px
+
+
 cdef inline uint32_t rung_of(const row_t* row, int64_t key) noexcept nogil:
     # The first rung whose key is not below `key`: most are near the best.
     cdef uint32_t i = row.n, low = 0, high, mid
@@ -245,7 +250,7 @@ cdef inline bint has_room(const orders_t* o, uint32_t where) noexcept nogil:
 cdef inline int l3_add(orders_t* o, uint32_t where, uint64_t number, int64_t px, int64_t qty, uint32_t by) noexcept nogil:
     # An order behind all others at its price. One that is there already under this number makes way, and is counted.
     cdef int64_t most = <int64_t>1 << 62
-    cdef int64_t key = -px if where & 1 else px
+    cdef int64_t key = key_of(where, px)
     cdef row_t* row = &o.rows[where]
     cdef uint32_t i, slot, level
     cdef order_t* r
@@ -336,7 +341,7 @@ cdef inline int l3_modify(orders_t* o, uint64_t number, int64_t px, int64_t qty)
     cdef uint32_t slot = l3_find(o, number)
     cdef order_t* r = &o.orders[slot]
     cdef rank_t* v = &o.levels[r.level]
-    if slot != 0 and qty > 0 and qty <= r.qty and v.key == (-px if v.where & 1 else px):
+    if slot != 0 and qty > 0 and qty <= r.qty and v.key == key_of(v.where, px):
         v.qty -= r.qty - qty
         r.qty = qty
         return ORDER_APPLIED

@@ -355,7 +355,7 @@ cdef class L3Book:
         """The orders at a price in the order in which they will trade: an array with fields order, qty and by, copied."""
         cdef row_t* row
         cdef uint32_t i
-        cdef int64_t key = -px if side == SIDE_SELL else px
+        cdef int64_t key = key_of(side == SIDE_SELL, px)
         if side != SIDE_BUY and side != SIDE_SELL:
             raise ValueError("a side is Side.BUY or Side.SELL")
         row = &self.orders.rows[2 * self.book + side - 1]
