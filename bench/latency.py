@@ -5,7 +5,6 @@ transports. The data server sends by the clock, not by our answers; an order's d
 """
 
 import argparse
-import asyncio
 import contextlib
 import os
 import socket
@@ -27,7 +26,7 @@ from bench.soak_tape import SYMBOLS
 from pyrt._core.events import Quote
 from pyrt.clock import VenueClock
 from pyrt.config import Secret
-from pyrt.live import Plan, Runner
+from pyrt.live import Plan, Runner, loop
 from pyrt.ports import Sink, Submit
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca import link as link_module
@@ -114,14 +113,14 @@ def child(*argv: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def stand_in(directory: Path, port: int) -> Iterator[None]:
+def stand_in(directory: Path, url: str) -> Iterator[None]:
     """Alpaca's paper host is this machine: TLS before the simulated venue; its certificate is trusted for as long."""
     certificate, key = str(directory / "cert.pem"), str(directory / "key.pem")
     subject = ["-subj", "/CN=stand-in", "-addext", f"subjectAltName=DNS:{HOST}"]
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     subprocess.run([*make, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
     real, bundle = socket.getaddrinfo, requests.adapters.DEFAULT_CA_BUNDLE_PATH
-    with child("bench.tls_front", str(port), certificate, key) as front:
+    with child("bench.tls_front", url.rpartition(":")[2], certificate, key) as front:
 
         def lookup(host: Any, service: Any, *args: Any, **more: Any) -> Any:
             name = host.decode() if isinstance(host, bytes) else host
@@ -146,11 +145,11 @@ class Row(msgspec.Struct, kw_only=True):
     stages: dict[str, list[float]]
 
 
-def run(directory: Path, kind: str, rate: float, seconds: float, transport: str) -> Row:
+def run(directory: Path, kind: str, rate: float, seconds: float, transport: str, busy_poll: bool) -> Row:
     """One session with one kind of stream."""
     with (
         SimProcess(state=directory / "venue", seed=1, rate_limit=0) as sim,
-        stand_in(directory, int(sim.address.url.rpartition(":")[2])),
+        stand_in(directory, sim.address.url),
         child("bench.pace", kind, str(rate), str(seconds)) as port,
     ):
         probe = Probe(every=max(1, int(rate // 100)))
@@ -166,7 +165,7 @@ def run(directory: Path, kind: str, rate: float, seconds: float, transport: str)
             watchdog=False,
         )
         with noted(link.rows):
-            summary = asyncio.run(Runner(plan).run())
+            summary = loop.run(Runner(plan).run(), busy_poll=busy_poll)
     if summary.failed or summary.unexplained or summary.unresolved:
         raise RuntimeError("\n".join(summary.lines()))
     times = np.array([row for row in link.rows.values() if len(row) == 5])
@@ -193,13 +192,14 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=5_000.0, help="quotes a second, each in a frame of its own")
     parser.add_argument("--kind", choices=("steady", "bursts"))
     parser.add_argument("--transport", choices=("requests", "direct"))
+    parser.add_argument("--busy-poll", action="store_true", help="the loop watches instead of sleeping")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     rows = []
     for kind in (asked.kind,) if asked.kind else ("steady", "bursts"):
         for transport in (asked.transport,) if asked.transport else ("requests", "direct"):
             with tempfile.TemporaryDirectory(dir=os.environ.get("PYRT_BENCH_DIR")) as folder:
-                rows.append(run(Path(folder), kind, asked.rate, asked.seconds, transport))
+                rows.append(run(Path(folder), kind, asked.rate, asked.seconds, transport, asked.busy_poll))
     print(*lines(rows), sep="\n")
     if asked.json:
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(rows)))
