@@ -122,6 +122,7 @@ cdef class Appender:
         self.ring = <unsigned char*>malloc(self.capacity)
         if self.ring == NULL:
             raise MemoryError
+        memset(self.ring, 0, self.capacity)                 # its pages are there from now on: no order waits for one
         self.last = self.urgent = self.written = self.synced = self.stable = last_seq
         self.bell, self.ringer, self.term, self.linger, self.sync = bell, ringer, term, linger, sync
         memcpy(self.chain_, <const unsigned char*>chain, 16)
