@@ -143,8 +143,10 @@ cdef class RingBuffer:
             return False
         else:
             try:
-                _ours(fd, f"{directory}/{file}")
+                st = _ours(fd, f"{directory}/{file}")
                 _lock(fd, f"{directory}/{file}")
+                if not _same(file, at, st):
+                    raise RingBusy(f"{directory}/{file} is being made again")
                 os.unlink(file, dir_fd=at)
             finally:
                 os.close(fd)
@@ -459,13 +461,13 @@ cdef class RingReader(RingBuffer):
         """
         cdef Py_buffer view
         cdef uint64_t n, room
-        self.enter()
+        cdef ring_shared_t* shared = self.enter()
         PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
         if view.len % self.geometry.record or (view.itemsize != self.geometry.record and view.itemsize != 1):
             PyBuffer_Release(&view)
             raise ValueError(f"records have {self.geometry.record} bytes each")
         room = view.len // self.geometry.record
-        if room <= ALONE:
+        if room <= ALONE or RING_LOAD(&shared.head, memory_order_acquire) - self.reader.cursor <= ALONE:
             n = ring_read(&self.reader, <unsigned char*>view.buf, room)
         else:
             self.busy = True

@@ -11,8 +11,8 @@
  * store buffers allow a thread that stores nothing. The outcomes (printed as a hash of their set) must be: interleaved = rc11, and tso
  * a part of it.
  *
- * Death: die=A,B: the first writer ends before its store number A, the second before number B; the next begins with all that was
- * stored (the lock's passing through the kernel puts it before). die=all: every A, then every pair A,B. */
+ * Death: die=A,B,C: the first writer ends before its store number A (or when it has no more), the second before number B ...; the next
+ * begins with all that was stored (the lock's passing through the kernel puts it before). die=all: every A, then every pair A,B. */
 #include <setjmp.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -24,16 +24,18 @@ static uint64_t hook_load(const void *p, int order);
 static void hook_store(void *p, uint64_t v, int order);
 static void hook_fence(int order);
 #define RING_HOOKS
+#ifndef RING_LIVES
 #define RING_LIVES 4
+#endif
 #define RING_LOAD(p, order) hook_load((const void *)(p), order)
 #define RING_STORE(p, v, order) hook_store((void *)(p), v, order)
 #define RING_FENCE(order) hook_fence(order)
 #include "ring.h"
 
-enum { MAX_CAPACITY = 8, MAX_WORDS = 2, FIXED = 4, LOCATIONS = FIXED + RING_LIVES + MAX_CAPACITY * MAX_WORDS, MOST = 64, DEEP = 512, LIVES = 3 };
+enum { MAX_CAPACITY = 8, MAX_WORDS = 2, FIXED = 4, LOCATIONS = FIXED + RING_LIVES + MAX_CAPACITY * MAX_WORDS, MOST = 64, DEEP = 512, LIVES = 4 };
 enum { RC11, INTERLEAVED, TSO };
 enum { HEAD, LIFE, STATE, PID, BASES };
-enum { NO_WRITER_FENCE = 1, HEAD_NOT_RELEASED, HEAD_NOT_ACQUIRED, NO_READER_FENCE, NO_MARGIN, OLD_HEAD, LIFE_NOT_RELEASED, LIFE_NOT_ACQUIRED, MUTANTS };
+enum { NO_WRITER_FENCE = 1, HEAD_NOT_RELEASED, HEAD_NOT_ACQUIRED, NO_READER_FENCE, NO_MARGIN, OLD_HEAD, LIFE_NOT_RELEASED, LIFE_NOT_ACQUIRED, BASE_NOT_FENCED, LIFE_NOT_LOOKED_AT, MUTANTS };
 
 typedef struct { uint8_t at[LOCATIONS]; } view_t;
 typedef struct { uint64_t value; int time; view_t view; } store_t;
@@ -42,7 +44,7 @@ static struct { /* what is gone through */
     uint64_t capacity, room, every;
     uint32_t batch, words;
     int publishes, size, reads, readers, mode, mutant, die[LIVES], all, oldest;
-} now = {4, 2, 0, 1, 2, 4, 1, 2, 1, RC11, 0, {-1, -1, -1}, 0, 0};
+} now = {4, 2, 0, 1, 2, 4, 1, 2, 1, RC11, 0, {-1, -1, -1, -1}, 0, 0};
 
 static ring_shared_t shared;
 static ring_word_t slots[MAX_CAPACITY * MAX_WORDS];
@@ -52,7 +54,7 @@ static uint64_t life_of[256], published;
 static uint64_t life;
 
 static view_t cur, acq, rel;            /* of the thread that runs */
-static int writing, at_time, newest, first_head;
+static int writing, at_time, newest, first_head, loaded;
 static jmp_buf death;
 
 static struct { int chosen, of; } path[DEEP];
@@ -96,6 +98,7 @@ static uint64_t hook_load(const void *p, int order) {
     const int l = location(p);
     if (writing) return memory[l][count[l] - 1].value; /* its own, or one that the lock put before it */
     loads++;
+    loaded = l;
     if (now.mutant == HEAD_NOT_ACQUIRED && l == HEAD) order = memory_order_relaxed;
     if (now.mutant == LIFE_NOT_ACQUIRED && l == LIFE) order = memory_order_relaxed;
     int last = count[l] - 1, k;
@@ -134,8 +137,11 @@ static void hook_store(void *p, uint64_t v, int order) {
 }
 
 static void hook_fence(int order) {
-    if (order == memory_order_release && now.mutant != NO_WRITER_FENCE) rel = cur;
-    if (order == memory_order_acquire && now.mutant != NO_READER_FENCE) join(&cur, &acq);
+    const int base = writing ? life_stores == 0 : loaded >= BASES && loaded < BASES + RING_LIVES;
+    const int mutant = writing ? (base ? BASE_NOT_FENCED : NO_WRITER_FENCE) : (base ? LIFE_NOT_LOOKED_AT : NO_READER_FENCE);
+    if (now.mutant == mutant) return;
+    if (order == memory_order_release) rel = cur;
+    if (order == memory_order_acquire) join(&cur, &acq);
 }
 
 static uint64_t content(uint64_t number, uint64_t of, uint64_t word) { return (number + 1) << 16 | of << 8 | (word + 1); }
@@ -145,6 +151,7 @@ static void write_all(const ring_geometry_t *g) {
     ring_writer_t w;
     unsigned char records[MAX_CAPACITY * MAX_WORDS * 8];
     life_stores = 0;
+    memset(&rel, 0, sizeof rel); /* another process: it knows all that was stored, and has released nothing yet */
     if (setjmp(death)) {
         deaths++;
         return;
@@ -171,7 +178,7 @@ static void check(const ring_reader_t *was, const ring_reader_t *r, const unsign
             uint64_t v;
             memcpy(&v, out + 8 * (now.words * i + j), 8);
             if (v != content(p, life_of[p], j)) fail("torn", v, content(p, life_of[p], j));
-            if (life_of[p] != r->life) fail("a record of another life", life_of[p], r->life);
+            if (life_of[p] > r->life || (RING_LIVES >= LIVES && life_of[p] < r->life)) fail("a record of another life", life_of[p], r->life);
         }
     if (r->restarts != r->life - was->life + was->restarts) fail("restarts", r->restarts, r->life);
 }
@@ -242,7 +249,7 @@ static void explore(const int die[LIVES]) {
 
 /* How many stores a life makes. */
 static int length(void) {
-    const int never[LIVES] = {-1, -1, -1};
+    const int never[LIVES] = {-1, -1, -1, -1};
     const int readers = now.readers, reads = now.reads, mutant = now.mutant;
     now.readers = 0, now.mutant = 0;
     explore(never);
@@ -260,7 +267,7 @@ static int parse(const char *text) {
     if (sscanf(text, "batch=%llu", &v) == 1) return now.batch = (uint32_t)v, 1;
     if (sscanf(text, "words=%llu", &v) == 1) return now.words = (uint32_t)v, v <= MAX_WORDS;
     if (strcmp(text, "die=all") == 0) return now.all = 1;
-    if (strncmp(text, "die=", 4) == 0) return sscanf(text, "die=%d,%d", &now.die[0], &now.die[1]) >= 1;
+    if (strncmp(text, "die=", 4) == 0) return sscanf(text, "die=%d,%d,%d", &now.die[0], &now.die[1], &now.die[2]) >= 1;
     if (strcmp(text, "mode=rc11") == 0) return now.mode = RC11, 1;
     if (strcmp(text, "mode=interleaved") == 0) return now.mode = INTERLEAVED, 1;
     if (strcmp(text, "mode=tso") == 0) return now.mode = TSO, 1;
@@ -281,10 +288,10 @@ int main(int argc, char **argv) {
         runs = 0, outcomes = 0, outcome_count = 0, deaths = 0;
         memset(seen, 0, SEEN * sizeof *seen);
         for (int a = 0; a < most; a++) {
-            const int once[LIVES] = {a, -1, -1};
+            const int once[LIVES] = {a, -1, -1, -1};
             explore(once);
             for (int b = 0; b < most; b++) {
-                const int twice[LIVES] = {a, b, -1};
+                const int twice[LIVES] = {a, b, -1, -1};
                 explore(twice);
             }
         }
