@@ -12,7 +12,8 @@ import numpy as np
 from bench.limits import limit
 from bench.material import CENT, Records
 from bench.rows import Contender, Row, Took
-from pyrt._core.itch import ItchBooks, encode
+from pyrt._core.itch import ItchBooks
+from pyrt._core.itch_records import encode
 from pyrt._core.l3 import OrderAction, order_event_dtype
 from pyrt._core.types import Side
 

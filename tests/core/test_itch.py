@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.reference.l3 import ReferenceL3
 
-from pyrt._core.itch import MESSAGES, ItchBooks, decode, encode, message, parse
+from pyrt._core.itch import ItchBooks
+from pyrt._core.itch_records import MESSAGES, decode, encode, message, parse
 from pyrt._core.l3 import OrderAction, order_event_dtype
 from pyrt._core.types import Side, TradingState
 

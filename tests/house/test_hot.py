@@ -36,7 +36,7 @@ COLD = {
     "encode": {"refuse"},
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
     "indicators": {"_apart", "_are_bars", "_period", "idle", "moments", "run", "run_bars", "start", "take", "take_row", "windows"},
-    "itch": {"share"},
+    "itch": {"share", "start_table"},
     "l3": {"best", "done", "levels", "of"},
     "ledger": {"_money", "_position", "_units"},
     "log": {"_look_beyond", "_walk"},

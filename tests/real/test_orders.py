@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tests.reference.l3 import ReferenceL3
 
-from pyrt._core.itch import ItchBooks, encode
+from pyrt._core.itch import ItchBooks
+from pyrt._core.itch_records import encode
 from pyrt._core.l3 import L3Book, OrderAction, order_event_dtype
 from pyrt._core.types import Side
 from pyrt.history.lobster import NONE, PX

@@ -1,7 +1,16 @@
-"""NASDAQ TotalView-ITCH 5.0: messages into the books of all shares. Fields and lengths: the table of itch.pyx."""
+"""NASDAQ TotalView-ITCH 5.0: messages into the books of all shares. Fields: the table of itch_records.pyx."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
-from pyrt._core.l3 cimport order_event_t, orders_t
+from pyrt._core.l3 cimport orders_t
+from pyrt._core.tape cimport tape_t, watched_t
+
+
+cdef extern from "itch.h" nogil:
+    const uint8_t LENGTHS "pyrt_itch_lengths"[256]     # by letter; 0 = no such message
+    uint16_t two "pyrt_two"(const uint8_t* p)
+    uint32_t four "pyrt_four"(const uint8_t* p)
+    uint64_t eight "pyrt_eight"(const uint8_t* p)
 
 
 cdef enum:
@@ -18,6 +27,8 @@ cdef struct share_t:
 cdef struct itch_t:
     orders_t orders
     share_t* shares                    # by locate
+    watched_t** watched                # by locate; NULL = nobody asked. The table is NULL until somebody asks for a share
+    tape_t tape                        # of the watched shares
     uint64_t counts[256]               # messages by letter
     uint64_t malformed                 # a known letter of another length, an empty or cut off message
     uint64_t ends                      # lengths of 0: the end of a file's session
@@ -27,12 +38,19 @@ cdef struct itch_t:
     bint full                          # memory ran out: the books are no longer whole
     uint8_t part[LONGEST + 2]          # the message that a feed cut off
 
+cdef inline uint32_t mpid(const uint8_t* p) noexcept nogil:
+    cdef uint32_t by
+    memcpy(&by, p + 36, 4)
+    return by
+
+
 cdef void itch_message(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil
+cdef void itch_watched(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil               # the same, and tells the tape
 cdef void itch_feed(itch_t* t, const uint8_t* p, Py_ssize_t size) noexcept nogil             # each behind its length
 cdef void itch_bare(itch_t* t, const uint8_t* p, Py_ssize_t size) noexcept nogil             # one behind the other
-cdef bint itch_event(const uint8_t* p, uint32_t n, order_event_t* out) noexcept nogil        # False: not about an order
 
 
 cdef class ItchBooks:
     cdef itch_t* itch
     cdef int share(self, symbol) except -1
+    cdef object start_table(self)

@@ -1,76 +1,22 @@
-"""NASDAQ TotalView-ITCH 5.0 (specification of 2020-03-06): bytes into order books, into records, and records into bytes."""
+"""NASDAQ TotalView-ITCH 5.0: bytes into the order books of all shares, and into market records of those that are watched."""
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
 import numpy as np
 
-from pyrt._core.buffers cimport open_records
 from pyrt._core.l3 cimport (
-    ORDER_ADD, ORDER_CANCEL, ORDER_DELETE, ORDER_EXECUTE, ORDER_NO_ROOM, ORDER_REPLACE, ORDER_TRADE, L3Book, l3_add, l3_delete,
-    l3_find, l3_free, l3_grow, l3_init, l3_reduce, l3_reserve,
+    ORDER_NO_ROOM, L3Book, l3_add, l3_delete, l3_find, l3_free, l3_grow, l3_init, l3_reduce, l3_reserve, price_of, rank_t,
 )
-from pyrt._core.l3 import order_event_dtype
-from pyrt._core.types cimport SIDE_BUY, SIDE_SELL, STATE_HALTED, STATE_PAUSED, STATE_QUOTING, STATE_TRADING
+from pyrt._core.tape cimport tape_quote, tape_status, tape_trade
+from pyrt._core.types cimport NO_PX, SIDE_BUY, SIDE_SELL, STATE_HALTED, STATE_PAUSED, STATE_QUOTING, STATE_TRADING, market_t
+from pyrt._core.types import market_dtype
 
 
-cdef extern from *:
-    """
-    static inline uint16_t pyrt_two(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return __builtin_bswap16(v); }
-    static inline uint32_t pyrt_four(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return __builtin_bswap32(v); }
-    static inline uint64_t pyrt_eight(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return __builtin_bswap64(v); }
-    """
-    uint16_t two "pyrt_two"(const uint8_t* p) noexcept nogil
-    uint32_t four "pyrt_four"(const uint8_t* p) noexcept nogil
-    uint64_t eight "pyrt_eight"(const uint8_t* p) noexcept nogil
-    bint likely "__builtin_expect"(bint, bint) noexcept nogil
-
-
-# What stands behind the letter, the share's number (2 bytes), the tracking number (2) and the time (6): name and bytes; a plain
-# count is a big-endian integer, "s" is text padded with spaces, "p" a price in as many decimals as the digit says.
-HEAD = (("share", 2), ("tracking", 2), ("ts", 6))
-MESSAGES = {
-    "S": (("event", "1s"),),
-    "R": (("symbol", "8s"), ("category", "1s"), ("status", "1s"), ("lot", 4), ("lots_only", "1s"), ("issue", "1s"), ("subtype", "2s"),
-          ("authentic", "1s"), ("short_sale", "1s"), ("ipo", "1s"), ("luld_tier", "1s"), ("etp", "1s"), ("leverage", 4),
-          ("inverse", "1s")),
-    "H": (("symbol", "8s"), ("state", "1s"), ("reserved", "1s"), ("reason", "4s")),
-    "Y": (("symbol", "8s"), ("action", "1s")),
-    "L": (("mpid", "4s"), ("symbol", "8s"), ("primary", "1s"), ("mode", "1s"), ("state", "1s")),
-    "V": (("level1", "8p8"), ("level2", "8p8"), ("level3", "8p8")),
-    "W": (("level", "1s"),),
-    "K": (("symbol", "8s"), ("release", 4), ("qualifier", "1s"), ("px", "4p4")),
-    "J": (("symbol", "8s"), ("reference", "4p4"), ("upper", "4p4"), ("lower", "4p4"), ("extension", 4)),
-    "h": (("symbol", "8s"), ("market", "1s"), ("action", "1s")),
-    "A": (("order", 8), ("side", "1s"), ("qty", 4), ("symbol", "8s"), ("px", "4p4")),
-    "F": (("order", 8), ("side", "1s"), ("qty", 4), ("symbol", "8s"), ("px", "4p4"), ("mpid", "4s")),
-    "E": (("order", 8), ("qty", 4), ("match", 8)),
-    "C": (("order", 8), ("qty", 4), ("match", 8), ("printable", "1s"), ("px", "4p4")),
-    "X": (("order", 8), ("qty", 4)),
-    "D": (("order", 8),),
-    "U": (("order", 8), ("other", 8), ("qty", 4), ("px", "4p4")),
-    "P": (("order", 8), ("side", "1s"), ("qty", 4), ("symbol", "8s"), ("px", "4p4"), ("match", 8)),
-    "Q": (("qty", 8), ("symbol", "8s"), ("px", "4p4"), ("match", 8), ("cross", "1s")),
-    "B": (("match", 8),),
-    "I": (("paired", 8), ("imbalance", 8), ("direction", "1s"), ("symbol", "8s"), ("far", "4p4"), ("near", "4p4"),
-          ("reference", "4p4"), ("cross", "1s"), ("variation", "1s")),
-    "N": (("symbol", "8s"), ("interest", "1s")),
-    "O": (("symbol", "8s"), ("eligible", "1s"), ("minimum", "4p4"), ("maximum", "4p4"), ("near", "4p4"), ("near_ts", 8),
-          ("lower", "4p4"), ("upper", "4p4")),
-}
-STATES = {"H": STATE_HALTED, "P": STATE_PAUSED, "Q": STATE_QUOTING, "T": STATE_TRADING}
-
-cdef uint8_t[256] LENGTHS              # by letter; 0 = no such message
-
-
-def _width(kind):
-    return kind if isinstance(kind, int) else int(kind[0])
-
-
-for _letter, _fields in MESSAGES.items():
-    LENGTHS[<int>ord(_letter)] = 1 + sum(_width(kind) for _, kind in HEAD + _fields)
+cdef extern from * nogil:
+    bint likely "__builtin_expect"(bint, bint)
 
 
 # ---------------------------------------------------------------------------------------------------- into books
@@ -99,12 +45,6 @@ cdef inline void replace(itch_t* t, const uint8_t* p) noexcept nogil:
     by = t.orders.orders[slot].by
     l3_delete(&t.orders, number)
     place(t, where, eight(p + 19), px, four(p + 27), by)
-
-
-cdef inline uint32_t mpid(const uint8_t* p) noexcept nogil:
-    cdef uint32_t by
-    memcpy(&by, p + 36, 4)
-    return by
 
 
 cdef void notice(itch_t* t, const uint8_t* p) noexcept nogil:
@@ -139,6 +79,68 @@ cdef void itch_message(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil:
         notice(t, p)
 
 
+cdef inline bint stands(uint8_t letter) noexcept nogil:
+    return letter == c'D' or letter == c'E' or letter == c'C' or letter == c'X' or letter == c'U'
+
+
+cdef void itch_watched(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil:
+    # An execution trades at the price of the order that stands there, which is gone afterwards: looked up before.
+    cdef uint32_t share, slot = 0
+    cdef int64_t px = 0, left = 0
+    cdef uint8_t letter = p[0], taker = 0
+    cdef rank_t* v
+    if n < 11 or LENGTHS[letter] != n:
+        itch_message(t, p, n)
+        return
+    share = two(p + 1)
+    if stands(letter):
+        slot = l3_find(&t.orders, eight(p + 11))
+        v = &t.orders.levels[t.orders.orders[slot].level]
+        if slot != 0:
+            share = v.where >> 1
+            px = price_of(v)
+            left = t.orders.orders[slot].qty
+            taker = SIDE_BUY if v.where & 1 else SIDE_SELL
+    itch_message(t, p, n)
+    if t.watched[share] != NULL and not tell(t, t.watched[share], p, share, px, left, taker):
+        t.full = True
+
+
+cdef bint tell(itch_t* t, watched_t* w, const uint8_t* p, uint32_t share, int64_t px, int64_t left, uint8_t taker) noexcept nogil:
+    # `left` is what an execution's order had, 0 where there was no such order. False: memory ran out.
+    cdef uint8_t letter = p[0]
+    cdef int64_t ts = <int64_t>two(p + 5) << 32 | four(p + 7)
+    cdef bint told = True
+    cdef uint32_t reason
+    if letter == c'E' and left > 0:
+        told = tape_trade(&t.tape, w, ts, px, min(<int64_t>four(p + 19), left), eight(p + 23), taker, c'@')
+    elif letter == c'C' and left > 0 and p[31] == c'Y':
+        told = tape_trade(&t.tape, w, ts, <int64_t>four(p + 32) * PRICE, min(<int64_t>four(p + 19), left), eight(p + 23), taker, c'@')
+    elif letter == c'P':
+        told = tape_trade(&t.tape, w, ts, <int64_t>four(p + 32) * PRICE, four(p + 20), eight(p + 36), 0, c'@')
+    elif letter == c'Q' and eight(p + 11) > 0:
+        told = tape_trade(&t.tape, w, ts, <int64_t>four(p + 27) * PRICE, eight(p + 11), eight(p + 31), 0, c'X')
+    elif letter == c'H':
+        memcpy(&reason, p + 21, 4)
+        told = tape_status(&t.tape, w, ts, state_of(p[19]), p[19], reason)
+    return told and tape_quote(&t.tape, w, ts, &t.orders, share)
+
+
+cdef inline uint8_t state_of(uint8_t letter) noexcept nogil:
+    if letter == c'T':
+        return STATE_TRADING
+    if letter == c'Q':
+        return STATE_QUOTING
+    return STATE_HALTED if letter == c'H' else STATE_PAUSED if letter == c'P' else 0
+
+
+cdef inline void take_in(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil:
+    if likely(t.watched == NULL, True):
+        itch_message(t, p, n)
+    else:
+        itch_watched(t, p, n)
+
+
 cdef inline void keep_time(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil:
     if n >= 11:
         t.ts = <int64_t>two(p + 5) << 32 | four(p + 7)
@@ -156,7 +158,7 @@ cdef Py_ssize_t finish_part(itch_t* t, const uint8_t* p, Py_ssize_t size) noexce
         t.waiting += <uint32_t>wanted
         used += wanted
         if t.waiting > 2 and t.waiting == 2 + <uint32_t>two(t.part):
-            itch_message(t, &t.part[2], t.waiting - 2)
+            take_in(t, &t.part[2], t.waiting - 2)
             keep_time(t, &t.part[2], t.waiting - 2)
             t.waiting = 0
     if t.waiting == 2 and two(t.part) == 0:
@@ -176,7 +178,7 @@ cdef void itch_feed(itch_t* t, const uint8_t* p, Py_ssize_t size) noexcept nogil
         if end - p - 2 < <Py_ssize_t>n:
             break
         if likely(n > 0, True):
-            itch_message(t, p + 2, n)
+            take_in(t, p + 2, n)
             last = p
         else:
             t.ends += 1
@@ -197,7 +199,7 @@ cdef void itch_bare(itch_t* t, const uint8_t* p, Py_ssize_t size) noexcept nogil
             t.counts[p[0]] += 1
             t.malformed += n != 0
             return
-        itch_message(t, p, n)
+        take_in(t, p, n)
         keep_time(t, p, n)
         p += n
         size -= n
@@ -211,236 +213,38 @@ cdef int find_share(const share_t* shares, const char* name) noexcept nogil:
     return -1
 
 
-# ---------------------------------------------------------------------------------------------------- into records and back
-cdef bint itch_event(const uint8_t* p, uint32_t n, order_event_t* out) noexcept nogil:
-    cdef uint8_t letter = p[0]
-    if LENGTHS[letter] != n or n < 19:
-        return False
-    memset(out, 0, sizeof(order_event_t))
-    out.instrument = two(p + 1)
-    out.ts = <int64_t>two(p + 5) << 32 | four(p + 7)
-    out.order = eight(p + 11)
-    if letter == c'A' or letter == c'F' or letter == c'P':
-        out.action = ORDER_TRADE if letter == c'P' else ORDER_ADD
-        out.side = SIDE_SELL if p[19] == c'S' else SIDE_BUY if p[19] == c'B' else 0
-        out.qty = four(p + 20)
-        out.px = <int64_t>four(p + 32) * PRICE
-        out.other = eight(p + 36) if letter == c'P' else 0
-        out.by = mpid(p) if letter == c'F' else 0
-    elif letter == c'E' or letter == c'C':
-        out.action = ORDER_EXECUTE
-        out.qty = four(p + 19)
-        out.other = eight(p + 23)
-        out.px = <int64_t>four(p + 32) * PRICE if letter == c'C' else 0
-        out.flags = HIDDEN if letter == c'C' and p[31] != c'Y' else 0
-    elif letter == c'X':
-        out.action = ORDER_CANCEL
-        out.qty = four(p + 19)
-    elif letter == c'D':
-        out.action = ORDER_DELETE
-    elif letter == c'U':
-        out.action = ORDER_REPLACE
-        out.other = eight(p + 19)
-        out.qty = four(p + 27)
-        out.px = <int64_t>four(p + 31) * PRICE
-    else:
-        return False
-    return True
-
-
-cdef Py_ssize_t read_events(const uint8_t* p, Py_ssize_t size, order_event_t* out) noexcept nogil:
-    # How many there are; `out` NULL only counts.
-    cdef const uint8_t* end = p + size
-    cdef order_event_t told
-    cdef Py_ssize_t events = 0
-    cdef uint64_t seq = 0
-    while end - p >= 2 and end - p - 2 >= <Py_ssize_t>two(p):
-        if two(p) > 0 and itch_event(p + 2, two(p), &told):
-            if out != NULL:
-                told.seq = seq
-                out[events] = told
-            events += 1
-        seq += two(p) > 0
-        p += 2 + two(p)
-    return events
-
-
-def decode(data):
-    """The order messages (A F E C X D U P) of a stream with lengths as an array of order_event_dtype; px in px units, qty in shares.
-
-    seq counts all messages from 0; a message that the end cuts off is left out. An execution with a price of its own (C) has it in
-    px, and flags 1 where it is not to be printed.
-    """
-    cdef Py_buffer view
-    cdef Py_ssize_t n
-    cdef bytes raw
-    cdef order_event_t* out
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-    try:
-        with nogil:
-            n = read_events(<const uint8_t*>view.buf, view.len, NULL)
-        raw = PyBytes_FromStringAndSize(NULL, n * sizeof(order_event_t))
-        out = <order_event_t*><char*>raw
-        with nogil:
-            read_events(<const uint8_t*>view.buf, view.len, out)
-    finally:
-        PyBuffer_Release(&view)
-    return np.frombuffer(raw, order_event_dtype)
-
-
-cdef inline uint8_t* put(uint8_t* p, uint64_t value, int size) noexcept nogil:
-    cdef int i
-    for i in range(size):
-        p[i] = <uint8_t>(value >> 8 * (size - 1 - i))
-    return p + size
-
-
-cdef uint8_t letter_of(const order_event_t* e) noexcept nogil:
-    # 0: ITCH cannot say it.
-    cdef int64_t most = 0xffffffff
-    cdef bint priced = e.px > 0 and e.px % PRICE == 0 and e.px // PRICE <= most
-    cdef bint counted = e.qty > 0 and e.qty <= most
-    cdef bint sided = e.side == SIDE_BUY or e.side == SIDE_SELL
-    if e.instrument >= SHARES or e.ts < 0 or e.ts >> 48 != 0:
-        return 0
-    if e.action == ORDER_ADD:
-        return 0 if not (priced and counted and sided) else c'F' if e.by else c'A'
-    if e.action == ORDER_TRADE:
-        return c'P' if priced and counted and sided else 0
-    if e.action == ORDER_EXECUTE:
-        return 0 if not counted or (e.px != 0 and not priced) else c'C' if e.px != 0 or e.flags & HIDDEN else c'E'
-    if e.action == ORDER_CANCEL:
-        return c'X' if counted else 0
-    if e.action == ORDER_DELETE:
-        return c'D'
-    return c'U' if e.action == ORDER_REPLACE and priced and counted else 0
-
-
-cdef uint8_t* write_event(uint8_t* p, const order_event_t* e, uint8_t letter, const char* symbol) noexcept nogil:
-    p = put(p, LENGTHS[letter], 2)
-    p = put(p, letter, 1)
-    p = put(put(p, e.instrument, 2), 0, 2)
-    p = put(put(p, <uint64_t>e.ts, 6), e.order, 8)
-    if letter == c'A' or letter == c'F' or letter == c'P':
-        p = put(put(p, c'S' if e.side == SIDE_SELL else c'B', 1), <uint64_t>e.qty, 4)
-        memcpy(p, symbol, 8)
-        p = put(p + 8, <uint64_t>(e.px // PRICE), 4)
-        if letter == c'F':
-            memcpy(p, &e.by, 4)
-            return p + 4
-        return put(p, e.other, 8) if letter == c'P' else p
-    if letter == c'E' or letter == c'C':
-        p = put(put(p, <uint64_t>e.qty, 4), e.other, 8)
-        return p if letter == c'E' else put(put(p, c'N' if e.flags & HIDDEN else c'Y', 1), <uint64_t>(e.px // PRICE), 4)
-    if letter == c'U':
-        return put(put(put(p, e.other, 8), <uint64_t>e.qty, 4), <uint64_t>(e.px // PRICE), 4)
-    return put(p, <uint64_t>e.qty, 4) if letter == c'X' else p
-
-
-cdef Py_ssize_t write_events(uint8_t* p, const order_event_t* e, Py_ssize_t n, const char* symbols, uint32_t listed) noexcept nogil:
-    # How many bytes; -1 - i where ITCH has no message for event i. `p` NULL only counts.
-    cdef Py_ssize_t i, size = 0
-    cdef uint8_t letter
-    for i in range(n):
-        letter = letter_of(&e[i])
-        if letter == 0:
-            return -1 - i
-        if p != NULL:
-            write_event(p + size, &e[i], letter, symbols + 8 * (e[i].instrument if e[i].instrument < listed else 0))
-        size += 2 + LENGTHS[letter]
-    return size
-
-
-def encode(events, symbols=()):
-    """ITCH 5.0 bytes, each message behind its length, of an array of order_event_dtype: streams for tests.
-
-    symbols: mapping or sequence of symbols by share number; a share without one is written as spaces. Raises ValueError for an
-    event that ITCH cannot say: a price that is no multiple of 0.0001, a quantity beyond 32 bits, MODIFY, CLEAR.
-    """
-    cdef Py_buffer view
-    cdef bytes names = _names(symbols), raw
-    cdef uint8_t* out
-    cdef uint32_t listed = <uint32_t>(len(names) // 8)
-    cdef const char* symbol = names
-    cdef Py_ssize_t n = open_records(events, &view, sizeof(order_event_t)), size
-    cdef const order_event_t* rows = <const order_event_t*>view.buf
-    try:
-        with nogil:
-            size = write_events(NULL, rows, n, symbol, listed)
-        if size < 0:
-            raise ValueError(f"event {-1 - size} is none that ITCH has a message for")
-        raw = PyBytes_FromStringAndSize(NULL, size)
-        out = <uint8_t*><char*>raw
-        with nogil:
-            write_events(out, rows, n, symbol, listed)
-    finally:
-        PyBuffer_Release(&view)
-    return raw
-
-
-def _names(symbols):
-    told = dict(symbols) if hasattr(symbols, "keys") else dict(enumerate(symbols))
-    return b" " * 8 + b"".join(told.get(i, "").encode("ascii").ljust(8)[:8] for i in range(1, max(told, default=0) + 1))
-
-
-def message(letter, **fields):
-    """One message without its length, from the fields of MESSAGES; those not told are 0 or spaces. Raises ValueError for others."""
-    out = bytearray(letter.encode("ascii"))
-    kinds = HEAD + MESSAGES[letter]
-    if strange := fields.keys() - {name for name, _ in kinds}:
-        raise ValueError(f"{letter} has no field {', '.join(sorted(strange))}")
-    for name, kind in kinds:
-        size = _width(kind)
-        if isinstance(kind, str) and kind.endswith("s"):
-            text = fields.get(name, "").encode("ascii").ljust(size)
-            if len(text) > size:
-                raise ValueError(f"{name} has {size} bytes, not {len(text)}")
-            out += text
-        else:
-            out += int(fields.get(name, 0)).to_bytes(size, "big")
-    return bytes(out)
-
-
-def parse(data):
-    """The fields of one message without its length, as a dict; prices are raw integers. Raises ValueError for what is no message."""
-    letter = chr(data[0]) if len(data) else ""
-    if letter not in MESSAGES or LENGTHS[<int>ord(letter)] != len(data):
-        raise ValueError(f"no message of ITCH 5.0: {bytes(data[:40])!r}")
-    told = {"letter": letter}
-    at = 1
-    for name, kind in HEAD + MESSAGES[letter]:
-        size = _width(kind)
-        field = bytes(data[at:at + size])
-        text = isinstance(kind, str) and kind.endswith("s")
-        told[name] = field.decode("latin-1").rstrip() if text else int.from_bytes(field, "big")
-        at += size
-    return told
-
-
 # ---------------------------------------------------------------------------------------------------- the books of a day
 @cython.final
 cdef class ItchBooks:
     """The books of a day of ITCH 5.0, order by order: feed it bytes, ask it for a share's L3Book by symbol.
 
     Prices are in px units (1e-9), quantities in shares. Unknown messages, orders that are not here, messages of a wrong length are
-    counted and passed over. `reserve`: orders to make room for before the first. Belongs to one thread. Raises MemoryError where
+    counted and passed over. `reserve`: orders to make room for before the first; `midnight`: ns UTC that the records' times count
+    from. Belongs to one thread. Raises MemoryError where
     no memory is left.
     """
 
-    def __cinit__(self, *, uint64_t reserve=0):
+    def __cinit__(self, *, uint64_t reserve=0, int64_t midnight=0):
         self.itch = <itch_t*>calloc(1, sizeof(itch_t))
         if self.itch == NULL:
             raise MemoryError
         self.itch.shares = <share_t*>calloc(SHARES, sizeof(share_t))
+        self.itch.tape.midnight = midnight
         if self.itch.shares == NULL or not l3_init(&self.itch.orders, SHARES):
             raise MemoryError
         if reserve and not l3_reserve(&self.itch.orders, reserve):
             raise MemoryError
 
     def __dealloc__(self):
+        cdef int i
         if self.itch != NULL:
             l3_free(&self.itch.orders)
             free(self.itch.shares)
+            free(self.itch.tape.rows)
+            if self.itch.watched != NULL:
+                for i in range(SHARES):
+                    free(self.itch.watched[i])
+            free(self.itch.watched)
             free(self.itch)
 
     def feed(self, data) -> None:
@@ -485,9 +289,42 @@ cdef class ItchBooks:
             raise ValueError("a share's number has 16 bits")
         return L3Book.of(&self.itch.orders, share, self)
 
+    def watch(self, int share, uint32_t instrument, *, int qty_exp=9) -> None:
+        """From now on the trades, best prices and trading states of a share, by its number of the day, wait in take() as records.
+
+        Their quantities are in units of 10^-qty_exp. Nothing is told for a trade that is broken later (B): it is counted.
+        """
+        cdef watched_t* w
+        cdef object one
+        if not 0 <= share < SHARES or not 0 <= qty_exp <= 9:
+            raise ValueError("a share's number has 16 bits, qty_exp is 0 to 9")
+        self.start_table()
+        one = 10 ** <object>qty_exp
+        w = self.itch.watched[share]
+        if w == NULL:
+            w = <watched_t*>calloc(1, sizeof(watched_t))
+            if w == NULL:
+                raise MemoryError
+            w.bid_px = w.ask_px = NO_PX
+            self.itch.watched[share] = w
+        w.instrument = instrument
+        w.one = one
+
+    cdef object start_table(self):
+        if self.itch.watched == NULL:
+            self.itch.watched = <watched_t**>calloc(SHARES, sizeof(watched_t*))
+            if self.itch.watched == NULL:
+                raise MemoryError
+
+    def take(self):
+        """The records of the watched shares since the last call, in the order of their messages, as an array of market_dtype."""
+        cdef bytes raw = PyBytes_FromStringAndSize(<char*>self.itch.tape.rows, self.itch.tape.n * sizeof(market_t))
+        self.itch.tape.n = 0
+        return np.frombuffer(raw, market_dtype)
+
     def state(self, symbol) -> int:
         """TradingState of a share as the last trading action told it; 0 = none was told."""
-        return STATES.get(chr(self.itch.shares[self.share(symbol)].state), 0)
+        return state_of(self.itch.shares[self.share(symbol)].state)
 
     @property
     def shares(self) -> dict[str, int]:
