@@ -66,6 +66,7 @@ class Observer:
         order = self.resolve(seen, step, before=cum - qty if is_fill else None)
         fresh = not order.venue_order_id
         if is_fill:
+            self.grow(order, seen, step)
             self._book(order, seen.id, px, qty, cum, step, execution_id=update.execution_id, source="stream", ts=update.ts)
         elif update.event in CORRECTIONS:
             self._correct(order, update, exp, step)
@@ -113,6 +114,14 @@ class Observer:
         if order.group:
             self.groups.bind(order, seen, step, self.observe)
         self._found(order, appeared, step)
+
+    def grow(self, order: Order, seen: VenueOrder, step: Step) -> None:
+        """Before its fills are booked: what the venue added to an order (an exit follows its entry) is no overfill of it."""
+        exp = self._orders.instruments[order.instrument].qty_exp
+        if not order.qty < units(seen.filled_qty, exp) <= units(seen.qty, exp) or order.venue_order_id != seen.id:
+            return
+        if terms := terms_of(order, seen, exp):
+            self._change(order, order.status, seen.id, order.filled, step, terms=terms)
 
     def restore(self, order: Order, reason: str, step: Step) -> None:
         """Give an order back the state its fills prove, after a wish to cancel or replace it came to nothing."""
