@@ -31,7 +31,7 @@ def test_an_exit_that_is_replaced_follows_its_entrys_new_quantity(bench: Bench) 
 
 @pytest.mark.parametrize("source", ["stream", "snapshot"])
 def test_an_exit_that_grew_unheard_is_not_overfilled(bench: Bench, source: str) -> None:
-    """Its entry's replacement was heard by a process that died before it was durable: the next sighting shows more, and it filled."""
+    """It grew with its entry in a life of which nothing was durable; the next sighting shows more shares, all sold."""
     bench.approve(order_class=OrderClass.OTO, guard_px=180 * PX, tif=TimeInForce.GTC)
     sold = {"side": Side.SELL, "type": "stop", "tif": "gtc", "limit_price": "", "stop_price": "180", "order_class": "oto"}
     leg = order(2, cid="theirs", status="held", **sold)
