@@ -20,6 +20,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Sync, TradeUpdate, VenueFill, VenueOrder
 
+_AT_WORK = (OrderStatus.ACCEPTED, OrderStatus.PARTIAL, OrderStatus.HELD)
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)  # finals that say: the venue does not have it
 
 
@@ -141,10 +142,16 @@ class Observer:
             self.held[order.number] = (status, seen)
             status = order.status if order.working else OrderStatus.ACCEPTED
         target = next_status(order, status, event, appeared)
+        if target is OrderStatus.PENDING_REPLACE and status in _AT_WORK and not self._is_replacing(order.number):
+            target = OrderStatus.PARTIAL if order.filled and status is not OrderStatus.HELD else status
         terms = terms_of(order, seen, self._orders.instruments[order.instrument].qty_exp)
         if target is not order.status or not order.venue_order_id or terms:
             reason = event if target in (OrderStatus.REJECTED, OrderStatus.CANCELED, OrderStatus.EXPIRED) else ""
             self._change(order, target, seen.id, filled_at_least(order, seen, self._orders), step, reason=reason, terms=terms)
+
+    def _is_replacing(self, number: int) -> bool:
+        """Whether a replacement of an order may still come to be: where it ended, nobody repeats what the venue said of the old one."""
+        return any(order.replaces == number for order in self._orders.open.values())
 
     def _change(
         self,
