@@ -150,7 +150,7 @@ class Observer:
             self._change(order, target, seen.id, filled_at_least(order, seen, self._orders), step, reason=reason, terms=terms)
 
     def _is_replacing(self, number: int) -> bool:
-        """Whether a replacement of an order may still come to be: where it ended, nobody repeats what the venue said of the old one."""
+        """Whether a replacement of an order may still come; once it ended, the venue does not say again that the old one works."""
         return any(order.replaces == number for order in self._orders.open.values())
 
     def _change(
