@@ -93,11 +93,11 @@ powercuts: build
 real-faults: build
 	$(real) tests/e2e/faults
 
-# The whole system in one process on a simulated clock, net and disk: PYRT_SEEDS (2000) seeds in both modes, both cores; the table of
+# The whole system in one process on a simulated clock, net and disk: PYRT_SEEDS (2000) seeds in its three modes, both cores; the table of
 # faults goes to build/faults.json.
 PYRT_SEEDS ?= 2000
 faults: build
-	PYTHONPATH=src $(PYTHON) -m tests.faults --seeds 0:$(PYRT_SEEDS) --mode both --jobs 2 --table --json build/faults.json
+	PYTHONPATH=src $(PYTHON) -m tests.faults --seeds 0:$(PYRT_SEEDS) --mode all --jobs 2 --table --json build/faults.json
 
 # docs/reliability.md from docs/reliability.json. What a programme wrote is put there by, for instance,
 # python -m tests.docs.reliability --take real build/faults-real.json --tree $$(git rev-parse --short HEAD)

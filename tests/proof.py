@@ -59,7 +59,7 @@ def parts(seeds: int, jobs: int = 1) -> list[Part]:
 
 def simulated(seeds: int, jobs: int = 1, slice_: int = SLICE) -> list[Part]:
     """The simulation of so many seeds, in slices."""
-    command = (sys.executable, "-m", "tests.faults", "--mode", "both", "--jobs", str(jobs), "--json", "{json}")
+    command = (sys.executable, "-m", "tests.faults", "--mode", "all", "--jobs", str(jobs), "--json", "{json}")
     ends = [(begin, min(begin + slice_, seeds)) for begin in range(0, seeds, slice_)]
     return [Part(f"seeds {begin} to {end - 1}", (*command, "--seeds", f"{begin}:{end}")) for begin, end in ends]
 

@@ -1,12 +1,14 @@
 """Exits that the venue made of one request, and what stands in for them."""
 
-from tests.reference.bench import SHARE, Bench, order, update
+import msgspec
+import pytest
+from tests.reference.bench import SHARE, Bench, activity, order, update
 
 from pyrt._core.types import Side
 from pyrt.model import OrderClass, OrderStatus, OrderType, TimeInForce
-from pyrt.ports import Outcome, SubmitResult
+from pyrt.ports import Outcome, StreamState, SubmitResult, TakeSnapshot
 
-PX = 10**9
+PX = SECOND = 10**9
 
 
 def test_an_exit_that_is_replaced_follows_its_entrys_new_quantity(bench: Bench) -> None:
@@ -25,3 +27,25 @@ def test_an_exit_that_is_replaced_follows_its_entrys_new_quantity(bench: Bench) 
     bench.on(update("replaced", order(2, cid="theirs", status="replaced", replaced_by="v3", **sold)))
     grown = bench.engine.orders[3]
     assert (grown.status, grown.venue_order_id, grown.qty) == (OrderStatus.HELD, "v3", 12 * SHARE)
+
+
+@pytest.mark.parametrize("source", ["stream", "snapshot"])
+def test_an_exit_that_grew_unheard_is_not_overfilled(bench: Bench, source: str) -> None:
+    """It grew with its entry in a life of which nothing was durable; the next sighting shows more shares, all sold."""
+    bench.approve(order_class=OrderClass.OTO, guard_px=180 * PX, tif=TimeInForce.GTC)
+    sold = {"side": Side.SELL, "type": "stop", "tif": "gtc", "limit_price": "", "stop_price": "180", "order_class": "oto"}
+    leg = order(2, cid="theirs", status="held", **sold)
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order(tif="gtc", order_class="oto", legs=(leg,))))
+    done = order(2, cid="theirs", status="filled", qty="12", filled_qty="12", **sold)
+    if source == "stream":
+        bench.on(update("fill", done, price="180", qty="12"))
+    else:
+        bench.t += 10 * SECOND
+        bench.on(StreamState(stream="trading", up=True))
+        if not bench.asked(TakeSnapshot):
+            bench.fire("execution.snapshot")
+        sale = msgspec.structs.replace(activity("12", "12", price="180", venue_id="v2"), side=Side.SELL)
+        bench.snapshot(orders=(order(tif="gtc", order_class="oto", status="filled"), done), fills=(sale,))
+    exit_ = bench.engine.orders[2]
+    assert (exit_.status, exit_.qty, exit_.filled) == (OrderStatus.FILLED, 12 * SHARE, 12 * SHARE)
+    assert "OVERFILL" not in bench.codes()

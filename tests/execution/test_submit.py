@@ -312,6 +312,19 @@ def test_a_refused_replacement_leaves_the_order_as_it_was(bench: Bench) -> None:
     assert [o.status for o in bench.engine.orders.values()] == [OrderStatus.ACCEPTED, OrderStatus.REJECTED]
 
 
+def test_an_order_whose_replacement_was_cancelled_on_its_way_works_again(bench: Bench) -> None:
+    """The venue says so once, and nobody may have listened: a look at the order tells it too."""
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order()))
+    bench.approve(replaces=1, limit_px=191 * SECOND)
+    bench.on(SubmitResult(number=2, attempt=1, outcome=Outcome.ACCEPTED, order=order(2, limit_price="191", replaces="v1")))
+    bench.on(LookupResult(number=1, found=Found.FOUND, order=order(updated_at=EPOCH + 1)))
+    assert bench.engine.orders[1].status is OrderStatus.PENDING_REPLACE  # it may still come
+    bench.on(update("canceled", order(2, limit_price="191", replaces="v1", status="canceled")))
+    bench.on(LookupResult(number=1, found=Found.FOUND, order=order(updated_at=EPOCH + 2)))
+    assert bench.engine.orders[1].status is OrderStatus.ACCEPTED
+
+
 def test_a_replacement_that_was_sent_twice_is_not_refused_for_its_own_first_copy(bench: Bench) -> None:
     bench.approve()
     bench.on(answer(Outcome.ACCEPTED, order=order()))

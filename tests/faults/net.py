@@ -198,6 +198,7 @@ class Net:
         self.rng = rng
         self.kernel = sim.kernel
         self.wires: list[Wire] = []
+        self.unheard: list[Wire] = []  # of dead machines, which the venue still keeps
         self.doubled: set[str] = set()  # cids of which somebody on the way sent a copy
         self.flying: dict[str, int] = {}  # cid -> requests on their way that may still create it
 
@@ -388,6 +389,7 @@ class Net:
             self.wires.remove(wire)
             wire.listener = wire.loop = wire.gone = wire.transport = None  # type: ignore[assignment]
             gone = self.sim.plan.unheard if self.sim.unclean else self.rng.randrange(MS, 50 * MS)
+            self.unheard = [kept for kept in self.unheard if not kept.left] + [wire]
             self.kernel.later(gone if self.sim.faulty else MS, wire.leave)
 
 
@@ -464,6 +466,7 @@ class Wire:
         self.gone: asyncio.Future[None] = self.loop.create_future()
         self.transport = Transport(self)
         self.closed = False  # for the client
+        self.left = False  # for the venue
         self.deaf = False  # half open: nothing passes any more, and nobody is told
         self.silent = False  # what the venue says gets lost; pings are answered
         self._arrived = [0, 0]  # last arrival, downwards and upwards: a stream keeps its order
@@ -528,7 +531,7 @@ class Wire:
             self.kernel.at(self._arrival(1), self._heard_by_venue, data)
 
     def _heard_by_venue(self, data: bytes) -> None:
-        if not self.deaf and self.session in (*self.hub._sessions, self.session):
+        if not self.deaf and not self.left:
             self.session._hear(data)
 
     # ---- ends
@@ -550,7 +553,8 @@ class Wire:
             self.listener.on_ws_disconnected(self.transport)
 
     def leave(self) -> None:
-        """The venue forgets it."""
+        """The venue forgets it; what of it is still on its way finds nobody."""
+        self.left = True
         World.changes += 1
         self.hub.leave(self.session)
 

@@ -575,6 +575,8 @@ class Simulation:
             if wire.deaf:
                 wire.leave()
                 wire._ping_fails()
+        for wire in self.net.unheard:
+            wire.leave()
         for each in (self.venue.data, self.venue.trading):
             for left in [s for s in each._sessions if s not in [w.session for w in self.net.wires if not w.closed]]:
                 each.leave(left)

@@ -20,6 +20,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Sync, TradeUpdate, VenueFill, VenueOrder
 
+_AT_WORK = (OrderStatus.ACCEPTED, OrderStatus.PARTIAL, OrderStatus.HELD)
 _ABSENT = (OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)  # finals that say: the venue does not have it
 
 
@@ -66,6 +67,7 @@ class Observer:
         order = self.resolve(seen, step, before=cum - qty if is_fill else None)
         fresh = not order.venue_order_id
         if is_fill:
+            self.grow(order, seen, step)
             self._book(order, seen.id, px, qty, cum, step, execution_id=update.execution_id, source="stream", ts=update.ts)
         elif update.event in CORRECTIONS:
             self._correct(order, update, exp, step)
@@ -114,6 +116,14 @@ class Observer:
             self.groups.bind(order, seen, step, self.observe)
         self._found(order, appeared, step)
 
+    def grow(self, order: Order, seen: VenueOrder, step: Step) -> None:
+        """Before its fills are booked: what the venue added to an order (an exit follows its entry) is no overfill of it."""
+        exp = self._orders.instruments[order.instrument].qty_exp
+        if not order.qty < units(seen.filled_qty, exp) <= units(seen.qty, exp) or order.venue_order_id != seen.id:
+            return
+        if terms := terms_of(order, seen, exp):
+            self._change(order, order.status, seen.id, order.filled, step, terms=terms)
+
     def restore(self, order: Order, reason: str, step: Step) -> None:
         """Give an order back the state its fills prove, after a wish to cancel or replace it came to nothing."""
         status = OrderStatus.PARTIAL if order.filled else OrderStatus.ACCEPTED
@@ -132,10 +142,16 @@ class Observer:
             self.held[order.number] = (status, seen)
             status = order.status if order.working else OrderStatus.ACCEPTED
         target = next_status(order, status, event, appeared)
+        if target is OrderStatus.PENDING_REPLACE and status in _AT_WORK and not self._is_replacing(order.number):
+            target = OrderStatus.PARTIAL if order.filled and status is not OrderStatus.HELD else status
         terms = terms_of(order, seen, self._orders.instruments[order.instrument].qty_exp)
         if target is not order.status or not order.venue_order_id or terms:
             reason = event if target in (OrderStatus.REJECTED, OrderStatus.CANCELED, OrderStatus.EXPIRED) else ""
             self._change(order, target, seen.id, filled_at_least(order, seen, self._orders), step, reason=reason, terms=terms)
+
+    def _is_replacing(self, number: int) -> bool:
+        """Whether a replacement of an order may still come; once it ended, the venue does not say again that the old one works."""
+        return any(order.replaces == number for order in self._orders.open.values())
 
     def _change(
         self,

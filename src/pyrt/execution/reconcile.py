@@ -251,6 +251,7 @@ class Reconciler:
         before = min((to_units(fill.cum_qty, exp) - to_units(fill.qty, exp) for fill in fills), default=None)
         order = self.observer.resolve(seen, step, before=before)
         fresh = not order.venue_order_id
+        self.observer.grow(order, seen, step)
         for fill in sorted(fills, key=lambda fill: to_units(fill.cum_qty)):
             self.observer.on_activity(fill, order, step)
         self.observer.observe(order, seen, step, fresh=fresh)
