@@ -274,6 +274,7 @@ class TradingDesk:
             self._by_number[number] = each
             if each is not order:
                 self._track(each)
+        self.show(order)
         if fact.replaces:
             old = self._by_number.get(fact.replaces)
             if old is not None:
