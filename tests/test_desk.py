@@ -6,13 +6,13 @@ from tests.reference.room import PX, QTY, SECOND, T0, Room
 
 from pyrt._core.recent import RecentBars
 from pyrt._core.types import Side, bar_dtype
+from pyrt.clock import interval_text
 from pyrt.errors import OrderError
 from pyrt.execution import past
 from pyrt.model import Filled, OrderStatus, Signal, money
 from pyrt.ports import Submit
 from pyrt.signals import Notional
 from pyrt.strategies import Order, Strategy
-from pyrt.strategies.strategy import interval_text
 
 MINUTE = 60 * SECOND
 

@@ -4,29 +4,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyrt._core.bars import BarAggregator
-    from pyrt._core.book import OrderBook
     from pyrt._core.events import Bar, Quote, Trade
     from pyrt._core.itch import ItchBooks
     from pyrt._core.l3 import L3Book
     from pyrt._core.ring import RingBuffer
     from pyrt._core.types import Side
     from pyrt.errors import PyrtError
+    from pyrt.library.bars import BarAggregator
+    from pyrt.library.book import OrderBook
+    from pyrt.library.gate import RiskGate
+    from pyrt.risk import Limits
     from pyrt.strategies import Order, Position, Strategy
     from pyrt.venues.sim.library import sim
 
 # Names are found where they are defined when they are first used, so that `pyrt --help` stays quick.
 _HOMES = {
     "Bar": "pyrt._core.events",
-    "BarAggregator": "pyrt._core.bars",
+    "BarAggregator": "pyrt.library.bars",
     "ItchBooks": "pyrt._core.itch",
     "L3Book": "pyrt._core.l3",
+    "Limits": "pyrt.risk",
     "Order": "pyrt.strategies",
-    "OrderBook": "pyrt._core.book",
+    "OrderBook": "pyrt.library.book",
     "Position": "pyrt.strategies",
     "PyrtError": "pyrt.errors",
     "Quote": "pyrt._core.events",
     "RingBuffer": "pyrt._core.ring",
+    "RiskGate": "pyrt.library.gate",
     "Side": "pyrt._core.types",
     "Strategy": "pyrt.strategies",
     "Trade": "pyrt._core.events",
@@ -38,12 +42,14 @@ __all__ = [
     "BarAggregator",
     "ItchBooks",
     "L3Book",
+    "Limits",
     "Order",
     "OrderBook",
     "Position",
     "PyrtError",
     "Quote",
     "RingBuffer",
+    "RiskGate",
     "Side",
     "Strategy",
     "Trade",

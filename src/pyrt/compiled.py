@@ -8,12 +8,11 @@ import numpy as np
 
 from pyrt._core.strategy import Asked, CompiledStrategy, Dispatch
 from pyrt._core.types import Side
-from pyrt.clock import Now
+from pyrt.clock import Now, interval_ns
 from pyrt.errors import ConfigError, OrderError
 from pyrt.model import Instrument, TimeInForce
 from pyrt.sources import is_of_this_core
 from pyrt.strategies import Order, Strategy
-from pyrt.strategies.strategy import interval_ns
 from pyrt.strategies.ticket import ticket
 
 if TYPE_CHECKING:

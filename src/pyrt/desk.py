@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from pyrt._core.book import OrderBook
 from pyrt._core.recent import RecentBars
 from pyrt._core.strategy import CompiledStrategy
 from pyrt._core.types import NO_PRICE, Clock, Side, bar_dtype
+from pyrt.clock import interval_text
 from pyrt.errors import OrderError
 from pyrt.execution.orders import ENTRY
 from pyrt.execution.orders import Order as Known
 from pyrt.indicators import IndicatorSet
+from pyrt.library.book import OrderBook
 from pyrt.model import (
     CancelIntent,
     Fact,
@@ -32,7 +33,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Alarm, ExitWanted, SetTimer
 from pyrt.signals import Sizer
-from pyrt.strategies.strategy import Order, Position, interval_text
+from pyrt.strategies.strategy import Order, Position
 
 if TYPE_CHECKING:
     from pyrt.session import Session
@@ -64,6 +65,7 @@ class TradingDesk:
         self._sources: dict[int, int] = {}  # the last source of each strategy
         self._used: dict[int, int] = {}  # the same, as the facts tell it
         self._bars: dict[tuple[int, int], RecentBars] = {}
+        self._books: dict[int, OrderBook] = {}
         self.compiled: dict[int, CompiledStrategy] = {}  # who wants its orders shown in C
 
     # ------------------------------------------------------------------------------------------------ verbs
@@ -175,7 +177,10 @@ class TradingDesk:
         return [o for o in orders if instrument is None or o.intent.instrument == instrument.id]
 
     def book(self, instrument: Instrument) -> OrderBook:
-        return self._session.market.book(instrument.id)
+        book = self._books.get(instrument.id)
+        if book is None:
+            book = self._books[instrument.id] = OrderBook.of(self._session.market.book(instrument.id), instrument.qty_exp)
+        return book
 
     def bars(self, instrument: Instrument, interval: int, n: int) -> np.ndarray[Any, Any]:
         kept = self._bars.get((instrument.id, interval))
@@ -274,6 +279,7 @@ class TradingDesk:
             self._by_number[number] = each
             if each is not order:
                 self._track(each)
+        self.show(order)
         if fact.replaces:
             old = self._by_number.get(fact.replaces)
             if old is not None:

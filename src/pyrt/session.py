@@ -14,7 +14,7 @@ import numpy as np
 from pyrt._core.events import bar_at, event_at, header_at
 from pyrt._core.strategy import CompiledStrategy
 from pyrt._core.types import Flag, RecordType, status_dtype
-from pyrt.clock import Now
+from pyrt.clock import Now, interval_ns
 from pyrt.compiled import CompiledStage
 from pyrt.desk import Call, TradingDesk
 from pyrt.errors import ConfigError
@@ -63,7 +63,6 @@ from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
 from pyrt.strategies import Strategy
 from pyrt.strategies.fed_bars import FedBars
-from pyrt.strategies.strategy import interval_ns
 
 
 class Shell(Protocol):
@@ -420,7 +419,7 @@ class Session:
         if wanted and (kind == _QUOTE or (kind == _DELTA and flags & _LAST)):
             symbol, _ = self._units[instrument]
             for number, callback in wanted:
-                self.call(number, callback, symbol, self.market.book(instrument))
+                self.call(number, callback, symbol, self.desk.book(self.instruments[instrument]))
 
     def call(self, number: int, callback: Callable[..., None], *arguments: Any) -> None:
         """Run user code. What it raises halts this strategy alone: its entries are cancelled, exits stay."""

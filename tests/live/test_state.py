@@ -230,7 +230,7 @@ VOLATILE = {
     "risk._latches": "_gate",
     "risk._losses": "_gate",
     "risk._chains": "_gate unmatched",
-    "desk": "_bars _session _sizer compiled",
+    "desk": "_bars _books _session _sizer compiled",
 }
 
 

@@ -1,6 +1,8 @@
 """The session driven by a file: what a strategy sees, when its orders meet the market, and that it is the same every time."""
 
 import asyncio
+import weakref
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -292,3 +294,24 @@ def test_a_market_of_quotes_alone_is_valued_at_its_fills(orders: int, tmp_path: 
     gained = shares.sum() * int(result.fills["px"][-1]) - (shares * result.fills["px"]).sum() if orders else 0
     assert result.equity["equity"][-1] == pytest.approx(100_000 + gained / 1e9)
     assert "<html" in result.html(tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_data_that_was_played_is_let_go_without_an_order_too() -> None:
+    alive: list[weakref.ref[Any]] = []
+    most = 0
+
+    def parts() -> Iterator[Any]:
+        nonlocal most
+        for k in range(12):
+            records = material.mixed(500).copy()
+            records["ts_event"] += k * SECOND
+            alive.append(weakref.ref(records))
+            yield records
+            del records
+            most = max(most, sum(each() is not None for each in alive))
+
+    class Idle(Strategy):
+        symbols = ("AAPL",)
+
+    assert backtest(Idle, parts(), progress=False).counts["messages"] >= 6000
+    assert most < 6

@@ -15,7 +15,7 @@ from pyrt.clock import Now
 from pyrt.errors import ConfigError, OrderError
 from pyrt.indicators import ATR, EMA, SMA, Bollinger, IndicatorSet
 from pyrt.research import backtest
-from pyrt.strategies.strategy import interval_ns, interval_text
+from pyrt.clock import interval_ns, interval_text
 
 CENT = 10_000_000
 

@@ -12,12 +12,12 @@ from tests.reference.room import PX, Room
 import pyrt.strategies.strategy as module
 from pyrt._core.types import Side
 from pyrt.cli.strategies import load_strategies
+from pyrt.clock import interval_ns
 from pyrt.errors import ConfigError, OrderError
 from pyrt.model import Instrument, OrderType
 from pyrt.strategies import Strategy
 from pyrt.strategies.quote_maker import QuoteMaker
 from pyrt.strategies.sma_cross import SmaCross
-from pyrt.strategies.strategy import interval_ns
 from pyrt.strategies.ticket import px_of
 
 SHARE = Instrument(id=1, symbol="AAPL")

@@ -1,16 +1,16 @@
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, Self, final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from pyrt._core.conditions import BarField
 from pyrt._core.sampled import BarSpec
 
 DAY: Final[int]
 
-@final
+@disjoint_base
 class BarAggregator:
     def __new__(
         cls,

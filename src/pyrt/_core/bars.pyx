@@ -1,5 +1,4 @@
 """Bars that close by the clock, take late trades, and give back what was taken back; beside them those that close by trades."""
-cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from libc.stdlib cimport calloc, free
@@ -529,7 +528,6 @@ cdef Py_ssize_t _apply_both(bars_t* bars, const market_t* records, Py_ssize_t n,
     return trades
 
 
-@cython.final
 cdef class BarAggregator:
     """Bars of one instrument, of several kinds at once: Time, Tick, Volume, Dollar, Range, Imbalance (pyrt.bars), or an int: ns of time.
 

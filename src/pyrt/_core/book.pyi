@@ -1,14 +1,17 @@
-from typing import Final, Self, final
+from typing import Final, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 level_dtype: Final[np.dtype[np.void]]
 
-@final
+_Book = TypeVar("_Book", bound="OrderBook")
+
+@disjoint_base
 class OrderBook:
     def __new__(cls, tick: int, *, top_only: bool = False) -> Self: ...
+    def seen_as(self, kind: type[_Book]) -> _Book: ...
     def apply(self, records: Buffer) -> int: ...
     def update(self, side: int, px: int, qty: int) -> bool: ...
     def update_best(self, side: int, px: int, qty: int) -> int | None: ...

@@ -1,5 +1,4 @@
 """Level books that live on a few cache lines around the touch and lose nothing beyond it."""
-cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, memset
@@ -405,7 +404,6 @@ cdef int64_t _count(const side_t* side, bint depth) noexcept nogil:
     return levels
 
 
-@cython.final
 cdef class OrderBook:
     """The levels of one instrument; tick in px units (1e-9), quantities in the instrument's qty units.
 
@@ -428,6 +426,16 @@ cdef class OrderBook:
         cdef OrderBook view = OrderBook.__new__(OrderBook, book.tick)
         view.book = book
         view.owner = owner
+        return view
+
+    def seen_as(self, type kind not None):
+        """The same levels, live, as an object of a subclass."""
+        cdef OrderBook view
+        if not issubclass(kind, OrderBook):
+            raise TypeError(f"{kind.__name__} is no OrderBook")
+        view = OrderBook.__new__(kind, self.book.tick)
+        view.book = self.book
+        view.owner = self
         return view
 
     def apply(self, records) -> int:

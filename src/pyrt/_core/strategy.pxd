@@ -132,7 +132,8 @@ cdef class Dispatch:
     cdef place_t* places               # by instrument id
     cdef uint32_t places_room
     cdef list kept                     # strategies and windows that the places point to
-    cdef market_t record               # the last one run, while something of it is not yet handled
+    cdef const market_t* record        # the last one run
+    cdef market_t kept_record          # the same, while something of it is not yet handled
     cdef bint open_record              # its own callbacks are still to come
     cdef int64_t bar_at, bar_given     # of pipeline.out: the next to handle; the one that the session is given
     cdef uint32_t caller               # the next of the place in hand

@@ -328,7 +328,7 @@ cdef class Dispatch:
                 while start < n and self.due == 0:
                     start = pipeline_run(self.p, <const market_t*>view.buf, start, n)
                     if self.p.due:
-                        self.record = (<const market_t*>view.buf)[start - 1]
+                        self.record = &(<const market_t*>view.buf)[start - 1]
                         self.open_record = self.p.due & DUE_RECORD
                         self.handle()
         except BaseException as e:
@@ -336,6 +336,9 @@ cdef class Dispatch:
             self.due |= DUE_FAILED
         finally:
             self.pipeline.running = False
+            if self.due:                                        # resume() needs it when the buffer has gone
+                self.kept_record = self.record[0]
+                self.record = &self.kept_record
             PyBuffer_Release(&view)
         if self.p.out.failed:
             raise MemoryError("no memory for more bars: some were lost")

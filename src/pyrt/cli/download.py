@@ -10,13 +10,12 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from pyrt.clock import SECOND
+from pyrt.clock import SECOND, interval_ns
 from pyrt.config import Secret
 from pyrt.errors import ConfigError
 from pyrt.history import Catalog
 from pyrt.model import Instrument
 from pyrt.research.download import download as fetch
-from pyrt.strategies.strategy import interval_ns
 from pyrt.venues.alpaca.history import History, timeframe
 from pyrt.venues.alpaca.keys import PAPER, SIM, check_url, load_keys
 from pyrt.venues.alpaca.link import PAPER as PAPER_ADDRESSES

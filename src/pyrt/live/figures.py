@@ -7,11 +7,11 @@ from decimal import Decimal
 import msgspec
 
 from pyrt._core.types import NO_PRICE, Flag, from_units
+from pyrt.clock import interval_ns
 from pyrt.execution.orders import Order
 from pyrt.live.plan import Live
 from pyrt.model import EXTERNAL, Alarmed, Instruments, Message, Signal, money
 from pyrt.session import Session
-from pyrt.strategies.strategy import interval_ns
 
 SHOWN = 8  # rows of a list
 

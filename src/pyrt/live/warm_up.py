@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pyrt.clock import interval_ns
 from pyrt.live.shell import LiveShell
 from pyrt.model import Instrument
 from pyrt.session import Session
-from pyrt.strategies.strategy import interval_ns
 
 log = logging.getLogger("pyrt")
 BAR_GRACE = 250_000_000  # ns of venue time that a bar waits for late trades

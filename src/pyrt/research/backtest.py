@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from pyrt.calendar import Calendar, ExchangeDays
-from pyrt.clock import DAY, MINUTE, SECOND, Now
+from pyrt.clock import DAY, MINUTE, SECOND, Now, interval_ns
 from pyrt.errors import ConfigError, DataError
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.market import MarketData
@@ -22,7 +22,6 @@ from pyrt.research.venue import BacktestVenue
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
-from pyrt.strategies.strategy import interval_ns
 from pyrt.venues.sim.exchange.exchange import Exchange
 
 LEAD = 10 * MINUTE  # before the first record: time to recover, at a slow venue too

@@ -106,6 +106,8 @@ class Driver:
         while tape.at < end and not self.changed:
             tape.at = session.advance(records, tape.at, timed=True)
         session.counts["messages"] += tape.at - begin
+        if tape.at == len(tape.records):  # else it would all be kept until the next order, which may never come
+            self.venue.run(session.now.venue)
 
     def _next_timer(self) -> int:
         dues = (self._timers.next(Clock.VENUE), self._timers.next(Clock.MONO))

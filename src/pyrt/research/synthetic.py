@@ -19,6 +19,7 @@ from pyrt._core.types import NO_PRICE, RecordType, market_dtype, quote_dtype, tr
 from pyrt.research.tape import Chunk
 
 Records = np.ndarray[Any, Any]
+_RAW = f"V{market_dtype.itemsize}"
 
 
 def market_of(bars: Records, ticks: dict[int, int]) -> Chunk:
@@ -37,12 +38,13 @@ def market_of(bars: Records, ticks: dict[int, int]) -> Chunk:
     qty = np.stack([quarter, quarter, quarter, bars["volume"] - 3 * quarter], axis=1)
     trades = _trades(bars, px, at, qty)
     tick = np.array([ticks[i] for i in bars["instrument"].tolist()], np.int64)
-    both = np.zeros((len(bars), 9), market_dtype)
-    quotes = _quotes(bars, px, at, qty, tick).view(market_dtype)
-    both[:, 0:8:2], both[:, 1:8:2], both[:, 8] = quotes[:, :4], trades.view(market_dtype), quotes[:, 4]
-    seen = trades.view(market_dtype).reshape(-1)
-    seen = seen[seen.view(trade_dtype)["qty"] > 0]
-    return _in_time(seen), _in_time(both.reshape(-1))
+    both = np.empty((len(bars), 9), _RAW)  # whole records are copied, not field by field
+    quotes = _quotes(bars, px, at, qty, tick).view(_RAW)
+    both[:, 0:8:2], both[:, 1:8:2], both[:, 8] = quotes[:, :4], trades.view(_RAW), quotes[:, 4]
+    seen = trades.view(_RAW).reshape(-1)
+    if not qty.all():
+        seen = seen[qty.reshape(-1) > 0]
+    return _in_time(seen.view(market_dtype)), _in_time(both.reshape(-1).view(market_dtype))
 
 
 def _trades(bars: Records, px: Records, at: Records, qty: Records) -> Records:
@@ -70,6 +72,6 @@ def _quotes(bars: Records, px: Records, at: Records, qty: Records, tick: Records
 
 def _in_time(records: Records) -> Records:
     times = records["ts_event"]
-    if (np.diff(times) < 0).any():
-        records = records[np.argsort(times, kind="stable")]
+    if (times[1:] < times[:-1]).any():
+        return records.view(_RAW)[np.argsort(times, kind="stable")].view(market_dtype)
     return records

@@ -13,6 +13,7 @@ Records = np.ndarray[Any, Any]
 Chunk = tuple[Records, Records]  # (for the session, for the exchange), market_dtype in time order
 NEVER = (1 << 63) - 1
 ROWS = 1 << 16
+_RAW = f"V{market_dtype.itemsize}"
 
 
 def chunks_of(records: Records, rows: int = ROWS) -> Iterator[Records]:
@@ -30,6 +31,24 @@ def chunks_of(records: Records, rows: int = ROWS) -> Iterator[Records]:
         begin = end
 
 
+def _runs(values: Records) -> Records:
+    """Each value of an array once where equal ones stand together."""
+    first = np.ones(len(values), bool)
+    first[1:] = values[1:] != values[:-1]
+    return values[first]
+
+
+def _merged(some: Records, before: Records, others: Records) -> Records:
+    """Two arrays of records as one: each of `some` before the place in `others` that is named."""
+    out = np.empty(len(some) + len(others), _RAW)  # whole records are copied, not field by field
+    at = before + np.arange(len(some))
+    theirs = np.ones(len(out), bool)
+    theirs[at] = False
+    out[at] = some.view(_RAW)
+    out[theirs] = np.ascontiguousarray(others).view(_RAW)
+    return out.view(market_dtype)
+
+
 class BarTimers:
     """Puts TIMER records where a bar ends, before the first record that is not part of it."""
 
@@ -40,19 +59,21 @@ class BarTimers:
 
     def join(self, records: Records) -> Records:
         """The records with the timers that are due up to the last of them."""
-        times = records["ts_event"]
-        ends = [np.unique((times // interval + 1) * interval) for interval in self._intervals]
+        times = np.ascontiguousarray(records["ts_event"])
+        ends = [_runs((times // interval + 1) * interval) for interval in self._intervals]
         if self._ends is not None:
             ends.append(self._ends[np.unique(np.searchsorted(self._ends, times, side="right")).clip(max=len(self._ends) - 1)])
-        due = np.unique(np.concatenate([self._left, *ends]))
+        due = _runs(np.sort(np.concatenate([self._left, *ends]), kind="stable"))
         last = int(times[-1]) if len(times) else 0
         self._left = due[due > last]
         due = due[due <= last]
         timers = np.zeros(len(due), timer_dtype)
         timers["type"], timers["clock"] = RecordType.TIMER, Clock.VENUE
         timers["ts_event"] = timers["ts_recv"] = timers["at"] = due
-        joined = np.concatenate([timers.view(market_dtype), records])
-        return joined[np.argsort(joined["ts_event"], kind="stable")]
+        if len(times) and (times[1:] < times[:-1]).any():  # a sequencer's own records may be older than what they tell of
+            joined = np.concatenate([timers.view(market_dtype), records])
+            return joined[np.argsort(joined["ts_event"], kind="stable")]
+        return _merged(timers, times.searchsorted(due), records)
 
     def rest(self) -> Records:
         """The timers that are still to come when the data has ended."""
@@ -143,4 +164,4 @@ class Tape:
             self._exchange_at = end
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, market_dtype)
+        return np.concatenate([part.view(_RAW) for part in parts]).view(market_dtype) if parts else np.empty(0, market_dtype)

@@ -1,0 +1,217 @@
+"""The pre-trade gate and its ledger, without a session."""
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from pyrt._core.codes import Code, Failure
+from pyrt._core.ledger import Ledger
+from pyrt._core.measure import measure
+from pyrt._core.risk import Gate
+from pyrt._core.types import NO_PRICE, Side, ref_dtype
+from pyrt.errors import ConfigError
+from pyrt.library.units import side_of
+from pyrt.model import AssetClass, Instrument, Number, OrderType, money
+from pyrt.risk.figures import text
+from pyrt.risk.limits import Limits
+
+STRATEGY = 1
+_MONEY = 10**18
+_ALWAYS = (0, (1 << 63) - 1)
+_TYPES = {
+    (False, False): OrderType.MARKET,
+    (True, False): OrderType.LIMIT,
+    (False, True): OrderType.STOP,
+    (True, True): OrderType.STOP_LIMIT,
+}
+
+
+class Headroom(msgspec.Struct, frozen=True):
+    """What one control found: its limit and what the order would make of it, in whole units."""
+
+    code: str
+    limit: str
+    observed: str
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """An order may go out; its part of the limits is reserved under `key` until it is filled or released."""
+
+    key: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    codes: tuple[str, ...] = ()
+
+    def __bool__(self) -> Literal[True]:
+        return True
+
+
+class Denied(msgspec.Struct, frozen=True):
+    """An order may not: every control that failed, and by how much. Nothing is reserved."""
+
+    symbol: str
+    codes: tuple[str, ...]
+    headroom: tuple[Headroom, ...]
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+    def __str__(self) -> str:
+        return "; ".join(f"{h.code}: limit {h.limit}, observed {h.observed}" for h in self.headroom)
+
+
+class RiskGate:
+    """Every pre-trade control of a set of limits, over positions and open orders that it counts itself.
+
+    limits: Limits.profile("paper"), or Limits.of({...}); a limit that is missing denies. cash: buying power. Belongs to one thread.
+    Times `at` are ns UTC, of one clock; without them they are the machine's.
+
+    >>> gate = RiskGate(Limits.profile("paper"), cash=100_000)
+    >>> gate.quote("AAPL", bid=189.99, ask=190.01)
+    >>> allowed = gate.check("AAPL", "buy", 10, limit=190.01)
+    >>> gate.fill(allowed, price=190, quantity=10)
+    >>> gate.position("AAPL")
+    Decimal('10')
+    """
+
+    def __init__(self, limits: Limits, *, cash: Number, instruments: Mapping[str, Instrument] | None = None) -> None:
+        self.limits = limits
+        self.ledger = Ledger()
+        self.refs = np.zeros(4096, ref_dtype)
+        self.refs["bid_px"] = self.refs["ask_px"] = NO_PRICE
+        self.gate = Gate(self.ledger, self.refs)
+        self.gate.set_rules(limits.rules())
+        self.gate.open(2)
+        self._given = dict(instruments or {})
+        self._known: dict[str, Instrument] = {}
+        self._leaves: dict[int, int] = {}
+        self._last = 0
+        self.account(cash)
+
+    def account(self, cash: Number, *, at: int | None = None) -> None:
+        """Set the buying power: what the venue says it is, fills up to `at` included. Raises ConfigError for no number."""
+        try:
+            amount = Decimal(str(cash))
+            self.gate.account(int(amount * _MONEY), self._now(at))
+        except (ArithmeticError, ValueError):
+            raise ConfigError(f"{cash!r} is no amount", where="cash", mend="pass an int, a str, a Decimal or a float") from None
+
+    def quote(
+        self,
+        symbol: str,
+        *,
+        bid: Number,
+        ask: Number,
+        bid_size: Number = 1_000_000,
+        ask_size: Number = 1_000_000,
+        at: int | None = None,
+    ) -> None:
+        """Set the market that prices are held against. Raises OrderError for a price off the tick."""
+        i = self._instrument(symbol)
+        row = self.refs[i.id]
+        row["bid_px"], row["ask_px"] = i.px(bid), i.px(ask)
+        row["bid_qty"], row["ask_qty"] = i.qty(bid_size), i.qty(ask_size)
+        row["quote_ts"] = self._now(at)
+
+    def trade(self, symbol: str, price: Number, *, at: int | None = None) -> None:
+        """Set the last trade."""
+        i = self._instrument(symbol)
+        self.refs[i.id]["last_px"], self.refs[i.id]["last_ts"] = i.px(price), self._now(at)
+
+    def check(
+        self,
+        symbol: str,
+        side: Side | str,
+        quantity: Number,
+        *,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        reduce_only: bool = False,
+        at: int | None = None,
+    ) -> Allowed | Denied:
+        """Hold an order against every control, and reserve it where all pass. Raises OrderError for what is no order."""
+        i, now = self._instrument(symbol), self._now(at)
+        self._last += 1
+        key = STRATEGY << 48 | self._last
+        order = self._order(i, side, quantity, limit, stop)
+        if not self.gate.check(key, STRATEGY, i.id, *order, now=now, mono=now, reduce_only=reduce_only):
+            self.gate.confirm(key, STRATEGY, i.id, *order, ref_px=self.gate.ref_px, at=now)
+            self._leaves[key] = order[2]
+            return Allowed(key=key, symbol=symbol, side=Side(order[0]), quantity=i.quantity(order[2]))
+        found = tuple(self._headroom(failure, i) for failure in self.gate.failures)
+        return Denied(symbol=symbol, codes=tuple(h.code for h in found), headroom=found)
+
+    def headroom(
+        self,
+        symbol: str,
+        side: Side | str,
+        quantity: Number,
+        *,
+        limit: Number | None = None,
+        stop: Number | None = None,
+        at: int | None = None,
+    ) -> dict[str, Headroom]:
+        """What every control finds for an order, the ones that pass included, by the name of the limit. Reserves nothing."""
+        i, now = self._instrument(symbol), self._now(at)
+        order = self._order(i, side, quantity, limit, stop)
+        found = measure(self.gate, STRATEGY << 48 | self._last + 1, STRATEGY, i.id, *order, now=now, mono=now)
+        return {name: self._headroom(failure, i) for name, failure in found}
+
+    def fill(self, order: Allowed, price: Number, quantity: Number, *, fee: Number = 0, at: int | None = None) -> None:
+        """Book an execution, whole or in part; a reservation that is used up goes. Raises OrderError for what is no price."""
+        i = self._known[order.symbol]
+        qty, px = i.qty(quantity), i.px(price)
+        self.gate.fill(order.key, STRATEGY, i.id, order.side, px, qty, int(Decimal(str(fee)) * _MONEY), self._now(at))
+        left = self._leaves.get(order.key, 0) - qty
+        if left > 0:
+            self._leaves[order.key] = left
+        elif self._leaves.pop(order.key, None) is not None:
+            self.gate.release(order.key)
+
+    def release(self, order: Allowed, *, at: int | None = None) -> None:
+        """The order is cancelled, expired or refused: what is left of it counts no more. Again: nothing happens."""
+        if self._leaves.pop(order.key, None) is not None:
+            self.gate.release(order.key, canceled_at=self._now(at))
+
+    def position(self, symbol: str) -> Decimal:
+        """What is held, signed."""
+        i = self._instrument(symbol)
+        return i.quantity(self.ledger.position(STRATEGY, i.id).qty)
+
+    def mark(self, *, at: int | None = None) -> Decimal:
+        """Value everything at the quotes; returns profit and loss, which the loss limits go by."""
+        return money(self.gate.mark(self._now(at)))
+
+    # ------------------------------------------------------------------------------------------------ inside
+    def _instrument(self, symbol: str) -> Instrument:
+        known = self._known.get(symbol)
+        if known is None:
+            number = len(self._known) + 1
+            if number == len(self.refs):
+                raise ConfigError(f"more than {number - 1} instruments", where=symbol, mend="use a second gate")
+            kind = AssetClass.CRYPTO if "/" in symbol else AssetClass.US_EQUITY
+            given = self._given.get(symbol) or Instrument(id=number, symbol=symbol, asset_class=kind)
+            known = self._known[symbol] = msgspec.structs.replace(given, id=number)
+            i = known
+            self.ledger.define(i.id, qty_exp=i.qty_exp, multiplier=i.multiplier, tick=i.tick, sub_tick=i.sub_tick, lot=i.lot)
+            self.gate.set_bounds(i.id, self.limits.bounds(i))
+            self.gate.session(i.id, *_ALWAYS)
+        return known
+
+    def _order(self, i: Instrument, side: Side | str, quantity: Number, limit: Number | None, stop: Number | None) -> Any:
+        kind = _TYPES[limit is not None, stop is not None]
+        px = 0 if limit is None else i.px(limit)
+        return side_of(side), kind, i.qty(quantity), px, 0 if stop is None else i.px(stop)
+
+    def _headroom(self, failure: Failure, i: Instrument) -> Headroom:
+        limit, observed = (text(x, failure.unit, i.qty_exp) for x in (failure.limit, failure.observed))
+        return Headroom(code=str(Code(failure.code).name), limit=limit, observed=observed)
+
+    @staticmethod
+    def _now(at: int | None) -> int:
+        return time.time_ns() if at is None else at
