@@ -241,6 +241,16 @@ def test_a_member_moves_only_with_its_set():
         together.values[0] = 1
 
 
+def test_a_close_is_not_enough_for_an_indicator_of_bars():
+    for together, enough in ((IndicatorSet(SMA(3), ATR(3)), False), (IndicatorSet(SMA(3), OBV()), True)):
+        for verb in (lambda t=together: t.update(1.0), lambda t=together: t.apply([1.0, 2.0])):
+            if enough:
+                verb()
+                continue
+            with pytest.raises(ValueError, match="high, low and close"):
+                verb()
+
+
 def test_out_is_filled():
     columns = walk(4, 100)
     out = np.empty((100, 2))

@@ -6,6 +6,7 @@ one, and those inside their grace). Bars leave through `bars_out_t`, which all a
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyrt._core.bar_window cimport bars_out_t, window_t
+from pyrt._core.gathered cimport kept_t, tip_t
 from pyrt._core.sampled cimport samples_t
 from pyrt._core.types cimport gap_t, trade_t
 
@@ -22,22 +23,6 @@ cdef struct series_t:                  # the windows of one interval
     uint32_t pending                   # windows not published, or amended since
     bint anchored                      # follows the sessions, not the epoch
     int64_t forgotten                  # end of the newest window that left the ring: before it, a trade is too late
-
-cdef struct tip_t:                      # trades in order, not yet added to the newest window of each interval
-    int64_t ts, until                  # a trade with ts <= its time < until belongs here; until 0: none does
-    int64_t high_px, low_px, close_px
-    int64_t volume
-    uint64_t notional_lo
-    int64_t notional_hi
-    uint32_t trades
-    uint16_t flags
-    bint priced                        # some of them moved the price
-
-cdef struct kept_t:                    # a trade that may be taken back
-    int64_t ts, px, qty
-    uint64_t trade_id
-    uint8_t exchange, fields, live
-    uint8_t reserved[5]
 
 cdef struct bars_t:
     tip_t tip

@@ -6,9 +6,10 @@ from libc.string cimport memset
 
 import numpy as np
 
-from pyrt._core.bar_window cimport INHERITED, add_overflows, add_to_window, next_row, price_window, write_window
+from pyrt._core.bar_window cimport INHERITED, add_to_window, next_row, price_window, write_window
 from pyrt._core.buffers cimport open_records
 from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
+from pyrt._core.gathered cimport FARTHEST, add_to_tip, fits_a_bar, keep_trade, likely
 from pyrt._core.sampled cimport read_code, sample_t, samples_flag, samples_free, samples_init, samples_trade
 from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_GAP, FLAG_LAST, FLAG_LATE, NO_PX, TYPE_GAP, TYPE_TIMER, TYPE_TRADE,
@@ -17,15 +18,10 @@ from pyrt._core.types cimport (
 from pyrt._core.types import bar_dtype as _bar_dtype
 
 
-cdef extern from * nogil:
-    bint likely "__builtin_expect"(bint, bint)
-
-
 DAY = 86_400_000_000_000
 cdef extern from "stdint.h" nogil:
     const int64_t MOST "INT64_MAX"
     const int64_t LEAST "INT64_MIN"
-    const int64_t FARTHEST "(INT64_MAX / 2)"           # ns: no time and no interval is beyond
 
 
 # ---------------------------------------------------------------------------------------------------- windows
@@ -156,20 +152,6 @@ cdef void _add(bars_t* bars, series_t* s, const trade_t* trade, uint8_t fields, 
     _changed(bars, s, w)
 
 
-cdef inline void _keep(bars_t* bars, const trade_t* trade, uint8_t fields) noexcept nogil:
-    cdef kept_t* kept
-    if bars.kept_size > 0:
-        kept = &bars.kept[bars.kept_count & (bars.kept_size - 1)]
-        kept.ts = trade.ts_event
-        kept.px = trade.px
-        kept.qty = trade.qty
-        kept.trade_id = trade.trade_id
-        kept.exchange = trade.exchange
-        kept.fields = fields
-        kept.live = True
-        bars.kept_count += 1
-
-
 cdef void _fold(bars_t* bars) noexcept nogil:
     # What the tip gathered becomes part of the windows.
     cdef tip_t* tip = &bars.tip
@@ -210,44 +192,17 @@ cdef void _raise_tip(bars_t* bars) noexcept nogil:
         tip.ts = max(tip.ts, w.close_ts)
 
 
-cdef inline bint _add_to_tip(tip_t* tip, const trade_t* trade, uint8_t fields) noexcept nogil:
-    cdef int64_t px = trade.px, volume
-    cdef i128 total
-    if (not likely(trade.ts_event >= tip.ts and trade.ts_event < tip.until, True) or not fields & UPDATES_VOLUME
-            or add_overflows(tip.volume, trade.qty, &volume)):
-        return False
-    if likely(fields == UPDATES_ALL, True):
-        tip.high_px = px if px > tip.high_px else tip.high_px
-        tip.low_px = px if px < tip.low_px else tip.low_px
-        tip.close_px = px
-        tip.ts = trade.ts_event
-        tip.priced = True
-    elif fields != UPDATES_VOLUME:
-        return False
-    total = (<i128>tip.notional_hi << 64) + tip.notional_lo + <i128>px * trade.qty
-    tip.notional_lo = <uint64_t>total
-    tip.notional_hi = <int64_t>(total >> 64)
-    tip.volume = volume
-    tip.trades += 1
-    tip.flags |= trade.flags & INHERITED
-    return True
-
-
-cdef inline bint _fits(const trade_t* trade) noexcept nogil:
-    return 0 <= trade.ts_event <= FARTHEST and trade.qty > 0 and trade.px != NO_PX
-
-
 cdef inline void _clock(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
     # Into the time bars alone: nothing here costs more because there are other kinds.
     cdef i128 notional
     cdef uint32_t k
-    if not likely(_fits(trade), True):
+    if not likely(fits_a_bar(trade), True):
         bars.refused += 1
         return
     if fields == 0:
         return
-    _keep(bars, trade, fields)
-    if not _add_to_tip(&bars.tip, trade, fields):
+    bars.kept_count = keep_trade(bars.kept, bars.kept_size, bars.kept_count, trade, fields)
+    if not add_to_tip(&bars.tip, trade, fields):
         _fold(bars)
         notional = <i128>trade.px * trade.qty
         for k in range(bars.intervals):
@@ -259,7 +214,7 @@ cdef inline void _clock(bars_t* bars, const trade_t* trade, uint8_t fields, bars
 
 cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
     _clock(bars, trade, fields, out)
-    if bars.samples.n > 0 and fields != 0 and _fits(trade):
+    if bars.samples.n > 0 and fields != 0 and fits_a_bar(trade):
         samples_trade(&bars.samples, trade, fields, bars.instrument, out)
 
 
@@ -499,10 +454,40 @@ cdef dict bars_counters(const bars_t* bars):
             "unmatched": bars.unmatched, "unpriced": bars.unpriced, "overflowed": bars.overflowed}
 
 
+cdef Py_ssize_t _gather(bars_t* bars, const market_t* records, Py_ssize_t n) noexcept nogil:
+    # How many of the first records are trades that the tip takes; it and the count stay in registers.
+    cdef tip_t tip = bars.tip
+    cdef const uint8_t* rules = bars.rules
+    cdef kept_t* ring = bars.kept
+    cdef uint32_t size = bars.kept_size
+    cdef uint64_t count = bars.kept_count
+    cdef Py_ssize_t i = 0
+    cdef const trade_t* trade
+    cdef uint8_t fields
+    while i < n:
+        trade = &records[i].trade
+        if trade.type != TYPE_TRADE or not fits_a_bar(trade) or trade.flags & FLAG_BACKFILLED:
+            break
+        fields = trade_fields(rules, trade)
+        if not add_to_tip(&tip, trade, fields):
+            break
+        count = keep_trade(ring, size, count, trade, fields)
+        i += 1
+    bars.tip = tip
+    bars.kept_count = count
+    return i
+
+
 cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, bars_out_t* out) noexcept nogil:
-    cdef Py_ssize_t i, trades = 0
+    cdef Py_ssize_t i = 0, trades = 0, taken
     cdef uint16_t kind
-    for i in range(n):
+    while i < n:
+        if records[i].header.ts_event < bars.tip.until:
+            taken = _gather(bars, records + i, n - i)
+            trades += taken
+            i += taken
+            if i == n:
+                break
         kind = records[i].header.type
         if kind == TYPE_TRADE:
             _clock(bars, &records[i].trade, trade_fields(bars.rules, &records[i].trade), out)
@@ -514,6 +499,7 @@ cdef Py_ssize_t _apply_all(bars_t* bars, const market_t* records, Py_ssize_t n, 
             bars_cancel(bars, &records[i].trade)
         elif kind == TYPE_GAP:
             bars_gap(bars, &records[i].gap)
+        i += 1
     return trades
 
 

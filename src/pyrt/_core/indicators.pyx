@@ -12,7 +12,7 @@ from pyrt._core.formulas cimport (
 )
 from pyrt._core.rolling cimport window_t
 from pyrt._core.sweep cimport (
-    ABOVE_ZERO, CLOSE, FIELDS, HIGH, LOW, NOT_BELOW_ZERO, PRICE, VOLUME, read_bar, sweep, sweep_bars, sweep_one,
+    ABOVE_ZERO, CLOSE, FIELDS, HIGH, HIGH_AND_LOW, LOW, NOT_BELOW_ZERO, PRICE, VOLUME, read_bar, sweep, sweep_bars, sweep_one,
 )
 from pyrt._core.types import bar_dtype as _bar_dtype
 
@@ -151,6 +151,9 @@ cdef class OfValues(Indicator):
 
 cdef class OfBars(Indicator):
     """Indicators of high, low and close."""
+
+    def __cinit__(self):
+        self.demands = HIGH_AND_LOW
 
     def update(self, double high, double low, double close) -> float:
         """Take in a bar; returns `value`. Raises ValueError for what is not a finite number."""
@@ -464,6 +467,11 @@ cdef class IndicatorSet:
     def __dealloc__(self):
         free(self.nodes)
 
+    cdef int need(self, object low) except -1:
+        if low is None and self.demands & HIGH_AND_LOW:
+            raise ValueError("a member wants high, low and close")
+        return 0
+
     cdef object take(self, const double* tick):
         sweep_one(self.nodes, self.count, tick, self.demands, self.store)
         return self.view
@@ -471,6 +479,7 @@ cdef class IndicatorSet:
     def update(self, double high, low=None, close=None, double volume=0.0):
         """Take in one value, or high, low, close and volume; returns `values`. Raises ValueError for numbers it cannot take."""
         cdef double[FIELDS] tick
+        self.need(low)
         tick[HIGH], tick[VOLUME] = high, volume
         tick[LOW] = high if low is None else low
         tick[CLOSE] = high if close is None else close
@@ -495,6 +504,7 @@ cdef class IndicatorSet:
         if low is None and _are_bars(high):
             sweep_bars(self.nodes, self.count, high, qty_exp, self.demands, rows, self.store)
         else:
+            self.need(low)
             low = high if low is None else low
             sweep(self.nodes, self.count, high, low, close, volume, self.demands, rows, self.store)
         return rows

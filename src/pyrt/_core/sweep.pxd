@@ -16,6 +16,7 @@ cdef enum:                             # places in a row of numbers
 cdef enum:                             # what indicators demand of their numbers, beside being finite
     ABOVE_ZERO = 1                     # closes: their logarithms are taken
     NOT_BELOW_ZERO = 2                 # volumes
+    HIGH_AND_LOW = 4                   # a close is not enough
 
 
 cdef void read_bar(const bar_t* row, double unit, double* tick) noexcept nogil
