@@ -10,7 +10,7 @@ from bench import material
 from bench.limits import limit
 from bench.material import SECOND, SUB_TICK, T0
 from bench.rows import Contender, Row
-from bench.rows.bars import INTERVALS, intervals, output, rules, taken
+from bench.rows.bars import INTERVALS, again, intervals, output, rules, taken
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.types import Clock, RecordType, market_dtype, ref_dtype, timer_dtype, trade_dtype
 
@@ -41,37 +41,29 @@ def timed(records: material.Records) -> material.Records:
 
 
 def ours(records: material.Records, symbols: int) -> Contender:
-    made: list[Pipeline] = []
-    data = records.view(np.uint8)
-
-    def before() -> None:
-        stage = Pipeline(grace=0)
-        for i in range(1, symbols + 1):
-            stage.add(i, SUB_TICK, intervals=INTERVALS)
-        made[:] = [stage]
+    stage = Pipeline(grace=0)
+    for i in range(1, symbols + 1):
+        stage.add(i, SUB_TICK, intervals=INTERVALS)
+    data, later = again(records)
 
     def run() -> Any:
-        made[0].run(data, 0)
-        return made[0].refs[: symbols + 1].copy(), made[0].take_bars()
+        stage.run(data, 0)
+        return stage.refs[: symbols + 1].copy(), stage.take_bars()
 
-    return Contender("Pipeline.run", "ours", run, before)
+    return Contender("Pipeline.run", "ours", run, later)
 
 
 def bare(records: material.Records, symbols: int) -> Contender:
     c = limit("pipeline")
     c.pipeline_new.restype = c.pipeline_refs.restype = ctypes.c_void_p
     out, table = output(c), rules()
-    data, n = ctypes.c_void_p(records.ctypes.data), ctypes.c_int64(len(records))
-    made: list[ctypes.c_void_p] = []
-
-    def before() -> None:
-        for old in made:
-            c.pipeline_free(old)
-        made[:] = [ctypes.c_void_p(c.pipeline_new(symbols + 1, *intervals(), table.ctypes, out))]
+    stage = ctypes.c_void_p(c.pipeline_new(symbols + 1, *intervals(), table.ctypes, out))
+    data, later = again(records)
+    n = ctypes.c_int64(len(records))
 
     def run() -> Any:
-        c.pipeline_run(made[0], data, n)
-        refs = ctypes.string_at(c.pipeline_refs(made[0]), (symbols + 1) * ref_dtype.itemsize)
+        c.pipeline_run(stage, data.ctypes, n)
+        refs = ctypes.string_at(c.pipeline_refs(stage), (symbols + 1) * ref_dtype.itemsize)
         return np.frombuffer(refs, ref_dtype), taken(c, out)
 
-    return Contender("C loop", "limit", run, before)
+    return Contender("C loop", "limit", run, later)
