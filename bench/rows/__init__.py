@@ -60,9 +60,14 @@ class Row:
         return next((c for c in self.contenders if c.kind == kind and c.run), None)
 
 
+_peers_wanted = [True]
+
+
 def peer(name: str, make: Callable[[], Run], *, operations: int | None = None) -> Contender:
     """A peer whose `make` imports what it needs and returns `run`: absent where the import fails."""
     try:
+        if not _peers_wanted[0]:
+            return Contender(name, "peer", None)
         return Contender(name, "peer", make(), operations=operations)
     except ImportError:
         return Contender(name, "peer", None)
@@ -72,9 +77,10 @@ def families() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
-def rows(*wanted: str) -> Iterator[Row]:
-    """All rows, or those whose family or name is wanted. Raises KeyError for a name that nothing has."""
+def rows(*wanted: str, peers: bool = True) -> Iterator[Row]:
+    """All rows, or those whose family or name is wanted, with their peers or without. Raises KeyError for an unknown name."""
     found: set[str] = set()
+    _peers_wanted[0] = peers
     for family in families():
         if wanted and not any(name.split(".")[0] == family for name in wanted):
             continue

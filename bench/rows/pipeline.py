@@ -26,7 +26,6 @@ def rows() -> Iterator[Row]:
             "ns",
             N,
             (ours(records, symbols), bare(records, symbols)),
-            bound=1.3,
         )
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,9 +50,9 @@ def test_rounds_are_interleaved_and_a_peer_without_a_comparable_result_may_run()
             name, "ours" if name == "us" else "limit" if name == "C" else "peer", lambda: (calls.append(name), result)[1]
         )
 
-    result = measure(row(told("us", 1), told("C", 1), told("other", None)), 7)
+    result = measure(row(told("us", 1), told("C", 1), told("other", None)), 7, 0.0)
     assert calls[:3] == ["us", "C", "other"]  # the check
-    assert [calls[3 * i] for i in range(1, 8)] == ["us", "C", "other", "us", "C", "other", "us"]  # who begins goes round
+    assert [calls[3 * i] for i in range(1, 8)] == ["C", "other", "us", "C", "other", "us", "C"]  # who begins goes round
     assert [f.name for f in result.figures] == ["us", "C", "other"]
 
 
@@ -60,7 +61,8 @@ def test_a_clock_of_its_own_and_fewer_operations() -> None:
     def crossing() -> Took:
         return Took(3e-6, None)
 
-    result = measure(row(Contender("us", "ours", crossing, clock="own"), Contender("slow", "peer", crossing, None, "own", 1)), 7)
+    slow = Contender("slow", "peer", crossing, None, "own", 1)
+    result = measure(row(Contender("us", "ours", crossing, clock="own"), slow), 7, 0.0)
     assert [f.least for f in result.figures] == pytest.approx([300.0, 3000.0])
 
 
@@ -69,14 +71,14 @@ def test_what_is_not_installed_is_named() -> None:
     def missing() -> Iterator[None]:
         raise ModuleNotFoundError("no module")
 
-    result = measure(row(OURS, peer("nowhere", missing)), 7)  # type: ignore[arg-type]
+    result = measure(row(OURS, peer("nowhere", missing)), 7, 0.0)  # type: ignore[arg-type]
     assert result.absent == ("nowhere",)
     assert "nowhere not installed" in list(table([result]))[-1]
 
 
 def result(ours: tuple[float, float], bare: tuple[float, float], bound: float | None = 1.5, most: float | None = None) -> Result:
     figures = (Figure("us", "ours", min(ours), 0.0, ours), Figure("C", "limit", min(bare), 0.0, bare))
-    return Result("r", "", "ns", 1, figures, (), bound, most, 0.0)
+    return Result("r", "", "ns", 1, figures, (), bound, most, 7, min(ours) / min(bare), 1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,18 @@ def result(ours: tuple[float, float], bare: tuple[float, float], bound: float | 
 def test_a_difference_between_the_halves_above_the_margin_makes_a_claim_unsure(
     ours: tuple[float, float], bare: tuple[float, float], most: float | None, word: str
 ) -> None:
-    assert result(ours, bare, most=most).word == word
+    assert result(ours, bare, most=most).word() == word
+
+
+def test_an_absolute_claim_that_fails_while_the_processor_is_shared_is_unsure() -> None:
+    late = result((20.0, 20.0), (10.0, 10.0), bound=None, most=15.0)
+    assert late.word() == late.word(calm=0.95) == "over"
+    assert late.word(calm=0.5) == "unsure"
+
+
+def test_the_guard_takes_the_better_of_both_ratios() -> None:
+    assert compare.steady(replace(result((20.0, 20.0), (10.0, 10.0)), paired=1.4)) == 1.4
+    assert compare.steady(replace(result((20.0, 20.0), (10.0, 10.0)), paired=3.0)) == 2.0
 
 
 def test_same() -> None:
@@ -113,12 +126,12 @@ def test_a_row_has_one_of_ours_and_a_name_that_is_known() -> None:
 def test_the_guard_fails_a_row_that_is_beyond_its_bound_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     ratios = iter([9.0, 1.0, 9.0, 9.0])
 
-    def measured(row: Row, rounds: int) -> Result:
+    def measured(row: Row, rounds: int, seconds: float) -> Result:
         value = next(ratios)
         return result((value, value), (1.0, 1.0))
 
     slow, slower = (Row(f"test.{n}", "", "ns", 1, (OURS,)) for n in ("a", "b"))
     monkeypatch.setattr(compare, "measure", measured)
-    monkeypatch.setattr(compare, "rows", lambda *names: [slow, slower])
+    monkeypatch.setattr(compare, "rows", lambda *names, peers: [slow, slower])
     monkeypatch.setattr(compare, "stored", lambda: {"test.a": 2.0, "test.b": 2.0})
     assert compare.guard([], 7) == 1

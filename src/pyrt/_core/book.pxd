@@ -6,7 +6,7 @@ keys base .. base + 1023; all other levels are worse than it and live in `far_t`
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyrt._core.far cimport APPLIED, CHUNK, NEEDS_ROOM, REFUSED, SKIPPED, chunk_t, far_t
-from pyrt._core.types cimport market_t
+from pyrt._core.types cimport NO_PX, market_t, quote_t
 
 
 cdef enum:
@@ -30,17 +30,17 @@ cdef struct side_t:
     ladder_t* ladder                   # NULL until the first level of depth
     far_t far
 
-cdef struct book_t:
+cdef struct book_t:                    # what each record touches stands first, beside the best bid
+    int64_t ts                         # ts_event of the last record that was applied
+    bint depth                         # levels came from deltas
+    bint gap
+    bint loading                       # between CLEAR and the last record of its event
+    bint top_only                      # never takes depth
     side_t bids, asks
     int64_t tick, reach                # px units; |tick number| is below reach
     uint64_t update_id                 # of the last delta that had one
-    int64_t ts                         # ts_event of the last record that was applied
     uint64_t refused, ignored          # levels refused; quotes that came while depth was known
     uint8_t shift                      # the tick's power of two
-    bint top_only                      # never takes depth
-    bint depth                         # levels came from deltas
-    bint loading                       # between CLEAR and the last record of its event
-    bint gap
 
 cdef struct cursor_t:
     const side_t* side
@@ -67,6 +67,23 @@ cdef uint32_t book_flags(const book_t* book) noexcept nogil           # GAP, SNA
 cdef void book_open(const book_t* book, int side, cursor_t* cursor) noexcept nogil
 cdef bint book_next(cursor_t* cursor, level_t* level) noexcept nogil  # best first; False: no more
 cdef walk_t book_walk(const book_t* book, int side, int64_t qty) noexcept nogil   # side of the order: a buy walks the asks
+
+
+cdef inline void set_top(side_t* side, int64_t px, int64_t qty) noexcept nogil:
+    cdef bint there = qty > 0 and px != NO_PX
+    side.px = px if there else NO_PX
+    side.qty = qty if there else 0
+
+
+cdef inline int book_quote(book_t* book, const quote_t* quote) noexcept nogil:
+    if book.depth:
+        book.ignored += 1
+        return SKIPPED
+    set_top(&book.bids, quote.bid_px, quote.bid_qty)
+    set_top(&book.asks, quote.ask_px, quote.ask_qty)
+    book.gap = False                                    # a quote is the whole of a top-only book
+    book.ts = quote.ts_event
+    return APPLIED
 
 
 cdef class OrderBook:

@@ -235,22 +235,6 @@ cdef void book_refuse(book_t* book) noexcept nogil:
     book.gap = True
 
 
-cdef inline void _set_top(side_t* side, int64_t px, int64_t qty) noexcept nogil:
-    side.px = px if qty > 0 else NO_PX
-    side.qty = qty if qty > 0 and px != NO_PX else 0
-
-
-cdef int _apply_quote(book_t* book, const quote_t* quote) noexcept nogil:
-    if book.depth:
-        book.ignored += 1
-        return SKIPPED
-    _set_top(&book.bids, quote.bid_px, quote.bid_qty)
-    _set_top(&book.asks, quote.ask_px, quote.ask_qty)
-    book.gap = False                                    # a quote is the whole of a top-only book
-    book.ts = quote.ts_event
-    return APPLIED
-
-
 cdef inline int _apply_delta(book_t* book, const delta_t* delta) noexcept nogil:
     cdef int code = APPLIED
     if not book.depth:
@@ -280,7 +264,7 @@ cdef int book_apply(book_t* book, const market_t* record) noexcept nogil:
     if likely(record.header.type == TYPE_DELTA, True):
         return _apply_delta(book, &record.delta)
     if record.header.type == TYPE_QUOTE:
-        return _apply_quote(book, &record.quote)
+        return book_quote(book, &record.quote)
     if record.header.type == TYPE_GAP:
         book.gap = True
         return APPLIED

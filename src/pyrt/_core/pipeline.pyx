@@ -9,7 +9,7 @@ import numpy as np
 from pyrt._core.bars cimport (
     bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_trade, forming_rows, set_sessions, start_bars, take_rows,
 )
-from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_refuse
+from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_quote, book_refuse
 from pyrt._core.buffers cimport open_records
 from pyrt._core.conditions cimport UPDATES_LAST, default_rules, fill_rules, trade_fields
 from pyrt._core.types cimport (
@@ -18,6 +18,10 @@ from pyrt._core.types cimport (
     gap_t, quote_t, status_t, trade_t,
 )
 from pyrt._core.types import bar_dtype as _bar_dtype, ref_dtype as _ref_dtype
+
+
+cdef extern from * nogil:
+    bint likely "__builtin_expect"(bint, bint)
 
 
 # ---------------------------------------------------------------------------------------------------- references
@@ -187,10 +191,20 @@ cdef bint pipeline_record(pipeline_t* p, const market_t* record) noexcept nogil:
 
 
 cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    cdef const market_t* record
+    cdef slot_t* slot
     p.due = 0
     while i < n:
+        record = &records[i]
         i += 1
-        if pipeline_record(p, &records[i - 1]):
+        slot = &p.slots[record.header.instrument] if record.header.instrument < p.top else &p.slots[0]      # no book is at 0
+        if likely(record.header.type == TYPE_QUOTE and slot.book != NULL, True):    # nine of ten records
+            book_quote(slot.book, &record.quote)
+            _refer_quote(&p.refs[record.header.instrument], &record.quote)
+            p.due = slot.wake >> TYPE_QUOTE & DUE_RECORD
+            if p.due:
+                break
+        elif pipeline_record(p, record):
             break
     return i
 
