@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 from typing import Any
 
 import msgpack
@@ -106,3 +107,15 @@ def test_single_precision_floats() -> None:
     d.register("A", 1, tick=1, sub_tick=1)
     assert d.feed(frame, 0) == 1
     assert d.take()[0].view(trade_dtype)["px"].tolist() == [2_500_000_000]
+
+
+def test_a_frame_makes_no_object_per_message() -> None:
+    message = {"T": "t", "S": "A", "p": 189.51, "s": 3, "t": T, "c": ["@"]}
+    for codec, frame in (("msgpack", msgpack.packb([message] * 5_000)), ("json", msgspec.json.encode([message] * 5_000))):
+        d = Decoder(codec)
+        d.register("A", 1, tick=10_000_000, sub_tick=100_000)
+        d.feed(frame, 0)
+        d.take()
+        before = sys.getallocatedblocks()
+        assert d.feed(frame, 0) == 5_000
+        assert sys.getallocatedblocks() - before < 50
