@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "__init__": None,
     "signal_bridge": None,
     "testing": {"venues"},
+    "latency": None,
     "watchdog": BASE | SHELL | {"ports", "execution", "watchdog"},
 }
 PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk", "compiled"}

@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "replay": ("pyrt.cli.replay:replay", "Feed a recorded session to fresh components and compare everything it did."),
     "service": ("pyrt.cli.service:service", "Print a systemd unit that runs a session for months."),
     "doctor": ("pyrt.cli.doctor:doctor", "Is everything here that trading needs?"),
+    "bench": ("pyrt.cli.bench:bench", "What one event costs on this machine."),
     "config": ("pyrt.cli.config:app", "Write, show or check a configuration."),
     "sim": ("pyrt.cli.sim:sim", "Run the venue in the box: an exchange that speaks Alpaca's protocol."),
 }
