@@ -3,15 +3,19 @@
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import disk, memory, process, sockets, stream, venue
+from bench import compare, disk, memory, process, sockets, stream, venue
+from bench.limits import compiler, flags
 from bench.parts import PARTS, Run
+from bench.rows import rows as all_rows
 
 Row = tuple[str, ...]
 
@@ -52,6 +56,25 @@ def machine() -> Iterator[str]:
     busy = " ".join(f"{load:.1f}" for load in os.getloadavg())
     yield f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {os.cpu_count()} x {model or platform.processor()}; {platform.platform()};"
     yield f"CPython {platform.python_version()}, {platform.python_compiler()}; load average at the start {busy}."
+    yield ""
+
+
+def beside_limits() -> Iterator[str]:
+    """The table of bench.compare, and what it was measured with."""
+    results = []
+    for row in all_rows():
+        results.append(compare.measure(row))
+        progress(row.name)
+    words = Counter(result.word(min(r.spin for r in results)) for result in results)
+    yield "Least of the rounds, the median in brackets; ratio = ours / limit. `noise`: a fixed loop timed each round, ns a step at"
+    yield "best, and how much longer in the median round. `unsure`: two halves of this run would not both say so, or the processor"
+    yield "was shared."
+    yield f"{words['holds']} claims hold, {words['over']} do not, {words['unsure']} cannot be told on this machine today."
+    yield ""
+    yield from compare.table(results)
+    told = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    shown = " ".join(flag for flag in flags() if not flag.startswith("-I"))
+    yield f"Limits: {told}; {shown}."
     yield ""
 
 
@@ -151,11 +174,23 @@ def main() -> None:
     options = parser.parse_args()
     lines = ["# Benchmarks", "", "Written by `python -m bench`; README.md says what is measured and how.", *machine()]
     note = {"book": book_update()}
+    limits = list(beside_limits())
     middle = ["## Parts", "", "ns of CPU an operation, the best of the rounds.", "", *parts(5 if options.quick else 20)]
     text, more = whole(options.quick, options.sustain)
     bytes_, note["memory"] = sizes()
     note |= more
-    lines += ["## Beside the promises", "", *promises(note), *middle, "## The whole path", "", *text]
+    lines += [
+        "## Beside the promises",
+        "",
+        *promises(note),
+        "## Beside the limits and the peers",
+        "",
+        *limits,
+        *middle,
+        "## The whole path",
+        "",
+        *text,
+    ]
     lines += ["## Memory", "", "Resident bytes that a session adds, with trades, quotes and bars of 1 s.", "", *bytes_]
     options.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(options.out)
