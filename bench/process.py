@@ -73,7 +73,7 @@ def messages(instruments: int, size: int, seconds: float) -> float:
     session = assemble(shell, [SmaCross(symbols=symbols(instruments), warmup=0)], Now(T0, T0))
     frames = material.frames(material.mixed(20_000, instruments), "msgpack", size, instruments)
     done, took = pump(session, frames, instruments, seconds, 20_000 * MS)
-    if session.counts["messages"] != done:
+    if session.counts["messages"] < done:  # more: the timers that close bars
         raise RuntimeError("messages were lost")
     return done / took
 

@@ -22,7 +22,10 @@ def gate():
     refs[7] = (100 * PX, 100 * PX + 20_000_000, QTY, QTY, NOW, 0, 0, 0, 0)
     made = Gate(Ledger(), refs)
     money = ("open_value", "gross", "net", "daily_loss", "drawdown", "filled_loss", "days_drawdown")
-    made.set_rules({name: OFF_MONEY if name in money else 0 if name == "slippage_absolute" else OFF >> 20 for name in RULES})
+    rules = {name: OFF_MONEY if name in money else 10**6 for name in RULES}
+    made.set_rules(
+        rules | {"slippage_absolute": 0, "max_age": OFF, "account_interval": 1, "strategy_interval": 1, "symbol_interval": 1}
+    )
     made.ledger.define(7, lot=1)
     made.set_bounds(7, dict.fromkeys(BOUNDS, OFF) | {"qty": 50 * QTY, "collar_bps": 500, "passive_bps": 500})
     made.session(7, 0, 0)
