@@ -30,7 +30,6 @@ def written(directory: Path, facts: int = 120) -> int:
     return seq
 
 
-@pytest.mark.row("S122")
 def test_every_reader_reads_the_archive(tmp_path: Path) -> None:
     seq = written(tmp_path / "j")
     whole, verdict = list(inspect.show(tmp_path / "j")), inspect.verify(tmp_path / "j")

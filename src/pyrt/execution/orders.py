@@ -436,12 +436,14 @@ class Orders:
 
     def _index(self, order: Order) -> None:
         self.touched.add(order.number // CHUNK)
-        if order.is_open:
-            self.open[order.number] = order
-        else:
+        over = order.status.is_final
+        if over:
             self.open.pop(order.number, None)
-        request = order.group or order.number
-        self.past.settle(request, not any(number in self.open for number in reversed(self.groups.get(request, [request]))))
+        else:
+            self.open[order.number] = order
+        if order.group:
+            over = over and not any(number in self.open for number in reversed(self.groups.get(order.group, ())))
+        self.past.settle(order.group or order.number, over)
 
     # -------------------------------------------------------------------------------------------- orders that are let go
     def _let_go(self) -> list[Order]:
