@@ -1,6 +1,7 @@
-"""`pyrt journal`: is it whole, what does it say, and its tables built again. Facts are read, never written."""
+"""`pyrt journal`: is it whole, what does it say, its tables built again, its old part made small. Facts are never written."""
 
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from pyrt.cli.postgres import named, rebuild_in
 from pyrt.cli.state import find_state
 from pyrt.errors import ConfigError
 from pyrt.journal import inspect
+from pyrt.journal.archive import KEEP_DAYS, due, pack
 from pyrt.journal.head import check_head, head_of, read_head
 from pyrt.journal.journal import held
 from pyrt.journal.projection import Projection
@@ -32,6 +34,10 @@ Its last twenty facts, then every fill, for a program:
     pyrt journal show --last 20
     pyrt journal export --kind Filled > fills.jsonl
 
+Segments of more than 400 days ago, compressed and still read by all of these:
+
+    pyrt journal archive
+
 The tables of state.sqlite anew, from the facts:
 
     pyrt journal rebuild
@@ -41,7 +47,9 @@ Those in PostgreSQL, whose address is in PYRT_POSTGRES_DSN:
     pyrt journal rebuild --pg env
 """
 BATCH = 5_000  # facts between two looks at the progress
-app = App(name="journal", help="Look at a session's journal: verify, show, export, rebuild its tables.", help_epilogue=_EXAMPLES)
+app = App(
+    name="journal", help="Look at a session's journal: verify, show, export, archive, rebuild its tables.", help_epilogue=_EXAMPLES
+)
 
 
 @app.command
@@ -142,6 +150,48 @@ def export(
     for seq, ts, fact in _facts(_journal(directory), after, kind):
         sys.stdout.buffer.write(inspect.line(seq, ts, fact))
     sys.stdout.buffer.flush()
+
+
+@app.command
+def archive(
+    directory: Path | None = None,
+    *,
+    keep_days: float = KEEP_DAYS,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Compress old segments into the journal's archive, where every command reads them as before. Nothing is deleted.
+
+    Only closed segments that lie before a snapshot which a replay of all facts has confirmed just now. A session may be running.
+
+    Parameters
+    ----------
+    directory
+        A session's state, or a copy of its journal; by default the session used last.
+    keep_days
+        Segments that were written to within so many days stay as they are.
+    dry_run
+        Only say which would be archived.
+    """
+    if keep_days < 0:
+        raise ConfigError(f"{keep_days} is out of range", where="--keep-days", mend="give a number of days")
+    journal = _journal(directory)
+    verdict = inspect.verify(journal)
+    if verdict.exit:
+        print(verdict.text, file=sys.stderr)
+        raise SystemExit(verdict.exit)
+    from pyrt.live.recovery import check  # all components, which the other verbs do not need
+
+    checked = check(journal)
+    if checked.faults:
+        print(*checked.faults, sep="\n", file=sys.stderr)
+        raise SystemExit(1)
+    found = due(journal, checked.anchors, time.time_ns(), keep_days)
+    if dry_run or not found:
+        names = ", ".join(map(str, found)) or "none"
+        print(f"segments to archive: {names}")
+        return
+    moved = pack(journal, found)
+    print(f"{len(moved.numbers)} segments archived: {moved.before:,} bytes are {moved.after:,}")
 
 
 @app.command

@@ -36,6 +36,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Lookup
 
+CHUNK = 64  # numbers whose orders and fills are saved together
 OPENING = "opening position"
 BASE, UNEXPLAINED = "BASE", "UNEXPLAINED"  # our own types of CashMoved
 ENTRY, TARGET, GUARD = "entry", "take_profit", "stop_loss"  # what an order is in its group
@@ -143,7 +144,7 @@ class Orders:
         self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
         self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
         self.placed: list[tuple[str, int]] = []  # venue ids that an order had before the one it has
-        self.touched: set[int] = set()  # numbers of orders that changed since the state was last saved
+        self.touched: set[int] = set()  # chunks in which an order changed since the state was last saved
         self.latches: dict[str, str] = {}
         self.account: AccountSeen | None = None
         self.epoch = 0
@@ -174,7 +175,7 @@ class Orders:
             case CancelWanted():
                 if order := self.by_number.get(fact.number):
                     order.unwanted = True
-                    self.touched.add(order.number)
+                    self.touched.add(order.number // CHUNK)
             case Filled():
                 self._filled(fact)
             case ExternalSeen():
@@ -390,7 +391,7 @@ class Orders:
         old = self.fills[key]
         order = self.by_number[old.number]
         order.filled += fact.qty if order.side is Side.BUY else -fact.qty
-        self.touched.add(order.number)
+        self.touched.add(order.number // CHUNK)
         del self.executions[execution]
         if event == BUST:
             self.busted[key] = fact.ts
@@ -434,13 +435,15 @@ class Orders:
             self.positions.pop(instrument, None)
 
     def _index(self, order: Order) -> None:
-        self.touched.add(order.number)
-        if order.is_open:
-            self.open[order.number] = order
-        else:
+        self.touched.add(order.number // CHUNK)
+        over = order.status.is_final
+        if over:
             self.open.pop(order.number, None)
-        request = order.group or order.number
-        self.past.settle(request, not any(number in self.open for number in reversed(self.groups.get(request, [request]))))
+        else:
+            self.open[order.number] = order
+        if order.group:
+            over = over and not any(number in self.open for number in reversed(self.groups.get(order.group, ())))
+        self.past.settle(order.group or order.number, over)
 
     # -------------------------------------------------------------------------------------------- orders that are let go
     def _let_go(self) -> list[Order]:
@@ -467,7 +470,7 @@ class Orders:
         self.by_venue_id.pop(order.venue_order_id, None)
         for key in [key for key in self.busted if key[0] == order.venue_order_id] if self.busted else ():
             del self.busted[key]
-        self.touched.add(number)
+        self.touched.add(number // CHUNK)
         return order
 
     def told_by(self, facts: Iterable[OrderFact]) -> "Orders":

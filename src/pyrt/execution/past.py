@@ -9,17 +9,20 @@ journal (`late`).
 from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
+from struct import Struct
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pyrt.execution.orders import Booked, Order
 
 KEPT = 1024  # requests that are over and still whole: orders, some 5 KB each with their fills, or groups of them
 ROWS = 1 << 17  # rows of 40 bytes; older ones are written over, and only the journal knows those orders
-_ROW = np.dtype([("number", "<u8"), ("filled", "<i8"), ("name", "<u8"), ("worth", "<u8"), ("ts", "<i8")])
+_ROW = Struct("<QqQQq")  # number, filled, name, worth, ts
+_WORDS = _ROW.size // 8
 _WORD = (1 << 64) - 1
 
 
@@ -66,7 +69,7 @@ class Past:
         self.sources: dict[int, int] = {}  # strategy -> highest source of an order that was let go
         self.lost = 0  # the highest number whose row was written over
         self.lost_ts = 0  # and the last instant, venue ns, at which such an order was let go
-        self._rows = np.zeros(0, _ROW)  # a number's row lies at number modulo ROWS
+        self._rows = bytearray()  # a number's row lies at number modulo ROWS
 
     def settle(self, request: int, over: bool) -> None:
         """A request is over, once more where it was so before, or it is not."""
@@ -81,14 +84,12 @@ class Past:
 
     def add(self, order: "Order", fills: Iterable["Booked"], ts: int) -> None:
         """An order is let go, at a venue time."""
-        if not len(self._rows):
-            self._rows = np.zeros(ROWS, _ROW)
-        row = self._rows[order.number % ROWS]
-        if row["number"]:
-            self.lost = max(self.lost, int(row["number"]))
-            self.lost_ts = max(self.lost_ts, int(row["ts"]))
-        made = row_of(order, fills, ts)
-        self._rows[order.number % ROWS] = (order.number, made.filled, made.name, made.worth, ts)
+        if not self._rows:
+            self._rows = bytearray(ROWS * _ROW.size)
+        number, _, _, _, then = _ROW.unpack_from(self._rows, order.number % ROWS * _ROW.size)
+        if number:
+            self.lost, self.lost_ts = max(self.lost, number), max(self.lost_ts, then)
+        self._put(order.number, row_of(order, fills, ts))
         if not order.external:
             self.sources[order.strategy] = max(self.sources.get(order.strategy, 0), order.source)
 
@@ -96,33 +97,42 @@ class Past:
         """A fill that a journal of an earlier program booked to an order that we let go of."""
         row = self.row(number)
         if row is not None:
-            worth = (row.worth + px * qty) & _WORD
-            self._rows[number % ROWS] = (number, row.filled + qty, row.name, worth, row.ts)
+            self._put(number, Row(row.filled + qty, row.name, (row.worth + px * qty) & _WORD, row.ts))
 
     def remove(self, number: int) -> None:
         """An order is whole again."""
         if self.row(number) is not None:
-            self._rows[number % ROWS] = (0, 0, 0, 0, 0)
+            self._put(0, Row(0, 0, 0, 0), at=number)
+
+    def _put(self, number: int, row: Row, *, at: int = 0) -> None:
+        place = (at or number) % ROWS * _ROW.size
+        _ROW.pack_into(self._rows, place, number, row.filled, row.name, row.worth, row.ts)
 
     def row(self, number: int) -> Row | None:
         """What is remembered of a number; None where nothing is."""
-        if not len(self._rows) or int(self._rows[number % ROWS]["number"]) != number or not number:
+        if not self._rows or not number:
             return None
-        _, filled, name, worth, ts = self._rows[number % ROWS].tolist()
-        return Row(filled, name, worth, ts)
+        found, *row = _ROW.unpack_from(self._rows, number % ROWS * _ROW.size)
+        return Row(*row) if found == number else None
 
     def number_of(self, venue_order_id: str) -> int:
         """The order that was let go and that the venue calls so; 0 = none."""
-        if not len(self._rows):
+        if not self._rows or not venue_order_id:
             return 0
-        found = np.flatnonzero(self._rows["name"] == np.uint64(name_of(venue_order_id)))
-        return int(self._rows["number"][found[-1]]) if len(found) and venue_order_id else 0
+        table = self._table()
+        found = np.flatnonzero(table[:, 2] == np.uint64(name_of(venue_order_id)))
+        return int(table[found[-1], 0]) if len(found) else 0
+
+    def _table(self) -> NDArray[np.uint64]:
+        """The rows as words; where they lie, so only to look at."""
+        return np.frombuffer(self._rows, "<u8").reshape(-1, _WORDS)
 
     def save(self) -> PastState:
         """Everything, to go on from."""
-        rows = np.sort(self._rows[self._rows["number"] != 0], order="number")
+        table = self._table()
+        rows = table[table[:, 0] != 0]
         return PastState(
-            rows=rows.tobytes(),
+            rows=rows[np.argsort(rows[:, 0])].tobytes(),
             lost=self.lost,
             lost_ts=self.lost_ts,
             sources=sorted(self.sources.items()),
@@ -131,9 +141,9 @@ class Past:
 
     def restore(self, state: PastState) -> None:
         """Go on from a state. Raises ValueError for rows that are none."""
-        rows = np.frombuffer(state.rows, _ROW)
-        if len(rows):
-            self._rows = np.zeros(ROWS, _ROW)
-            self._rows[rows["number"] % ROWS] = rows
+        if state.rows:
+            self._rows = bytearray(ROWS * _ROW.size)
+            rows = np.frombuffer(state.rows, "<u8").reshape(-1, _WORDS)
+            self._table()[rows[:, 0] % np.uint64(ROWS)] = rows
         self.lost, self.lost_ts, self.sources = state.lost, state.lost_ts, dict(state.sources)
         self.settled = OrderedDict.fromkeys(state.settled)

@@ -2,11 +2,9 @@
 
 import msgspec
 
-from pyrt.execution.orders import Booked, Order, Orders
+from pyrt.execution.orders import CHUNK, Booked, Order, Orders
 from pyrt.execution.past import PastState
 from pyrt.model import AccountSeen
-
-CHUNK = 64  # numbers whose orders and fills are packed together
 
 Fill = tuple[str, int, Booked]  # venue order id, cumulative quantity, what was booked
 
@@ -74,7 +72,7 @@ class Saver:
 
     def _chunks(self) -> list[msgspec.Raw]:
         orders = self._orders
-        for chunk in sorted({number // CHUNK for number in orders.touched}):
+        for chunk in sorted(orders.touched):
             mine = [n for n in range(chunk * CHUNK, (chunk + 1) * CHUNK) if n in orders.by_number]
             if mine:
                 fills = [(*key, orders.fills[key]) for n in mine for key in orders.fills_of.get(n, ())]
@@ -108,7 +106,7 @@ def restore(orders: Orders, state: OrdersState) -> None:
     orders.held = {(strategy, instrument): qty for strategy, instrument, qty in state.held}
     orders.last_number, orders.last_ts, orders.opened_at = state.last_number, state.last_ts, state.opened_at
     orders.begun = dict(state.begun)
-    orders.touched = set(by_number)
+    orders.touched = {number // CHUNK for number in by_number}
     for number in sorted(by_number):
         if by_number[number].group:
             orders.groups.setdefault(by_number[number].group, []).append(number)

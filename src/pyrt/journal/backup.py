@@ -165,7 +165,12 @@ def _copy_journal(journal: Path, copy: Path) -> None:
         raise ConfigError("there is no journal in it", where=str(journal.parent), mend="name the state of a session")
     for number in range(1, len(ends) + 1):
         path = segments.segment_path(journal, number)
-        _copy_file(path, copy / path.name, until=last.end if number == len(ends) else None)
+        try:
+            _copy_file(path, copy / path.name, until=last.end if number == len(ends) else None)
+        except FileNotFoundError:  # archived, perhaps this moment
+            packed = segments.archive_path(copy, number)
+            packed.parent.mkdir(mode=0o700, exist_ok=True)
+            _copy_file(segments.archive_path(journal, number), packed)
     for path in sorted(journal.glob("snapshot-*.bin")):
         name = path.stem.removeprefix("snapshot-")
         if name.isdigit() and int(name) <= ends[-1]:

@@ -51,6 +51,7 @@ class Projection:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA cache_size = -512")  # KiB: the pages at work; 2 MiB would fill with the orders of days
             tables = self._db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()[0]
             meta = self._db.execute("SELECT schema, journal, seq FROM meta").fetchone() if tables else None
             if meta is None or meta[:2] != (SCHEMA, journal):

@@ -3,10 +3,12 @@
 NNNNNNNN.journal   a segment (layout: _core/include/log.h); numbers run from 1 without a hole
 prepared.tmp       the next one: zeros, synced; it becomes a segment by rename, after its header is durable
 preparing.tmp      the same while it is being written; worthless after a crash
+archive/           old segments, compressed (`archive`): NNNNNNNN.journal.gz
 """
 
 import mmap
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ from pyrt.errors import JournalDamaged, JournalNewer
 
 MEND = "nothing was changed; copy the directory away, run `python -m pyrt journal verify` on it, and start on a new journal"
 CHUNK = 1 << 20
+ARCHIVE = "archive"
+_GZIP = 31  # zlib's window, with the header and the checksum of gzip
 
 
 def sync_directory(directory: Path) -> None:
@@ -91,27 +95,52 @@ def activate(directory: Path, header: SegmentHeader) -> int:
     return fd
 
 
+def archive_path(directory: Path, number: int) -> Path:
+    """Where segment `number` lies once it is archived."""
+    return directory / ARCHIVE / f"{number:08d}.journal.gz"
+
+
+def unpacked(path: Path) -> bytes:
+    """The bytes of an archived segment. Raises JournalDamaged."""
+    try:
+        return zlib.decompress(path.read_bytes(), _GZIP)
+    except zlib.error as e:
+        raise JournalDamaged(f"the archived segment does not unpack: {e}", where=str(path), mend=MEND) from None
+
+
 @contextmanager
 def reading(path: Path, until: int | None) -> Iterator[Reader]:
-    """A segment's reader. Raises JournalDamaged; JournalNewer for one in another format."""
-    with path.open("rb") as file:
+    """A segment's reader, from the archive where it lies there. Raises JournalDamaged; JournalNewer for one in another format."""
+    try:
+        plain = path.open("rb")
+    except FileNotFoundError:
+        packed = path.parent / ARCHIVE / f"{path.name}.gz"
+        with _read(packed, unpacked(packed), until) as reader:
+            yield reader
+        return
+    with plain as file:
         if os.fstat(file.fileno()).st_size < PAGE:
             raise JournalDamaged("the segment is shorter than its header", where=str(path), mend=MEND)
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            view = memoryview(data)
-            try:
-                reader = Reader(view, until)
-            except Newer as e:
-                view.release()
-                raise JournalNewer(str(e), where=str(path), mend="use the program that wrote it, or a newer one") from None
-            except Damaged as e:
-                view.release()
-                raise JournalDamaged(str(e), where=str(path), mend=MEND) from None
-            try:
-                yield reader
-            finally:
-                reader.close()
-                view.release()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, _read(path, data, until) as reader:
+            yield reader
+
+
+@contextmanager
+def _read(path: Path, data: bytes | mmap.mmap, until: int | None) -> Iterator[Reader]:
+    view = memoryview(data)
+    try:
+        reader = Reader(view, until)
+    except Newer as e:
+        view.release()
+        raise JournalNewer(str(e), where=str(path), mend="use the program that wrote it, or a newer one") from None
+    except Damaged as e:
+        view.release()
+        raise JournalDamaged(str(e), where=str(path), mend=MEND) from None
+    try:
+        yield reader
+    finally:
+        reader.close()
+        view.release()
 
 
 def survey(directory: Path) -> tuple[list[int], Reader | None]:
@@ -119,7 +148,8 @@ def survey(directory: Path) -> tuple[list[int], Reader | None]:
 
     Raises JournalDamaged. Changes nothing.
     """
-    numbers = sorted(int(p.stem) for p in directory.glob("*.journal") if p.stem.isdigit())
+    packed = {int(n) for p in (directory / ARCHIVE).glob("*.journal.gz") if (n := p.name.split(".")[0]).isdigit()}
+    numbers = sorted(packed | {int(p.stem) for p in directory.glob("*.journal") if p.stem.isdigit()})
     if numbers != list(range(1, len(numbers) + 1)):
         missing = min(set(range(1, numbers[-1] + 1)) - set(numbers))
         raise JournalDamaged(f"segment {missing} of {numbers[-1]} is missing", where=str(directory), mend=MEND)
