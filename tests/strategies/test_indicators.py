@@ -11,11 +11,10 @@ from tests.research.conftest import walk
 from pyrt import Bar, Strategy
 from pyrt._core.types import RecordType, bar_dtype, market_dtype, trade_dtype
 from pyrt.bars import BarAggregator, BarSpec, Dollar, Imbalance, Range, Tick, Volume
-from pyrt.clock import Now
+from pyrt.clock import Now, interval_ns, interval_text
 from pyrt.errors import ConfigError, OrderError
 from pyrt.indicators import ATR, EMA, SMA, Bollinger, IndicatorSet
 from pyrt.research import backtest
-from pyrt.clock import interval_ns, interval_text
 
 CENT = 10_000_000
 

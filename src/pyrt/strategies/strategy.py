@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from pyrt._core.events import Bar, Quote, Trade
-from pyrt._core.sampled import BarSpec
+from pyrt._core.sampled import BarSpec, bar_spec
 from pyrt._core.types import NO_PRICE, Side
 from pyrt.clock import interval_ns
 from pyrt.errors import ConfigError, OrderError
