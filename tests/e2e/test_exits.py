@@ -63,3 +63,19 @@ def test_what_is_left_without_a_stop_is_covered(tmp_path: Path) -> None:
     assert world.hand.position("AAPL").quantity == 4
     fills = [fact for fact in world.close() if isinstance(fact, Filled)]
     assert sum(fact.qty if fact.side == 1 else -fact.qty for fact in fills) == 4 * 10**9
+
+
+def test_what_another_order_offers_already_does_not_keep_the_rest_from_its_stop(tmp_path: Path) -> None:
+    """A stop for more than is free would be refused as a turn of the position, and the rest would stand alone for ever."""
+    world = World(tmp_path, POLICY)
+    world.do(lambda: world.hand.buy("AAPL", 10))
+    world.do(lambda: world.hand.sell("AAPL", 4, limit=120, tif="gtc"))
+    world.later(8)
+    assert told(world) == [
+        "Hand: 10 of 10 AAPL without a working stop for 3 s; one is sent for 6, the rest is offered by other orders"
+    ]
+    assert [(o.quantity, o.type) for o in world.hand.open_orders()] == [(4, OrderType.LIMIT), (6, OrderType.STOP)]
+    world.do(lambda: world.hand.cancel(world.hand.open_orders()[0]))
+    world.later(15)
+    assert [(o.quantity, o.type) for o in world.hand.open_orders()] == [(6, OrderType.STOP), (4, OrderType.STOP)]
+    world.close()

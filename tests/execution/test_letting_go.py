@@ -7,11 +7,12 @@ import pytest
 from tests.reference.bench import EPOCH, Bench, activity, order
 from tests.reference.room import Room
 
+from pyrt._core.types import Side
 from pyrt.execution import past
 from pyrt.execution.recall import recall
 from pyrt.live import state
 from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, Recalled, Refused
-from pyrt.ports import Recall, Submit, TradeUpdate, VenueFill
+from pyrt.ports import Recall, Submit, TradeUpdate, VenueFill, VenueOrder
 from pyrt.strategies import Order, Strategy
 
 KEPT = 4
@@ -125,6 +126,36 @@ def test_the_end_of_the_rows_is_not_the_end_of_what_is_known(monkeypatch: pytest
     assert len(filled(room, 3)) == 2
     assert listed(room, room.working[5], fills=(the_fill(room, 5),))[0].number == 5
     assert len(filled(room, 5)) == 1
+
+
+def test_an_exit_that_was_heard_of_before_it_was_named_is_not_adopted_when_all_forgot_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal was asked for it too early and had nothing: that is no answer for ever."""
+    monkeypatch.setattr(past, "ROWS", 8)
+    trader = Trader()
+    room = Room(trader)
+    trade(room, trader, 40)
+    trader.buy("AAPL", 1, limit=100, stop_loss=90)
+    room.quote()
+    at = room.now.venue
+    leg = VenueOrder(
+        id="leg", cid="its-own", symbol="AAPL", side=Side.SELL, type="stop", tif="day", qty="1", filled_qty="0", stop_price="90",
+        status="held", order_class="oto", created_at=at, updated_at=at,
+    )  # fmt: skip
+    room.tell("held", leg)
+    assert [r.venue_order_id for r in room.recalled] == ["leg"]
+    [request] = room.accept()
+    room.tell("new", room.working[request.number], legs=(leg,))
+    room.fill(request.number)
+    sold = msgspec.structs.replace(leg, status="filled", filled_qty="1")
+    room.tell("fill", sold, price="90", qty="1", execution_id="sold")
+    number = request.number + 1
+    assert len(filled(room, number)) == 1
+    trade(room, trader, 40)
+    assert number not in room.session.execution.orders
+    [asked] = listed(room, sold, fills=(the_fill(room, number),))
+    assert asked.venue_order_id == "leg"
+    assert not [f for f in room.shell.facts if isinstance(f, ExternalSeen)]
+    assert len(filled(room, number)) == 1
 
 
 def test_orders_of_others_are_let_go_and_not_adopted_again() -> None:

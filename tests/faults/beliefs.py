@@ -115,8 +115,18 @@ class Beliefs:
         """What is not as it must be when all is well: (invariant, words)."""
         found = self._subscribed()
         if not self.sim.meddled:  # an order whose fills contradict each other waits for a human
-            found += [*self._stuck(session, healed), *self._ledger(session)]
+            found += [*self._stuck(session, healed), *self._ledger(session), *self._alone()]
         return found
+
+    def _alone(self) -> list[tuple[str, str]]:
+        """Where exits are demanded and nobody decides anything: of what is held, each share has an exit, or is offered.
+
+        But for a symbol of which something is bought as well: the venue refuses orders on both sides.
+        """
+        if not (self.sim.plan.require_exit and self.sim.idle) or self.sim.oracle.killed_at:
+            return []
+        free = {symbol: q - sells - exits for symbol, (q, buys, sells, exits) in self.exposure().items() if not buys}
+        return [("exits", f"{symbol}: {qty} held have no exit") for symbol, qty in free.items() if qty > 0]
 
     def _subscribed(self) -> list[tuple[str, str]]:
         mine = [wire for wire in self.sim.net.wires if not wire.closed and wire.machine is self.sim.machine]

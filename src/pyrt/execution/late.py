@@ -77,6 +77,10 @@ class Late:
             self.waiting[key].append((old, then))
         return True
 
+    def known(self, venue_order_id: str) -> None:
+        """An order of ours has this name: what the journal did not have when it was asked for it, it has from here on."""
+        self._unknown.discard((0, venue_order_id))
+
     # -------------------------------------------------------------------------------------------- what the journal has
     def fetch(self, number: int, step: Step) -> None:
         """Make an order whole again that something is owed of."""

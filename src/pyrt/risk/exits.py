@@ -56,11 +56,15 @@ class Exits:
             return []
         commands: list[Command] = []
         at, wait = self._tries.get(key, (0, 0))
+        qty = min(lacking, self._free(strategy, instrument.id))
         if not wait:
             of = f"{instrument.quantity(lacking)} of {instrument.quantity(abs(held))} {instrument.symbol}"
-            text = f"{self.names[strategy]}: {of} without a working stop for {limits.exit_within_ms / 1000:g} s; one is sent"
+            sent = "one is sent" if qty == lacking else "all is offered by other orders"
+            if 0 < qty < lacking:
+                sent = f"one is sent for {instrument.quantity(qty)}, the rest is offered by other orders"
+            text = f"{self.names[strategy]}: {of} without a working stop for {limits.exit_within_ms / 1000:g} s; {sent}"
             commands.append(Alarm(severity="critical", code="NO_EXIT", text=text))
-        if now.venue < at or px <= 0:
+        if now.venue < at or px <= 0 or qty <= 0:
             self._tries.setdefault(key, (now.venue, SECOND))
             return commands
         wait = min(max(2 * wait, patience, SECOND), LONGEST)
@@ -70,11 +74,17 @@ class Exits:
             strategy=strategy,
             instrument=instrument.id,
             side=side,
-            qty=lacking,
+            qty=qty,
             stop_px=stop_px,
             reason="a position without an exit",
         )
         return [*commands, Publish(message=wish)]
+
+    def _free(self, strategy: int, instrument: int) -> int:
+        """Of a position what no open order offers yet: a stop for more would turn the position over, and be refused whole."""
+        mine, account = self._ledger.position(strategy, instrument), self._ledger.account(instrument)
+        same = [p for p in (mine, account) if (p.qty > 0) == (mine.qty > 0) and p.qty]  # others may hold it the other way round
+        return min(p.qty - p.sells if p.qty > 0 else -p.qty - p.buys for p in same)
 
 
 def stop_at(instrument: Instrument, side: Side, px: int, distance_bps: int) -> int:

@@ -26,6 +26,7 @@ STARTS = {
     "two": True,
     "exits": 0.9,
 }
+EXITS = {**DEATHS, "exits": 0.3, "require_exit": True}
 KILLED = {"lives": 300.0, "power": 1.0, "pace": 0.05, "chaos": 20 * SECOND, "events": {"kill": 1}}
 
 

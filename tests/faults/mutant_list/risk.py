@@ -2,7 +2,7 @@
 
 # ruff: noqa: E501 -- quoted source keeps its lines
 
-from tests.faults.mutant_list.mutant import CALM, HEALED, QUICK, RACES, SAFE, SLOW_VENUE, Mutant, one, orders
+from tests.faults.mutant_list.mutant import CALM, EXITS, HEALED, QUICK, RACES, SAFE, SLOW_VENUE, Mutant, one, orders
 
 _CANCEL = "pyrt.execution.cancel"
 _CHAINS = "pyrt.risk.chains"
@@ -72,5 +72,23 @@ RISK: tuple[Mutant, ...] = (
         "        if (failed and failed != Code.POSITION_LIMIT) or broken or others:\n",
         {**CALM, "pace": 0.05},
         SAFE,
+    ),
+    one(
+        "no-exit-is-fine",
+        "a position whose strategy must have exits is left without one",
+        "pyrt.risk.exits",
+        "        if lacking <= 0:\n",
+        "        if True:\n",
+        EXITS,
+        HEALED,
+    ),
+    one(
+        "exit-for-what-is-offered-too",
+        "the stop behind a position is for more than is free, and refused whole",
+        "pyrt.risk.exits",
+        "        qty = min(lacking, self._free(strategy, instrument.id))\n",
+        "        qty = lacking\n",
+        EXITS,
+        HEALED,
     ),
 )
