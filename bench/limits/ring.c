@@ -43,6 +43,24 @@ static void unpin(pid_t other) {
     sched_setaffinity(0, sizeof before, &before);
 }
 
+/* The other side begins when this one has its own copy of every page that it will write: fork made them common. */
+static _Atomic int *go;
+
+static void ready(record_t *out, uint64_t n) {
+    memset(out, 0, n * sizeof *out);
+    atomic_store(go, 1);
+}
+
+static void start(void) {
+    if (go == NULL) go = shared(4096);
+    atomic_store(go, 0);
+}
+
+static void await(void) {
+    unsigned k = 0;
+    while (!atomic_load(go)) relax(&k);
+}
+
 static inline void copy(record_t *to, const record_t *from, uint64_t at, uint64_t n, int in) { /* to or from the slots, around the end */
     const uint64_t i = at & (CAPACITY - 1), first = n < CAPACITY - i ? n : CAPACITY - i;
     if (in) {
@@ -91,13 +109,16 @@ void through(const record_t *records, uint64_t n, uint64_t chunk, uint64_t every
 int64_t pair(const record_t *records, uint64_t n, uint64_t every, record_t *out) {
     queue_t *q = shared(sizeof *q);
     end_t e = {q, 0, 0};
+    start();
     const pid_t pid = fork();
     if (pid == 0) {
         pin(0);
+        await();
         for (uint64_t i = 0; i < n; i += CHUNK) push(&e, records, CHUNK, every);
         _exit(0);
     }
     pin(1);
+    ready(out, n);
     int64_t begun = 0;
     unsigned k = 0;
     for (uint64_t done = 0, got; done < n; done += got) {
@@ -162,12 +183,14 @@ static void gone(ring_shared_t *s) { munmap(s, ring_size(CAPACITY, RECORD)); }
 /* The reader tells in a ring of its own how far it is; the writer keeps within half a ring of it. */
 int64_t ring_pair(const record_t *records, uint64_t n, uint64_t every, record_t *out) {
     ring_shared_t *a = fresh(), *b = fresh();
+    start();
     const pid_t pid = fork();
     unsigned k = 0;
     if (pid == 0) {
         static record_t told[ROOM];
         pin(0);
         side_t e = side(a, b);
+        await();
         for (uint64_t i = 0; i < n; i += CHUNK) {
             while (i + CHUNK > e.r.cursor * CHUNK + CAPACITY / 2) {
                 if (!ring_read(&e.r, (unsigned char *)told, ROOM)) relax(&k);
@@ -178,6 +201,7 @@ int64_t ring_pair(const record_t *records, uint64_t n, uint64_t every, record_t 
     }
     pin(1);
     side_t e = side(b, a);
+    ready(out, n);
     int64_t begun = 0;
     for (uint64_t done = 0, told = 0, got; done < n; done += got) {
         while ((got = ring_read(&e.r, (unsigned char *)(out + done), ROOM)) == 0) relax(&k);

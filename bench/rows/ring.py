@@ -40,7 +40,7 @@ def rows() -> Iterator[Row]:
         yield Row("ring.through", what, "ns", THROUGH, through(directory), bound=1.3)
         for name, every, most in (("batched", 64, 8.0), ("single", 1, 60.0)):
             what = f"a record to another process, published in steps of {every}"
-            yield Row(f"ring.{name}", what, "ns", PAIR, pair(other, every), most=most)
+            yield Row(f"ring.{name}", what, "ns", PAIR, pair(other, every), bound=1.3, most=most)
         yield Row("ring.latency", "a record to another process that spins, one way, p50", "ns", ECHO, echo(other), most=300.0)
 
 
@@ -171,6 +171,7 @@ class Other:
         lost = reader.lost
         with pinned(1):
             self.tell("pair", every)
+            back.publish(one)  # go
             done = told = begun = 0
             while done < PAIR:
                 room = out[done : done + CHUNK]
@@ -218,7 +219,10 @@ def serve(directory: str) -> None:
 
 
 def send_all(there: Any, back: Any, every: int) -> None:
-    source, acks, base = material(CHUNK), material(CHUNK), back.cursor
+    source, acks = material(CHUNK), material(CHUNK)
+    while not back.read_into(acks[:1]):
+        pass
+    base = back.cursor
     for i in range(PAIR // CHUNK):
         while (i + 1) * CHUNK > (back.cursor - base) * CHUNK + CAPACITY // 2:
             back.read_into(acks)
