@@ -19,7 +19,7 @@ MAY_IMPORT = {
     **dict.fromkeys(BASE - {"_core"}, BASE),
     "ports": BASE | {"ports"},
     "indicators": BASE | {"ports", "indicators"},
-    "bars": BASE,
+    "bars": BASE | {"library"},
     **{name: BASE | {"ports", name} for name in STAGES | SHELL},
     "venues": BASE | {"ports", "venues", "history"},
     "records": BASE | {"records"},

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pyrt import BarAggregator, Limits, OrderBook, RiskGate, Side, records
 from pyrt._core.book import OrderBook as RawBook
 from pyrt._core.types import NO_PRICE, delta_dtype, quote_dtype, trade_dtype
+from pyrt.bars import Tick
 from pyrt.errors import ConfigError, DataError, OrderError
 
 SECOND = 1_000_000_000
@@ -119,6 +120,15 @@ def test_bars_of_arrays_are_the_bars_of_single_trades() -> None:
     for bars in (bulk, single):
         bars.close(600 * SECOND)
     assert bulk.take().tobytes() == single.take().tobytes()
+
+
+def test_bars_that_trades_close_stand_beside_those_of_time() -> None:
+    bars = BarAggregator("1m", "tick:100", Tick(50))
+    bars.apply(material.trades(1000))
+    bars.close(int(material.T0) + 60 * SECOND)
+    made = bars.take()
+    assert [int((made["interval"] == kind.code).sum()) for kind in (Tick(100), Tick(50))] == [10, 20]
+    assert int((made["interval"] == 60 * SECOND).sum()) == 1
 
 
 def test_what_is_no_interval_is_refused() -> None:

@@ -8,15 +8,22 @@ from numpy.typing import NDArray
 
 from pyrt import records
 from pyrt._core.bars import BarAggregator as RawBars
+from pyrt._core.sampled import BarSpec
 from pyrt._core.types import PX_SCALE, RecordType, trade_dtype
 from pyrt.clock import interval_ns
 from pyrt.errors import ConfigError
 from pyrt.library.units import units_of
 from pyrt.model import Number
 
+Kind = str | int | BarSpec
+
+
+def _kind(kind: Kind) -> int | str | BarSpec:
+    return kind if isinstance(kind, BarSpec) or ":" in str(kind) else interval_ns(kind)
+
 
 class BarAggregator(RawBars):
-    """Bars of one instrument over several intervals at once: "1s", "5m", "1h", "1d", or ns.
+    """Bars of one instrument, of several kinds at once: "1s", "5m", "1h", "1d", ns, "tick:100" or Tick(100) (see pyrt.bars).
 
     Arrays of trades in (`apply`) or one at a time (`add`); what closed comes out of `take` (bar_dtype) or `bars` (whole units).
     Raises ConfigError for what is no interval.
@@ -33,12 +40,12 @@ class BarAggregator(RawBars):
     _row: NDArray[np.void]  # the trade that `add` takes in
     _bytes: memoryview
 
-    def __new__(cls, *intervals: str | int | Iterable[str | int], qty_exp: int = 9, **settings: Any) -> Self:
-        named = [i for each in intervals for i in ([each] if isinstance(each, str | int) else each)]
+    def __new__(cls, *intervals: Kind | Iterable[Kind], qty_exp: int = 9, **settings: Any) -> Self:
+        named = [i for each in intervals for i in ([each] if isinstance(each, Kind) else each)]
         if not named:
             raise ConfigError("no interval", where="BarAggregator", mend='write "1s", "1m", "5m"')
         try:
-            made = super().__new__(cls, [interval_ns(i) for i in named], **settings)
+            made = super().__new__(cls, [_kind(i) for i in named], qty_exp=qty_exp, **settings)
         except ValueError as e:
             raise ConfigError(str(e), where="BarAggregator", mend='write "1s", "1m", "5m"') from None
         made.qty_exp = qty_exp
