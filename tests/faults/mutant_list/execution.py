@@ -185,12 +185,21 @@ EXECUTION: tuple[Mutant, ...] = (
         ),
         KILLED,
     ),
-    one(
+    Mutant(
         "replace-refused-and-forgotten",
-        "an order whose replacement came to nothing stays pending",
-        _ENGINE,
-        "                if old is not None and old.status is OrderStatus.PENDING_REPLACE:",
-        "                if False:",
+        "an order whose replacement came to nothing stays pending, whatever the venue shows of it",
+        (
+            Patch(
+                _ENGINE,
+                "                if old is not None and old.status is OrderStatus.PENDING_REPLACE:",
+                "                if False:",
+            ),
+            Patch(
+                _OBSERVE,
+                "        if target is OrderStatus.PENDING_REPLACE and status in _AT_WORK and not self._is_replacing(order.number):\n",
+                "        if False:\n",
+            ),
+        ),
         orders(QUICK, refusal=0.3),
         HEALED,
     ),
