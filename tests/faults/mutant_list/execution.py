@@ -254,8 +254,8 @@ EXECUTION: tuple[Mutant, ...] = (
         "let-go-with-its-entry",
         "a group is let go when one of its orders is over",
         _ORDERS,
-        "not any(number in self.open for number in reversed(self.groups.get(request, [request])))",
-        "True",
+        "            over = over and not any(number in self.open for number in reversed(self.groups.get(order.group, ())))\n",
+        "            pass\n",
         {**CALM, "kept": 2, "exits": 0.9},
     ),
 )
