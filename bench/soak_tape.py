@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from aiohttp import WSMsgType, web
 
-from bench import material
+from bench import material, served
 from bench.material import Records
 from pyrt._core.types import RecordType, trade_dtype
 from pyrt._core.wire import Encoder
@@ -93,16 +93,7 @@ async def serve(rate: float, cut: float) -> None:
                 request.transport.close()
         return ws
 
-    app = web.Application()
-    app.router.add_get("/v2/iex", stream)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    print(site._server.sockets[0].getsockname()[1], flush=True)  # type: ignore[attr-defined]
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    await served.serve(stream)
 
 
 async def listen(ws: web.WebSocketResponse, tape: Tape, seconds: float) -> None:

@@ -8,7 +8,7 @@ import time
 import msgspec
 from aiohttp import WSMsgType, web
 
-from bench import material
+from bench import material, served
 from bench.material import T0
 from bench.rig import Shell, assemble, symbols
 from pyrt.clock import Now
@@ -55,17 +55,7 @@ async def serve(seconds: float) -> None:
             over.set_result(sent)  # and wait: a connection that ends would be made again
         return ws
 
-    app = web.Application()
-    app.router.add_get("/v2/iex", stream)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    print(site._server.sockets[0].getsockname()[1], flush=True)  # type: ignore[attr-defined]
-    print(await over, flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    await served.serve(stream, over)
 
 
 async def receive(port: int, server: subprocess.Popen[str]) -> Sustained:

@@ -32,7 +32,7 @@ from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
 from pyrt.execution import past
 from pyrt.journal import journal as journal_module
 from pyrt.journal import segments, snapshots
-from pyrt.live import backfill, control, halt, keeper, recovery, runner, shell, warm_up
+from pyrt.live import backfill, control, halt, keeper, recovery, room, runner, shell, warm_up
 from pyrt.market import data as market_data
 from pyrt.ports import Alarm, TimerFired
 from pyrt.risk import Limits
@@ -728,6 +728,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (segments, "sync_file", sim.system.sync_file),
         (market_data, "CAPACITY", 64),
         (past, "KEPT", sim.plan.kept),
+        (room, "free_bytes", lambda directory: 1 << 40),
         (past, "ROWS", sim.plan.rows),
         (runner, "Journal", JournalDoor),
         (runner, "recover", sim.recover),

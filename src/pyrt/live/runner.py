@@ -30,6 +30,7 @@ from pyrt.live.os_signals import Signals
 from pyrt.live.plan import Companion, Live, Plan
 from pyrt.live.recipe import run_of
 from pyrt.live.recovery import recover
+from pyrt.live.room import Room
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
 from pyrt.live.warm_up import BAR_GRACE, warm_up
@@ -139,6 +140,7 @@ class Runner:
             asyncio.create_task(_beside(lambda live: live.backfill.run(), live)),
             asyncio.create_task(_beside(lambda live: Informer(live.session, live.shell, link).run(), live)),
             asyncio.create_task(_beside(keeper.run, live)),
+            asyncio.create_task(_beside(Room(shell, self.plan.directory).run, live)),
         ]
         tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
         try:
