@@ -72,6 +72,7 @@ def beside_limits() -> Iterator[str]:
     yield f"{words['holds']} claims hold, {words['over']} do not, {words['unsure']} cannot be told on this machine today."
     yield ""
     yield from compare.table(results)
+    yield ""
     told = subprocess.run([*compiler(), "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
     shown = " ".join(flag for flag in flags() if not flag.startswith("-I"))
     yield f"Limits: {told}; {shown}."
