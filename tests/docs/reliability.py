@@ -55,7 +55,7 @@ PROGRAMME = {
     "F16": "overfill, bust, correction, orders by hand",
     "F17": "every refusal of the venue",
     "F18": "a slow or late subscriber of the message bus: there is no bus yet",
-    "F19": "a writer of shared memory dies: there is no shared-memory ring yet",
+    "F19": "a writer of shared memory dies: before each store, its readers beside it",
     "F20": "crossed, one-sided, empty books; gaps of sequence numbers",
     "F21": "values and frames that make no sense",
     "F22": "clock changes, half days, late and corrected trades",
