@@ -43,11 +43,12 @@ def test_every_r_number_has_its_row() -> None:
 def test_the_page_of_live_trading_has_the_numbers_of_a_proof() -> None:
     text = (ROOT / "docs" / "live.md").read_text(encoding="utf-8")
     assert f"| crash points of the simulation | {proof.CRASH_POINTS:,} |" in text
-    assert f"| kills of real sessions | {proof.LEAST['kills']} |" in text
+    assert f"| kills of real sessions at moments of their own | {proof.LEAST['kills']} |" in text
+    assert f"| kills of real processes at a system call | {proof.LEAST['syscalls']} |" in text
     assert f"| broken versions of our own code, each caught | {proof.LEAST['F30']} |" in text
-    for words, least in (("trials of each of", 100), ("tests of", 5)):
+    for words, least in (("trials of each of", 1000), ("tests of", 5)):
         [row] = [line for line in text.splitlines() if line.startswith(f"| {words} F")]
         spans = re.findall(r"F(\d+)(?: to F(\d+))?", row)
         named = {f"F{n}" for first, last in spans for n in range(int(first), int(last or first) + 1)}
         assert named == {fault for fault, n in proof.LEAST.items() if n == least}
-        assert f"| {least}" in row
+        assert f"| {least:,}" in row
