@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.trader import SYMBOLS
 
+from pyrt._core.risk import Level
 from pyrt._core.types import Flag, RecordType, trade_dtype
 from pyrt.model import OrderStatus
 
@@ -115,15 +116,17 @@ class Beliefs:
         """What is not as it must be when all is well: (invariant, words)."""
         found = self._subscribed()
         if not self.sim.meddled:  # an order whose fills contradict each other waits for a human
-            found += [*self._stuck(session, healed), *self._ledger(session), *self._alone()]
+            found += [*self._stuck(session, healed), *self._ledger(session), *self._alone(session)]
         return found
 
-    def _alone(self) -> list[tuple[str, str]]:
+    def _alone(self, session: Any) -> list[tuple[str, str]]:
         """Where exits are demanded and nobody decides anything: of what is held, each share has an exit, or is offered.
 
-        But for a symbol of which something is bought as well: the venue refuses orders on both sides.
+        But for a symbol of which something is bought as well: the venue refuses orders on both sides. While a latch of the whole
+        is closed, perhaps since an earlier life, nothing is sent, no exit either.
         """
-        if not (self.sim.plan.require_exit and self.sim.idle) or self.sim.oracle.killed_at:
+        shut = any(session.risk.gate.level(scope) >= Level.HALTED for scope in ("system", "account"))
+        if not (self.sim.plan.require_exit and self.sim.idle) or self.sim.oracle.killed_at or shut:
             return []
         free = {symbol: q - sells - exits for symbol, (q, buys, sells, exits) in self.exposure().items() if not buys}
         return [("exits", f"{symbol}: {qty} held have no exit") for symbol, qty in free.items() if qty > 0]
