@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyrt import OrderBook, Quote, Side
+from pyrt import Quote, Side
+from pyrt._core.book import OrderBook
 from pyrt._core.types import NO_PRICE, RecordType, quote_dtype, trade_dtype
 from pyrt.indicators import BookImbalance, Microprice, Spread
 

@@ -235,8 +235,9 @@ def test_waiting_ends_with_a_record_the_time_or_the_writer(home: Path, wakes: bo
 
 
 WAITER = """
-import sys
+import signal, sys
 from pyrt import RingBuffer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 reader = RingBuffer.open("{name}", directory=sys.argv[1])
 print("ready", flush=True)
 reader.wait()

@@ -16,6 +16,7 @@ from pyrt._core.pipeline import Pipeline
 from pyrt._core.sampled import spec_text
 from pyrt._core.types import Flag, RecordType, Side, gap_dtype, market_dtype, trade_dtype
 from pyrt.bars import BarAggregator, Dollar, Imbalance, Range, Tick, Time, Volume, bar_spec
+from pyrt.errors import ConfigError
 from pyrt.history import open_history
 
 SECOND = 1_000_000_000
@@ -247,7 +248,7 @@ def test_words_that_mean_nothing(text):
 
 @pytest.mark.parametrize("code", [0, -1, -(1 << 56), -(9 << 56) - 5, 2**62])
 def test_codes_of_nothing(code):
-    with pytest.raises(ValueError):
+    with pytest.raises(ConfigError, match="an interval"):
         BarAggregator([code])
 
 

@@ -35,6 +35,7 @@ def bench(*, json: Path | None = None, quick: bool = False) -> None:
         argv = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"]
         argv += ["-p", "no:xdist", "--import-mode=importlib", *options, str(checks)]
         path = os.pathsep.join(str(Path(p).absolute()) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p)
-        status = subprocess.run(argv, cwd=folder, env=os.environ | {"PYTHONPATH": path}, check=False).returncode
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        status = subprocess.run(argv, cwd=folder, env=own | {"PYTHONPATH": path}, check=False).returncode
     if status:
         raise SystemExit(status)
