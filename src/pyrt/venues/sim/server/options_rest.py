@@ -100,6 +100,7 @@ class OptionsRest:
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._exchange = floor.exchange
+        self._first: dict[tuple[int, date], int] = {}  # underlying and day of a close -> the price that stands for it
 
     def routes(self) -> list[Route]:
         """Every path and method."""
@@ -158,7 +159,9 @@ class OptionsRest:
         active, midnight = contract.expires > now, new_york_midnight(min(now, contract.expires))
         yesterday = _trading_day_before(new_york(midnight).date())
         underlying = contract.underlying
-        spot = self._exchange.state.closes.get(underlying) or desk.spot(underlying)
+        spot = self._exchange.state.closes.get(underlying) or self._first.get((underlying, yesterday), 0)
+        if not spot and (spot := desk.spot(underlying) or 0):  # before the first close: what was seen first stays for the day
+            self._first[underlying, yesterday] = spot
         close = options.quote(contract, spot, midnight).mid if spot else 0
         return {
             "id": str(uuid5(NAMESPACE, contract.symbol)),
