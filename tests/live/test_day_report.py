@@ -233,6 +233,38 @@ def test_every_kind_of_difference_is_shown() -> None:
         assert not result.clean
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_the_venue_did_after_the_journals_end_is_news_and_no_difference(seed: int) -> None:
+    """A session leaves its exits at the venue; one is filled before the venue is asked."""
+    rows = life(seed)
+    good = told(rows, DAYS[2])
+    filled = next(o for o in reversed(good.orders) if o.symbol == "AAPL")
+    written = max(when for _, when, _ in rows)
+    late = VenueFill(
+        activity_id="late",
+        order_id=filled.id,
+        symbol="AAPL",
+        side=filled.side,
+        price="195",
+        qty="0.01",
+        cum_qty="7",
+        ts=written + 1,
+    )
+    held = tuple(msgspec.structs.replace(h, qty="77") if h.symbol == "AAPL" else h for h in good.positions)
+    orders = tuple(msgspec.structs.replace(o, filled_qty="7", status="filled") if o.id == filled.id else o for o in good.orders)
+    statement = msgspec.structs.replace(good, fills=(*good.fills, late), orders=orders, positions=held, cash="1")
+    _, result = compared(rows, DAYS[2], statement)
+    assert result.differences == []
+    assert not result.clean
+    assert f"{filled.side.name} 0.01 AAPL at 195" in result.not_compared[0]
+    early = msgspec.structs.replace(late, ts=written)  # the journal was there, and does not have it
+    _, result = compared(rows, DAYS[2], msgspec.structs.replace(statement, fills=(*good.fills, early)))
+    assert {"fill", "order", "cash"} <= {d.what for d in result.differences}
+    wrong = msgspec.structs.replace(statement, fills=(*good.fills[:-1], late))  # beside the news one is missing
+    _, result = compared(rows, DAYS[2], wrong)
+    assert "fill" in {d.what for d in result.differences}
+
+
 def test_fees_and_transfers_of_the_account_explain_its_cash() -> None:
     rows = life(4)
     good = told(rows, DAYS[2])

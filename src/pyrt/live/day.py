@@ -109,6 +109,7 @@ class Books(msgspec.Struct, kw_only=True):
     journal: str
     account: str
     begun: int = 0  # venue ns of the journal's first look at the account
+    ended: int = 0  # and of its last record: what the venue did after that is news, no difference
     opening_cash: Decimal | None = None  # at that look
     cash: Decimal | None = None  # at the end of the day, as the fills moved it
     complete: bool = True  # nothing moved on a later day: these are also the present books
@@ -137,6 +138,7 @@ def books_of(facts: Iterable[tuple[int, int, Fact]], day: str, journal: str) -> 
     with localcontext(EXACT):
         for _, written, fact in facts:
             when = getattr(fact, "ts", 0) or written
+            clerk.books.ended = max(clerk.books.ended, when, written)
             on = day_of(when) if when else ""
             if on <= day:
                 clerk.take(fact, when, today=on == day)

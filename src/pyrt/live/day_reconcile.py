@@ -57,22 +57,41 @@ def reconcile(books: Books, statement: Statement | None) -> Reconciled:
         return result
     result.check("account", "id", books.account, statement.account_id)
     with localcontext(EXACT):
-        _fills(books, statement, result)
-        _orders(books, statement, result)
+        news = _News(books, statement, result)
+        _fills(books, statement, result, news)
+        _orders(books, statement, result, news)
         for activity in statement.activities:
             if activity.type in FEES and activity.date == books.day:
                 books.fees -= _number(activity.net_amount)
         if books.complete:
-            _positions(books, statement, result)
-            _cash(books, statement, result)
+            _positions(books, statement, result, news)
+            if not news.symbols:
+                _cash(books, statement, result)
         else:
             result.not_compared.append("positions, unrealised profit and cash: fills of a later day moved them")
     return result
 
 
-def _fills(books: Books, statement: Statement, result: Reconciled) -> None:
+class _News:
+    """Fills of after the journal's last record, as of an exit that a session left at the venue: the next start books them."""
+
+    def __init__(self, books: Books, statement: Statement, result: Reconciled) -> None:
+        late = [f for f in statement.fills if f.ts > books.ended]
+        self.fills = {f.activity_id for f in late}
+        self.orders = {f.order_id for f in late}
+        self.symbols = {f.symbol.replace("/", "") for f in late}
+        if late:
+            said = "; ".join(f"{f.side.name} {_show(_number(f.qty))} {f.symbol} at {_show(_number(f.price))}" for f in late[:3])
+            more = f" and {len(late) - 3} more" if len(late) > 3 else ""
+            what = "fills of after the journal's last record, and the orders, positions and cash that they moved"
+            result.not_compared.append(f"{what}: {said}{more}")
+
+
+def _fills(books: Books, statement: Statement, result: Reconciled, news: _News) -> None:
     day_of = ExchangeDays()
-    theirs: dict[tuple[str, Decimal], VenueFill] = {(f.order_id, _number(f.cum_qty)): f for f in statement.fills}
+    theirs: dict[tuple[str, Decimal], VenueFill] = {
+        (f.order_id, _number(f.cum_qty)): f for f in statement.fills if f.activity_id not in news.fills
+    }
     for line in books.fills:
         shown = theirs.pop((line.venue_order_id, line.cumulative), None)
         if line.note:  # what the venue shows of an execution that it took back is its own affair: cash and position are compared
@@ -89,7 +108,7 @@ def _fill(line: FillLine) -> str:
     return f"order {line.number} {line.symbol} {line.venue_order_id} up to {_show(line.cumulative)}"
 
 
-def _orders(books: Books, statement: Statement, result: Reconciled) -> None:
+def _orders(books: Books, statement: Statement, result: Reconciled, news: _News) -> None:
     day_of = ExchangeDays()
     by_id = {o.id: o for o in statement.orders}
     by_cid = {o.cid: o for o in statement.orders if o.cid}
@@ -98,6 +117,8 @@ def _orders(books: Books, statement: Statement, result: Reconciled) -> None:
         shown = by_id.get(line.venue_order_id) or by_cid.get(line.cid)
         if shown is not None:
             known.add(shown.id)
+            if shown.id in news.orders:
+                continue
             line.agreed = _order(line, shown, books.complete, result)
         elif line.status not in ABSENT and day_of(line.ts) == books.day:
             line.agreed = result.check("order", f"order {line.number}", line.status, None)
@@ -118,9 +139,11 @@ def _order(line: OrderLine, shown: VenueOrder, final: bool, result: Reconciled) 
     return good
 
 
-def _positions(books: Books, statement: Statement, result: Reconciled) -> None:
-    theirs = {h.symbol.replace("/", ""): h for h in statement.positions}
+def _positions(books: Books, statement: Statement, result: Reconciled, news: _News) -> None:
+    theirs = {s: h for h in statement.positions if (s := h.symbol.replace("/", "")) not in news.symbols}
     for line in books.positions:
+        if line.symbol.replace("/", "") in news.symbols:
+            continue
         shown = theirs.pop(line.symbol.replace("/", ""), None)
         qty = ZERO if shown is None else _number(shown.qty)
         result.check("position", line.symbol, line.quantity, qty)
