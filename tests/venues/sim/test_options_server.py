@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -149,6 +150,20 @@ def test_one_contract_by_symbol_and_id(venue: SimulatedVenue, trading: TradingCl
     with pytest.raises(APIError) as caught:
         trading.get_option_contract("AAPL991218C00190000")
     assert (caught.value.status_code, caught.value.code) == (404, 40410000)
+
+
+def test_the_close_of_a_contract_stays_while_its_underlying_moves(venue: SimulatedVenue, trading: TradingClient) -> None:
+    def last() -> float:
+        return float(get(venue, "/v2/stocks/trades/latest", symbols="AAPL")["trades"]["AAPL"]["p"])
+
+    def moved(before: float) -> bool:
+        return abs(last() - before) > 0.05
+
+    symbol = near_money(trading)[0]
+    close = get(venue, f"/v2/options/contracts/{symbol}")["close_price"]
+    for _ in range(3):
+        wait_for(partial(moved, last()))
+        assert get(venue, f"/v2/options/contracts/{symbol}")["close_price"] == close
 
 
 @pytest.mark.parametrize(
