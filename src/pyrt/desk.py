@@ -33,7 +33,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Alarm, ExitWanted, SetTimer
 from pyrt.signals import Sizer
-from pyrt.strategies.strategy import Order, Position
+from pyrt.strategies.order import Order, Position
 
 if TYPE_CHECKING:
     from pyrt.session import Session

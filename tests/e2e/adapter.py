@@ -23,8 +23,7 @@ from pyrt.live.plan import Live
 from pyrt.model import Alarmed, OrderStatus
 from pyrt.ports import Event, StreamState
 from pyrt.risk import Limits
-from pyrt.strategies import Strategy
-from pyrt.strategies.strategy import Order
+from pyrt.strategies import Order, Strategy
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue

@@ -1,5 +1,6 @@
 """The Strategy class and the shipped examples, one a file."""
 
-from pyrt.strategies.strategy import Desk, Order, Position, Strategy
+from pyrt.strategies.order import Order, Position
+from pyrt.strategies.strategy import Desk, Strategy
 
 __all__ = ["Desk", "Order", "Position", "Strategy"]

@@ -1,7 +1,8 @@
 """A passive buyer at the bid that offers what it got one spread higher."""
 
 from pyrt._core.events import Quote
-from pyrt.strategies.strategy import Order, Strategy
+from pyrt.strategies.order import Order
+from pyrt.strategies.strategy import Strategy
 
 
 class QuoteMaker(Strategy):
