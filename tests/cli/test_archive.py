@@ -114,8 +114,8 @@ def test_a_damaged_archive_is_one_line_of_every_reader(tmp_path: Path, state: Pa
     data = bytearray(packed.read_bytes())
     if damage == "flipped":
         data[600] ^= 1
-    harmed = {"cut": data[: len(data) // 2], "empty": b"", "short": gzip.compress(b"PYRT")}.get(damage, data)
-    packed.write_bytes(harmed)
+    harmed = {"cut": bytes(data[: len(data) // 2]), "empty": b"", "short": gzip.compress(b"PYRT")}
+    packed.write_bytes(harmed.get(damage, bytes(data)))
     if damage == "gone":
         packed.unlink()
     for verb in READERS:
