@@ -12,7 +12,7 @@ from pyrt.execution import past
 from pyrt.execution.recall import recall
 from pyrt.live import state
 from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, Recalled, Refused
-from pyrt.ports import Recall, Submit, TradeUpdate, VenueFill, VenueOrder
+from pyrt.ports import Kill, Publish, Recall, Remembered, Submit, TradeUpdate, VenueFill, VenueOrder
 from pyrt.strategies import Order, Strategy
 
 KEPT = 4
@@ -264,3 +264,40 @@ def test_a_state_with_rows_goes_on_as_the_facts_do(room: Room) -> None:
     state.restore(restored.session, live)
     assert state.state_of(restored.session) == live
     assert restored.session.execution.state_digest() == room.session.execution.state_digest()
+
+
+# ---------------------------------------------------------------------------------------------------- when it cannot be read
+def kills(bench: Bench) -> list[Kill]:
+    return [p.message for p in bench.asked(Publish) if isinstance(p.message, Kill)]
+
+
+@pytest.mark.parametrize("unread", ["", "JournalDamaged: the archived segment does not unpack"])
+def test_an_exit_that_the_journal_does_not_give_back_halts(unread: str) -> None:
+    """Its id at the venue is all that tells whose it is: counted as somebody else's, its fill would be no strategy's."""
+    bench = Bench()
+    bench.start()
+    bench.approve()
+    leg = msgspec.structs.replace(bench.engine.orders[1], number=7, cid="", venue_order_id="leg", role="stop_loss", group=5)
+    bench.engine._orders.past.add(leg, (), EPOCH)
+    seen = order(1, id="leg", cid="its-own", filled_qty="10", status="filled")
+    bench.on(TradeUpdate(event="fill", order=seen, ts=EPOCH + 2, price="190", qty="10", execution_id="late"))
+    [wanted] = bench.asked(Recall)
+    assert wanted.number == 7
+    bench.on(Remembered(number=7, venue_order_id="", unread=unread))
+    assert "NOT_REMEMBERED" in bench.codes()
+    assert [(k.level, k.scope) for k in kills(bench)] == [("HALTED", "system")]
+
+
+def test_a_name_that_cannot_be_looked_up_halts() -> None:
+    """Rows are lost, so it may be ours; a journal that has nothing is an answer, one that cannot be read is none."""
+    for unread, halted in (("EIO", True), ("", False)):
+        bench = Bench()
+        bench.start()
+        bench.engine._orders.past.lost, bench.engine._orders.past.lost_ts = 5, EPOCH * 2
+        seen = order(1, id="leg", cid="its-own", filled_qty="10", status="filled")
+        bench.on(TradeUpdate(event="fill", order=seen, ts=EPOCH + 2, price="190", qty="10", execution_id="late"))
+        [wanted] = bench.asked(Recall)
+        bench.on(Remembered(number=wanted.number, venue_order_id=wanted.venue_order_id, unread=unread))
+        assert ("NOT_REMEMBERED" in bench.codes()) is halted
+        assert len(kills(bench)) == halted
+        assert [f.venue_order_id for f in bench.facts if isinstance(f, ExternalSeen)] == ["leg"]

@@ -101,6 +101,7 @@ class Late:
         order = next(known, None)
         if order is None:
             self._unknown.add(key)
+            self._tell_lost(event, step)
         elif order.number not in self._orders.by_number:
             row = row_of(order, (told.fills[key] for key in told.fills_of.get(order.number, ())), 0)
             if all(old(row) for old, _ in waiting):
@@ -111,6 +112,14 @@ class Late:
                 then(step)
             except ValueError as e:
                 step.alarm("critical", "UNREADABLE", f"order {event.number or event.venue_order_id}: {e}")
+
+    def _tell_lost(self, event: Remembered, step: Step) -> None:
+        """What may be ours is counted as somebody else's from here on, and a strategy's position may be wrong by it."""
+        if event.unread or self._orders.past.row(event.number) is not None:
+            why = event.unread or "it has nothing of it"
+            text = f"the journal does not give back order {event.number or event.venue_order_id}: {why}"
+            step.alarm("critical", "NOT_REMEMBERED", text)
+            step.kill("HALTED", "system", text)
 
 
 def _explained(venue_order_id: str, filled: int, fills: list[VenueFill], exp: int) -> _Old:
