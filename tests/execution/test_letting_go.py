@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.reference.bench import EPOCH, Bench, activity, order
+from tests.reference.bench import EPOCH, SHARE, Bench, activity, order
 from tests.reference.room import Room
 
 from pyrt._core.types import Side
@@ -12,7 +12,7 @@ from pyrt.execution import past
 from pyrt.execution.recall import recall
 from pyrt.live import state
 from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, Recalled, Refused
-from pyrt.ports import Kill, Publish, Recall, Remembered, Submit, TradeUpdate, VenueFill, VenueOrder
+from pyrt.ports import Kill, Outcome, Publish, Recall, Remembered, Submit, SubmitResult, TradeUpdate, VenueFill, VenueOrder
 from pyrt.strategies import Order, Strategy
 
 KEPT = 4
@@ -172,6 +172,31 @@ def test_orders_of_others_are_let_go_and_not_adopted_again() -> None:
     bench.snapshot(orders=(foreign,), fills=(activity("10", "10", venue_id="f2"),))
     assert [f for f in bench.facts[before:] if isinstance(f, ExternalSeen | Filled)] == []
     assert bench.engine.positions[1] == positions
+
+
+@pytest.mark.parametrize("twin", [False, True])
+def test_an_order_with_a_cid_of_ours_that_was_adopted_is_not_adopted_again(twin: bool) -> None:
+    """After a backup was put back the venue has orders of this journal that it forgot; each listing shows them once more."""
+    bench = Bench()
+    bench.start()
+    if twin:  # the number is an order's that is still here, under another id
+        bench.approve()
+        bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order()))
+    number = 1 if twin else 77
+    forgotten = order(number, id="other", filled_qty="10", status="filled", created_at=EPOCH + 1)
+    bench.on(TradeUpdate(event="fill", order=forgotten, ts=EPOCH + 2, price="190", qty="10", execution_id="x"))
+    assert {"CID_FORGOTTEN", "TWO_ORDERS"} & set(bench.codes())
+    for n in range(10):
+        foreign = order(1, id=f"f{n}", cid=f"human-{n}", status="canceled", created_at=EPOCH + bench.t + 1)
+        bench.on(TradeUpdate(event="canceled", order=foreign, ts=EPOCH + bench.t + 2))
+    assert not [o for o in bench.engine.orders.values() if o.venue_order_id == "other"]
+    positions, before = dict(bench.engine.positions), len(bench.facts)
+    assert positions == {1: 10 * SHARE}
+    bench.on(TradeUpdate(event="fill", order=forgotten, ts=EPOCH + 2, price="190", qty="10", execution_id="x"))
+    bench.fire("execution.reconcile")
+    bench.snapshot(orders=(forgotten,), fills=(activity("10", "10", venue_id="other"),))
+    assert [f for f in bench.facts[before:] if isinstance(f, ExternalSeen | Filled)] == []
+    assert bench.engine.positions == positions
 
 
 def test_a_number_that_the_journal_never_had_halts() -> None:
