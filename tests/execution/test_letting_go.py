@@ -11,7 +11,7 @@ from pyrt._core.types import Side
 from pyrt.execution import past
 from pyrt.execution.recall import recall
 from pyrt.live import state
-from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, Recalled, Refused
+from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, PositionAdjusted, Recalled, Refused
 from pyrt.ports import Kill, Outcome, Publish, Recall, Remembered, Submit, SubmitResult, TradeUpdate, VenueFill, VenueOrder
 from pyrt.strategies import Order, Strategy
 
@@ -204,6 +204,23 @@ def test_a_number_that_the_journal_never_had_halts() -> None:
     bench.start()
     bench.on(TradeUpdate(event="new", order=order(77), ts=EPOCH + 1))
     assert "CID_FORGOTTEN" in bench.codes()
+
+
+def test_a_bust_in_a_journal_of_an_earlier_program_moves_the_cash_of_an_order_that_is_let_go_now(room: Room) -> None:
+    """It kept every order whole, so it booked without taking the order back first."""
+    booked = filled(room, 3)[0]
+    earlier = PositionAdjusted(
+        instrument=1,
+        strategy=1,
+        qty=-booked.qty,
+        cost=-booked.px * booked.qty // 10**9,
+        reason=f"trade_bust {booked.execution_id} {room.now.venue} b",
+        ts=room.now.venue,
+    )
+    orders = room.session.execution._orders
+    before = orders.cash_flow
+    orders.apply(earlier)
+    assert orders.cash_flow == before - earlier.cost
 
 
 # ---------------------------------------------------------------------------------------------------- the rest of pyrt

@@ -381,10 +381,12 @@ class Orders:
         """An execution that was taken back or changed: its order has filled so much less or more, and the cash moved."""
         self.corrections.add(fact.reason)
         event, execution, name = correction_of(fact.reason)
-        key = self.executions.get(execution) if event in CORRECTIONS else None
-        if key is None:
+        if event not in CORRECTIONS:
             return
         self.cash_flow -= fact.cost
+        key = self.executions.get(execution)
+        if key is None:  # an earlier program kept every order whole, also this one that was let go
+            return
         old = self.fills[key]
         order = self.by_number[old.number]
         order.filled += fact.qty if order.side is Side.BUY else -fact.qty
