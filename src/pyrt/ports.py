@@ -307,6 +307,7 @@ class Remembered(Message, frozen=True, kw_only=True):
     number: int  # as the Recall had them
     venue_order_id: str
     facts: tuple[OrderFact, ...] = ()  # in order; none: it has nothing
+    unread: str = ""  # why the journal could not be read
 
 
 class TradeUpdate(Message, frozen=True, kw_only=True):

@@ -4,15 +4,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.reference.bench import EPOCH, Bench, activity, order
+from tests.reference.bench import EPOCH, SHARE, Bench, activity, order
 from tests.reference.room import Room
 
 from pyrt._core.types import Side
 from pyrt.execution import past
 from pyrt.execution.recall import recall
 from pyrt.live import state
-from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, Recalled, Refused
-from pyrt.ports import Recall, Submit, TradeUpdate, VenueFill, VenueOrder
+from pyrt.model import ExternalSeen, Filled, OrderChanged, OrderStatus, PositionAdjusted, Recalled, Refused
+from pyrt.ports import Kill, Outcome, Publish, Recall, Remembered, Submit, SubmitResult, TradeUpdate, VenueFill, VenueOrder
 from pyrt.strategies import Order, Strategy
 
 KEPT = 4
@@ -174,11 +174,53 @@ def test_orders_of_others_are_let_go_and_not_adopted_again() -> None:
     assert bench.engine.positions[1] == positions
 
 
+@pytest.mark.parametrize("twin", [False, True])
+def test_an_order_with_a_cid_of_ours_that_was_adopted_is_not_adopted_again(twin: bool) -> None:
+    """After a backup was put back the venue has orders of this journal that it forgot; each listing shows them once more."""
+    bench = Bench()
+    bench.start()
+    if twin:  # the number is an order's that is still here, under another id
+        bench.approve()
+        bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order()))
+    number = 1 if twin else 77
+    forgotten = order(number, id="other", filled_qty="10", status="filled", created_at=EPOCH + 1)
+    bench.on(TradeUpdate(event="fill", order=forgotten, ts=EPOCH + 2, price="190", qty="10", execution_id="x"))
+    assert {"CID_FORGOTTEN", "TWO_ORDERS"} & set(bench.codes())
+    for n in range(10):
+        foreign = order(1, id=f"f{n}", cid=f"human-{n}", status="canceled", created_at=EPOCH + bench.t + 1)
+        bench.on(TradeUpdate(event="canceled", order=foreign, ts=EPOCH + bench.t + 2))
+    assert not [o for o in bench.engine.orders.values() if o.venue_order_id == "other"]
+    positions, before = dict(bench.engine.positions), len(bench.facts)
+    assert positions == {1: 10 * SHARE}
+    bench.on(TradeUpdate(event="fill", order=forgotten, ts=EPOCH + 2, price="190", qty="10", execution_id="x"))
+    bench.fire("execution.reconcile")
+    bench.snapshot(orders=(forgotten,), fills=(activity("10", "10", venue_id="other"),))
+    assert [f for f in bench.facts[before:] if isinstance(f, ExternalSeen | Filled)] == []
+    assert bench.engine.positions == positions
+
+
 def test_a_number_that_the_journal_never_had_halts() -> None:
     bench = Bench()
     bench.start()
     bench.on(TradeUpdate(event="new", order=order(77), ts=EPOCH + 1))
     assert "CID_FORGOTTEN" in bench.codes()
+
+
+def test_a_bust_in_a_journal_of_an_earlier_program_moves_the_cash_of_an_order_that_is_let_go_now(room: Room) -> None:
+    """It kept every order whole, so it booked without taking the order back first."""
+    booked = filled(room, 3)[0]
+    earlier = PositionAdjusted(
+        instrument=1,
+        strategy=1,
+        qty=-booked.qty,
+        cost=-booked.px * booked.qty // 10**9,
+        reason=f"trade_bust {booked.execution_id} {room.now.venue} b",
+        ts=room.now.venue,
+    )
+    orders = room.session.execution._orders
+    before = orders.cash_flow
+    orders.apply(earlier)
+    assert orders.cash_flow == before - earlier.cost
 
 
 # ---------------------------------------------------------------------------------------------------- the rest of pyrt
@@ -264,3 +306,40 @@ def test_a_state_with_rows_goes_on_as_the_facts_do(room: Room) -> None:
     state.restore(restored.session, live)
     assert state.state_of(restored.session) == live
     assert restored.session.execution.state_digest() == room.session.execution.state_digest()
+
+
+# ---------------------------------------------------------------------------------------------------- when it cannot be read
+def kills(bench: Bench) -> list[Kill]:
+    return [p.message for p in bench.asked(Publish) if isinstance(p.message, Kill)]
+
+
+@pytest.mark.parametrize("unread", ["", "JournalDamaged: the archived segment does not unpack"])
+def test_an_exit_that_the_journal_does_not_give_back_halts(unread: str) -> None:
+    """Its id at the venue is all that tells whose it is: counted as somebody else's, its fill would be no strategy's."""
+    bench = Bench()
+    bench.start()
+    bench.approve()
+    leg = msgspec.structs.replace(bench.engine.orders[1], number=7, cid="", venue_order_id="leg", role="stop_loss", group=5)
+    bench.engine._orders.past.add(leg, (), EPOCH)
+    seen = order(1, id="leg", cid="its-own", filled_qty="10", status="filled")
+    bench.on(TradeUpdate(event="fill", order=seen, ts=EPOCH + 2, price="190", qty="10", execution_id="late"))
+    [wanted] = bench.asked(Recall)
+    assert wanted.number == 7
+    bench.on(Remembered(number=7, venue_order_id="", unread=unread))
+    assert "NOT_REMEMBERED" in bench.codes()
+    assert [(k.level, k.scope) for k in kills(bench)] == [("HALTED", "system")]
+
+
+def test_a_name_that_cannot_be_looked_up_halts() -> None:
+    """Rows are lost, so it may be ours; a journal that has nothing is an answer, one that cannot be read is none."""
+    for unread, halted in (("EIO", True), ("", False)):
+        bench = Bench()
+        bench.start()
+        bench.engine._orders.past.lost, bench.engine._orders.past.lost_ts = 5, EPOCH * 2
+        seen = order(1, id="leg", cid="its-own", filled_qty="10", status="filled")
+        bench.on(TradeUpdate(event="fill", order=seen, ts=EPOCH + 2, price="190", qty="10", execution_id="late"))
+        [wanted] = bench.asked(Recall)
+        bench.on(Remembered(number=wanted.number, venue_order_id=wanted.venue_order_id, unread=unread))
+        assert ("NOT_REMEMBERED" in bench.codes()) is halted
+        assert len(kills(bench)) == halted
+        assert [f.venue_order_id for f in bench.facts if isinstance(f, ExternalSeen)] == ["leg"]

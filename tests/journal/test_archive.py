@@ -8,7 +8,7 @@ import pytest
 from tests.journal.facts import intended
 
 from pyrt.clock import DAY
-from pyrt.errors import JournalDamaged
+from pyrt.errors import JournalDamaged, JournalError
 from pyrt.journal import Journal, archive, backup, inspect, segments
 from pyrt.ports import Sync
 
@@ -94,3 +94,53 @@ def test_a_backup_holds_the_archive(tmp_path: Path) -> None:
     shutil.rmtree(state)
     backup.restore(tmp_path / "copy", state, now=NOW // 10**9)
     assert list(inspect.show(state / "journal"))[: len(whole)] == whole
+
+
+def test_a_segment_that_is_archived_while_somebody_looks_is_never_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session's recall, an export and a report read while `pyrt journal archive` moves segments."""
+    seq = written(tmp_path)
+    whole = list(inspect.show(tmp_path))
+    numbers = archive.due(tmp_path, [seq], NOW)
+    listing = Path.glob
+    looks = 0
+
+    def glob(path: Path, pattern: str) -> list[Path]:
+        nonlocal looks
+        found = list(listing(path, pattern))
+        looks += 1
+        if looks == 1:  # between the two looks at the names
+            archive.pack(tmp_path, numbers)
+        return found
+
+    monkeypatch.setattr(Path, "glob", glob)
+    ends, _ = segments.survey(tmp_path)
+    assert looks == 2
+    assert len(ends) == len(numbers) + 1
+    assert list(inspect.show(tmp_path)) == whole
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seq = written(tmp_path)
+    whole = list(inspect.show(tmp_path))
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pyrt.journal.archive.os.fsync", full)
+        patch.setattr(segments, "sync_directory", lambda directory: None)
+        with pytest.raises(OSError, match="No space"):
+            archive.pack(tmp_path, archive.due(tmp_path, [seq], NOW))
+    assert list((tmp_path / "archive").iterdir()) == []
+    assert list(inspect.show(tmp_path)) == whole
+
+
+def test_a_copy_that_reads_otherwise_is_no_reason_to_let_the_segment_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seq = written(tmp_path)
+    whole = list(inspect.show(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "unpacked", lambda path: b"something else")
+        with pytest.raises(JournalError, match="does not read as it was written"):
+            archive.pack(tmp_path, archive.due(tmp_path, [seq], NOW))
+    assert list((tmp_path / "archive").iterdir()) == []
+    assert list(inspect.show(tmp_path)) == whole

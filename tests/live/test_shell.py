@@ -11,7 +11,7 @@ from tests.reference.room import ACCOUNT, PX, QTY, SECOND, Room
 
 from pyrt._core.types import Clock, RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.clock import VenueClock
-from pyrt.errors import JournalError
+from pyrt.errors import JournalDamaged, JournalError
 from pyrt.live.shell import LiveShell
 from pyrt.model import Intended, Latched, OrderStatus
 from pyrt.ports import (
@@ -21,6 +21,8 @@ from pyrt.ports import (
     ClockMeasured,
     Lookup,
     QueryFailed,
+    Recall,
+    Remembered,
     Replace,
     SetTimer,
     Start,
@@ -185,6 +187,29 @@ def test_a_submit_does_not_wait_for_what_need_not_be_durable_before_it() -> None
         live.shell.alarm(Alarm(severity="warning", code="X", text="after it"))
         live.journal.sync(durable)
         assert len(live.broker.take(Submit)) == 1
+
+    on_loop(body)
+
+
+def test_a_journal_that_does_not_give_back_an_order_halts_and_a_fault_of_ours_ends_the_session() -> None:
+    async def body() -> None:
+        live = Live(Buyer())
+        live.start()
+        error: Exception = JournalDamaged("the archived segment does not unpack", where="00000001.journal.gz")
+
+        def read(command: Recall) -> Remembered:
+            raise error
+
+        live.shell._read = read  # type: ignore[method-assign]
+        live.shell.perform(Recall(number=7, venue_order_id=""))
+        await until(lambda: any(isinstance(f, Latched) for f, _ in live.journal.facts))
+        [latched] = [f for f, _ in live.journal.facts if isinstance(f, Latched)]
+        assert (latched.scope, latched.level) == ("system", "HALTED")
+        assert "00000001.journal.gz" in latched.reason
+        assert not live.failures
+        error = KeyError("a fault of ours")
+        live.shell.perform(Recall(number=8, venue_order_id=""))
+        await until(lambda: live.failures)
 
     on_loop(body)
 

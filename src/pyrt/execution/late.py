@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from pyrt._core.types import PX_SCALE, to_units
 from pyrt.clock import SECOND
-from pyrt.execution.cid import parse_cid
 from pyrt.execution.orders import CORRECTIONS, Orders
 from pyrt.execution.past import Row, name_of, row_of, worth_of
 from pyrt.execution.sighting import STATUS, units
@@ -54,17 +53,19 @@ class Late:
     def _key(self, cid_text: str, venue_order_id: str, created_at: int) -> _Key | None:
         """Which order that was let go this is; None: it is none of them."""
         orders, past = self._orders, self._orders.past
-        if orders.find(cid_text, venue_order_id) is not None:
+        known = orders.find(cid_text, venue_order_id)
+        if known is not None and known.venue_order_id in ("", venue_order_id):
             return None
-        key = (0, venue_order_id)
-        parsed = parse_cid(cid_text)
-        if parsed is not None and parsed[0] == orders.journal_id:
-            key = (parsed[1], "")
-            if parsed[1] in orders.by_number or (past.row(parsed[1]) is None and parsed[1] > past.lost):
-                return None  # a contradiction, or an order that this journal never had
-        elif number := past.number_of(venue_order_id):
+        own = orders.number_in(cid_text)
+        row = past.row(own)
+        key = (own, "") if own else (0, venue_order_id)
+        if row is not None and row.name == name_of(venue_order_id):
+            pass
+        elif number := past.number_of(venue_order_id):  # its name says more than its cid: one of ours may have been adopted
             key = (number, "")
-        elif not past.lost or created_at > past.lost_ts + _SLACK:
+        elif own and (own in orders.by_number or (row is None and own > past.lost)):
+            return None  # a contradiction, or an order that this journal never had
+        elif not own and (not past.lost or created_at > past.lost_ts + _SLACK):
             return None
         return None if key in self._unknown else key
 
@@ -101,6 +102,7 @@ class Late:
         order = next(known, None)
         if order is None:
             self._unknown.add(key)
+            self._tell_lost(event, step)
         elif order.number not in self._orders.by_number:
             row = row_of(order, (told.fills[key] for key in told.fills_of.get(order.number, ())), 0)
             if all(old(row) for old, _ in waiting):
@@ -111,6 +113,14 @@ class Late:
                 then(step)
             except ValueError as e:
                 step.alarm("critical", "UNREADABLE", f"order {event.number or event.venue_order_id}: {e}")
+
+    def _tell_lost(self, event: Remembered, step: Step) -> None:
+        """What may be ours is counted as somebody else's from here on, and a strategy's position may be wrong by it."""
+        if event.unread or self._orders.past.row(event.number) is not None:
+            why = event.unread or "it has nothing of it"
+            text = f"the journal does not give back order {event.number or event.venue_order_id}: {why}"
+            step.alarm("critical", "NOT_REMEMBERED", text)
+            step.kill("HALTED", "system", text)
 
 
 def _explained(venue_order_id: str, filled: int, fills: list[VenueFill], exp: int) -> _Old:

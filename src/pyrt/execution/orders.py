@@ -206,18 +206,17 @@ class Orders:
     def find(self, cid_text: str, venue_order_id: str) -> Order | None:
         """The order of a venue id, else the own order of a cid."""
         number = self.by_venue_id.get(venue_order_id)
-        if number is None:
-            parsed = parse_cid(cid_text)
-            if parsed is None or parsed[0] != self.journal_id:
-                return None
-            number = parsed[1]
-        order = self.by_number.get(number)
+        order = self.by_number.get(self.number_in(cid_text) if number is None else number)
         return None if order is None or (order.external and venue_order_id != order.venue_order_id) else order
+
+    def number_in(self, cid_text: str) -> int:
+        """The number in a cid of this journal; 0 where it is none of them."""
+        parsed = parse_cid(cid_text)
+        return parsed[1] if parsed is not None and parsed[0] == self.journal_id else 0
 
     def wrote(self, cid_text: str) -> bool:
         """Whether a cid is one of this journal's."""
-        parsed = parse_cid(cid_text)
-        return parsed is not None and parsed[0] == self.journal_id
+        return self.number_in(cid_text) > 0
 
     def foreign(self, order: Order) -> bool:
         """Whether an order is none of this journal's, by its intent or by its cid: whatever is latched, it is left alone."""
@@ -321,9 +320,7 @@ class Orders:
             filled=fact.filled_qty,
             root=fact.number,
         )
-        parsed = parse_cid(fact.cid)
-        if parsed is not None and parsed[0] == self.journal_id:  # a number that this journal forgot is never given again
-            self.last_number = max(self.last_number, parsed[1])
+        self.last_number = max(self.last_number, self.number_in(fact.cid))  # one that this journal forgot is never given again
         self._add(order)
         self.by_venue_id[fact.venue_order_id] = fact.number
 
@@ -384,10 +381,12 @@ class Orders:
         """An execution that was taken back or changed: its order has filled so much less or more, and the cash moved."""
         self.corrections.add(fact.reason)
         event, execution, name = correction_of(fact.reason)
-        key = self.executions.get(execution) if event in CORRECTIONS else None
-        if key is None:
+        if event not in CORRECTIONS:
             return
         self.cash_flow -= fact.cost
+        key = self.executions.get(execution)
+        if key is None:  # an earlier program kept every order whole, also this one that was let go
+            return
         old = self.fills[key]
         order = self.by_number[old.number]
         order.filled += fact.qty if order.side is Side.BUY else -fact.qty

@@ -63,9 +63,13 @@ def pack(directory: Path, numbers: Iterable[int]) -> Moved:
 def _write(target: Path, data: bytes) -> None:
     unfinished = target.with_suffix(".tmp")
     fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-    unfinished.rename(target)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        unfinished.rename(target)
+    except BaseException:  # where the disk is full, what is left of it takes room from the journal
+        unfinished.unlink(missing_ok=True)
+        raise
     segments.sync_directory(target.parent)

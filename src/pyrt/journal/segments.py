@@ -148,8 +148,9 @@ def survey(directory: Path) -> tuple[list[int], Reader | None]:
 
     Raises JournalDamaged. Changes nothing.
     """
+    plain = {int(p.stem) for p in directory.glob("*.journal") if p.stem.isdigit()}  # first: what goes from here is packed by then
     packed = {int(n) for p in (directory / ARCHIVE).glob("*.journal.gz") if (n := p.name.split(".")[0]).isdigit()}
-    numbers = sorted(packed | {int(p.stem) for p in directory.glob("*.journal") if p.stem.isdigit()})
+    numbers = sorted(plain | packed)
     if numbers != list(range(1, len(numbers) + 1)):
         missing = min(set(range(1, numbers[-1] + 1)) - set(numbers))
         raise JournalDamaged(f"segment {missing} of {numbers[-1]} is missing", where=str(directory), mend=MEND)

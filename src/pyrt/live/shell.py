@@ -252,12 +252,15 @@ class LiveShell:
             self.recorder.command(command, self.session.now)
 
     async def _recall(self, command: Recall) -> None:
-        """Read the journal in a thread. What cannot be read is answered as nothing, which closes the latch of the system."""
+        """Read the journal in a thread. That it cannot be read is an answer too, which closes the latch of the system."""
         try:
             answer = await asyncio.to_thread(self._read, command)
         except (OSError, PyrtError) as e:
             log.error("order %d cannot be read from the journal: %s", command.number, e)
-            answer = Remembered(number=command.number, venue_order_id=command.venue_order_id)
+            answer = Remembered(number=command.number, venue_order_id=command.venue_order_id, unread=str(e))
+        except Exception as e:
+            self._broken(e)
+            return
         self.handle(answer)
 
     def _read(self, command: Recall) -> Remembered:
