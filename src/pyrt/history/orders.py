@@ -105,7 +105,7 @@ class LobsterOrders:
             elif order:
                 self._tell(ts, OrderAction.EXECUTE if kind == VISIBLE else OrderAction.CANCEL, order, qty=size)
         elif kind in (HIDDEN, CROSS):
-            self._tell(ts, OrderAction.TRADE, order, side, px, size)
+            self._tell(ts, OrderAction.TRADE, max(order, 0), side, px, size)  # of no order that anybody saw
 
     def _rested(self, ts: int, side: Side, px: int, size: int) -> int:
         """The order of our own that stands for what nobody told of; 0 where there is nothing at the price."""
