@@ -10,6 +10,7 @@ import pytest
 from pyrt._core.l3 import L3Book, OrderAction
 from pyrt._core.types import Side
 from pyrt.errors import DataError
+from pyrt.history import orders
 from pyrt.history.lobster import Lobster
 from pyrt.history.orders import LobsterOrders, mbo_dtype, read_mbo
 
@@ -82,6 +83,18 @@ def test_a_packed_file_without_the_package_says_what_to_install(tmp_path, monkey
     path.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(20))
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(DataError, match="pip install zstandard"):
+        read_mbo(path)
+
+
+def test_a_packed_file_ends_before_the_memory_does(tmp_path, monkeypatch):
+    zstandard = pytest.importorskip("zstandard")
+    path = tmp_path / "day.dbn.zst"
+    raw = dbn([(b"A", b"B", 1, TICK, 5)] * 1000)
+    path.write_bytes(zstandard.compress(raw))
+    assert len(read_mbo(path)) == 1000
+    path.write_bytes(zstandard.compress(raw + bytes(20 << 20)))  # of one byte, over and over
+    monkeypatch.setattr(orders, "SMALL", 1 << 20)
+    with pytest.raises(DataError, match="more than 200 times its size"):
         read_mbo(path)
 
 

@@ -19,6 +19,8 @@ Events = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
 RESTED = 1 << 63  # numbers of orders of our own, for what rested at a price before anybody told of it
 MBO = 0xA0
+PACKED = 200  # times: no day of orders is packed so well, each has a number and a time of its own
+SMALL = 1 << 30  # bytes that a file may unpack to however small it is
 
 mbo_dtype = np.dtype([
     ("length", "u1"), ("rtype", "u1"), ("publisher", "<u2"), ("instrument", "<u4"), ("ts_event", "<u8"), ("order", "<u8"),
@@ -171,7 +173,8 @@ def read_mbo(path: Path) -> Events:
     """The events of a DBN file (versions 1 to 3, schema mbo), as it is or packed by zstd; qty in contracts, seq the venue's.
 
     A file may hold several instruments: a book takes those of its own, events[events["instrument"] == number].
-    Raises DataError where it is no such file, or where it is packed and the package zstandard is not installed.
+    Raises DataError where it is no such file, where it is packed and the package zstandard is not installed, or where it unpacks to
+    more than 1 GiB and 200 times its size.
     """
     raw = _unpacked(path)
     if raw[:3] != b"DBN" or len(raw) < 8:
@@ -197,7 +200,7 @@ def read_mbo(path: Path) -> Events:
     return out
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpacked(path: Path) -> bytes | bytearray:
     try:
         raw = path.read_bytes()
     except OSError as e:
@@ -208,8 +211,13 @@ def _unpacked(path: Path) -> bytes:
         zstandard = import_module("zstandard")
     except ImportError:
         raise DataError("is packed by zstd", where=str(path), mend="pip install zstandard, or unpack it with zstd -d") from None
+    out = bytearray()
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw), read_across_frames=True) as stream:
-            return bytes(stream.read())
+            while block := stream.read(1 << 20):
+                out += block
+                if len(out) > max(SMALL, PACKED * len(raw)):
+                    raise DataError(f"unpacks to more than {PACKED} times its size", where=str(path), mend="download it again")
+        return out
     except zstandard.ZstdError as e:
         raise DataError(f"is damaged: {e}", where=str(path), mend="download it again") from None
