@@ -171,9 +171,10 @@ class Lobster:
 def _strange(message: npt.NDArray[np.float64], rows: Ints) -> npt.NDArray[np.bool_]:
     """Which messages or rows hold a number that no day has, and that 64 bits may not hold in our units."""
     kind, prices, sizes = message[:, 1], rows[:, 0::2], rows[:, 1::2]
-    beyond = ((message < _LEAST) | (message > _MOST)).any(axis=1) | ((kind <= VISIBLE) & (message[:, 2] < 0))
+    beyond: npt.NDArray[np.bool_] = ((message < _LEAST) | (message > _MOST)).any(axis=1) | ((kind <= VISIBLE) & (message[:, 2] < 0))
     beyond |= (kind <= CROSS) & (message[:, 4] < 0)
-    return beyond | (((prices < 0) & (prices != -NONE)) | (prices > NONE) | (sizes < 0) | (sizes > _MOST[3])).any(axis=1)
+    beyond |= (((prices < 0) & (prices != -NONE)) | (prices > NONE) | (sizes < 0) | (sizes > _MOST[3])).any(axis=1)
+    return beyond
 
 
 def _find(path: Path) -> tuple[str, re.Match[str]]:
