@@ -10,7 +10,7 @@ import pytest
 from pyrt._core.l3 import L3Book, OrderAction
 from pyrt._core.types import Side
 from pyrt.errors import DataError
-from pyrt.history import orders
+from pyrt.history import text
 from pyrt.history.lobster import Lobster
 from pyrt.history.orders import LobsterOrders, mbo_dtype, read_mbo
 
@@ -93,7 +93,7 @@ def test_a_packed_file_ends_before_the_memory_does(tmp_path, monkeypatch):
     path.write_bytes(zstandard.compress(raw))
     assert len(read_mbo(path)) == 1000
     path.write_bytes(zstandard.compress(raw + bytes(20 << 20)))  # of one byte, over and over
-    monkeypatch.setattr(orders, "SMALL", 1 << 20)
+    monkeypatch.setattr(text, "SMALL", 1 << 20)
     with pytest.raises(DataError, match="more than 200 times its size"):
         read_mbo(path)
 
@@ -195,3 +195,18 @@ def test_numbers_that_no_day_has_are_told_with_their_line(tmp_path, read, messag
     lobster(path, [good, message], [beside, row])
     with pytest.raises(DataError, match=r"line 2.* cannot be"):
         list(read(path).chunks())
+
+
+def test_a_zip_that_is_a_bomb_is_told_before_it_is_read(tmp_path, monkeypatch):
+    """A line without an end is as long as what it is unpacked from."""
+    path = tmp_path / "day.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("X_2012-06-21_34200000_57600000_message_1.csv", bytes(2 << 20))
+        archive.writestr("X_2012-06-21_34200000_57600000_orderbook_1.csv", "1,1,1,1\n")
+    monkeypatch.setattr(text, "SMALL", 1 << 20)
+    with pytest.raises(DataError, match=r"message_1.csv unpacks to more than 200 times its size"):
+        list(LobsterOrders(path).chunks())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("day.csv", bytes(2 << 20))
+    with pytest.raises(DataError, match=r"day.csv unpacks to more than 200 times its size"):
+        text.open_lines(path)

@@ -30,7 +30,7 @@ from pyrt._core.types import (
 )  # fmt: skip
 from pyrt.errors import DataError
 from pyrt.history.source import Records
-from pyrt.history.text import buffered, line_blocks, new_york_ns, table
+from pyrt.history.text import line_blocks, member, new_york_ns, table
 from pyrt.model import AssetClass, Instrument
 
 PX = 100_000  # px units of a ten-thousandth
@@ -94,7 +94,7 @@ class Lobster:
         try:
             if self.path.suffix == ".zip":
                 archive = zipfile.ZipFile(self.path)
-                return [buffered(archive.open(name)) for name in names]
+                return [member(archive, name) for name in names]
             return [(self.path.parent / name).open("rb") for name in names]
         except (OSError, KeyError, zipfile.BadZipFile) as e:
             raise DataError(

@@ -14,13 +14,12 @@ from pyrt._core.l3 import L3Book, OrderAction, order_event_dtype
 from pyrt._core.types import Side
 from pyrt.errors import DataError
 from pyrt.history.lobster import ADD, CROSS, DELETE, HIDDEN, NONE, PX, REDUCE, VISIBLE, Lobster
+from pyrt.history.text import PACKED, too_dense
 
 Events = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
 RESTED = 1 << 63  # numbers of orders of our own, for what rested at a price before anybody told of it
 MBO = 0xA0
-PACKED = 200  # times: no day of orders is packed so well, each has a number and a time of its own
-SMALL = 1 << 30  # bytes that a file may unpack to however small it is
 
 mbo_dtype = np.dtype([
     ("length", "u1"), ("rtype", "u1"), ("publisher", "<u2"), ("instrument", "<u4"), ("ts_event", "<u8"), ("order", "<u8"),
@@ -216,7 +215,7 @@ def _unpacked(path: Path) -> bytes | bytearray:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw), read_across_frames=True) as stream:
             while block := stream.read(1 << 20):
                 out += block
-                if len(out) > max(SMALL, PACKED * len(raw)):
+                if too_dense(len(raw), len(out)):
                     raise DataError(f"unpacks to more than {PACKED} times its size", where=str(path), mend="download it again")
         return out
     except zstandard.ZstdError as e:
