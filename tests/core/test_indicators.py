@@ -401,3 +401,14 @@ def test_a_batch_makes_no_object_per_value():
 def test_the_public_names_are_all_there():
     assert ta.__all__ == sorted(ta.__all__, key=str.lower)
     assert {type(make()).__name__ for make in MAKE.values()} < set(ta.__all__)
+
+
+@pytest.mark.parametrize("rows", [lambda bars: bars[0], lambda bars: bars.reshape(2, 3), lambda bars: bars.reshape(3, 2)[:, :0]])
+def test_bars_that_are_no_single_column_are_refused(rows: Any) -> None:
+    """One bar has the length of its fields, a table that of its rows: neither is how many numbers there are."""
+    bars = np.zeros(6, bar_dtype)
+    bars["high_px"] = bars["low_px"] = bars["close_px"] = 10**9
+    for indicator in (SMA(2), ATR(2), IndicatorSet(SMA(2), EMA(2))):
+        with pytest.raises(ValueError, match="one dimension"):
+            indicator.apply(rows(bars))
+    assert np.array_equal(SMA(1).apply(bars), np.ones(6))

@@ -146,3 +146,21 @@ def test_what_cannot_be_watched_is_refused():
     books.feed(many)
     assert books.take().view(quote_dtype)["bid_qty"][-1] == 2**63 - 1  # what 64 bits hold
     assert len(list(messages_of(many))) == 59
+
+
+def test_nothing_is_sold_for_no_price():
+    books = ItchBooks()
+    books.watch(5, 1)
+    books.feed(
+        framed(
+            message("P", share=5, side="B", qty=10, px=0, match=1),
+            message("P", share=5, side="B", qty=0, px=11_0000, match=2),
+            message("Q", share=5, qty=7, px=0, match=3, cross="O"),
+            message("A", share=5, order=1, side="S", qty=10, px=11_0000),
+            message("C", share=5, order=1, qty=4, match=4, printable="Y", px=0),
+            message("E", share=5, order=1, qty=0, match=5),
+        )
+    )
+    assert RecordType.TRADE not in books.take()["type"].tolist()
+    assert books.counters["refused"] == 5
+    assert books.book(5).best_ask == (11 * ONE, 6)

@@ -389,3 +389,16 @@ def test_what_cannot_be_is_refused(matcher):
         matcher.market(np.zeros(63, dtype=np.uint8))
     assert matcher.market(np.zeros(3, dtype=market_dtype)) == 0
     assert matcher.take().dtype == execution_dtype
+
+
+@pytest.mark.parametrize("px", [0, -1])
+def test_no_price_is_no_level(px):
+    """An order by money asks how much of it a price pays for: at 0 that is a division that no process survives."""
+    matcher = Matcher([ID])
+    matcher.market(record(quote_dtype, RecordType.QUOTE, bid_px=px, bid_qty=5, ask_px=px, ask_qty=5))
+    assert matcher.top(ID)[:4] == (0, 0, 0, 0)
+    matcher.submit(ID, 1, 1, BUY, 10**9, budget=5_300, one=1)
+    matcher.market(delta(SELL, px, 5))
+    assert matcher.top(ID)[:4] == (0, 0, 0, 0)
+    matcher.submit(ID, 2, 2, BUY, 10**9, budget=5_300, one=1)
+    assert len(matcher.take()) == 0

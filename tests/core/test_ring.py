@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -502,6 +503,26 @@ def test_a_ring_whose_first_writer_died_early_is_made_again(home: Path) -> None:
         with RingBuffer.create("early", capacity=64, directory=home) as writer:
             assert (writer.life, writer.head) == (1, 0)
         path.unlink()
+
+
+def test_a_ring_finished_between_a_look_and_the_lock_is_kept(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its maker came and went while another writer, which had seen it empty, was about to lock it."""
+    with RingBuffer.create("made", capacity=64, directory=home) as writer:
+        writer.publish(numbered(0, 3))
+    path = home / "early.ring"
+    path.touch(0o600)
+    look, late = os.fstat, []
+
+    def look_and_be_late(fd: int) -> os.stat_result:
+        seen = look(fd)
+        if stat.S_ISREG(seen.st_mode) and not late:
+            late.append(True)
+            path.write_bytes((home / "made.ring").read_bytes())
+        return seen
+
+    monkeypatch.setattr(os, "fstat", look_and_be_late)
+    with RingBuffer.create("early", capacity=64, directory=home) as writer:
+        assert (writer.life, writer.head) == (2, 3)
 
 
 def test_another_shape_is_another_ring(home: Path) -> None:

@@ -12,6 +12,7 @@ from tests.reference import bars as plain
 from tests.reference import sampled as reference
 from tests.reference.bars import Trade
 
+from pyrt._core import bars as core
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.sampled import spec_text
 from pyrt._core.types import Flag, RecordType, Side, gap_dtype, market_dtype, trade_dtype
@@ -289,3 +290,19 @@ def test_real_prints(market_data):
     wide = made[made["interval"] == Range("0.05").code]
     assert (wide["high_px"] - wide["low_px"] >= 5 * CENT).all()
     assert ((wide["close_px"] == wide["high_px"]) | (wide["close_px"] == wide["low_px"])).all()
+
+
+@pytest.mark.parametrize("spec", [Volume("10"), Dollar(10**12)])
+def test_what_64_bits_of_its_units_do_not_hold_closes_nothing(spec):
+    """At 10^-18 a volume of 10 is beyond them: wrapped around, each trade was a bar."""
+    with pytest.raises(ValueError, match="too much in units of 10"):
+        core.BarAggregator([spec.code], qty_exp=18)
+    core.BarAggregator([Volume("9.2").code, Dollar(10**9).code], qty_exp=18)
+    core.BarAggregator([spec.code], qty_exp=9)
+
+
+def test_a_volume_beyond_64_bits_is_counted():
+    bars = core.BarAggregator([Tick(3).code])
+    bars.apply(records([Trade(ts=T0 + i, px=CENT, qty=2**62, id=i + 1) for i in range(3)]))
+    assert bars.take()["volume"].tolist() == [2**63 - 1]
+    assert bars.counters["overflowed"] == 1 + 1

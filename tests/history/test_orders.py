@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from pyrt._core.l3 import L3Book, OrderAction
 from pyrt._core.types import Side
 from pyrt.errors import DataError
+from pyrt.history import text
+from pyrt.history.lobster import Lobster
 from pyrt.history.orders import LobsterOrders, mbo_dtype, read_mbo
 
 TICK = 250_000_000
@@ -83,6 +86,18 @@ def test_a_packed_file_without_the_package_says_what_to_install(tmp_path, monkey
         read_mbo(path)
 
 
+def test_a_packed_file_ends_before_the_memory_does(tmp_path, monkeypatch):
+    zstandard = pytest.importorskip("zstandard")
+    path = tmp_path / "day.dbn.zst"
+    raw = dbn([(b"A", b"B", 1, TICK, 5)] * 1000)
+    path.write_bytes(zstandard.compress(raw))
+    assert len(read_mbo(path)) == 1000
+    path.write_bytes(zstandard.compress(raw + bytes(20 << 20)))  # of one byte, over and over
+    monkeypatch.setattr(text, "SMALL", 1 << 20)
+    with pytest.raises(DataError, match="more than 200 times its size"):
+        read_mbo(path)
+
+
 def lobster(path, messages, rows):
     levels = len(rows[0]) // 4
     with zipfile.ZipFile(path, "w") as archive:
@@ -151,3 +166,47 @@ def test_a_row_that_its_message_does_not_explain_is_counted_and_believed(tmp_pat
     assert book.best_bid == (1_000_000 * 100_000, 100)
     assert book.best_ask is None
     assert source.counts["rows that their message does not explain"] == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "row"),
+    [
+        ((34_200.0, 1, -5, 100, 100_0000, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 1, 1 << 60, 100, 100_0000, 1), (101_0000, 10, 100_0000, 100)),  # a float would give it to another order
+        ((34_200.0, 1, 5, -100, 100_0000, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 1, 5, 1e300, 100_0000, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 1, 5, 100, 99_999_999_999_999, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 1, 5, 100, -100_0000, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 6, -1, 100, -2, 1), (101_0000, 10, 100_0000, 100)),
+        ((1e300, 1, 5, 100, 100_0000, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 9, 5, 100, 100_0000, 1), (101_0000, 10, 100_0000, 100)),
+        ((34_200.0, 1, 5, 100, 100_0000, 1), (99_999_999_999_999_999, 10, 100_0000, 100)),
+        ((34_200.0, 1, 5, 100, 100_0000, 1), (101_0000, 10, -100_0000, 100)),
+        ((34_200.0, 1, 5, 100, 100_0000, 1), (101_0000, 10, 100_0000, -100)),
+        ((34_200.0, 1, 5, 100, 100_0000, 1), (101_0000, 1 << 40, 100_0000, 100)),
+    ],
+)
+@pytest.mark.parametrize("read", [LobsterOrders, partial(Lobster, view="book"), partial(Lobster, view="top")])
+def test_numbers_that_no_day_has_are_told_with_their_line(tmp_path, read, message, row):
+    path = tmp_path / "day.zip"
+    good, beside = (34_200.0, 6, -1, 5, 100_0000, 1), (101_0000, 10, 100_0000, 100)  # a cross is of no order
+    lobster(path, [good, good], [beside, beside])
+    assert sum(len(chunk[0] if isinstance(chunk, tuple) else chunk) for chunk in read(path).chunks()) > 0
+    lobster(path, [good, message], [beside, row])
+    with pytest.raises(DataError, match=r"line 2.* cannot be"):
+        list(read(path).chunks())
+
+
+def test_a_zip_that_is_a_bomb_is_told_before_it_is_read(tmp_path, monkeypatch):
+    """A line without an end is as long as what it is unpacked from."""
+    path = tmp_path / "day.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("X_2012-06-21_34200000_57600000_message_1.csv", bytes(2 << 20))
+        archive.writestr("X_2012-06-21_34200000_57600000_orderbook_1.csv", "1,1,1,1\n")
+    monkeypatch.setattr(text, "SMALL", 1 << 20)
+    with pytest.raises(DataError, match=r"message_1.csv unpacks to more than 200 times its size"):
+        list(LobsterOrders(path).chunks())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("day.csv", bytes(2 << 20))
+    with pytest.raises(DataError, match=r"day.csv unpacks to more than 200 times its size"):
+        text.open_lines(path)

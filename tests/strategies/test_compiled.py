@@ -106,6 +106,7 @@ def test_what_a_callback_raises_halts_it_alone(compiled: ModuleType) -> None:
         (1, "is off the tick of 0.01"),
         (2, "order 77 is done"),
         (3, "Greedy.on_trade raised ZeroDivisionError"),
+        (4, "Greedy.on_trade raised LookupError: no such instrument"),
     ],
 )
 def test_a_mistake_in_c_is_told_and_halts(compiled: ModuleType, how: int, words: str) -> None:

@@ -138,6 +138,9 @@ cdef class _Greedy(CompiledStrategy):
             self.replace(77, 0, trade.px)
         elif self.mistake == 3:
             self.seen(trade.px // zero)
+        elif self.mistake == 4 and self.book(4_000_000_000) == NULL and self.ref(4_000_000_000).last_px == 0:
+            with gil:
+                raise LookupError("no such instrument")
         return 0
 
     cdef void seen(self, int64_t px) noexcept nogil:

@@ -10,7 +10,7 @@ from pyrt._core.bar_window cimport INHERITED, add_to_window, next_row, price_win
 from pyrt._core.buffers cimport open_records
 from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
 from pyrt._core.gathered cimport FARTHEST, add_to_tip, fits_a_bar, keep_trade, likely
-from pyrt._core.sampled cimport read_code, sample_t, samples_flag, samples_free, samples_init, samples_trade
+from pyrt._core.sampled cimport fit_code, read_code, sample_t, samples_flag, samples_free, samples_init, samples_trade
 from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_BACKFILLED, FLAG_CORRECTED, FLAG_GAP, FLAG_LAST, FLAG_LATE, NO_PX, TYPE_GAP, TYPE_TIMER, TYPE_TRADE,
     TYPE_TRADE_CANCEL, bar_t, i128, market_t,
@@ -387,6 +387,8 @@ cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace,
     cdef int64_t[MOST_INTERVALS] clocked, sampled
     cdef uint32_t n = 0, m = 0
     cdef int64_t code
+    if not 0 <= qty_exp <= 18:
+        raise ValueError(f"a quantity exponent is between 0 and 18, not {qty_exp}")
     if not 0 < len(intervals) <= MOST_INTERVALS:
         raise ValueError(f"between one and {MOST_INTERVALS} intervals, not {len(intervals)}")
     for interval in intervals:
@@ -395,12 +397,11 @@ cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace,
             clocked[n] = code
             n += 1
         else:
+            fit_code(code, qty_exp)
             sampled[m] = code
             m += 1
     if grace < 0:
         raise ValueError(f"a grace is 0 ns or more, not {grace}")
-    if not 0 <= qty_exp <= 18:
-        raise ValueError(f"a quantity exponent is between 0 and 18, not {qty_exp}")
     if not bars_init(bars, instrument, clocked, n, grace, keep, keep_trades) or not samples_init(&bars.samples, sampled, m, qty_exp):
         bars_free(bars)
         bars.intervals = 0
@@ -451,7 +452,7 @@ cdef object forming_rows(bars_t* bars):
 
 cdef dict bars_counters(const bars_t* bars):
     return {"refused": bars.refused, "too_late": bars.too_late + bars.samples.late, "outside": bars.outside, "inexact": bars.inexact,
-            "unmatched": bars.unmatched, "unpriced": bars.unpriced, "overflowed": bars.overflowed}
+            "unmatched": bars.unmatched, "unpriced": bars.unpriced, "overflowed": bars.overflowed + bars.samples.overflowed}
 
 
 cdef Py_ssize_t _gather(bars_t* bars, const market_t* records, Py_ssize_t n) noexcept nogil:

@@ -106,20 +106,29 @@ cdef void itch_watched(itch_t* t, const uint8_t* p, uint32_t n) noexcept nogil:
         t.full = True
 
 
+cdef bint sold(itch_t* t, const watched_t* w, int64_t ts, int64_t px, uint64_t qty, uint64_t match, uint8_t taker,
+               uint8_t condition) noexcept nogil:
+    # Nothing is sold for no price: such a print would be the last price of whoever reads the tape.
+    if px <= 0 or qty == 0:
+        t.orders.refused += 1
+        return True
+    return tape_trade(&t.tape, w, ts, px, qty, match, taker, condition)
+
+
 cdef bint tell(itch_t* t, watched_t* w, const uint8_t* p, uint32_t share, int64_t px, int64_t left, uint8_t taker) noexcept nogil:
     # `left` is what an execution's order had, 0 where there was no such order. False: memory ran out.
     cdef uint8_t letter = p[0]
     cdef int64_t ts = <int64_t>two(p + 5) << 32 | four(p + 7)
     cdef bint told = True
     cdef uint32_t reason
-    if letter == c'E' and left > 0:
-        told = tape_trade(&t.tape, w, ts, px, min(<int64_t>four(p + 19), left), eight(p + 23), taker, c'@')
-    elif letter == c'C' and left > 0 and p[31] == c'Y':
-        told = tape_trade(&t.tape, w, ts, <int64_t>four(p + 32) * PRICE, min(<int64_t>four(p + 19), left), eight(p + 23), taker, c'@')
+    if letter == c'E' and left > 0 and four(p + 19) > 0:
+        told = sold(t, w, ts, px, min(<int64_t>four(p + 19), left), eight(p + 23), taker, c'@')
+    elif letter == c'C' and left > 0 and four(p + 19) > 0 and p[31] == c'Y':
+        told = sold(t, w, ts, <int64_t>four(p + 32) * PRICE, min(<int64_t>four(p + 19), left), eight(p + 23), taker, c'@')
     elif letter == c'P':
-        told = tape_trade(&t.tape, w, ts, <int64_t>four(p + 32) * PRICE, four(p + 20), eight(p + 36), 0, c'@')
+        told = sold(t, w, ts, <int64_t>four(p + 32) * PRICE, four(p + 20), eight(p + 36), 0, c'@')
     elif letter == c'Q' and eight(p + 11) > 0:
-        told = tape_trade(&t.tape, w, ts, <int64_t>four(p + 27) * PRICE, eight(p + 11), eight(p + 31), 0, c'X')
+        told = sold(t, w, ts, <int64_t>four(p + 27) * PRICE, eight(p + 11), eight(p + 31), 0, c'X')
     elif letter == c'H':
         memcpy(&reason, p + 21, 4)
         told = tape_status(&t.tape, w, ts, state_of(p[19]), p[19], reason)

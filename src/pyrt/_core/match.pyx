@@ -167,7 +167,7 @@ cdef class Matcher:
             p.levels[0].n = p.levels[1].n = 0
         if d.action == ACTION_CLEAR:
             p.levels[0].n = p.levels[1].n = 0
-        elif d.action == ACTION_SET and (s == 0 or s == 1):
+        elif d.action == ACTION_SET and (s == 0 or s == 1) and d.px > 0:
             if not set_level(p, s, d.px if s == 0 else -d.px, d.qty, self._queue):
                 self._failed = True
         if d.flags & FLAG_LAST:         # before it the levels of one event may cross each other

@@ -226,7 +226,7 @@ cdef inline bint set_top(pit_t* p, int s, int64_t px, int64_t qty, int queue) no
     # A quote tells one level and that it is the only one known.
     cdef levels_t* v = &p.levels[s]
     cdef int64_t key = px if s == 0 else -px
-    if px == NO_PX or qty <= 0:
+    if px == NO_PX or px <= 0 or qty <= 0:              # nothing trades, and no money divides, by no price
         v.n = 0
         lead(p, s, -ANY)
         return True

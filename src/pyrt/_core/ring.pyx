@@ -295,8 +295,9 @@ cdef class RingWriter(RingBuffer):
                 self.fd = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
             except FileNotFoundError:
                 return False
-        st = _ours(self.fd, self.path)
+        _ours(self.fd, self.path)
         _lock(self.fd, self.path)
+        st = os.fstat(self.fd)                           # only now: whoever made it may have finished, and gone, meanwhile
         if not _same(file, at, st):
             self.release()
             return False

@@ -51,6 +51,7 @@ cdef struct samples_t:
     int64_t px                         # of the last trade that may set a price
     double one                         # qty units in one
     uint64_t late                      # backfilled trades older than the bar that they came to: not taken
+    uint64_t overflowed                # volumes beyond 64 bits
 
 
 cdef bint samples_init(samples_t* samples, const int64_t* codes, uint32_t n, int qty_exp) noexcept nogil
@@ -59,6 +60,7 @@ cdef void samples_trade(samples_t* samples, const trade_t* trade, uint8_t fields
 cdef void samples_flag(samples_t* samples, uint16_t flag, bint on) noexcept nogil
 
 cdef int64_t read_code(object spec) except 0       # of an int (ns) or a BarSpec; ValueError for any other
+cdef int fit_code(int64_t code, int qty_exp) except -1         # ValueError where its size is beyond 64 bits in these units
 
 
 cdef class BarSpec:

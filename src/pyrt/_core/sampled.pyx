@@ -73,8 +73,8 @@ cdef void _take(samples_t* samples, sample_t* s, const trade_t* trade, uint8_t f
     s.w.end = ts if s.w.trades == 0 or ts > s.w.end else s.w.end
     s.newest = ts if ts > s.newest else s.newest
     price_window(&s.w, s.w.end, trade.px, fields)       # in the order of arrival: what comes late does not open
-    if fields & UPDATES_VOLUME:
-        add_to_window(&s.w, trade.qty, <i128>trade.px * trade.qty)
+    if fields & UPDATES_VOLUME and not add_to_window(&s.w, trade.qty, <i128>trade.px * trade.qty):
+        samples.overflowed += 1
     s.w.trades += 1
     s.w.flags |= trade.flags & INHERITED
     if s.kind >= BY_TICK_IMBALANCE:
@@ -171,6 +171,13 @@ cdef int64_t read_code(object spec) except 0:
     if not 0 < spec <= FARTHEST:
         raise ValueError(f"an interval is above 0 ns or the code of a BarSpec, not {spec}")
     return spec
+
+
+cdef int fit_code(int64_t code, int qty_exp) except -1:
+    kind, size = -code >> SIZE_BITS, -code & MOST_SIZE
+    if (kind == BY_VOLUME and size * 10**qty_exp >= 10**9 << 63) or (kind == BY_DOLLAR and size * 10**(7 + qty_exp) >= 1 << 127):
+        raise ValueError(f"{spec_text(code)} is too much in units of 10^-{qty_exp}")
+    return 0
 
 
 cdef class BarSpec:

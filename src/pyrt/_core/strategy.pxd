@@ -94,8 +94,8 @@ cdef class CompiledStrategy:
     cdef int64_t position(self, uint32_t instrument) noexcept nogil             # this strategy's own, signed, qty units
     cdef uint32_t open_orders(self, uint32_t instrument) noexcept nogil         # how many may still fill
     cdef const working_t* order(self, uint64_t source) noexcept nogil           # NULL: done, or never sent
-    cdef const ref_t* ref(self, uint32_t instrument) noexcept nogil             # bid, ask, last
-    cdef const book_t* book(self, uint32_t instrument) noexcept nogil
+    cdef const ref_t* ref(self, uint32_t instrument) noexcept nogil             # bid, ask, last; of no instrument: nothing
+    cdef const book_t* book(self, uint32_t instrument) noexcept nogil           # NULL: no such instrument
     cdef const bar_t* bars(self, uint32_t instrument, Py_ssize_t* n) noexcept nogil   # oldest of the at most n[0] newest; sets n[0]
 
     # Verbs; 0 = refused because the buffer is full, which halts the strategy when the callback has returned.
@@ -144,6 +144,7 @@ cdef class Dispatch:
     cdef readonly int64_t bars         # handled since it was set to 0
     cdef readonly object error         # what a callback raised
 
+    cdef place_t* watched(self, uint32_t instrument) except NULL
     cdef int handle(self) except -1 nogil
     cdef int handle_bar(self, const bar_t* bar) except -1 nogil
     cdef int handle_record(self) except -1 nogil

@@ -82,10 +82,10 @@ cdef class CompiledStrategy:
         return NULL
 
     cdef const ref_t* ref(self, uint32_t instrument) noexcept nogil:
-        return &self.market.refs[instrument]
+        return &self.market.refs[instrument if instrument < self.market.top else 0]
 
     cdef const book_t* book(self, uint32_t instrument) noexcept nogil:
-        return self.market.slots[instrument].book
+        return self.market.slots[instrument].book if instrument < self.market.top else NULL
 
     cdef const bar_t* bars(self, uint32_t instrument, Py_ssize_t* n) noexcept nogil:
         cdef int place = self.place(instrument)
@@ -270,7 +270,7 @@ cdef class Dispatch:
 
     def stream(self, uint32_t instrument, int64_t interval, RecentBars window not None, bint session) -> None:
         """Where the bars of a watched instrument are kept, and whether the session wants to see them too."""
-        cdef place_t* place = &self.places[instrument]
+        cdef place_t* place = self.watched(instrument)
         cdef void* rows = realloc(place.streams, (place.stream_count + 1) * sizeof(stream_t))
         if rows == NULL:
             raise MemoryError("no memory for bars")
@@ -281,7 +281,7 @@ cdef class Dispatch:
 
     def join(self, uint32_t instrument, CompiledStrategy strategy not None, uint32_t wants, int64_t interval) -> int:
         """Call a strategy for a watched instrument; returns which records of it are due, bits 1 << RecordType."""
-        cdef place_t* place = &self.places[instrument]
+        cdef place_t* place = self.watched(instrument)
         cdef void* rows = realloc(place.callers, (place.caller_count + 1) * sizeof(caller_t))
         cdef uint32_t calls = 0
         if rows == NULL:
@@ -298,6 +298,11 @@ cdef class Dispatch:
             calls |= 1 << TYPE_QUOTE | 1 << TYPE_DELTA
         place.calls |= calls
         return calls
+
+    cdef place_t* watched(self, uint32_t instrument) except NULL:
+        if instrument >= self.places_room:
+            raise ValueError(f"instrument {instrument} is not watched")
+        return &self.places[instrument]
 
     def halt(self, CompiledStrategy strategy not None) -> None:
         """Call it no more."""
@@ -389,6 +394,11 @@ cdef class Dispatch:
         cdef stream_t* stream = NULL
         cdef caller_t* c
         cdef uint32_t i
+        if bar.instrument >= self.places_room:
+            self.bar_given = self.bar_at
+            self.bar_at += 1
+            self.due |= DUE_BARS
+            return 0
         for i in range(place.stream_count):
             if place.streams[i].interval == bar.interval:
                 stream = &place.streams[i]

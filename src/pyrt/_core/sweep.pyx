@@ -103,6 +103,8 @@ cdef int _through(indicator_t** nodes, uint32_t count, const columns_t* c, Py_ss
     cdef double[:, ::1] into = rows
     cdef Py_ssize_t stride = into.shape[1]
     cdef bint bad
+    if into.shape[0] != n:
+        raise ValueError(f"{into.shape[0]} rows for {n} numbers: columns and bars have one dimension")
     with nogil:
         bad = _are_bad(c, n, demands)
         if not bad:
@@ -142,9 +144,9 @@ cdef int sweep_bars(indicator_t** nodes, uint32_t count, object bars, int qty_ex
     cdef Py_ssize_t n
     if len(bars) == 0:
         return 0
-    memory = np.empty(FIELDS * len(bars))
     n = open_records(np.ascontiguousarray(bars), &view, sizeof(bar_t))
     try:
+        memory = np.empty(FIELDS * n)                   # not len(): a table of bars has fewer rows than bars, a single one more
         with nogil:
             _to_columns(<const bar_t*>view.buf, n, unit, &memory[0])
     finally:

@@ -30,7 +30,7 @@ from pyrt._core.types import (
 )  # fmt: skip
 from pyrt.errors import DataError
 from pyrt.history.source import Records
-from pyrt.history.text import buffered, line_blocks, new_york_ns, table
+from pyrt.history.text import line_blocks, member, new_york_ns, table
 from pyrt.model import AssetClass, Instrument
 
 PX = 100_000  # px units of a ten-thousandth
@@ -38,6 +38,7 @@ SHARE = 1_000_000_000
 NONE = 9_999_999_999  # the price of a level that is not there
 ADD, REDUCE, DELETE, VISIBLE, HIDDEN, CROSS, HALT = 1, 2, 3, 4, 5, 6, 7
 _NAME = re.compile(r"([^/_]+)_(\d{4})-(\d\d)-(\d\d)_\d+_\d+_message_(\d+)\.csv$")
+_LEAST, _MOST = (0, ADD, -1, 0, -1, -1), (172_800, HALT, 1 << 53, 1 << 32, NONE, 1)  # of a message; a float knows no more orders
 Ints = npt.NDArray[np.int64]
 
 
@@ -80,6 +81,9 @@ class Lobster:
                     raise DataError(
                         f"{len(book)} rows of the book for {len(message)} messages", where=book_where, mend="one is cut off"
                     )
+                if (strange := _strange(message, book)).any():
+                    at = f"{where} line {line + int(strange.argmax())}"
+                    raise DataError("a number of the message or of its row cannot be", where=at, mend="the file is damaged")
                 yield message, book
                 line += len(message)
             if next(line_blocks(books, 1), b""):
@@ -90,7 +94,7 @@ class Lobster:
         try:
             if self.path.suffix == ".zip":
                 archive = zipfile.ZipFile(self.path)
-                return [buffered(archive.open(name)) for name in names]
+                return [member(archive, name) for name in names]
             return [(self.path.parent / name).open("rb") for name in names]
         except (OSError, KeyError, zipfile.BadZipFile) as e:
             raise DataError(
@@ -162,6 +166,15 @@ class Lobster:
         out["side"], out["px"], out["qty"] = columns[1], columns[2] * PX, columns[3] * SHARE
         out["action"], out["flags"] = columns[4], columns[5]
         return columns[0], out.view(market_dtype)
+
+
+def _strange(message: npt.NDArray[np.float64], rows: Ints) -> npt.NDArray[np.bool_]:
+    """Which messages or rows hold a number that no day has, and that 64 bits may not hold in our units."""
+    kind, prices, sizes = message[:, 1], rows[:, 0::2], rows[:, 1::2]
+    beyond: npt.NDArray[np.bool_] = ((message < _LEAST) | (message > _MOST)).any(axis=1) | ((kind <= VISIBLE) & (message[:, 2] < 0))
+    beyond |= (kind <= CROSS) & (message[:, 4] < 0)
+    beyond |= (((prices < 0) & (prices != -NONE)) | (prices > NONE) | (sizes < 0) | (sizes > _MOST[3])).any(axis=1)
+    return beyond
 
 
 def _find(path: Path) -> tuple[str, re.Match[str]]:

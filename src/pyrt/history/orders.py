@@ -14,6 +14,7 @@ from pyrt._core.l3 import L3Book, OrderAction, order_event_dtype
 from pyrt._core.types import Side
 from pyrt.errors import DataError
 from pyrt.history.lobster import ADD, CROSS, DELETE, HIDDEN, NONE, PX, REDUCE, VISIBLE, Lobster
+from pyrt.history.text import PACKED, too_dense
 
 Events = npt.NDArray[np.void]
 Ints = npt.NDArray[np.int64]
@@ -105,7 +106,7 @@ class LobsterOrders:
             elif order:
                 self._tell(ts, OrderAction.EXECUTE if kind == VISIBLE else OrderAction.CANCEL, order, qty=size)
         elif kind in (HIDDEN, CROSS):
-            self._tell(ts, OrderAction.TRADE, order, side, px, size)
+            self._tell(ts, OrderAction.TRADE, max(order, 0), side, px, size)  # of no order that anybody saw
 
     def _rested(self, ts: int, side: Side, px: int, size: int) -> int:
         """The order of our own that stands for what nobody told of; 0 where there is nothing at the price."""
@@ -171,7 +172,8 @@ def read_mbo(path: Path) -> Events:
     """The events of a DBN file (versions 1 to 3, schema mbo), as it is or packed by zstd; qty in contracts, seq the venue's.
 
     A file may hold several instruments: a book takes those of its own, events[events["instrument"] == number].
-    Raises DataError where it is no such file, or where it is packed and the package zstandard is not installed.
+    Raises DataError where it is no such file, where it is packed and the package zstandard is not installed, or where it unpacks to
+    more than 1 GiB and 200 times its size.
     """
     raw = _unpacked(path)
     if raw[:3] != b"DBN" or len(raw) < 8:
@@ -197,7 +199,7 @@ def read_mbo(path: Path) -> Events:
     return out
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpacked(path: Path) -> bytes | bytearray:
     try:
         raw = path.read_bytes()
     except OSError as e:
@@ -208,8 +210,13 @@ def _unpacked(path: Path) -> bytes:
         zstandard = import_module("zstandard")
     except ImportError:
         raise DataError("is packed by zstd", where=str(path), mend="pip install zstandard, or unpack it with zstd -d") from None
+    out = bytearray()
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(raw), read_across_frames=True) as stream:
-            return bytes(stream.read())
+            while block := stream.read(1 << 20):
+                out += block
+                if too_dense(len(raw), len(out)):
+                    raise DataError(f"unpacks to more than {PACKED} times its size", where=str(path), mend="download it again")
+        return out
     except zstandard.ZstdError as e:
         raise DataError(f"is damaged: {e}", where=str(path), mend="download it again") from None

@@ -20,6 +20,8 @@ from pyrt.errors import DataError
 NEW_YORK = ZoneInfo("America/New_York")
 MILLISECOND = 1_000_000
 LINES = 8192  # of a block
+PACKED = 200  # times: no file of numbers and times is packed so well
+SMALL = 1 << 30  # bytes that a file may unpack to however small it is
 
 
 def open_lines(path: Path) -> IO[bytes]:
@@ -32,10 +34,25 @@ def open_lines(path: Path) -> IO[bytes]:
             names = archive.namelist()
             if len(names) != 1:
                 raise DataError(f"holds {len(names)} files", where=str(path), mend="one was expected")
-            return buffered(archive.open(names[0]))
+            return member(archive, names[0])
         return path.open("rb")
     except (OSError, zipfile.BadZipFile) as e:
         raise DataError(f"cannot be read: {e}", where=str(path), mend="check the path and the file") from None
+
+
+def member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A file of a zip, which gives no more bytes than its entry says. Raises DataError for one that is a bomb, KeyError for none."""
+    entry = archive.getinfo(name)
+    if too_dense(entry.compress_size, entry.file_size):
+        raise DataError(
+            f"{name} unpacks to more than {PACKED} times its size", where=str(archive.filename), mend="download it again"
+        )
+    return buffered(archive.open(entry))
+
+
+def too_dense(packed: int, unpacked: int) -> bool:
+    """Whether a file of so many bytes unpacks to more than any data does."""
+    return unpacked > max(SMALL, PACKED * packed)
 
 
 def buffered(stream: Any) -> IO[bytes]:
