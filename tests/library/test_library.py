@@ -255,6 +255,36 @@ def test_mistakes_are_told_in_one_line(gate: RiskGate) -> None:
         RiskGate(Limits.profile("paper"), cash="much")
 
 
+def test_a_quote_that_is_refused_leaves_the_market_as_it_was(gate: RiskGate) -> None:
+    for wrong in ({"ask": 1.001}, {"ask_size": float("nan")}, {"bid_size": 0}):
+        quote: dict[str, Any] = {"bid": 1.0, "ask": 2.0} | wrong
+        with pytest.raises(OrderError):
+            gate.quote("AAPL", **quote, at=SECOND)
+    assert gate.headroom("AAPL", "buy", 1, limit=190.01, at=SECOND)["max_order_notional"].observed == "190.01"
+    assert gate.check("AAPL", "buy", 1, limit=190.01, at=SECOND)
+
+
+def test_what_was_executed_may_be_between_two_ticks(gate: RiskGate) -> None:
+    allowed = gate.check("AAPL", "buy", 10, limit=190.01, at=SECOND)
+    assert allowed
+    gate.trade("AAPL", "190.0051", at=SECOND)
+    gate.fill(allowed, price="190.0051", quantity=10, at=SECOND)
+    assert gate.mark(at=SECOND) == Decimal("-0.151")
+    for wrong in (0, -1, float("nan"), "x"):
+        with pytest.raises(OrderError, match="price"):
+            gate.trade("AAPL", wrong, at=SECOND)
+
+
+@pytest.mark.parametrize("fee", ["x", float("nan"), float("inf"), None, 10**30])
+def test_a_fee_that_is_none_books_nothing(gate: RiskGate, fee: Any) -> None:
+    allowed = gate.check("AAPL", "buy", 10, limit=190.01, at=SECOND)
+    assert allowed
+    with pytest.raises(OrderError, match="is no amount"):
+        gate.fill(allowed, price=190, quantity=10, fee=fee, at=SECOND)
+    assert gate.position("AAPL") == 0
+    assert gate.ledger.open_orders == 1
+
+
 # ---------------------------------------------------------------------------------------------------- batches
 def _batches(n: int) -> dict[str, tuple[Any, Any]]:
     return {"book": (OrderBook("0.01"), material.deltas(n)), "bars": (BarAggregator("1s", "1m"), material.trades(n))}
