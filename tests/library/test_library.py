@@ -169,6 +169,32 @@ def test_a_price_off_the_tick_names_its_row() -> None:
         records.prices([1, 1.01, 1.015], "0.01")
 
 
+@pytest.mark.parametrize("tick", ["0", "-0.01", "x"])
+def test_a_tick_that_cannot_be_checks_nothing_and_is_refused(tick: str) -> None:
+    with pytest.raises(DataError, match="tick"):
+        records.trades([1], [190.005], [1], tick=tick)
+
+
+@pytest.mark.parametrize(
+    ("ts", "words"),
+    [
+        (["2026-01-02", "NaT"], "ts, row 1"),
+        (np.array([1, 1 << 63], np.uint64), "ts, row 1"),
+        ([1.5, 2.0], "ts"),
+        (["foo", "bar"], "ts"),
+    ],
+)
+def test_a_time_that_is_none_is_refused(ts: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        records.trades(ts, [190, 191], [1, 1])
+
+
+@pytest.mark.parametrize("instrument", [-1, 1.5, 1 << 32, "AAPL", [1, -1]])
+def test_an_instrument_that_is_no_id_is_refused(instrument: Any) -> None:
+    with pytest.raises(DataError, match="instrument"):
+        records.trades([1, 2], [190, 191], [1, 1], instrument=instrument)
+
+
 def test_frames_in_and_out() -> None:
     frame = pd.DataFrame({
         "time": pd.date_range("2026-03-02 14:30", periods=3, freq="s", tz="America/New_York"),
