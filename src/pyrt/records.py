@@ -140,7 +140,9 @@ def prices(column: ArrayLike, tick: str | None = None) -> NDArray[np.int64]:
     """A column of prices as px units. Raises DataError for one that is off the tick, naming the row."""
     px = units(column, PX_SCALE, "price")
     if tick is not None:
-        step = to_units(tick, PX_SCALE)
+        step = int(units(tick, PX_SCALE, "tick")[0])
+        if step <= 0:
+            raise DataError(f"{tick} is not above 0", where="tick", mend='pass a price increment, "0.01"')
         off = np.flatnonzero(px % step)
         if len(off):
             what = f"{format_units(int(px[off[0]]))} is off the tick of {tick}"
@@ -180,11 +182,26 @@ def _each(values: NDArray[Any], exp: int, name: str) -> NDArray[np.int64]:
 def _begin(dtype: np.dtype[np.void], kind: RecordType, ts: ArrayLike, instrument: ArrayLike) -> Records:
     times = np.atleast_1d(np.asarray(ts))
     if times.dtype.kind not in "iu":
-        times = np.atleast_1d(np.asarray(ts, dtype="datetime64[ns]"))
+        try:
+            times = np.atleast_1d(np.asarray(ts, dtype="datetime64[ns]"))
+        except (TypeError, ValueError) as e:
+            raise DataError(str(e), where="ts", mend="pass ns UTC as int, or datetime64") from None
     out = np.zeros(len(times), dtype)
-    out["type"], out["instrument"] = kind, instrument
-    out["ts_event"] = out["ts_recv"] = times.astype(np.int64)
+    out["type"], out["instrument"] = kind, _ids(instrument)
+    stamps = times.astype(np.int64)
+    # NaT, and what an unsigned column holds beyond 63 bits, would be years before 1970.
+    lost = np.flatnonzero(np.isnat(times) if times.dtype.kind == "M" else (times > 0) != (stamps > 0))
+    if len(lost):
+        raise DataError(f"{times[lost[0]]} is no time", where=f"ts, row {lost[0]}", mend="pass ns UTC as int, or datetime64")
+    out["ts_event"] = out["ts_recv"] = stamps
     return out
+
+
+def _ids(instrument: ArrayLike) -> NDArray[np.uint32]:
+    values = np.asarray(instrument)
+    if values.dtype.kind not in "iu" or ((values < 0) | (values >= 1 << 32)).any():
+        raise DataError(f"{instrument!r} is no id", where="instrument", mend="pass an int, 0 or more, below 2**32")
+    return values.astype(np.uint32)
 
 
 def _sides(side: ArrayLike) -> Any:

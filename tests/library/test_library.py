@@ -169,6 +169,32 @@ def test_a_price_off_the_tick_names_its_row() -> None:
         records.prices([1, 1.01, 1.015], "0.01")
 
 
+@pytest.mark.parametrize("tick", ["0", "-0.01", "x"])
+def test_a_tick_that_cannot_be_checks_nothing_and_is_refused(tick: str) -> None:
+    with pytest.raises(DataError, match="tick"):
+        records.trades([1], [190.005], [1], tick=tick)
+
+
+@pytest.mark.parametrize(
+    ("ts", "words"),
+    [
+        (["2026-01-02", "NaT"], "ts, row 1"),
+        (np.array([1, 1 << 63], np.uint64), "ts, row 1"),
+        ([1.5, 2.0], "ts"),
+        (["foo", "bar"], "ts"),
+    ],
+)
+def test_a_time_that_is_none_is_refused(ts: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        records.trades(ts, [190, 191], [1, 1])
+
+
+@pytest.mark.parametrize("instrument", [-1, 1.5, 1 << 32, "AAPL", [1, -1]])
+def test_an_instrument_that_is_no_id_is_refused(instrument: Any) -> None:
+    with pytest.raises(DataError, match="instrument"):
+        records.trades([1, 2], [190, 191], [1, 1], instrument=instrument)
+
+
 def test_frames_in_and_out() -> None:
     frame = pd.DataFrame({
         "time": pd.date_range("2026-03-02 14:30", periods=3, freq="s", tz="America/New_York"),
@@ -253,6 +279,36 @@ def test_mistakes_are_told_in_one_line(gate: RiskGate) -> None:
             gate.check("AAPL", **order)
     with pytest.raises(ConfigError, match="is no amount"):
         RiskGate(Limits.profile("paper"), cash="much")
+
+
+def test_a_quote_that_is_refused_leaves_the_market_as_it_was(gate: RiskGate) -> None:
+    for wrong in ({"ask": 1.001}, {"ask_size": float("nan")}, {"bid_size": 0}):
+        quote: dict[str, Any] = {"bid": 1.0, "ask": 2.0} | wrong
+        with pytest.raises(OrderError):
+            gate.quote("AAPL", **quote, at=SECOND)
+    assert gate.headroom("AAPL", "buy", 1, limit=190.01, at=SECOND)["max_order_notional"].observed == "190.01"
+    assert gate.check("AAPL", "buy", 1, limit=190.01, at=SECOND)
+
+
+def test_what_was_executed_may_be_between_two_ticks(gate: RiskGate) -> None:
+    allowed = gate.check("AAPL", "buy", 10, limit=190.01, at=SECOND)
+    assert allowed
+    gate.trade("AAPL", "190.0051", at=SECOND)
+    gate.fill(allowed, price="190.0051", quantity=10, at=SECOND)
+    assert gate.mark(at=SECOND) == Decimal("-0.151")
+    for wrong in (0, -1, float("nan"), "x"):
+        with pytest.raises(OrderError, match="price"):
+            gate.trade("AAPL", wrong, at=SECOND)
+
+
+@pytest.mark.parametrize("fee", ["x", float("nan"), float("inf"), None, 10**30])
+def test_a_fee_that_is_none_books_nothing(gate: RiskGate, fee: Any) -> None:
+    allowed = gate.check("AAPL", "buy", 10, limit=190.01, at=SECOND)
+    assert allowed
+    with pytest.raises(OrderError, match="is no amount"):
+        gate.fill(allowed, price=190, quantity=10, fee=fee, at=SECOND)
+    assert gate.position("AAPL") == 0
+    assert gate.ledger.open_orders == 1
 
 
 # ---------------------------------------------------------------------------------------------------- batches

@@ -12,15 +12,16 @@ from pyrt._core.codes import Code, Failure
 from pyrt._core.ledger import Ledger
 from pyrt._core.measure import measure
 from pyrt._core.risk import Gate
-from pyrt._core.types import NO_PRICE, Side, ref_dtype
-from pyrt.errors import ConfigError
-from pyrt.library.units import side_of
+from pyrt._core.types import NO_PRICE, PX_SCALE, Side, ref_dtype
+from pyrt.errors import ConfigError, OrderError
+from pyrt.library.units import side_of, units_of
 from pyrt.model import AssetClass, Instrument, Number, OrderType, money
 from pyrt.risk.figures import text
 from pyrt.risk.limits import Limits
 
 STRATEGY = 1
 _MONEY = 10**18
+_MOST = 1 << 127
 _ALWAYS = (0, (1 << 63) - 1)
 _TYPES = {
     (False, False): OrderType.MARKET,
@@ -96,10 +97,9 @@ class RiskGate:
     def account(self, cash: Number, *, at: int | None = None) -> None:
         """Set the buying power: what the venue says it is, fills up to `at` included. Raises ConfigError for no number."""
         try:
-            amount = Decimal(str(cash))
-            self.gate.account(int(amount * _MONEY), self._now(at))
-        except (ArithmeticError, ValueError):
-            raise ConfigError(f"{cash!r} is no amount", where="cash", mend="pass an int, a str, a Decimal or a float") from None
+            self.gate.account(_amount(cash), self._now(at))
+        except OrderError as e:
+            raise ConfigError(e.what, where="cash", mend=e.mend) from None
 
     def quote(
         self,
@@ -113,15 +113,14 @@ class RiskGate:
     ) -> None:
         """Set the market that prices are held against. Raises OrderError for a price off the tick."""
         i = self._instrument(symbol)
+        market = i.px(bid), i.px(ask), i.qty(bid_size), i.qty(ask_size), self._now(at)  # all of it, or the market stays as it was
         row = self.refs[i.id]
-        row["bid_px"], row["ask_px"] = i.px(bid), i.px(ask)
-        row["bid_qty"], row["ask_qty"] = i.qty(bid_size), i.qty(ask_size)
-        row["quote_ts"] = self._now(at)
+        row["bid_px"], row["ask_px"], row["bid_qty"], row["ask_qty"], row["quote_ts"] = market
 
     def trade(self, symbol: str, price: Number, *, at: int | None = None) -> None:
-        """Set the last trade."""
+        """Set the last trade, which may be between two ticks. Raises OrderError for what is no price."""
         i = self._instrument(symbol)
-        self.refs[i.id]["last_px"], self.refs[i.id]["last_ts"] = i.px(price), self._now(at)
+        self.refs[i.id]["last_px"], self.refs[i.id]["last_ts"] = _executed(price), self._now(at)
 
     def check(
         self,
@@ -163,10 +162,13 @@ class RiskGate:
         return {name: self._headroom(failure, i) for name, failure in found}
 
     def fill(self, order: Allowed, price: Number, quantity: Number, *, fee: Number = 0, at: int | None = None) -> None:
-        """Book an execution, whole or in part; a reservation that is used up goes. Raises OrderError for what is no price."""
+        """Book an execution, whole or in part; a reservation that is used up goes. The price may be between two ticks.
+
+        Raises OrderError for what is no price, quantity or fee: nothing is booked.
+        """
         i = self._known[order.symbol]
-        qty, px = i.qty(quantity), i.px(price)
-        self.gate.fill(order.key, STRATEGY, i.id, order.side, px, qty, int(Decimal(str(fee)) * _MONEY), self._now(at))
+        qty, px = i.qty(quantity), _executed(price)
+        self.gate.fill(order.key, STRATEGY, i.id, order.side, px, qty, _amount(fee), self._now(at))
         left = self._leaves.get(order.key, 0) - qty
         if left > 0:
             self._leaves[order.key] = left
@@ -215,3 +217,20 @@ class RiskGate:
     @staticmethod
     def _now(at: int | None) -> int:
         return time.time_ns() if at is None else at
+
+
+def _executed(price: Number) -> int:
+    px = units_of(price, PX_SCALE, "price")
+    if px <= 0:
+        raise OrderError(f"price {price} is not above zero", mend="give a price above 0")
+    return px
+
+
+def _amount(value: Number) -> int:
+    try:
+        units = int(Decimal(str(value)) * _MONEY)
+    except (ArithmeticError, ValueError):
+        units = _MOST
+    if abs(units) >= _MOST:
+        raise OrderError(f"{value!r} is no amount", mend="pass an int, a str, a Decimal or a float")
+    return units
