@@ -118,6 +118,20 @@ def test_adx_and_its_directions_as_ta_lib(period):
 
 
 # ---------------------------------------------------------------------------------------------------- the definitions
+def close_to_z_scores(ours: Any, close: Any, n: int) -> None:
+    """Each value as far from the exact one as its conditioning says, to the first order, and no further.
+
+    In units of the last place: the mean rounded to a price (price / deviation), sums of n terms about a value of the window, whose
+    cancellation is at most 2n (2n(n + 2) of the score), and the distances in the mean (the root of 2n for each of its sums).
+    """
+    exact, spread = np.asarray(reference.z_score(close.tolist(), n)), np.asarray(reference.deviation(close.tolist(), n))
+    assert np.array_equal(np.isnan(ours), np.isnan(exact))
+    assert not ours[spread == 0].any()
+    moved = spread > 0
+    ulps = close[moved] / spread[moved] + 2 * n * (n + 2) * np.abs(exact[moved]) + (n + 1) * (2 * n) ** 0.5
+    assert np.all(np.abs(ours - exact)[moved] <= np.finfo(float).eps * ulps)
+
+
 @pytest.mark.row("S040")
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 25))
@@ -130,9 +144,7 @@ def test_as_defined(seed, n):
     near(RSI(n).apply(close), reference.rsi(x, n), 1e-10)
     near(Deviation(n).apply(close), reference.deviation(x, n), 1e-12)
     near(Deviation(n, ddof=1).apply(close), reference.deviation(x, n, 1), 1e-12)
-    spread = np.maximum(reference.deviation(x, n), 1e-300)
-    exact = close / spread < 1e4  # where next to nothing moved, the last bits of a price decide
-    near(ZScore(n).apply(close)[exact], np.asarray(reference.z_score(x, n))[exact], 1e-9)
+    close_to_z_scores(ZScore(n).apply(close), close, n)
     near(Returns(n).apply(close), reference.returns(x, n), 1e-13)
     near(Returns(n, log=True).apply(close), reference.returns(x, n, True), 1e-13)
     near(RealisedVolatility(n).apply(close), reference.volatility(x, n), 1e-13)

@@ -247,13 +247,19 @@ def test_every_rise_of_the_stream_reads_the_venue_again(bench: Bench) -> None:
     assert len(bench.asked(TakeSnapshot)) == 1
 
 
+def polled(bench: Bench, until: float) -> list[float]:
+    """When open orders are looked up, in s, up to an instant."""
+    times = []
+    while bench.timers["execution.poll"] <= until * SECOND:
+        bench.fire("execution.poll")
+        times += [bench.t / SECOND for _ in bench.asked(Lookup)]
+    return times
+
+
 @pytest.mark.row("X02")
 def test_open_orders_are_polled_when_nothing_proved_them_of_late(bench: Bench) -> None:
     sent(bench)
-    bench.t = SECOND
-    bench.fire("execution.poll")
-    assert [c.cid for c in bench.asked(Lookup)] == [order().cid]
-    bench.t += SECOND
+    assert len(polled(bench, 4)) == 1
     bench.on(LookupResult(number=1, found=Found.FOUND, order=order(filled_qty="4", status="partially_filled")))
     assert len(bench.asked(TakeSnapshot)) == 1  # a fill that the stream never told
     bench.snapshot(
@@ -262,12 +268,40 @@ def test_open_orders_are_polled_when_nothing_proved_them_of_late(bench: Bench) -
     assert bench.engine.positions == {1: 4 * SHARE}
 
 
+@pytest.mark.parametrize("proved", [20.0, 20.01, 20.5, 20.99, 22.5, 24.4])
+def test_whenever_an_order_was_proved_it_is_asked_for_so_soon_that_a_fill_is_booked_within_five_seconds(
+    bench: Bench, proved: float
+) -> None:
+    sent(bench)
+    polled(bench, proved)
+    bench.t = int(proved * SECOND)
+    bench.on(LookupResult(number=1, found=Found.FOUND, order=order()))
+    [asked] = polled(bench, proved + 4)
+    assert 3 <= asked - proved <= 4
+
+
+def test_a_look_up_without_an_answer_is_not_repeated_every_second(bench: Bench) -> None:
+    sent(bench)
+    first, *others = polled(bench, 20)
+    assert [t - first for t in others] == [5, 10, 15]
+
+
 def test_many_open_orders_are_polled_by_one_snapshot(bench: Bench) -> None:
     for number in range(1, 7):
         bench.approve()
         bench.on(SubmitResult(number=number, attempt=1, outcome=Outcome.ACCEPTED, order=order(number)))
-    bench.fire("execution.poll")
-    assert (len(bench.asked(Lookup)), len(bench.asked(TakeSnapshot))) == (0, 1)
+    proved = bench.t
+    while not (asked := bench.asked(TakeSnapshot)):
+        bench.fire("execution.poll")
+    assert 3 * SECOND <= bench.t - proved <= 4 * SECOND
+    for _ in range(8):  # the one under way proves them: no second one behind it
+        bench.fire("execution.poll")
+        assert not bench.asked(TakeSnapshot)
+        assert not bench.asked(Lookup)
+    bench.commands = [*asked]
+    bench.snapshot(orders=tuple(order(number) for number in range(1, 7)))
+    assert not bench.asked(TakeSnapshot)
+    assert "execution.snapshot" not in bench.timers
 
 
 def test_a_break_must_live_two_cycles(bench: Bench) -> None:

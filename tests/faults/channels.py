@@ -9,8 +9,8 @@ from tests.faults.venue import MONDAY
 if TYPE_CHECKING:
     from tests.faults.world import Simulation
 
-# A poll each 5 s asks for what was not seen for 2 s; then the fills are read, page by page, perhaps behind another query.
-BOUND = 15 * SECOND
+# Each second it is asked for what nothing proved for 3 s; then the fills are read, page by page.
+BOUND = 5 * SECOND
 LASTS = 15 * SECOND  # how long a fault of REST may keep a request: deadline and settle
 # What does not hinder REST, or is no fault.
 _SEEN = ("406", "worst case", "exits", "raced", "rejected", "F32 replay", "healed", "ended without a journal")

@@ -56,6 +56,7 @@ class Reconciler:
         self._incomplete = 0  # snapshots in a row that left a fill missing
         self._untold = 0  # snapshots in a row without the activities
         self._rounds = 0
+        self._polled: dict[int, int] = {}  # number -> mono of a look-up of late
         self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
         self._opening: object = None  # what the first snapshot of a new journal showed
 
@@ -336,12 +337,17 @@ class Reconciler:
     # -------------------------------------------------------------------------------------------- while running
     def poll(self, step: Step) -> None:
         """Ask for open orders that nothing proved of late: one by one where they are few, else by a snapshot."""
-        limit = step.now.mono - self._settings.poll_age
-        aged: list[Order] = [o for o in self._orders.open.values() if o.working and self.observer.proved.get(o.number, 0) <= limit]
+        now, proved = step.now.mono, self.observer.proved
+        limit = now - self._settings.poll_age
+        aged: list[Order] = [o for o in self._orders.open.values() if o.working and proved.get(o.number, 0) <= limit]
         if len(aged) > 4:
-            self.ask(step)
-        else:
-            for order in aged:
+            if not self._asked:  # the one under way proves them
+                self.ask(step)
+            return
+        self._polled = {number: at for number, at in self._polled.items() if at > now - self._settings.poll_lost}
+        for order in aged:
+            if self._polled.get(order.number, -1) <= proved.get(order.number, 0):  # else its answer is still to come
+                self._polled[order.number] = now
                 step.do(order.lookup)
 
     def forget(self, number: int) -> None:

@@ -19,8 +19,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backoff: tuple[int, ...] = (SECOND, 2 * SECOND, 4 * SECOND)
     lookup_backoff: tuple[int, ...] = (SECOND // 4, SECOND // 2, SECOND, 2 * SECOND, 4 * SECOND)
     lookups: int = 8  # under way at once
-    poll_every: int = 5 * SECOND
-    poll_age: int = 2 * SECOND  # an open order unproved for longer is asked for
+    poll_every: int = SECOND
+    poll_age: int = 3 * SECOND  # an open order unproved for longer is asked for: what nobody told is known within 5 s
+    poll_lost: int = 5 * SECOND  # and asked for again, where no answer proves it
     reconcile_every: int = 60 * SECOND
     snapshot_gap: int = SECOND
     query_lost: int = 120 * SECOND
