@@ -358,8 +358,8 @@ class Net:
         return rng.randrange(MS, 6 * MS) if rng.random() < 0.8 else rng.randrange(MS, 400 * MS if self.sim.faulty else 40 * MS)
 
     # ------------------------------------------------------------------------------------------------ WebSockets
-    async def ws_connect(self, make: Callable[[], Any], url: str, **options: Any) -> Any:
-        """Stands in for picows.ws_connect."""
+    async def dial(self, make: Callable[[], Any], url: str, **options: Any) -> Any:
+        """Stands in for dial, which is picows.ws_connect."""
         sim, rng = self.sim, self.rng
         sim.point("ws connect")
         await asyncio.sleep(rng.randrange(1, 20) / 1000)

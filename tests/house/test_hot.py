@@ -60,9 +60,18 @@ COLD = {
     "quoted": {"run", "take"},
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},
-    "sampled": {"keep", "read_code"},
+    "sampled": {"fit_code", "keep", "read_code"},
     "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
-    "strategy": {"handle", "handle_bar", "handle_record", "on_bar", "on_book", "on_quote", "on_trade"},  # callbacks may raise
+    "strategy": {
+        "handle",
+        "handle_bar",
+        "handle_record",
+        "on_bar",
+        "on_book",
+        "on_quote",
+        "on_trade",
+        "watched",
+    },  # callbacks may raise
     "types": {"_strip", "i128_to_object"},
     "wire": {"_enter_keys"},
 }

@@ -260,6 +260,9 @@ def test_what_the_venue_did_after_the_journals_end_is_news_and_no_difference(see
     early = msgspec.structs.replace(late, ts=written)  # the journal was there, and does not have it
     _, result = compared(rows, DAYS[2], msgspec.structs.replace(statement, fills=(*good.fills, early)))
     assert {"fill", "order", "cash"} <= {d.what for d in result.differences}
+    unknown = msgspec.structs.replace(late, order_id="somebody's")
+    _, result = compared(rows, DAYS[2], msgspec.structs.replace(statement, fills=(*good.fills, unknown)))
+    assert {"fill", "position", "cash"} <= {d.what for d in result.differences}
     wrong = msgspec.structs.replace(statement, fills=(*good.fills[:-1], late))  # beside the news one is missing
     _, result = compared(rows, DAYS[2], wrong)
     assert "fill" in {d.what for d in result.differences}

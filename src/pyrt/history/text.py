@@ -41,7 +41,7 @@ def open_lines(path: Path) -> IO[bytes]:
 
 
 def member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A file of a zip, which gives no more bytes than its entry says. Raises DataError for one that is a bomb, KeyError for none."""
+    """A file of a zip, which gives no more bytes than its entry says. Raises DataError for a bomb, KeyError for none."""
     entry = archive.getinfo(name)
     if too_dense(entry.compress_size, entry.file_size):
         raise DataError(

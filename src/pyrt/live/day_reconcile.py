@@ -73,17 +73,19 @@ def reconcile(books: Books, statement: Statement | None) -> Reconciled:
 
 
 class _News:
-    """Fills of after the journal's last record, as of an exit that a session left at the venue: the next start books them."""
+    """Fills of its orders after the journal's last record, as of an exit left at the venue: the next start books them."""
 
     def __init__(self, books: Books, statement: Statement, result: Reconciled) -> None:
-        late = [f for f in statement.fills if f.ts > books.ended]
+        known, cids = {o.venue_order_id for o in books.orders}, {o.cid for o in books.orders}
+        known |= {o.id for o in statement.orders if o.cid in cids}
+        late = [f for f in statement.fills if f.ts > books.ended and f.order_id in known]
         self.fills = {f.activity_id for f in late}
         self.orders = {f.order_id for f in late}
         self.symbols = {f.symbol.replace("/", "") for f in late}
         if late:
             said = "; ".join(f"{f.side.name} {_show(_number(f.qty))} {f.symbol} at {_show(_number(f.price))}" for f in late[:3])
             more = f" and {len(late) - 3} more" if len(late) > 3 else ""
-            what = "fills of after the journal's last record, and the orders, positions and cash that they moved"
+            what = "fills after the journal's last record, and the orders, positions and cash that they moved"
             result.not_compared.append(f"{what}: {said}{more}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from picows import WSError, WSHandshakeError, WSMsgType, ws_connect
+from picows import WSError, WSHandshakeError, WSMsgType
 
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
@@ -20,6 +20,7 @@ from pyrt.model import Instruments
 from pyrt.ports import Sink, StreamState, Subscription
 from pyrt.venues.alpaca.backoff import Backoff
 from pyrt.venues.alpaca.channels import Channels, Sets
+from pyrt.venues.alpaca.dial import dial
 from pyrt.venues.alpaca.frames import Frames
 from pyrt.venues.alpaca.keys import check_url
 from pyrt.venues.alpaca.silence import Silence
@@ -187,6 +188,8 @@ class AlpacaFeed:
             return Ending("closed here")
         finally:
             self._opening = None
+        if self._closing.is_set():  # just when it was open
+            frames.end("closed here")
         try:
             await self._watch(frames)
         finally:
@@ -204,7 +207,7 @@ class AlpacaFeed:
     async def _open(self) -> Frames:
         self._ask()  # for the welcome
         async with asyncio.timeout(self._answer_within):
-            _, frames = await ws_connect(
+            _, frames = await dial(
                 self._listen,
                 self._url,
                 extra_headers={"Content-Type": f"application/{self._codec}"},

@@ -17,13 +17,13 @@ from picows import (
     WSListener,
     WSMsgType,
     WSTransport,
-    ws_connect,
 )
 
 from pyrt.config import Secret, know, masked
 from pyrt.errors import Misbehaved
 from pyrt.ports import Sink, StreamState, TradeUpdate
 from pyrt.venues.alpaca import wire
+from pyrt.venues.alpaca.dial import dial
 from pyrt.venues.alpaca.keys import check_url
 from pyrt.venues.alpaca.lanes import deliver
 
@@ -106,7 +106,7 @@ class TradingStream:
         """One connection, from its beginning to its end; returns why it ended. Raises _Refused."""
         listener = _Listener(self._on_message)
         try:
-            transport, _ = await ws_connect(
+            transport, _ = await dial(
                 lambda: listener,
                 self._url,
                 websocket_handshake_timeout=self._patience,
