@@ -199,3 +199,26 @@ def test_what_passed_counts_no_more_when_something_changed_or_failed(tmp_path: P
         (place / "__init__.py").write_text("x = 1\n")
     prove(work, in_steps(tmp_path, code + "pass" if change == "programme" else code), place)
     assert (tmp_path / "ran").read_text() == "0120123"
+
+
+def beside(tmp_path: Path, waiting: str) -> list[Part]:
+    """A part that computes until the one beside it says so, and that one."""
+    begin, whole = "import pathlib, sys, time\n", programme("")[0].command[2]
+    mark = f"pathlib.Path({str(tmp_path / 'mark')!r})"
+    computing = begin + f"pathlib.Path(sys.argv[1]).write_text('{{}}')\nwhile not {mark}.exists():\n    time.sleep(0.01)\n"
+    commands = [(sys.executable, "-c", code, "{json}") for code in (computing, begin + waiting.format(mark=mark) + whole)]
+    return [Part("computes", commands[0], waits=False), Part("waits", commands[1])]
+
+
+def test_what_waits_runs_beside_what_computes(tmp_path: Path) -> None:
+    place = package(tmp_path / "tree")
+    prove(tmp_path / "work", beside(tmp_path, "{mark}.touch()\n"), place)
+    assert proof.proved(place).crash_points == 10**6
+
+
+def test_a_part_that_fails_ends_the_one_beside_it(tmp_path: Path) -> None:
+    place, work = package(tmp_path / "tree"), tmp_path / "work"
+    with pytest.raises(SystemExit, match="waits: ended with status 3"):
+        prove(work, beside(tmp_path, "sys.exit(3)\n"), place)
+    assert not (work / "passed.json").exists()
+    assert not (place / "proof.json").exists()
