@@ -127,7 +127,7 @@ def drill(
     options = ["--strategy", str(home.parent / "busy.py"), "--limits", str(home.parent / "limits.toml"), *more]
     options += ["--snapshot-facts", "40"]  # starts go on from snapshots, and kills meet their writing
     rng = random.Random(seed)
-    report = Report(kills=kills)
+    report = Report()
     begun = time.monotonic()
     for _ in range(kills):
         run = start(*options)
@@ -145,6 +145,7 @@ def drill(
         report.killed_in[{"facts replayed": "in recovery", "state in": "connecting", "trading:": "trading"}.get(phase, phase)] += 1
         assert run.process.poll() is None, run.log
         run.kill()
+        report.kills += 1
     run = start(*options).until("trading:")
     if still:  # exits go on working at the venue when the session has ended
         for symbol in SYMBOLS:

@@ -222,3 +222,20 @@ def test_a_part_that_fails_ends_the_one_beside_it(tmp_path: Path) -> None:
         prove(work, beside(tmp_path, "sys.exit(3)\n"), place)
     assert not (work / "passed.json").exists()
     assert not (place / "proof.json").exists()
+
+
+@pytest.mark.parametrize(("told", "passed"), [("120 90", True), ("120", False), ("", False)])
+def test_kills_are_those_that_the_drills_told(tmp_path: Path, told: str, passed: bool) -> None:
+    """Never those that somebody asked for: a drill that was left out kills nothing."""
+    place, [whole] = package(tmp_path / "tree"), programme("", kills={"trials": 0, "violations": 0})
+    cases = "".join(
+        f'<testcase name="{n}"><properties><property name="kills" value="{n}"/></properties></testcase>' for n in told.split()
+    )
+    code = f"import pathlib, sys\npathlib.Path(sys.argv[1]).write_text('<t><testcase name=\"a\"/>' + {cases!r} + '</t>')"
+    parts = [whole, Part("drills", (sys.executable, "-c", code, "{json}"), "kills")]
+    if passed:
+        prove(tmp_path / "work", parts, place)
+        assert proof.proved(place).figures["kills"].trials == 210
+    else:
+        with pytest.raises(ConfigError, match="kills"):
+            prove(tmp_path / "work", parts, place)
