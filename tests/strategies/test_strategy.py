@@ -1,7 +1,10 @@
 """Strategy: parameters, prices, verbs."""
 
 import doctest
+import json
 from decimal import Decimal
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +14,10 @@ from tests.reference.room import PX, Room
 
 import pyrt.strategies.strategy as module
 from pyrt._core.types import Side
-from pyrt.cli.strategies import load_strategies
+from pyrt.cli.strategies import load_class, load_strategies
 from pyrt.clock import interval_ns
 from pyrt.errors import ConfigError, OrderError
+from pyrt.live.recipe import recipe_of
 from pyrt.model import Instrument, OrderType
 from pyrt.strategies import Strategy
 from pyrt.strategies.quote_maker import QuoteMaker
@@ -117,6 +121,23 @@ def test_an_entry_point_is_found(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     [strategy] = load_strategies(["theirs"], ["Theirs.depth=5"])
     assert (strategy.name, strategy.symbols) == ("Theirs", ("TSLA",))
     assert strategy.depth == 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["same_name.py", "json.py"])  # one that a module of Python's own has, too
+def test_files_of_one_name_are_each_known_by_their_own_place(tmp_path: Path, name: str) -> None:
+    """A recording names a strategy's file and keeps its digest: of that file, whatever else is loaded."""
+    files = []
+    for folder, cls in (("a", "First"), ("b", "Second")):
+        (tmp_path / folder).mkdir()
+        files.append(tmp_path / folder / name)
+        files[-1].write_text(f"import pyrt\nclass {cls}(pyrt.Strategy):\n    symbols = ('AAPL',)\n")
+    strategies = load_strategies([str(file) for file in files])
+    for file, strategy in zip(files, strategies, strict=True):
+        recipe = recipe_of(strategy)
+        assert recipe.use == f"{file}:{strategy.name}"
+        assert recipe.source == blake2b(file.read_bytes(), digest_size=16).hexdigest()
+        assert load_class(recipe.use).__name__ == strategy.name
+    assert json.loads("1") == 1
 
 
 def test_the_docstring_s_example_runs() -> None:

@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -136,7 +137,7 @@ def _from_file(path: Path) -> ModuleType:
         path = check(path)
     if not path.is_file():
         raise ConfigError(f"{path} does not exist", where="--strategy", mend="check the path")
-    name = path.name.partition(".")[0]
+    name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path} is not a Python file", where="--strategy")
@@ -149,6 +150,15 @@ def _from_file(path: Path) -> ModuleType:
     except Exception as e:
         raise _failed(e, f"{path}:{_line_in(e, path)}") from None
     return module
+
+
+def _module_name(path: Path) -> str:
+    """The file's own name, unless another file's module has it: who looks a class's module up must find this one."""
+    name = path.name.partition(".")[0]
+    known = sys.modules.get(name)
+    if known is None or getattr(known, "__file__", None) == str(path) or path.suffix != ".py":  # a compiled one knows its name
+        return name
+    return f"{name}_{blake2b(str(path.absolute()).encode(), digest_size=6).hexdigest()}"
 
 
 def _failed(e: Exception, where: str) -> PyrtError:
