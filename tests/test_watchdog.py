@@ -18,7 +18,7 @@ class Killed(BaseException):
 
 
 def test_a_session_that_dies_at_its_birth_leaves_it_with_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = WatchOrder(directory=str(tmp_path), journal="j", url="http://127.0.0.1:9", key="k", secret="s")
+    order = WatchOrder(directory=str(tmp_path), journal="j", epoch=1, url="http://127.0.0.1:9", key="k", secret="s")
     children = []
     born = subprocess.Popen
 

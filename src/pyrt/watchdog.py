@@ -46,6 +46,7 @@ class WatchOrder(Veiled, frozen=True, kw_only=True):
 
     directory: str
     journal: str
+    epoch: int  # of the session's life: what a later one intends is its own
     url: str
     key: str
     secret: str
@@ -112,7 +113,7 @@ class Watchdog:
 
 
 class Sweep:
-    """One round of cancelling: from the moment it begins, everything this journal had intended by then."""
+    """One round of cancelling: from its beginning on, all that this journal had intended by then in lives up to ours."""
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
@@ -150,7 +151,7 @@ class Sweep:
         protective, last = set(), 0
         try:
             for _, _, fact in show(Path(self._order.directory) / "journal"):
-                if isinstance(fact, Intended):
+                if isinstance(fact, Intended) and fact.epoch <= self._order.epoch:
                     last = max(last, fact.number)
                     if fact.intent.reduce_only:
                         protective.add(fact.number)

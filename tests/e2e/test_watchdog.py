@@ -168,11 +168,20 @@ def test_a_data_feed_that_is_gone(venue: Venue, start: Start, resting: list[str]
     assert "open 1" in summary
 
 
-def test_orders_of_the_next_life_are_not_touched(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_orders_of_the_next_life_are_not_touched(
+    venue: Venue, start: Start, resting: list[str], tmp_path: Path, late: bool
+) -> None:
     run = start(*resting).until("trading:")
     both(venue)
+    [child] = _children(run.process.pid)
+    if late:  # the machine gives it no time until the next life trades
+        os.kill(child, signal.SIGSTOP)
     run.kill()
     again = start(*resting, "--no-watchdog").until("trading:")
+    if late:
+        wait_for(lambda: len(_entries(venue)) == 2, "the entry of the second life")
+        os.kill(child, signal.SIGCONT)
     wait_for(lambda: "verified twice" in watchdog_log(tmp_path), "the proof")
     first, entry = wait_for(lambda: _entries(venue), "the entry of the second life")
     assert (first["status"], entry["status"]) == ("canceled", "new")

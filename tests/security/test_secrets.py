@@ -192,7 +192,7 @@ def test_nothing_that_holds_a_secret_is_shown_or_pickled(tmp_path: Path) -> None
             )
         ]
     )
-    order = WatchOrder(directory="d", journal="j", url="u", key=KEY, secret=SECRET)
+    order = WatchOrder(directory="d", journal="j", epoch=1, url="u", key=KEY, secret=SECRET)
     holders = [
         Secret(SECRET),
         Keys(Secret(KEY), Secret(SECRET)),

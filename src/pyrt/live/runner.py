@@ -107,7 +107,7 @@ class Runner:
             note = HaltNote(plan.directory, page)
             stack.callback(note.close)
             shell.on_unjournaled = note.tell
-            watchdog = self._watchdog(journal) if plan.watchdog else None
+            watchdog = self._watchdog(journal, session) if plan.watchdog else None
             control = self._control = Control(plan.directory, page, shell, session, watchdog)
             shell.broker = link.broker(shell.put, shell.venue_clock, deadline=plan.settings.deadline / SECOND, blocked=page.blocks)
             try:
@@ -255,12 +255,13 @@ class Runner:
             dry_run=plan.dry_run,
         )
 
-    def _watchdog(self, journal: Journal) -> Watchdog:
+    def _watchdog(self, journal: Journal, session: Session) -> Watchdog:
         plan = self.plan
         url, (key, secret) = plan.link.egress()
         order = WatchOrder(
             directory=str(plan.directory.absolute()),
             journal=journal.id,
+            epoch=session.risk.epoch + 1,
             url=url,
             key=key.reveal(),
             secret=secret.reveal(),
