@@ -27,6 +27,7 @@ from bench.soak_tape import SYMBOLS
 from pyrt.config import Secret
 from pyrt.live import Plan, Runner, Summary
 from pyrt.live.runner import Live
+from pyrt.process import steady_memory
 from pyrt.strategies import Strategy
 from pyrt.strategies.sma_cross import SmaCross
 from pyrt.venues.alpaca.keys import Keys
@@ -285,6 +286,7 @@ def tape(rate: float) -> Iterator[int]:
 
 def run(directory: Path, seconds: float, rate: float, pause: float) -> tuple[Summary, list[Sample]]:
     """Trade for a while; data, venue and watchdog are processes of their own."""
+    steady_memory()  # as `pyrt run` does
     with tape(rate) as port, SimProcess(state=directory / "venue", seed=1, rate_limit=0) as sim:
         keys, url = Keys(Secret(sim.address.key), Secret(sim.address.secret)), sim.address.url
         updates = "ws" + url.removeprefix("http")

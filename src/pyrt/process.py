@@ -1,4 +1,6 @@
-"""What keeps keys inside this process: no core file, nobody attaches to it, private files, and children that inherit none."""
+"""What a session's process is: its keys stay inside (no core file, nobody attaches, private files, children inherit none), and
+its memory is what is in use.
+"""
 
 import ctypes
 import os
@@ -14,6 +16,8 @@ KEY_NAMES = (("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"), ("ALPACA_API_KEY", "ALP
 DATABASE_NAME = "PYRT_POSTGRES_DSN"  # holds a password
 _NAMES = frozenset((*(name for pair in KEY_NAMES for name in pair), DATABASE_NAME))
 _PR_SET_DUMPABLE = 4
+# <malloc.h> of glibc: each of them ends the allocator's own adjusting of the thresholds, which only ever goes up.
+_STEADY = {"M_ARENA_MAX": (-8, 1), "M_MMAP_THRESHOLD": (-3, 512 << 10), "M_TRIM_THRESHOLD": (-1, 1 << 20)}
 _held: dict[str, str] = {}  # what `holding` took out of the environment
 
 
@@ -23,6 +27,18 @@ def confine() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def steady_memory() -> bool:
+    """One heap for all threads, and large buffers apart from it: before threads begin. False where the C library is not glibc.
+
+    Otherwise each thread that comes and goes may leave a heap of its own behind, as large as its largest buffer was.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        return False
+    taken = [mallopt(name, value) for name, value in _STEADY.values()]
+    return all(taken)
 
 
 def make_private(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """Orders that are over are let go: what the venue says of them afterwards is old, or is booked; nothing is lost, nothing twice."""
 
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -156,6 +157,21 @@ def test_an_exit_that_was_heard_of_before_it_was_named_is_not_adopted_when_all_f
     assert asked.venue_order_id == "leg"
     assert not [f for f in room.shell.facts if isinstance(f, ExternalSeen)]
     assert len(filled(room, number)) == 1
+
+
+def test_what_is_let_go_finds_its_memory_there() -> None:
+    trader = Trader()
+    room = Room(trader)
+    before = state.state_of(room.session)
+    room.session.execution.reserve()
+    assert state.state_of(room.session) == before
+    trade(room, trader, KEPT)
+    tracemalloc.start()
+    trade(room, trader, 2)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sorted(room.session.execution.orders) == [3, 4, 5, 6]
+    assert most < past.ROWS  # a fortieth of the rows
 
 
 def test_orders_of_others_are_let_go_and_not_adopted_again() -> None:

@@ -14,7 +14,7 @@ from tests.reference.room import ACCOUNT, LOOSE, PX, QTY, SECOND
 from pyrt._core.types import RecordType, bar_dtype, market_dtype, quote_dtype, trade_dtype
 from pyrt.clock import VenueClock
 from pyrt.errors import JournalBusy, NotConnected
-from pyrt.execution import Settings
+from pyrt.execution import Settings, past
 from pyrt.journal import Journal, inspect
 from pyrt.journal.snapshots import newest_first
 from pyrt.live import Plan, Runner, Summary, keeper, runner
@@ -222,6 +222,20 @@ def test_a_stop_cancels_the_entry_verifies_it_and_counts(tmp_path: Path) -> None
     assert link.cancelled == [1]
     assert link.closed
     assert not any("failure" in line for line in summary.lines())
+
+
+def test_what_a_long_life_needs_is_there_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    steady: list[bool] = []
+    monkeypatch.setattr(runner, "steady_memory", lambda: steady.append(not rows))
+
+    def look(strategy: Any) -> None:
+        rows.append(len(strategy._desk._session.execution._orders.past._rows))
+        link.runner.stop("enough")  # type: ignore[attr-defined]
+
+    play(tmp_path, look)
+    assert steady == [True]
+    assert min(rows) == past.ROWS * past._ROW.size
 
 
 def test_the_time_is_over(tmp_path: Path) -> None:

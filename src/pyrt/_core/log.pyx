@@ -3,8 +3,11 @@ import os
 from typing import NamedTuple
 
 cimport cython
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
+
+cdef extern from "pages.h" nogil:
+    void* pyrt_pages(size_t size)      # zeroed, every page of it there
 
 crc32c_init()
 
@@ -119,10 +122,10 @@ cdef class Appender:
     def __cinit__(self, next_segment, uint64_t last_seq, bytes chain, int bell, int ringer, *, uint32_t term=0,
                   uint64_t capacity=1 << 22, int64_t linger=5_000_000, bint sync=True):
         self.capacity = max(capacity, 4096) & ~<uint64_t>7
-        self.ring = <unsigned char*>malloc(self.capacity)
+        # Its pages are there from now on: no order waits for one. (A compiler makes malloc and memset one calloc, which has none.)
+        self.ring = <unsigned char*>pyrt_pages(self.capacity)
         if self.ring == NULL:
             raise MemoryError
-        memset(self.ring, 0, self.capacity)                 # its pages are there from now on: no order waits for one
         self.last = self.urgent = self.written = self.synced = self.stable = last_seq
         self.bell, self.ringer, self.term, self.linger, self.sync = bell, ringer, term, linger, sync
         memcpy(self.chain_, <const unsigned char*>chain, 16)

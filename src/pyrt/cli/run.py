@@ -18,6 +18,7 @@ from pyrt.live.control_socket import ControlSocket
 from pyrt.live.day_report import DayEnd
 from pyrt.live.loop import Pin
 from pyrt.live.notify import notifier
+from pyrt.process import steady_memory
 
 EXAMPLES = ("pyrt.strategies.sma_cross:SmaCross", "pyrt.strategies.quote_maker:QuoteMaker")
 _DURATIONS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -101,6 +102,7 @@ def run(
         Seconds without the data feed after which it does.
     """
     start_log()
+    steady_memory()  # before the venue's adapter begins its first threads
     options: dict[str, dict[str, Any]] = {
         "venue": {"name": venue, "state": text(sim_state), "url": sim_url, "seed": seed, "speed": speed},
         "market": {"symbols": None if symbols is None else [s for s in symbols.split(",") if s.strip()]},

@@ -60,6 +60,10 @@ class ExecutionEngine:
         self._started = False
         self._streaming = False
 
+    def reserve(self) -> None:
+        """Take now what a long life will need: a session that trades calls it before its first order."""
+        self._orders.past.reserve()
+
     # -------------------------------------------------------------------------------------------- views
     @property
     def orders(self) -> Mapping[int, Order]:

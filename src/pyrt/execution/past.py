@@ -82,10 +82,14 @@ class Past:
         """How many requests are over beyond those that are kept."""
         return len(self.settled) - self.kept
 
-    def add(self, order: "Order", fills: Iterable["Booked"], ts: int) -> None:
-        """An order is let go, at a venue time."""
+    def reserve(self) -> None:
+        """Take the memory of all rows, five megabytes: at the start of a session, so that no order waits for it."""
         if not self._rows:
             self._rows = bytearray(ROWS * _ROW.size)
+
+    def add(self, order: "Order", fills: Iterable["Booked"], ts: int) -> None:
+        """An order is let go, at a venue time."""
+        self.reserve()
         number, _, _, _, then = _ROW.unpack_from(self._rows, order.number % ROWS * _ROW.size)
         if number:
             self.lost, self.lost_ts = max(self.lost, number), max(self.lost_ts, then)

@@ -38,7 +38,7 @@ from pyrt.market import MarketData
 from pyrt.model import AssetClass, Defined, Instruments, Message, Recovered, money
 from pyrt.monitor import RiskPage
 from pyrt.ports import Append, Start, Stop, Subscription, Sync
-from pyrt.process import make_private
+from pyrt.process import make_private, steady_memory
 from pyrt.risk import RiskManager
 from pyrt.session import Session
 from pyrt.venues.alpaca.keys import LIVE
@@ -69,6 +69,7 @@ class Runner:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
         plan = self.plan
         with Signals(self):
+            steady_memory()
             make_private(plan.directory)
             journal = Journal.open(plan.directory / "journal", durability=plan.durability, segment_size=plan.segment_size)
             try:
@@ -237,6 +238,7 @@ class Runner:
         session.request([Append(fact=Defined(instrument=i), sync=Sync.SOON) for i in new])
         now = shell.now()
         session.prepare(now)
+        session.execution.reserve()
         shell.session = session
         if shell.recorder is not None:
             shell.recorder.begin(self._made_of(journal, hours is not None), now)
