@@ -5,13 +5,15 @@ stable storage, are kept here. A process that is killed loses nothing of this; o
 """
 
 import errno
+import mmap
 import os
 import random
 import stat as stat_
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 from tests.faults.kernel import World, here, nap
 
@@ -22,10 +24,11 @@ DIRECTORY_FD = 1 << 20  # descriptors from here on are of directories and locks:
 class Inode:
     """One file: its bytes as the kernel shows them (a memory file), and as the platter holds them."""
 
-    __slots__ = ("changes", "dirty", "fd", "name", "size", "stable")
+    __slots__ = ("_shown", "changes", "dirty", "fd", "name", "size", "stable")
 
     def __init__(self, name: str) -> None:
         self.fd = os.memfd_create("pyrt-fault")
+        self._shown: mmap.mmap | None = None
         self.name = name
         self.size = 0
         self.changes = 0
@@ -93,6 +96,12 @@ class Inode:
         self.dirty.clear()
         return torn
 
+    def shown(self) -> mmap.mmap:
+        """Its bytes as they are and as they come to be: one map for all who read."""
+        if self._shown is None or len(self._shown) != self.size:
+            self._shown = mmap.mmap(self.fd, self.size, access=mmap.ACCESS_READ)
+        return self._shown
+
     def close(self) -> None:
         os.close(self.fd)
 
@@ -134,6 +143,7 @@ class Disk:
         self.point = point  # told of each step: the process may die there
         self.root = Directory()
         self.inodes: list[Inode] = []
+        self.by_fd: dict[int, Inode] = {}  # of those that were opened to be read
         self.fail: Callable[[str], int] = lambda what: 0  # errno of the next call of a kind; 0 = it succeeds
         self.slow: Callable[[], int] = lambda: 100_000  # ns of a sync
         self.synced: Callable[[Inode], None] = lambda inode: None  # told after each sync
@@ -154,6 +164,7 @@ class Disk:
         for inode in self.inodes:
             inode.close()
         self.inodes.clear()
+        self.by_fd.clear()
 
     def find(self, path: str) -> Inode | Directory | None:
         node: Inode | Directory | None = self.root
@@ -312,11 +323,10 @@ class System:
 
     def release(self, fd: int, begin: int, n: int) -> bool:
         """Stands in for pyrt._core.log.release: the kernel may write the hole at any later time."""
-        inode = next((node for node in self.disk.inodes if os.fstat(node.fd).st_ino == os.fstat(fd).st_ino), None)
+        inode = self.disk.by_fd[fd]
         self.disk.point("disk release")
-        if inode is not None:
-            os.pwrite(inode.fd, bytes(n), begin)
-            inode.soil(begin, begin + n)
+        os.pwrite(inode.fd, bytes(n), begin)
+        inode.soil(begin, begin + n)
         return True
 
 
@@ -493,11 +503,47 @@ class Path:
         for state in directory.pending:
             state[name] = node
 
-    def open(self, mode: str) -> BinaryIO:
+    def open(self, mode: str) -> "Opened":
         node = self._node()
         if not isinstance(node, Inode):
             raise FileNotFoundError(errno.ENOENT, "no such file", self._text)
-        return os.fdopen(os.dup(node.fd), mode)  # type: ignore[return-value]
+        self.system.disk.by_fd[node.fd] = node
+        return Opened(node)
+
+
+class Opened:
+    """A file opened to be read, without a descriptor of its own: a start opens every segment twice."""
+
+    __slots__ = ("_inode",)
+
+    def __init__(self, inode: Inode) -> None:
+        self._inode = inode
+
+    def fileno(self) -> int:
+        return self._inode.fd
+
+    def read(self, n: int) -> bytes:
+        """From its beginning."""
+        return os.pread(self._inode.fd, min(n, self._inode.size), 0)
+
+    def __enter__(self) -> "Opened":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class Map:
+    """Stands in for the module `mmap` and for what it makes: the one map of a file."""
+
+    ACCESS_READ = mmap.ACCESS_READ
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+
+    @contextmanager
+    def mmap(self, fd: int, length: int, *, access: int) -> Iterator[mmap.mmap]:
+        yield self._disk.by_fd[fd].shown()
 
 
 class AppenderShell:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
@@ -319,7 +320,9 @@ class Net:
                 return _response(Reply(429, {"Retry-After": wait}, json), tells=True)
             if which == 1:
                 told = {"X-Ratelimit-Limit": str(self.sim.rate_limit), "X-Ratelimit-Remaining": "0"}
-                if self.sim.mode == "liveness" or rng.random() < 0.5:  # without it a window of a minute is gone: that does not heal
+                if (
+                    self.sim.mode == "liveness" or rng.random() < 0.5 or self.sim.mode == "points"
+                ):  # without it a window of a minute is gone: that does not heal
                     told["X-Ratelimit-Reset"] = str(int(VenueClock.time()) + rng.randrange(1, 5))
                 return _response(Reply(429, told, HTML), tells=True)
             return _response(Reply(429, {}, json if which == 2 else HTML), tells=which == 2)
@@ -585,7 +588,12 @@ class Wire:
         self.silent = False
 
 
+@lru_cache(maxsize=4)
+def _date(at: int) -> str:
+    return formatdate(at, usegmt=True)
+
+
 def _response(reply: Reply, broken: bool = False, *, tells: bool = False) -> Any:
     """tells: it says what became of the request."""
-    headers = CaseInsensitiveDict({"Date": formatdate(VenueClock.time(), usegmt=True), **reply.headers})
+    headers = CaseInsensitiveDict({"Date": _date(int(VenueClock.time())), **reply.headers})
     return SimpleNamespace(status_code=reply.status, headers=headers, raw=Body(reply.body, broken), tells=tells)

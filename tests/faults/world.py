@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -658,6 +659,7 @@ class Simulation:
 
 
 KEYS = Keys(Secret(KEY), Secret(SECRET))
+_parsed = lru_cache(maxsize=8)(Limits.parse)  # the same few texts at each start
 _HOST = "127.0.0.1:4"
 ADDRESSES = link.Addresses(trading=f"http://{_HOST}", data=f"http://{_HOST}", stream=f"ws://{_HOST}", updates=f"ws://{_HOST}")
 
@@ -725,6 +727,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (journal_module, "release", sim.system.release),
         (journal_module, "_bell", lambda: (-1, -1)),
         (segments, "os", sim.system),
+        (segments, "mmap", disk_.Map(sim.disk)),
         (segments, "sync_file", sim.system.sync_file),
         (market_data, "CAPACITY", 64),
         (past, "KEPT", sim.plan.kept),
@@ -743,6 +746,7 @@ def _installed(sim: Simulation) -> Iterator[None]:
         (halt, "threading", threading_),
         (snapshots, "os", sim.system),
         (snapshots, "open", sim.system.fdopen),
+        (Limits, "parse", _parsed),
         (keeper, "time", clock_),
     ]
     kept = [(module, name, getattr(module, name, None)) for module, name, _ in puts]

@@ -5,9 +5,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pyrt.config import Secret
 from pyrt.errors import ConfigError
@@ -123,6 +124,14 @@ def _read_private(path: Path, *, manager: bool = False) -> str:
         raise ConfigError("the key file is not text", where=str(path)) from None
 
 
+@lru_cache(maxsize=16)
+def _parts(url: str) -> tuple[SplitResult, str, int | None, bool]:
+    # Asked before each request, of a handful of URLs.
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts, host, parts.port, is_loopback(host)
+
+
 def check_url(url: str, venue: str | None = None) -> str:
     """The venue that a URL belongs to, SIM, PAPER or LIVE; with `venue` it must be that one.
 
@@ -130,15 +139,14 @@ def check_url(url: str, venue: str | None = None) -> str:
     exact hosts with TLS, and live is refused outside of `live_allowed`.
     """
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
+        parts, host, port, loopback = _parts(url)
     except ValueError:
         raise ConfigError("not a URL", where=url) from None
     if (host == LIVE_HOST or venue == LIVE) and not _live:
         raise ConfigError(_LIVE_REFUSED, where=host, mend=f"use --venue {PAPER} or {SIM}")
     if parts.username is not None or parts.password is not None:
         raise ConfigError("a URL with a user or a password in it", where=host, mend="give keys in the environment")
-    if parts.scheme in ("http", "ws") and is_loopback(host):
+    if parts.scheme in ("http", "ws") and loopback:
         found = SIM
     elif port in (None, 443) and venue == LIVE and host in _LIVE_HOSTS.get(parts.scheme, frozenset()):
         found = LIVE
