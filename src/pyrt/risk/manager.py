@@ -50,7 +50,7 @@ from pyrt.risk.asked import ask_core
 from pyrt.risk.broker_rules import Broken, breaches
 from pyrt.risk.exits import Exits
 from pyrt.risk.figures import any_price, text
-from pyrt.risk.groups import Exit, Group, crossed_exits, leg_breaches, price_breach
+from pyrt.risk.groups import Exit, Group, changed_exit, leg_breaches, price_breach
 from pyrt.risk.limits import Limits
 from pyrt.risk.losses import ALWAYS
 from pyrt.risk.projection import Projection
@@ -271,7 +271,7 @@ class RiskManager(Projection):
         """Another price for an exit: it neither enlarges nor shortens what is reserved, so only prices and latches are asked."""
         scopes = ("system", "account", f"strategy:{intent.strategy}", f"instrument:{intent.instrument}")
         level = max(self.gate.level(scope) for scope in scopes)
-        breaches: list[Breach] = [*crossed_exits(exit_, group, intent)]
+        breaches: list[Breach] = [*changed_exit(exit_, group, intent, self._defined[intent.instrument].qty_exp)]
         for px in (intent.stop_px, intent.limit_px):
             if px:
                 passive = self.limits.bounds(self._instruments[intent.instrument])["passive_bps"] or 0
