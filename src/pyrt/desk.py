@@ -34,6 +34,7 @@ from pyrt.model import (
 from pyrt.ports import Alarm, ExitWanted, SetTimer
 from pyrt.signals import Sizer
 from pyrt.strategies.order import Order, Position
+from pyrt.strategies.ticket import default_tif
 
 if TYPE_CHECKING:
     from pyrt.session import Session
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 SIGNAL_LIFE = 1_000_000_000  # ns of venue time; an older opinion is not acted upon
 INTENT_LIFE = 30_000_000_000
 KEPT_BARS = 1000
+_STOPS = {  # by whether it has a stop price, and a limit
+    (False, False): OrderType.MARKET,
+    (True, False): OrderType.STOP,
+    (True, True): OrderType.STOP_LIMIT,
+}
 
 Call = tuple[int, tuple[Callable[..., None], *tuple[Any, ...]]]
 
@@ -118,17 +124,19 @@ class TradingDesk:
 
     def exit(self, wanted: ExitWanted) -> None:
         """Make an order of what risk wants; it is the strategy's own, and passes every control like any other."""
-        one = 10 ** self._session.instruments[wanted.instrument].qty_exp
+        instrument = self._session.instruments[wanted.instrument]
+        one = 10**instrument.qty_exp
         make = {
             "side": wanted.side,
-            "type": OrderType.STOP if wanted.stop_px else OrderType.MARKET,
-            "tif": TimeInForce.DAY if wanted.qty % one or not wanted.stop_px else TimeInForce.GTC,
+            "type": _STOPS[bool(wanted.stop_px), bool(wanted.limit_px)],
+            "tif": default_tif(instrument) if wanted.qty % one or not wanted.stop_px else TimeInForce.GTC,
             "qty": wanted.qty,
             "stop_px": wanted.stop_px,
+            "limit_px": wanted.limit_px,
             "reduce_only": True,
             "valid_until": self.now + INTENT_LIFE,
         }
-        self.send(wanted.strategy, make, self._session.instruments[wanted.instrument])
+        self.send(wanted.strategy, make, instrument)
 
     def cancel(self, strategy: int, order: Order) -> None:
         self._session.post(CancelIntent(strategy=strategy, source=order.intent.source))
@@ -160,7 +168,7 @@ class TradingDesk:
         make = {
             "side": side,
             "type": OrderType.MARKET,
-            "tif": TimeInForce.DAY,
+            "tif": default_tif(instrument),
             "qty": qty,
             "reduce_only": action == "close",
             "valid_until": signal.valid_until,

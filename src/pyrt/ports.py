@@ -417,6 +417,7 @@ class ExitWanted(Message, frozen=True, kw_only=True):
     qty: int
     stop_px: int = 0  # 0 = at the market
     reason: str = ""
+    limit_px: int = 0  # where the venue has no stops without a limit
 
 
 class Start(Message, frozen=True, kw_only=True):

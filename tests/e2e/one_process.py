@@ -55,7 +55,14 @@ class World:
     """Session, journal and exchange; itself the session's shell."""
 
     def __init__(
-        self, directory: Path, limits: dict[str, Any] | None = None, *, cash: str = "1000000", at: int = MONDAY, hours: bool = False
+        self,
+        directory: Path,
+        limits: dict[str, Any] | None = None,
+        *,
+        cash: str = "1000000",
+        at: int = MONDAY,
+        hours: bool = False,
+        more: tuple[Instrument, ...] = (),
     ) -> None:
         self.now = Now(at, 10**12)
         self.requests: list[Submit | Replace] = []  # what left for the venue
@@ -66,12 +73,13 @@ class World:
         self._journal = Journal.open(directory, segment_size=1 << 18)
         self._timers = Timers()
         self._inbox: deque[Event] = deque()
-        listed = [Instrument(id=i, symbol=s) for i, s in enumerate(SYMBOLS, 1)]
+        listed = [*(Instrument(id=i, symbol=s) for i, s in enumerate(SYMBOLS, 1)), *more]
         self.exchange = Exchange(listed, cash=cash, start=at, always_open=not hours, calendar=calendar)
         self._near = NearVenue(self.exchange, activities=True)
         instruments = Instruments()
         market = MarketData(instruments, grace=0)
         self.hand, self.other = Hand(), OtherHand()
+        self.hand.symbols = tuple(i.symbol for i in listed)
         self.session = Session(
             instruments=instruments,
             market=market,
@@ -92,8 +100,8 @@ class World:
         self.tell(Start(epoch=1))
         self.tell(StreamState(stream="trading", up=True))
         self.tell(StreamState(stream="data", up=True))
-        for symbol in SYMBOLS:
-            self.quote(symbol, "100.00", "100.02")
+        for instrument in listed:
+            self.quote(instrument.symbol, "100.00", "100.02")
         self.session.start(self.now)
         self.later(5)  # half of the venue's budget counts as spent at a start
 
@@ -113,7 +121,11 @@ class World:
         """The market's best bid and offer from now on."""
         record = np.zeros(1, quote_dtype)
         px = [int(float(p) * 100) * PX // 100 for p in (bid, ask)]
-        record["type"], record["instrument"], record["ts_event"] = RecordType.QUOTE, SYMBOLS.index(symbol) + 1, self.now.venue
+        record["type"], record["instrument"], record["ts_event"] = (
+            RecordType.QUOTE,
+            self.session.instruments[symbol].id,
+            self.now.venue,
+        )
         record["bid_px"], record["ask_px"], record["bid_qty"], record["ask_qty"] = *px, size * QTY, size * QTY
         self._market(record)
 
@@ -121,17 +133,28 @@ class World:
         """A print, inside a quote around it: stops and trails go by prints."""
         self.quote(symbol, f"{float(px) - 0.01:.2f}", f"{float(px) + 0.01:.2f}")
         record = np.zeros(1, trade_dtype)
-        record["type"], record["instrument"], record["ts_event"] = RecordType.TRADE, SYMBOLS.index(symbol) + 1, self.now.venue
+        record["type"], record["instrument"], record["ts_event"] = (
+            RecordType.TRADE,
+            self.session.instruments[symbol].id,
+            self.now.venue,
+        )
         record["px"], record["qty"] = round(float(px) * 100) * PX // 100, size * QTY
         self._market(record)
 
     def status(self, symbol: str, *, state: int = 0, lower: int = NO_PRICE, upper: int = NO_PRICE, reason: bytes = b"") -> None:
         """A trading status, or price bands in px units."""
         record = np.zeros(1, status_dtype)
-        record["type"], record["instrument"], record["ts_event"] = RecordType.STATUS, SYMBOLS.index(symbol) + 1, self.now.venue
+        record["type"], record["instrument"], record["ts_event"] = (
+            RecordType.STATUS,
+            self.session.instruments[symbol].id,
+            self.now.venue,
+        )
         record["state"], record["lower_px"], record["upper_px"] = state, lower, upper
         record["reason"] = int.from_bytes(reason, "little")
         self._market(record)
+
+    def _id(self, symbol: str) -> int:
+        return self.session.instruments[symbol].id
 
     def _market(self, record: np.ndarray[Any, Any]) -> None:
         records = record.view(market_dtype)

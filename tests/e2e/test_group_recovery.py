@@ -14,7 +14,7 @@ from pyrt.execution import ExecutionEngine
 from pyrt.live.timers import Timers
 from pyrt.market import MarketData
 from pyrt.model import ExternalSeen, Fact, Filled, Instruments, Intended, OrderStatus
-from pyrt.ports import Start, StreamState, Sync
+from pyrt.ports import Kill, Resume, Start, StreamState, Sync
 from pyrt.research.near import NearVenue
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
@@ -93,3 +93,48 @@ def test_a_crash_after_any_fact_is_recovered_from(tmp_path: Path, limit: int | N
             assert not new.session.risk.ledger.open_orders
         digests.add(tuple(o.venue_order_id for o in orders if o))
     assert len(digests) == 1  # each life found the same orders
+
+
+def test_a_crash_after_both_exits_filled_leaves_nothing_on_the_wrong_side(tmp_path: Path) -> None:
+    """Whatever of the race was durable: the next life buys back what is too much, once."""
+    old = World(tmp_path)
+    [order] = old.do(lambda: old.hand.buy("AAPL", 10, take_profit=104, stop_loss=98, tif="gtc"))
+    old.later(2)
+    engine = old.session.execution
+    for leg in order.legs:
+        old.exchange.force_fill(engine.order_of(1, leg.intent.source).venue_order_id, "10", "101", old.now.venue)
+    saved, journal_id = old.exchange.save(), old._journal.id
+    old._pump()
+    facts = old.close()
+    [first, last] = [n for n, fact in enumerate(facts) if isinstance(fact, Filled) and fact.side is Side.SELL]
+    way_back = next((n for n, fact in enumerate(facts) if isinstance(fact, Intended) and n > last), len(facts))
+    for cut in range(first, way_back + 1):
+        exchange = Exchange.load(saved, old.exchange.assets_.instruments.values(), always_open=True)
+        new = NextLife(old, facts[:cut], exchange, journal_id)
+        assert [submit.request.side for submit in new.requests] == [Side.BUY], cut
+        assert not new.hand.position("AAPL")
+        assert not new.session.execution.positions
+        assert not new.session.risk.raced.owed
+        new.later(70)
+        assert len(new.requests) == 1
+
+
+def test_what_is_owed_after_a_race_is_tried_until_it_is_back(tmp_path: Path) -> None:
+    """The way back is refused while the market is halted: it comes later."""
+    world = World(tmp_path)
+    [order] = world.do(lambda: world.hand.buy("AAPL", 10, take_profit=104, stop_loss=98, tif="gtc"))
+    world.later(2)
+    world.session.step(Kill(level="HALTED", scope="strategy:1", reason="test", who="test"), world.now)
+    for leg in order.legs:
+        number = world.session.execution.order_of(1, leg.intent.source).venue_order_id
+        world.exchange.force_fill(number, "10", "101", world.now.venue)
+    world._pump()
+    world.later(20)
+    assert world.hand.position("AAPL").quantity == -10
+    assert [a.text for a in world.alarms if a.code == "NO_EXIT"] == ["Hand: the way out of 10 AAPL is refused: KILLED; tried again"]
+    world.session.step(Resume(scope="strategy:1", who="test", why="over"), world.now)
+    world._pump()
+    world.later(61)
+    assert not world.hand.position("AAPL")
+    assert [submit.request.side for submit in world.requests] == [Side.BUY, Side.BUY]
+    world.close()

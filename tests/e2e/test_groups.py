@@ -5,10 +5,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from tests.e2e.one_process import World
+from tests.e2e.one_process import World, refusals
 
-from pyrt.model import ExternalSeen, Filled, Intended, OrderClass, OrderStatus, OrderType
+from pyrt.model import ExternalSeen, Filled, Intended, OrderClass, OrderStatus, OrderType, ReplaceIntent
 from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.exchange import corporate
 
@@ -114,6 +115,41 @@ def test_a_stop_may_not_move_beyond_the_take_profit(tmp_path: Path) -> None:
     [moved] = world.do(lambda: world.hand.replace(order.stop_loss, stop=105))
     assert moved.breaches == ("PRICE_COLLAR",)
     assert len(world.requests) == 1
+
+
+@pytest.mark.parametrize("qty", [4, 15])
+@pytest.mark.parametrize("which", [0, 1])
+def test_another_quantity_of_an_exit_is_refused_and_not_taken_for_the_old_one(tmp_path: Path, which: int, qty: int) -> None:
+    """The verb of a strategy says so at once; an event of anything else's making is judged here."""
+    world = World(tmp_path)
+    order = bracket(world)
+    world.later(2)
+    leg = order.legs[which]
+    source = world.session.desk._next(1)
+    new = msgspec.structs.replace(leg.intent, source=source, qty=qty * QTY, valid_until=world.now.venue + 10**10)
+    world.session.step(ReplaceIntent(replaces=leg.intent.source, intent=new), world.now)
+    world._pump()
+    world.later(3)
+    assert len(world.requests) == 1
+    assert not leg.is_done
+    assert world.session.risk.account(1).sells == 10 * QTY
+    assert refusals(world.close()) == [{"PARENT_EXCEEDED": ("10", str(qty))}]
+
+
+def test_the_stop_moves_after_the_other_exit_filled_in_part(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    order = bracket(world)
+    world.later(2)
+    profit = world.session.execution.order_of(1, order.take_profit.intent.source)
+    world.exchange.force_fill(profit.venue_order_id, "4", "104", world.now.venue)
+    world._pump()
+    world.later(5)
+    [moved] = world.do(lambda: world.hand.replace(order.stop_loss, stop="99.5"))
+    world.later(3)
+    assert (moved.quantity, moved.stop, moved.breaches) == (6, Decimal("99.5"), ())
+    [late] = world.do(lambda: world.hand.replace(moved, stop="99.6"))
+    assert not late.breaches
+    world.close()
 
 
 def test_an_exit_fills_in_part_and_the_other_shrinks(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Kill, Resume, Submit, Sync, TradeUpdate, VenueOrder
 from pyrt.risk.chains import Chain
-from pyrt.risk.saved import ChainState
+from pyrt.risk.chains_saved import ChainState
 from pyrt.strategies import Strategy
 
 
@@ -213,22 +213,24 @@ KEPT = {
     "execution._orders": """
         account activities begun busted by_number by_source by_venue_id cash_base cash_flow corrected corrections epoch executions
         fills fills_of groups held last_number last_ts latches open opened_at past placed positions unexplained_cash""",
-    "risk": "_answers _chains _in_force _latches _losses epoch gate ledger permits rules",
+    "risk": "_answers _chains _in_force _latches _losses epoch gate ledger permits raced rules",
     "risk._answers": "answered",
     "risk._in_force": "by limits version",
     "risk._latches": "blocked closed recovered recovered_at unexplained",
     "risk._losses": "day equity peak peak_at peaks",
+    "risk.raced": "owed",
     "risk._chains": "_absent _by_key _by_number _external _intents _over",
     "desk": "_by_number _open _orders _sources _used",
 }
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",
     "risk": """_alarms _approval _clock_off _day_of _defined _dirty _hours _instruments _mark_at _mark_every _parked _refs
-        _whole_limited _wishes approved exits portfolio refused""",
+        _whole_limited approved exits portfolio refused""",
     "risk._answers": "_first _forgotten _in_flight",
     "risk._in_force": "_configured",
     "risk._latches": "_gate",
     "risk._losses": "_gate",
+    "risk.raced": "_instruments _ledger _tries",
     "risk._chains": "_gate unmatched",
     "desk": "_bars _books _session _sizer compiled",
 }

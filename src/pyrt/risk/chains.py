@@ -6,9 +6,8 @@ from msgspec.structs import replace
 
 from pyrt._core.risk import Gate
 from pyrt._core.types import Side
-from pyrt.model import EXTERNAL, ExternalSeen, Intended, OrderChanged, OrderStatus, OrderType, Recalled
+from pyrt.model import EXTERNAL, ExternalSeen, Intended, Intent, OrderChanged, OrderStatus, OrderType, Recalled
 from pyrt.risk.groups import Exit, Group
-from pyrt.risk.saved import ChainsState, ChainState
 
 PROVED = OrderStatus.ACCEPTED  # from here on the venue has told where the order is
 _ANYTHING = (1 << 63) - 1  # px units: what a market order may pay
@@ -75,6 +74,11 @@ class Chains:
         """The order that works for a reservation, or would stand in for it; None for what is not ours, or not a fact yet."""
         chain = self._by_key.get(root)
         return self._intents.get(chain.next or chain.head) if chain else None
+
+    def intent_of(self, number: int) -> Intent | None:
+        """What an open order was intended as."""
+        fact = self._intents.get(number)
+        return fact.intent if fact is not None else None
 
     def name_of(self, root: int) -> str:
         """An order in words, by its reservation key."""
@@ -171,6 +175,14 @@ class Chains:
                 known = self._gate.ledger.reservation(chain.root)
                 cover += known.leaves if known is not None else 0
         return cover
+
+    def guards(self, root: int) -> bool:
+        """Whether what its strategy holds is what an order would take away, so that it may be an exit of it."""
+        order = self._gate.ledger.reservation(root)
+        if order is None:
+            return False
+        held = self._gate.ledger.position(order.strategy, order.instrument).qty
+        return held < 0 if order.side == Side.BUY else held > 0
 
     def arm(self, number: int) -> None:
         """An exit is about to fill: it works, whatever was told of its entry."""
@@ -340,55 +352,3 @@ class Chains:
         rows = sorted((n, c.root, c.head, c.next, c.head_final, c.shown, sorted(c.unknown)) for n, c in self._by_number.items())
         groups = sorted((n, c.group.state()) for n, c in self._by_number.items() if c.group is not None)
         return repr((rows, sorted(self._absent), sorted(self._external.items()), *((groups,) if groups else ()))).encode()
-
-    def save(self) -> ChainsState:
-        """The durable part, to go on from."""
-        chains = {id(chain): chain for chain in self._by_number.values()}
-        members = [(c.group, c.exit) for c in chains.values()] + [(group, exit_) for exit_, group in self._over.values()]
-        groups = list({id(group): group for group, _ in members if group is not None}.values())
-        place = {id(group): at for at, group in enumerate(groups, 1)} | {
-            id(exit_): at for group in groups for at, exit_ in enumerate(group.exits, 1)
-        }
-        return ChainsState(
-            chains=[
-                ChainState(
-                    root=c.root,
-                    head=c.head,
-                    next=c.next,
-                    head_final=c.head_final,
-                    shown=c.shown,
-                    keys=c.keys,
-                    numbers=c.numbers,
-                    unknown=sorted(c.unknown),
-                    proved=c.proved,
-                    canceling=c.canceling,
-                    group=0 if c.group is None else place[id(c.group)],
-                    exit=0 if c.exit is None else place[id(c.exit)],
-                )
-                for c in chains.values()
-            ],
-            intents=list(self._intents.values()),
-            absent=sorted(self._absent),
-            external=list(self._external.items()),
-            groups=groups,
-            over=[(number, place[id(group)], place[id(exit_)]) for number, (exit_, group) in self._over.items()],
-        )
-
-    def restore(self, state: ChainsState) -> None:
-        """Go on from a snapshot; the gate has its reservations from its own."""
-        for saved in state.chains:
-            chain = Chain(saved.root, saved.head)
-            chain.next, chain.head_final, chain.shown = saved.next, saved.head_final, saved.shown
-            chain.keys, chain.numbers, chain.unknown = saved.keys, saved.numbers, set(saved.unknown)
-            chain.proved, chain.canceling = saved.proved, saved.canceling
-            if saved.group:
-                chain.group = state.groups[saved.group - 1]
-                chain.exit = chain.group.exits[saved.exit - 1] if saved.exit else None
-            self._by_number.update((number, chain) for number in saved.numbers)
-            if saved.root >> 48 != EXTERNAL:
-                self._by_key.update((key, chain) for key in saved.keys)
-        self._intents = {fact.number: fact for fact in state.intents}
-        self._absent = set(state.absent)
-        self._external = dict(state.external)
-        for number, group, exit_ in state.over:
-            self._over[number] = (state.groups[group - 1].exits[exit_ - 1], state.groups[group - 1])

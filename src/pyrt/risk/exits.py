@@ -10,25 +10,31 @@ from collections.abc import Iterable
 from pyrt._core.ledger import Ledger
 from pyrt._core.types import Side
 from pyrt.clock import SECOND, Now
-from pyrt.model import Instrument
+from pyrt.model import AssetClass, Breach, Instrument, Intent
 from pyrt.ports import Alarm, Command, ExitWanted, Publish
 from pyrt.risk.chains import Chains
 from pyrt.risk.limits import Limits
+from pyrt.risk.self_match import Parked
 
 EVERYBODY = "*"
 LONGEST = 60 * SECOND  # between two tries
 _MS = 1_000_000
 
+Key = tuple[int, int]  # (strategy, instrument)
+
 
 class Exits:
     """Watches positions of the strategies that must have an exit."""
 
-    def __init__(self, ledger: Ledger, chains: Chains) -> None:
+    def __init__(self, ledger: Ledger, chains: Chains, parked: Parked) -> None:
         self._ledger = ledger
         self._chains = chains
+        self._parked = parked
         self.names: dict[int, str] = {}  # strategy -> its name
-        self._alone: dict[tuple[int, int], int] = {}  # (strategy, instrument) -> venue ns since which it has no exit
-        self._tries: dict[tuple[int, int], tuple[int, int]] = {}  # the same -> next try, venue ns; wait after it
+        self._alone: dict[Key, int] = {}  # venue ns since which it has no exit
+        self._tries: dict[Key, tuple[int, int]] = {}  # next try, venue ns; wait after it
+        self._wanted: dict[Key, ExitWanted] = {}  # the last that was asked for
+        self._refused: dict[Key, tuple[str, ...]] = {}  # why it was refused, as it was told
 
     def check(self, limits: Limits, instruments: Iterable[Instrument], prices: dict[int, int], now: Now) -> list[Command]:
         """Alarms and wishes for exits, at a mark. prices: of each instrument, px units, 0 = not known."""
@@ -49,10 +55,11 @@ class Exits:
         if lacking <= 0:
             self._alone.pop(key, None)
             self._tries.pop(key, None)
+            self._refused.pop(key, None)
             return []
         since = self._alone.setdefault(key, now.venue)
         patience = limits.exit_within_ms * _MS
-        if now.venue - since < patience:
+        if now.venue - since < patience or self._parked.exit_of(strategy, instrument.id, side):
             return []
         commands: list[Command] = []
         at, wait = self._tries.get(key, (0, 0))
@@ -69,7 +76,11 @@ class Exits:
             return commands
         wait = min(max(2 * wait, patience, SECOND), LONGEST)
         self._tries[key] = (now.venue + wait, wait)
-        stop_px = stop_at(instrument, side, px, limits.exit_distance_bps)
+        return [*commands, self._wish(strategy, instrument, side, qty, px, limits.exit_distance_bps)]
+
+    def _wish(self, strategy: int, instrument: Instrument, side: Side, qty: int, px: int, distance_bps: int) -> Publish:
+        stop_px = stop_at(instrument, side, px, distance_bps)
+        bounded = instrument.asset_class is AssetClass.CRYPTO  # a pair has no other stops
         wish = ExitWanted(
             strategy=strategy,
             instrument=instrument.id,
@@ -77,8 +88,36 @@ class Exits:
             qty=qty,
             stop_px=stop_px,
             reason="a position without an exit",
+            limit_px=stop_at(instrument, side, stop_px, distance_bps) if bounded else 0,
         )
-        return [*commands, Publish(message=wish)]
+        return self.want(wish)
+
+    def want(self, wish: ExitWanted) -> Publish:
+        """Ask for an exit; the order that comes of it is known as one."""
+        self._wanted[wish.strategy, wish.instrument] = wish
+        return Publish(message=wish)
+
+    def is_wanted(self, intent: Intent) -> bool:
+        """Whether an order is the exit that was last asked for its position."""
+        wish = self._wanted.get((intent.strategy, intent.instrument))
+        return (
+            wish is not None
+            and intent.reduce_only
+            and (wish.side, wish.qty, wish.stop_px) == (intent.side, intent.qty, intent.stop_px)
+        )
+
+    def refused(self, intent: Intent, instrument: Instrument, breaches: tuple[Breach, ...]) -> list[Command]:
+        """The exit that was asked for is refused: tell why, once for each reason."""
+        key = (intent.strategy, intent.instrument)
+        more = {"SELF_MATCH": "limit", "REJECTED": "observed"}  # what makes the code clear
+        why = tuple(f"{b.code} ({getattr(b, more[b.code])})" if b.code in more else b.rule or b.code for b in breaches)
+        codes = tuple(b.rule or b.code for b in breaches)
+        if self._refused.get(key) == codes:
+            return []
+        self._refused[key] = codes
+        name, what = self.names.get(intent.strategy, str(intent.strategy)), "stop behind" if intent.stop_px else "way out of"
+        text = f"{name}: the {what} {instrument.quantity(intent.qty)} {instrument.symbol} is refused: {', '.join(why)}; tried again"
+        return [Alarm(severity="critical", code="NO_EXIT", text=text)]
 
     def _free(self, strategy: int, instrument: int) -> int:
         """Of a position what no open order offers yet: a stop for more would turn the position over, and be refused whole."""

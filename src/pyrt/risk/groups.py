@@ -27,6 +27,7 @@ class Exit(msgspec.Struct, array_like=True, eq=False):
     pending: Intent | None = None  # what a replace under way would make of it
     filled: int = 0
     open: bool = True
+    before: int = 0  # its qty before the venue last changed it: a replacement that was asked for then may say it
 
     @classmethod
     def of(cls, number: int, intent: Intent) -> "Exit":
@@ -85,7 +86,8 @@ class Group(msgspec.Struct, array_like=True, eq=False):
 
     def restate(self, exit_: Exit, fact: OrderChanged) -> None:
         """The venue changed an exit's terms: its share of a pair, or after a split."""
-        exit_.qty = fact.qty or exit_.qty
+        if fact.qty and fact.qty != exit_.qty:
+            exit_.before, exit_.qty = exit_.qty, fact.qty
         exit_.limit_px, exit_.stop_px = fact.limit_px or exit_.limit_px, fact.stop_px or exit_.stop_px
         self.qty = max(self.qty, self.exited + exit_.qty - exit_.filled)
 
@@ -117,6 +119,14 @@ def price_breach(px: int, ref_px: int, passive_bps: int) -> Sequence[Breach]:
         return ()
     limit = f"{format_units(ref_px)} +- {passive_bps / 100:g} %" if ref_px > 0 else "a reference price"
     return (Breach(code="PRICE_COLLAR", limit=limit, observed=format_units(px)),)
+
+
+def changed_exit(exit_: Exit, group: Group, intent: Intent, qty_exp: int) -> Iterable[Breach]:
+    """What speaks against other terms of an exit: they are prices, and may not lie beyond the other exit's."""
+    if intent.qty not in (exit_.qty, exit_.before):
+        limit, observed = (format_units(qty, qty_exp) for qty in (exit_.qty, intent.qty))
+        yield Breach(code="PARENT_EXCEEDED", limit=limit, observed=observed, mend="an exit's quantity follows its entry")
+    yield from crossed_exits(exit_, group, intent)
 
 
 def crossed_exits(exit_: Exit, group: Group, intent: Intent) -> Iterable[Breach]:

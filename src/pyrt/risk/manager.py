@@ -17,9 +17,12 @@ from pyrt.model import (
     Breach,
     CancelIntent,
     EpochOpened,
+    Fact,
     Instruments,
     Intent,
+    OrderChanged,
     OrderClass,
+    OrderStatus,
     Refused,
     ReplaceIntent,
 )
@@ -47,7 +50,7 @@ from pyrt.risk.asked import ask_core
 from pyrt.risk.broker_rules import Broken, breaches
 from pyrt.risk.exits import Exits
 from pyrt.risk.figures import any_price, text
-from pyrt.risk.groups import Exit, Group, crossed_exits, leg_breaches, price_breach
+from pyrt.risk.groups import Exit, Group, changed_exit, leg_breaches, price_breach
 from pyrt.risk.limits import Limits
 from pyrt.risk.losses import ALWAYS
 from pyrt.risk.projection import Projection
@@ -80,12 +83,21 @@ class RiskManager(Projection):
         super().__init__(instruments, refs, limits if limits is not None else Limits.profile("paper"), calendar)
         self.approved = 0
         self.refused = 0
-        self.exits = Exits(self.ledger, self._chains)
         self._parked = Parked(self._chains)
+        self.exits = Exits(self.ledger, self._chains, self._parked)
         self._day_of = day_of
         self._mark_every = mark_every
         self._mark_at = 0  # venue ns of the timer asked for; 0 = none
         self._clock_off = 0  # ns; above 0 nothing but reductions is approved
+
+    def apply(self, fact: Fact) -> None:
+        """Take in one journaled fact."""
+        if isinstance(fact, OrderChanged) and fact.status is OrderStatus.REJECTED:
+            rejected = self._chains.intent_of(fact.number)
+            if rejected is not None and self.exits.is_wanted(rejected):
+                said = Breach(code="REJECTED", limit="the venue", observed=fact.reason)
+                self._alarms += self._denied(rejected, (said,))
+        super().apply(fact)
 
     # ------------------------------------------------------------------------------------------------ events
     def on(self, event: Event, now: Now) -> list[Command]:
@@ -147,9 +159,8 @@ class RiskManager(Projection):
         return [Append(fact=fact, sync=Sync.SOON)]
 
     def _start(self, event: Start, now: Now) -> list[Command]:
-        self._wishes = []
         opened = EpochOpened(epoch=event.epoch, ts=now.venue)
-        return [Append(fact=opened, sync=Sync.BEFORE_ACT), *self._in_force.start(now), *self._arm(now)]
+        return [Append(fact=opened, sync=Sync.BEFORE_ACT), *self._in_force.start(now), *self.raced.begin(), *self._arm(now)]
 
     def _clock(self, event: ClockMeasured, now: Now) -> list[Command]:
         # R17: how far the clock that decided until now was off, proved beyond the doubt of the measurement.
@@ -184,6 +195,8 @@ class RiskManager(Projection):
         if intent.instrument in self._instruments:
             self._define(self._instruments[intent.instrument])
             self._hours.schedule(self._instruments[intent.instrument], now.venue)
+        if (waiting := self._parked.exit_against(intent)) is not None:
+            return self._refuse(intent, now, (self._waits(waiting),))
         if self._clock_off and not intent.reduce_only:
             clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
             return self._refuse(intent, now, (clock,))
@@ -201,10 +214,8 @@ class RiskManager(Projection):
         broken = self._broken(intent, now, root)
         others = [self._breach(f, intent.instrument) for _, f, fails in self.others(intent, now.venue, root) if fails]
         failed = ask_core(self.gate.check, intent, root, now)
-        if failed == Code.SELF_MATCH and not others and self.limits.self_match == "cancel" and not replaces:
-            parked = [] if broken else self._parked.park(intent, self.gate.crossed, now.venue)
-            if parked:
-                return parked
+        if failed == Code.SELF_MATCH and not (others or broken or replaces) and (parked := self._park(intent, now)):
+            return parked
         if failed or broken or others:
             if not failed:
                 self.gate.expire(intent.key, root)
@@ -215,6 +226,11 @@ class RiskManager(Projection):
                 commands += self._latches.close("REDUCING", scope, "REPEAT_EXEC", "repeated orders or executions", now)
             return commands
         return self._approve(intent, now, replaces, root)
+
+    def _park(self, intent: Intent, now: Now) -> list[Command]:
+        exit_ = self.exits.is_wanted(intent) and len(self.gate.failures) == 1
+        may = exit_ or self.limits.self_match == "cancel"
+        return self._parked.park(intent, self.gate.crossed, now.venue, exit_) if may else []
 
     def _broken(self, intent: Intent, now: Now, root: int) -> list[Broken]:
         known = self._defined.get(intent.instrument)
@@ -255,7 +271,7 @@ class RiskManager(Projection):
         """Another price for an exit: it neither enlarges nor shortens what is reserved, so only prices and latches are asked."""
         scopes = ("system", "account", f"strategy:{intent.strategy}", f"instrument:{intent.instrument}")
         level = max(self.gate.level(scope) for scope in scopes)
-        breaches: list[Breach] = [*crossed_exits(exit_, group, intent)]
+        breaches: list[Breach] = [*changed_exit(exit_, group, intent, self._defined[intent.instrument].qty_exp)]
         for px in (intent.stop_px, intent.limit_px):
             if px:
                 passive = self.limits.bounds(self._instruments[intent.instrument])["passive_bps"] or 0
@@ -292,7 +308,11 @@ class RiskManager(Projection):
         refused = Refused(intent=intent, breaches=breaches, ts=now.venue)
         self.refused += 1
         self._remember(intent, refused)
-        return [Append(fact=refused, sync=Sync.SOON), Publish(message=refused)]
+        return [Append(fact=refused, sync=Sync.SOON), Publish(message=refused), *self._denied(intent, breaches)]
+
+    def _denied(self, intent: Intent, breaches: tuple[Breach, ...]) -> list[Command]:
+        known = self._defined.get(intent.instrument)
+        return self.exits.refused(intent, known, breaches) if known is not None and self.exits.is_wanted(intent) else []
 
     def _remember(self, intent: Intent, answer: Approved | Refused) -> None:
         self._answers.remember(intent, answer)
@@ -306,6 +326,11 @@ class RiskManager(Projection):
             limit = f"{limit}: {self._in_the_way(exp)}"
         return Breach(code=str(failure.code.name), limit=limit, observed=observed)
 
+    def _waits(self, exit_: Intent) -> Breach:
+        qty = text(exit_.qty, "qty", self._defined[exit_.instrument].qty_exp)
+        limit = f"any price: {exit_.side.name.lower()} {qty}, a protective exit that waits"
+        return Breach(code="SELF_MATCH", limit=limit, observed="on the other side")
+
     def _in_the_way(self, exp: int) -> str:
         # A protective stop denies entries beyond it (R13): say which order it is, or nobody finds out why.
         order = self.ledger.reservation(self.gate.crossed)
@@ -317,8 +342,9 @@ class RiskManager(Projection):
         # An approval waits one life more than execution would accept it, then its reservation goes back.
         for key in self._answers.overdue(now.mono):
             self._take_back(key)
-        commands, self._alarms = [*self._alarms, *self._wishes], []
-        self._wishes = []
+        commands, self._alarms = [*self._alarms], []
+        if self.raced.owed and self._latches.recovered:
+            commands += self.raced.check(self.exits, self._parked, now.venue)
         if timer:
             self._mark_at = 0
         day = self._day_of(now.venue) if self._day_of else ALWAYS

@@ -33,7 +33,7 @@ from pyrt.model import (
     Recovered,
     Refused,
 )
-from pyrt.ports import Alarm, Command, ExitWanted, Publish
+from pyrt.ports import Alarm, Command
 from pyrt.risk import saved
 from pyrt.risk.answers import Answers
 from pyrt.risk.broker_rules import BrokerRules
@@ -47,6 +47,7 @@ from pyrt.risk.limits import Limits
 from pyrt.risk.losses import Losses
 from pyrt.risk.permits import Permits
 from pyrt.risk.portfolio import Portfolio
+from pyrt.risk.raced import Raced
 
 FEES = ("FEE", "CFEE", "PTC", "DIVFEE")  # activities that cost
 GAINS = (*FEES, "DIV", "INT", "CIL")  # and those that change the P&L at all
@@ -73,12 +74,12 @@ class Projection:
         self.permits = Permits(self.gate, limits)
         self.rules = BrokerRules(self.ledger, refs, calendar, self.permits.assets)
         self.portfolio = Portfolio(self.ledger, refs, self._defined)
+        self.raced = Raced(self.ledger, instruments)
         self._hours = Hours(self.gate, calendar, self.permits)
         self._whole_limited = False  # a limit on the portfolio is on
         self._approval = 0  # number of the last one of this epoch
         self._dirty = False  # a mark is due
         self._alarms: list[Command] = []
-        self._wishes: list[Command] = []  # for exits; those that a replay of old facts finds are not acted upon
         self._use()
 
     def apply(self, fact: Fact) -> None:
@@ -102,6 +103,7 @@ class Projection:
             case PositionAdjusted():
                 self._know(fact.instrument)
                 self.ledger.adjust(fact.strategy, fact.instrument, fact.qty, fact.cost * MONEY)
+                self.raced.settle(fact.strategy, fact.instrument)
                 self._dirty = True
             case CashMoved():
                 self._cash(fact)
@@ -167,6 +169,7 @@ class Projection:
         raced = self._chains.filled(fact.number, fact.qty)
         if raced is not None:
             self._raced(*raced)
+        self.raced.settle(fact.strategy, fact.instrument)
         if told:
             what = {1: "no open order", 2: "more than its order left"}.get(told, "does not fit the ledger")
             words = f"{fact.venue_order_id}: fill of {fact.qty} in instrument {fact.instrument}: {what}; booked"
@@ -182,18 +185,8 @@ class Projection:
         self._dirty = True
 
     def _raced(self, group: Group, over: int) -> None:
-        # Both exits of a pair filled: what was sold twice is bought back, as far as the strategy now stands on the wrong side.
-        held = self.position(group.strategy, group.instrument).qty
-        wrong = max(-held if group.side is Side.SELL else held, 0)
-        symbol = self._instruments[group.instrument].symbol
-        words = f"strategy {group.strategy}: both exits of one position in {symbol} filled, {over} units too many"
-        self._alarms.append(Alarm(severity="critical", code="EXITS_RACED", text=words))
-        if wrong:
-            side = Side.BUY if group.side is Side.SELL else Side.SELL
-            wish = ExitWanted(
-                strategy=group.strategy, instrument=group.instrument, side=side, qty=min(wrong, over), reason="both exits filled"
-            )
-            self._wishes.append(Publish(message=wish))
+        self._alarms.append(self.raced.alarm((group.strategy, group.instrument), over, ""))
+        self.raced.add(group.strategy, group.instrument, Side.BUY if group.side is Side.SELL else Side.SELL, over)
 
     def _know(self, instrument: int) -> None:
         if instrument not in self._defined and instrument in self._instruments:
@@ -268,7 +261,8 @@ class Projection:
         closed = sorted((scope, f.level) for scope, f in latches.closed.items())
         own = (self.epoch, limits.version, limits.limits.canonical(), losses.day, latches.recovered, latches.unexplained, closed)
         money = (losses.equity, losses.peak, latches.blocked, sorted(losses.peaks.items()), limits.by)
-        state = repr((own, *money)).encode()
+        owed = (sorted(self.raced.owed.items()),) if self.raced.owed else ()
+        state = repr((own, *money, *owed)).encode()
         state += self._chains.state() + self.permits.state() + self.gate.state()
         return blake2b(state, digest_size=32).hexdigest()
 

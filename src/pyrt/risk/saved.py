@@ -5,40 +5,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pyrt._core.dump import dump_gate, load_gate
-from pyrt.model import AccountSeen, AssetSeen, Intended, Latched
-from pyrt.risk.groups import Group
+from pyrt._core.types import Side
+from pyrt.model import AccountSeen, AssetSeen, Latched
+from pyrt.risk import chains_saved
+from pyrt.risk.chains_saved import ChainsState
 from pyrt.risk.limits import Limits
 
 if TYPE_CHECKING:
     from pyrt.risk.projection import Projection
-
-
-class ChainState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """One order with its replacements, as `Chains` follows it."""
-
-    root: int
-    head: int
-    next: int
-    head_final: bool
-    shown: bool
-    keys: list[int]
-    numbers: list[int]
-    unknown: list[int]
-    group: int = 0  # place in `groups`, from 1; 0 = none
-    exit: int = 0  # place in its group, from 1; 0 = the entry
-    proved: bool = False
-    canceling: bool = False
-
-
-class ChainsState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """What `Chains` follows."""
-
-    chains: list[ChainState]
-    intents: list[Intended]
-    absent: list[int]
-    external: list[tuple[str, int]]
-    groups: list[Group] = []
-    over: list[tuple[int, int, int]] = []  # the last exits that ended: number, group, exit
 
 
 class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -64,6 +38,7 @@ class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     limits_by: str
     sent: list[tuple[int, int, int]]  # strategy, signal, orders of it; the oldest signal first
     assets: list[AssetSeen]
+    raced: list[tuple[int, int, Side, int]] = []  # strategy, instrument, side of the way back, qty units of it
 
 
 def save(risk: "Projection") -> RiskState:
@@ -84,12 +59,13 @@ def save(risk: "Projection") -> RiskState:
         blocked=latches.blocked,
         account=risk.rules.account,
         answered=sorted(risk._answers.answered.items()),
-        chains=risk._chains.save(),
+        chains=chains_saved.save(risk._chains),
         gate=dump_gate(risk.gate),
         peaks=sorted(losses.peaks.items()),
         limits_by=risk._in_force.by,
         sent=[(strategy, signal, n) for (strategy, signal), n in risk.permits.sent.items()],
         assets=[risk.permits.assets[instrument] for instrument in sorted(risk.permits.assets)],
+        raced=[(*key, *owed) for key, owed in sorted(risk.raced.owed.items())],
     )
 
 
@@ -101,13 +77,14 @@ def restore(risk: "Projection", state: RiskState) -> None:
     for instrument in risk._instruments:
         risk._define(instrument)
     load_gate(risk.gate, state.gate)
-    risk._chains.restore(state.chains)
+    chains_saved.restore(risk._chains, state.chains)
     risk.permits.sent.update(((strategy, signal), n) for strategy, signal, n in state.sent)
     for asset in state.assets:
         risk.permits.asset_seen(asset)
         risk._bound(asset.instrument)
     risk._losses.restore(state.day, state.equity, state.peak, state.peak_at, dict(state.peaks), risk.limits)
     risk.rules.account = state.account
+    risk.raced.owed = {(strategy, instrument): (side, qty) for strategy, instrument, side, qty in state.raced}
     risk._answers.restore(dict(state.answered))
     risk._dirty = True
     risk._latches.restore(

@@ -152,7 +152,7 @@ class Strategy:
         take_profit: Number | None = None,
         stop_loss: Number | None = None,
         stop_loss_limit: Number | None = None,
-        tif: str = "day",
+        tif: str | None = None,
         reduce_only: bool = False,
         extended_hours: bool = False,
         valid_for: float = 30.0,
@@ -161,9 +161,10 @@ class Strategy:
         """Ask for shares: market without prices, limit, stop, stop-limit with both, or a trailing stop at a distance.
 
         With take_profit or stop_loss (stop_loss_limit makes that a stop-limit) it is one request with its exits, which work at the
-        venue from the moment the entry is wholly filled; order.take_profit and order.stop_loss are they. tif: day, gtc, ioc, fok,
-        or opg and cls for the auctions. valid_for: seconds of venue time within which the order must have been sent. Returns at
-        once; on_order tells the rest. Raises OrderError where the order cannot exist, with what to write instead.
+        venue from the moment the entry is wholly filled; order.take_profit and order.stop_loss are they. tif: day (where none is
+        given, for crypto gtc), gtc, ioc, fok, or opg and cls for the auctions. valid_for: seconds of venue time within which the
+        order must have been sent. Returns at once; on_order tells the rest. Raises OrderError where the order cannot exist, with
+        what to write instead.
         """
         terms: dict[str, Any] = {"limit": limit, "stop": stop, "trail": trail, "trail_percent": trail_percent, "tif": tif}
         terms |= {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit, "round": round}
@@ -181,7 +182,7 @@ class Strategy:
         take_profit: Number | None = None,
         stop_loss: Number | None = None,
         stop_loss_limit: Number | None = None,
-        tif: str = "day",
+        tif: str | None = None,
         reduce_only: bool = False,
         extended_hours: bool = False,
         valid_for: float = 30.0,

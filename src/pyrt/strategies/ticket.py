@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pyrt._core.types import Side, to_units
 from pyrt.errors import OrderError
-from pyrt.model import Instrument, Number, OrderClass, OrderType, TimeInForce
+from pyrt.model import AssetClass, Instrument, Number, OrderClass, OrderType, TimeInForce
 
 Rounding = Literal["down", "up", "nearest"]
 TIFS = {tif.name.lower(): tif for tif in TimeInForce}
@@ -21,6 +21,11 @@ _TYPES = {
 }
 
 
+def default_tif(instrument: Instrument) -> TimeInForce:
+    """How long an order works of which nobody says it: the day, or, where there are no days, until it is cancelled."""
+    return TimeInForce.GTC if instrument.asset_class is AssetClass.CRYPTO else TimeInForce.DAY
+
+
 def ticket(
     instrument: Instrument,
     side: Side,
@@ -34,14 +39,14 @@ def ticket(
     stop_loss: Number | None = None,
     stop_loss_limit: Number | None = None,
     oco: bool = False,
-    tif: str = "day",
+    tif: str | None = None,
     reduce_only: bool = False,
     extended_hours: bool = False,
     round: Rounding | None = None,
 ) -> dict[str, Any]:
-    """The terms as fields of an Intent. Raises OrderError with what to write instead."""
+    """The terms as fields of an Intent; without tif what its asset class allows. Raises OrderError with what to write instead."""
     symbol = instrument.symbol
-    in_force = TIFS.get(tif) or TIFS.get(str(tif).lower())
+    in_force = default_tif(instrument) if tif is None else TIFS.get(tif) or TIFS.get(str(tif).lower())
     if in_force is None:
         raise OrderError(f"time in force {tif!r} is not known", where=symbol, mend=f"use one of {', '.join(TIFS)}")
     make: dict[str, Any] = {
