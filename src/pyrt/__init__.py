@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyrt._core.events import Bar, Quote, Trade
     from pyrt._core.itch import ItchBooks
-    from pyrt._core.l3 import L3Book
     from pyrt._core.ring import RingBuffer
     from pyrt._core.types import Side
     from pyrt.errors import PyrtError
     from pyrt.library.bars import BarAggregator
     from pyrt.library.book import OrderBook
     from pyrt.library.gate import RiskGate
+    from pyrt.library.orders import L3Book
     from pyrt.risk import Limits
     from pyrt.strategies import Order, Position, Strategy
     from pyrt.venues.sim.library import sim
@@ -22,7 +22,7 @@ _HOMES = {
     "Bar": "pyrt._core.events",
     "BarAggregator": "pyrt.library.bars",
     "ItchBooks": "pyrt._core.itch",
-    "L3Book": "pyrt._core.l3",
+    "L3Book": "pyrt.library.orders",
     "Limits": "pyrt.risk",
     "Order": "pyrt.strategies",
     "OrderBook": "pyrt.library.book",

@@ -264,13 +264,18 @@ def test_what_is_wrong_is_counted_and_passed_over():
 
 
 def feed_hostile(data, cuts):
-    """Both doors, in pieces: nothing may break, and each level is the sum of its queue."""
-    books = ItchBooks()
+    """Both doors, in pieces: nothing may break, each level is the sum of its queue, and where it was cut does not matter."""
+    books, uncut = ItchBooks(), ItchBooks()
+    for day in (books, uncut):
+        day.watch(1, 7)
     at = 0
     for n in cuts:
         books.feed(data[at : at + n])
         at += n
     books.feed(data[at:])
+    uncut.feed(data)
+    assert state_of(books) == state_of(uncut)
+    assert books.take().tobytes() == uncut.take().tobytes()
     books.feed_bare(data)
     decode(data)
     shares = {int.from_bytes(data[k : k + 2], "big") for k in range(0, min(len(data), 4_000), 19)}
@@ -282,6 +287,7 @@ def feed_hostile(data, cuts):
                 assert (int(queue["qty"].sum()), len(queue)) == (qty, orders)
                 found += orders
     assert found <= books.counters["orders"]
+    return books
 
 
 def test_a_feed_makes_no_object_for_a_message_and_holds_no_lock():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pyrt import BarAggregator, Limits, OrderBook, RiskGate, Side, records
 from pyrt._core.book import OrderBook as RawBook
-from pyrt._core.types import NO_PRICE, delta_dtype, quote_dtype, trade_dtype
+from pyrt._core.types import NO_PRICE, Action, RecordType, delta_dtype, market_dtype, quote_dtype, trade_dtype
 from pyrt.bars import Tick
 from pyrt.errors import ConfigError, DataError, OrderError
 
@@ -66,6 +66,39 @@ def test_what_does_not_fit_is_refused_in_one_line(side: Any, price: Any, quantit
         book.set(side, price, quantity)
     assert "\n" not in str(told.value)
     assert book.bid is None
+
+
+@pytest.mark.parametrize(
+    ("side", "px", "qty", "words"),
+    [
+        (Side.BUY, 10, 7, r"price 0.00000001 is off the tick of 0.01 -- .*a px of 10 is 10e-9; `set` takes whole units"),
+        (Side.SELL, 190 * SECOND + 1, 7, "price 190.000000001 is off the tick of 0.01"),
+        (Side.BUY, 190 * SECOND, -7, "quantity -0.000000007 is below 0"),
+        (3, 190 * SECOND, 7, "3 is no side"),
+        (Side.BUY, (1 << 61) // 10_000_000 * 10_000_000 + 10_000_000, 7, "is beyond what a book holds"),
+    ],
+)
+def test_a_single_raw_change_is_refused_in_one_line_and_a_batch_counts_it(side: int, px: int, qty: int, words: str) -> None:
+    book, calls = OrderBook("0.01"), 0
+    for verb in (book.update, book.update_best):
+        with pytest.raises(OrderError, match=words) as told:
+            verb(side, px, qty)
+        calls += 1
+        assert "\n" not in str(told.value)
+        assert book.counters["refused"] == calls
+    changes = np.zeros(2, delta_dtype)
+    changes["type"], changes["side"], changes["px"], changes["qty"] = RecordType.DELTA, side, px, qty
+    changes["action"], changes["instrument"] = Action.SET, 1
+    assert book.apply(changes.view(market_dtype)) == 0
+    assert book.counters["refused"] == calls + 2
+    assert book.levels() == ([], [])
+    assert book.update(Side.BUY, 190 * SECOND, 7) is True
+
+
+def test_a_book_of_quotes_refuses_levels_and_says_so() -> None:
+    book = OrderBook("0.01", top_only=True)
+    with pytest.raises(OrderError, match="a book of quotes has no levels to set"):
+        book.set("buy", 190, 1)
 
 
 @pytest.mark.parametrize("tick", [0, -1, "x", None, "0.0000000001"])

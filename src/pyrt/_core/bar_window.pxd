@@ -6,6 +6,9 @@ from libc.string cimport memset
 from pyrt._core.conditions cimport UPDATES_LAST, UPDATES_RANGE
 from pyrt._core.types cimport FLAG_AMENDED, NO_PX, TYPE_BAR, bar_t, i128
 
+cdef extern from "money.h" nogil:
+    i128 i128_of(int64_t hi, uint64_t lo)
+
 
 cdef extern from * nogil:
     bint add_overflows "__builtin_add_overflow"(int64_t, int64_t, int64_t*)
@@ -35,7 +38,7 @@ cdef struct bars_out_t:
 
 cdef inline bint add_to_window(window_t* w, int64_t qty, i128 notional) noexcept nogil:
     """False: the volume is beyond 64 bits, and stays at their end."""
-    cdef i128 total = (<i128>w.notional_hi << 64) + w.notional_lo + notional
+    cdef i128 total = i128_of(w.notional_hi, w.notional_lo) + notional
     w.notional_lo = <uint64_t>total
     w.notional_hi = <int64_t>(total >> 64)
     if add_overflows(w.volume, qty, &w.volume):

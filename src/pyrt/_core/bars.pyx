@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from pyrt._core.bar_window cimport INHERITED, add_to_window, next_row, price_window, write_window
+from pyrt._core.bar_window cimport INHERITED, add_to_window, i128_of, next_row, price_window, write_window
 from pyrt._core.buffers cimport open_records
 from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
 from pyrt._core.gathered cimport FARTHEST, add_to_tip, fits_a_bar, keep_trade, likely
@@ -155,7 +155,7 @@ cdef void _add(bars_t* bars, series_t* s, const trade_t* trade, uint8_t fields, 
 cdef void _fold(bars_t* bars) noexcept nogil:
     # What the tip gathered becomes part of the windows.
     cdef tip_t* tip = &bars.tip
-    cdef i128 notional = (<i128>tip.notional_hi << 64) + tip.notional_lo
+    cdef i128 notional = i128_of(tip.notional_hi, tip.notional_lo)
     cdef uint32_t k
     cdef window_t* w
     tip.until = 0

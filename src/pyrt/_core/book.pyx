@@ -453,14 +453,19 @@ cdef class OrderBook:
         return n
 
     def update(self, int side, int64_t px, int64_t qty) -> bool:
-        """Set a level's total quantity, 0 removes it; False where it is refused."""
-        return _update(self.book, side, px, qty)
+        """Set a level's total quantity, 0 removes it; what `refused` answers where it is refused."""
+        return _update(self.book, side, px, qty) or self.refused(side, px, qty)
 
     def update_best(self, int side, int64_t px, int64_t qty) -> int | None:
         """Set a level as `update` does and return the best px of its side, in one call; None where the side is empty."""
-        _update(self.book, side, px, qty)
+        if not likely(_update(self.book, side, px, qty), True):
+            self.refused(side, px, qty)
         px = self.book.bids.px if side == SIDE_BUY else self.book.asks.px
         return px if px != NO_PX else None
+
+    def refused(self, int side, int64_t px, int64_t qty) -> bool:
+        """Asked, after it was counted, about each change that a single call could not make: False; a subclass may raise."""
+        return False
 
     def clear(self) -> None:
         """Drop every level."""

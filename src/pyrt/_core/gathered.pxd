@@ -1,7 +1,7 @@
 """Trades gathered once for all time bars: those in order since a window ended, and the last ones, to be taken back. All inline."""
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pyrt._core.bar_window cimport INHERITED, add_overflows
+from pyrt._core.bar_window cimport INHERITED, add_overflows, i128_of
 from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_VOLUME
 from pyrt._core.types cimport NO_PX, i128, trade_t
 
@@ -48,7 +48,7 @@ cdef inline bint add_to_tip(tip_t* tip, const trade_t* trade, uint8_t fields) no
         tip.priced = True
     elif fields != UPDATES_VOLUME:
         return False
-    total = (<i128>tip.notional_hi << 64) + tip.notional_lo + <i128>px * trade.qty
+    total = i128_of(tip.notional_hi, tip.notional_lo) + <i128>px * trade.qty
     tip.notional_lo = <uint64_t>total
     tip.notional_hi = <int64_t>(total >> 64)
     tip.volume = volume

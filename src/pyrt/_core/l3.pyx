@@ -316,6 +316,11 @@ cdef class L3Book:
             code = l3_modify(self.orders, order, px, qty)
         return code == ORDER_APPLIED
 
+    cdef uint32_t own_slot(self, uint64_t order) noexcept nogil:
+        # 0 too where the order stands in another book of the store.
+        cdef uint32_t slot = l3_find(self.orders, order)
+        return slot if self.orders.levels[self.orders.orders[slot].level].where >> 1 == self.book else 0
+
     cdef uint32_t where(self, uint64_t order) noexcept nogil:
         return self.orders.levels[self.orders.orders[l3_find(self.orders, order)].level].where
 
@@ -369,11 +374,11 @@ cdef class L3Book:
     def ahead(self, uint64_t order) -> tuple[int, int] | None:
         """(orders, qty) that stand before an order at its price; None where it is not here."""
         cdef int64_t orders = 0, qty = 0
-        return (orders, qty) if l3_ahead(self.orders, order, &orders, &qty) else None
+        return (orders, qty) if self.own_slot(order) and l3_ahead(self.orders, order, &orders, &qty) else None
 
     def order(self, uint64_t order) -> tuple[int, int, int] | None:
         """(side, px, qty left) of an order; None where it is not here."""
-        cdef uint32_t slot = l3_find(self.orders, order)
+        cdef uint32_t slot = self.own_slot(order)
         cdef rank_t* v = &self.orders.levels[self.orders.orders[slot].level]
         return ((v.where & 1) + 1, price_of(v), self.orders.orders[slot].qty) if slot else None
 

@@ -4,7 +4,7 @@ from libc.math cimport fabs
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from pyrt._core.bar_window cimport INHERITED, add_to_window, next_row, price_window, write_window
+from pyrt._core.bar_window cimport INHERITED, add_to_window, i128_of, next_row, price_window, write_window
 from pyrt._core.conditions cimport UPDATES_LAST, UPDATES_RANGE, UPDATES_VOLUME
 from pyrt._core.types cimport FLAG_BACKFILLED, SIDE_BUY, SIDE_SELL, bar_t, i128
 from pyrt._core.types import format_units, to_units
@@ -52,7 +52,7 @@ cdef void _expect(flow_t* flow, uint32_t trades) noexcept nogil:
 
 
 cdef bint _whole(sample_t* s) noexcept nogil:
-    cdef i128 notional = (<i128>s.w.notional_hi << 64) + s.w.notional_lo
+    cdef i128 notional = i128_of(s.w.notional_hi, s.w.notional_lo)
     if not s.w.fields & UPDATES_LAST:
         return False                                    # a bar has a price: it waits for a trade that may set one
     if s.kind == BY_TICK:
@@ -60,7 +60,7 @@ cdef bint _whole(sample_t* s) noexcept nogil:
     if s.kind == BY_VOLUME:
         return s.w.volume >= s.limit
     if s.kind == BY_DOLLAR:
-        return (notional if notional > 0 else -notional) >= (<i128>s.money_hi << 64) + s.money_lo
+        return (notional if notional > 0 else -notional) >= i128_of(s.money_hi, s.money_lo)
     if s.kind == BY_RANGE:
         return s.w.fields & UPDATES_RANGE and <i128>s.w.high_px - s.w.low_px >= s.limit
     return _tilted(&s.flow, s.w.trades)

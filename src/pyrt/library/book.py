@@ -1,24 +1,16 @@
 """The level book, in whole units."""
 
-from typing import NamedTuple, Self
+from typing import Self
 
 from pyrt._core.book import OrderBook as RawBook
-from pyrt._core.types import PX_SCALE, Side, format_units
+from pyrt._core.types import PX_SCALE, Flag, Side, format_units
 from pyrt.errors import ConfigError, OrderError
+from pyrt.library.touch import PX, Level, Touch
 from pyrt.library.units import positive, side_of, units_of
 from pyrt.model import Number
 
-_PX = 1e9
 
-
-class Level(NamedTuple):
-    """A price and what is there, in whole units."""
-
-    price: float
-    quantity: float
-
-
-class OrderBook(RawBook):
+class OrderBook(RawBook, Touch):
     """The levels of one instrument: arrays of records or single calls in, best prices out.
 
     tick: the price increment, "0.01"; quantities have up to `qty_exp` decimals. Raises ConfigError for a tick that cannot be.
@@ -48,44 +40,29 @@ class OrderBook(RawBook):
 
     def set(self, side: Side | str, price: Number, quantity: Number) -> None:
         """Set a level's whole quantity, 0 removes it. Raises OrderError for a price off the tick or a quantity below 0."""
-        px, qty = units_of(price, PX_SCALE, "price"), units_of(quantity, self.qty_exp, "quantity")
-        if not self.update(side_of(side), px, qty):
-            if qty < 0:
-                raise OrderError(f"quantity {quantity} is below 0", mend="0 removes a level")
-            raise OrderError(f"price {price} is off the tick of {format_units(self.tick)}", mend="round it to the tick")
+        self.update(side_of(side), units_of(price, PX_SCALE, "price"), units_of(quantity, self.qty_exp, "quantity"))
 
-    @property
-    def bid(self) -> Level | None:
-        """The highest bid."""
-        return self._level(self.best_bid)
-
-    @property
-    def ask(self) -> Level | None:
-        """The lowest ask."""
-        return self._level(self.best_ask)
-
-    @property
-    def mid(self) -> float | None:
-        """Halfway between bid and ask; None where a side is empty."""
-        bid, ask = self.best_bid, self.best_ask
-        return (bid[0] + ask[0]) / 2 / _PX if bid and ask else None
-
-    @property
-    def spread(self) -> float | None:
-        """Ask less bid; None where a side is empty."""
-        bid, ask = self.best_bid, self.best_ask
-        return (ask[0] - bid[0]) / _PX if bid and ask else None
+    def refused(self, side: int, px: int, qty: int) -> bool:
+        """A single change that the book cannot hold: raises OrderError, which says why. `apply` only counts such changes."""
+        price, raw = format_units(px), f"a px of {px} is {px}e-9; `set` takes whole units"
+        if side not in (Side.BUY, Side.SELL):
+            raise OrderError(f"{side} is no side", where="OrderBook", mend="say Side.BUY or Side.SELL")
+        if qty < 0:
+            raise OrderError(f"quantity {format_units(qty, self.qty_exp)} is below 0", where="OrderBook", mend="0 removes a level")
+        if px % self.tick:
+            tick = format_units(self.tick)
+            raise OrderError(f"price {price} is off the tick of {tick}", where="OrderBook", mend=f"round it to the tick ({raw})")
+        if self.flags & Flag.TOP_ONLY:  # the first change would have made it a book with depth
+            raise OrderError("a book of quotes has no levels to set", where="OrderBook", mend="make it without top_only=True")
+        raise OrderError(f"price {price} is beyond what a book holds", where="OrderBook", mend=f"stay below 2^61 px ({raw})")
 
     def levels(self, n: int = 10) -> tuple[list[Level], list[Level]]:
         """The best n bids and asks, best first."""
         one = 10.0**self.qty_exp
         bids, asks = self.depth(n)
-        return tuple([Level(px / _PX, qty / one) for px, qty in side.tolist()] for side in (bids, asks))  # type: ignore[return-value]
+        return tuple([Level(px / PX, qty / one) for px, qty in side.tolist()] for side in (bids, asks))  # type: ignore[return-value]
 
     def cost(self, side: Side | str, quantity: Number) -> float | None:
         """The average price that an order of this side would get from the levels; None where they are not enough."""
         filled, notional, _, enough = self.walk(side_of(side), positive(quantity, self.qty_exp, "quantity"))
-        return notional / filled / _PX if enough else None
-
-    def _level(self, best: tuple[int, int] | None) -> Level | None:
-        return None if best is None else Level(best[0] / _PX, best[1] / 10.0**self.qty_exp)
+        return notional / filled / PX if enough else None
