@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.limits import limit
 from bench.rows import Contender, Row, Took
-from pyrt.venues.alpaca.frames import Frames
+from pyrt._core.frames import Frames
 
 N, SIZE = 20_000, 120
 SUM = sum(i & 255 for i in range(N))
@@ -100,7 +100,8 @@ async def ours(url: str) -> tuple[Receive, Close]:
     from picows import WSMsgType, ws_connect
 
     count = Count()
-    transport, _ = await ws_connect(lambda: Frames(count.take, 1 << 20), url)
+    ended = asyncio.get_running_loop().create_future()
+    transport, _ = await ws_connect(lambda: Frames(count.take, 1 << 20, ended), url)
 
     async def receive() -> int:
         transport.send(WSMsgType.BINARY, b"\x01")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
-from picows import WSError, WSHandshakeError, WSListener, WSMsgType
+from picows import WSError, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport
+from picows.picows import _make_test_ws_frame  # type: ignore[attr-defined]
 from requests.structures import CaseInsensitiveDict
 from tests.faults.kernel import MS, SECOND, World, here, nap, park
 from tests.faults.plan import REST
@@ -396,29 +397,22 @@ class Net:
             self.kernel.later(gone if self.sim.faulty else MS, wire.leave)
 
 
-class Frame:
-    """A frame, as a listener may read it."""
-
-    def __init__(self, kind: WSMsgType, payload: bytes, fin: bool = True, code: int = 1000) -> None:
-        self.msg_type, self.fin, self._payload, self._code = kind, fin, payload, code
-        self.payload_size = len(payload)
-
-    def get_payload_as_bytes(self) -> bytes:
-        return self._payload
-
-    def get_payload_as_memoryview(self) -> memoryview:
-        return memoryview(self._payload)
-
-    def get_close_code(self) -> int:
-        return self._code
+def frame_of(kind: WSMsgType, payload: bytes, fin: bool = True, code: int = 1000) -> WSFrame:
+    """A frame, as picows hands it to a listener."""
+    if kind == WSMsgType.CLOSE:
+        payload = code.to_bytes(2, "big")
+    return _make_test_ws_frame(kind, payload, fin, False)  # type: ignore[no-any-return]
 
 
-class Transport:
+class Transport(WSTransport):
     """The client's end of a WebSocket."""
 
     def __init__(self, wire: "Wire") -> None:
         self.wire = wire
-        self.underlying_transport = SimpleNamespace(get_extra_info=lambda name: SimpleNamespace(setsockopt=lambda *a: None))
+
+    @property
+    def underlying_transport(self) -> Any:  # type: ignore[override]
+        return SimpleNamespace(get_extra_info=lambda name: SimpleNamespace(setsockopt=lambda *a: None))
 
     def send(self, kind: Any, data: bytes) -> None:
         self.wire.upwards(bytes(data))
@@ -512,13 +506,13 @@ class Wire:
         rng = self.net.rng
         if kind != WSMsgType.CLOSE and len(data) > 2 and rng.random() < 0.01:
             cut = rng.randrange(1, len(data))
-            frames = [Frame(kind, data[:cut], False), Frame(WSMsgType.CONTINUATION, data[cut:])]
+            frames = [frame_of(kind, data[:cut], False), frame_of(WSMsgType.CONTINUATION, data[cut:])]
         else:
-            frames = [Frame(kind, data, True, code)]
+            frames = [frame_of(kind, data, True, code)]
         for frame in frames:
             self.loop.call_soon_threadsafe(self._frame, frame)
 
-    def _frame(self, frame: Frame) -> None:
+    def _frame(self, frame: WSFrame) -> None:
         if self.closed:
             return
         self.net.sim.point("ws frame")

@@ -19,6 +19,7 @@ PATH = {
     "itch": {"itch_message", "itch_feed", "itch_bare"},
     "l3": {"l3_event", "l3_apply"},
     "ledger": {"put", "find", "fill_order", "settle_slot", "drop"},
+    "onepass": {"begin", "go_on"},
     "pipeline": {"pipeline_record", "pipeline_close", "pipeline_run"},
     "recent": {"push", "tail"},
     "strategy": {"ask", "buy", "close", "open_orders", "position", "sell"},
@@ -35,6 +36,7 @@ COLD = {
     "dump": {"_again", "_moves", "_pair", "_refill", "_times", "_whole"},
     "encode": {"refuse"},
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
+    "frames": {"deliver", "fail", "join"},
     "indicators": {
         "_apart",
         "_are_bars",
@@ -56,6 +58,7 @@ COLD = {
     "match": {"_pit", "_run", "_waiting"},
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
     "messages": {"enter", "grow"},
+    "onepass": {"idle", "message", "settle"},
     "pipeline": {"_idle", "_slot"},
     "quoted": {"run", "take"},
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
@@ -73,7 +76,7 @@ COLD = {
         "watched",
     },  # callbacks may raise
     "types": {"_strip", "i128_to_object"},
-    "wire": {"_enter_keys"},
+    "wire": {"_enter_keys", "keep_controls", "read"},
 }
 # Hot functions that may allocate, each of them only to grow what it was given.
 GROW = {

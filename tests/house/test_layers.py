@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "watchdog": BASE | SHELL | {"ports", "execution", "watchdog"},
 }
 PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk", "compiled"}
-IMPURE_CORE = {"ring", "log", "spin"}  # shared memory, the journal appender and waiting are for the shell
+IMPURE_CORE = {"ring", "log", "spin", "frames"}  # shared memory, the journal appender, waiting and sockets are for the shell
 IMPURE = {
     "asyncio", "datetime", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "secrets", "select",
     "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "zmq", "aiohttp", "picows",

@@ -126,21 +126,29 @@ cdef class Decoder(Messages):
     def feed(self, frame, int64_t ts_recv):
         """Read one frame (bytes or a buffer, not kept). Returns how many records and bars it gave; take() hands them out."""
         cdef Py_buffer view
-        cdef Py_ssize_t before = self.n_records + self.n_bars
-        if self.control:
-            self.control = []
         PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
         try:
-            self.ts_recv = ts_recv
-            if self.frame(<const uint8_t*>view.buf, view.len):
-                for i in range(self.n_controls):
-                    self.control.append(PyBytes_FromStringAndSize(<char*>view.buf + self.controls[i].first, self.controls[i].n))
+            return self.read(<const uint8_t*>view.buf, view.len, ts_recv)
         finally:
             PyBuffer_Release(&view)
+
+    cdef Py_ssize_t read(self, const uint8_t* data, Py_ssize_t n, int64_t ts_recv) except -1:
+        cdef Py_ssize_t before = self.n_records + self.n_bars
+        self.ts_recv = ts_recv
+        self.frame(data, n)
+        self.keep_controls(data)
+        return self.n_records + self.n_bars - before
+
+    cdef int keep_controls(self, const uint8_t* data) except -1:
+        cdef int i
+        if self.control:
+            self.control = []
+        for i in range(self.n_controls):
+            self.control.append(PyBytes_FromStringAndSize(<char*>data + self.controls[i].first, self.controls[i].n))
         if self.no_memory:
             self.no_memory = False
             raise MemoryError
-        return self.n_records + self.n_bars - before
+        return 0
 
     cdef bint frame(self, const uint8_t* p, Py_ssize_t n) noexcept nogil:
         # All or nothing: a frame that turns out malformed takes back what it gave. Counters keep what they counted.

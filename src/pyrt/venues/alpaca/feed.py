@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from picows import WSError, WSHandshakeError, WSMsgType
 
+from pyrt._core.frames import Frames
+from pyrt._core.onepass import Intake
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
 from pyrt.config import Secret, know, masked
@@ -21,7 +23,6 @@ from pyrt.ports import Sink, StreamState, Subscription
 from pyrt.venues.alpaca.backoff import Backoff
 from pyrt.venues.alpaca.channels import Channels, Sets
 from pyrt.venues.alpaca.dial import dial
-from pyrt.venues.alpaca.frames import Frames
 from pyrt.venues.alpaca.keys import check_url
 from pyrt.venues.alpaca.silence import Silence
 
@@ -98,6 +99,7 @@ class AlpacaFeed:
         self._backoff = Backoff(*reconnect_delay, self._rng)
         flag = Flag.FEED_IEX if url.endswith("/iex") else Flag.FEED_SIP if url.endswith("/sip") else 0
         self._decoder = Decoder(codec, feed_flag=int(flag))
+        self._intake = Intake(self._decoder, clock=clock, on_control=self._on_control, on_records=self._on_records)
         self._parse = (msgspec.msgpack if codec == "msgpack" else msgspec.json).decode
         self._compose = (msgspec.msgpack if codec == "msgpack" else msgspec.json).encode
         self._frames: Frames | None = None
@@ -222,7 +224,8 @@ class AlpacaFeed:
         return frames
 
     def _listen(self) -> Frames:
-        self._frames = Frames(self._on_message, self._max_message)  # known before the first message can come
+        lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._frames = Frames(self._intake, self._max_message, lost)  # known before the first message can come
         return self._frames
 
     def _upgrade_refused(self, error: WSHandshakeError) -> Ending:
@@ -253,19 +256,14 @@ class AlpacaFeed:
             self._ending = ending
             self._frames.end(ending.text, graceful=graceful)
 
-    def _on_message(self, message: memoryview | bytearray) -> None:
-        decoder = self._decoder
-        now = self._clock()
-        count = decoder.feed(message, now)
-        for control in decoder.control:
-            self._on_control(self._parse(control))
-        if count:
-            self._messages += 1
-            self._last_data = now
-            self._report_missed()
-            self._sink(*decoder.take())
+    def _on_records(self, now: int) -> None:
+        self._messages += 1
+        self._last_data = now
+        self._report_missed()
+        self._sink(*self._decoder.take())
 
-    def _on_control(self, message: Any) -> None:
+    def _on_control(self, text: bytes) -> None:
+        message = self._parse(text)
         kind = message.get("T")
         if kind == "error":
             self._on_error(message.get("code", 0), str(message.get("msg", "")))
