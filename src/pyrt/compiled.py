@@ -13,7 +13,7 @@ from pyrt.errors import ConfigError, OrderError
 from pyrt.model import Instrument, TimeInForce
 from pyrt.sources import is_of_this_core
 from pyrt.strategies import Order, Strategy
-from pyrt.strategies.ticket import ticket
+from pyrt.strategies.ticket import TYPES, ticket
 
 if TYPE_CHECKING:
     from pyrt.session import Session
@@ -144,7 +144,24 @@ class CompiledStage:
 
 
 def _terms(instrument: Instrument, row: Asked) -> dict[str, Any]:
-    return ticket(
+    qty, limit_px, stop_px, tif = row.qty, row.limit_px, row.stop_px, row.tif or TimeInForce.DAY
+    if (
+        qty > 0
+        and qty % instrument.lot == 0
+        and (not limit_px or _on_tick(instrument, limit_px))
+        and (not stop_px or (_on_tick(instrument, stop_px) and tif <= TimeInForce.FOK))
+    ):
+        return {
+            "side": Side(row.side),
+            "type": TYPES[limit_px != 0, stop_px != 0],
+            "tif": TimeInForce(tif),
+            "qty": qty,
+            "limit_px": limit_px,
+            "stop_px": stop_px,
+            "reduce_only": bool(row.reduce_only),
+            "extended_hours": bool(row.extended_hours),
+        }
+    return ticket(  # which says what is wrong with it, and how to mend that
         instrument,
         Side(row.side),
         instrument.quantity(row.qty),
@@ -154,6 +171,10 @@ def _terms(instrument: Instrument, row: Asked) -> dict[str, Any]:
         reduce_only=bool(row.reduce_only),
         extended_hours=bool(row.extended_hours),
     )
+
+
+def _on_tick(instrument: Instrument, px: int) -> bool:
+    return px > 0 and px % instrument.tick_at(px) == 0
 
 
 def _replace(strategy: Strategy, order: Order | None, row: Asked, instruments: Any) -> Order:

@@ -177,12 +177,14 @@ class TradingDesk:
         return self.send(strategy, make, instrument)
 
     def position(self, strategy: int, instrument: Instrument) -> Position:
-        held = self._session.risk.position(strategy, instrument.id)
+        held = self._session.risk.ledger.position(strategy, instrument.id)
         return Position(instrument, held.qty, held.cost, held.realised)
 
     def open_orders(self, strategy: int, instrument: Instrument | None) -> list[Order]:
-        orders = self._open.get(strategy, {}).values()
-        return [o for o in orders if instrument is None or o.intent.instrument == instrument.id]
+        orders = self._open.get(strategy)
+        if not orders:
+            return []
+        return [o for o in orders.values() if instrument is None or o.intent.instrument == instrument.id]
 
     def book(self, instrument: Instrument) -> OrderBook:
         book = self._books.get(instrument.id)
@@ -252,12 +254,13 @@ class TradingDesk:
     # ------------------------------------------------------------------------------------------------ what happened
     def apply(self, fact: Fact) -> Call | None:
         """Bring the orders up to date with a fact; gives the callback that it calls for."""
-        if isinstance(fact, OrderChanged):
-            return self._changed(fact)
-        if isinstance(fact, Filled):
-            return self._filled(fact)
-        if isinstance(fact, Intended):
-            self._intended(fact)
+        kind = type(fact)
+        if kind is Intended:
+            self._intended(fact)  # type: ignore[arg-type]  # nobody derives from a fact
+        elif kind is OrderChanged:
+            return self._changed(fact)  # type: ignore[arg-type]
+        elif kind is Filled:
+            return self._filled(fact)  # type: ignore[arg-type]
         elif isinstance(fact, Refused):
             self._seen(fact.intent)
         return None
@@ -281,13 +284,14 @@ class TradingDesk:
             order = Order(fact.intent, self._session.instruments[fact.intent.instrument])
             order._attach()
             self._track(order)
-        for number, each in enumerate((order, *order.legs), fact.number):
+        for number, each in enumerate((order, *order.legs) if order.legs else (order,), fact.number):
             each.number = number
             each.status = OrderStatus.INTENT
             self._by_number[number] = each
             if each is not order:
                 self._track(each)
-        self.show(order)
+        if self.compiled:
+            self.show(order)
         if fact.replaces:
             old = self._by_number.get(fact.replaces)
             if old is not None:
@@ -359,23 +363,29 @@ class TradingDesk:
             viewer._keep_order(i.source, i.instrument, *terms, order.status or 0, is_open)
 
     def _seen(self, intent: Intent) -> None:
-        last = intent.source + len(intent.legs)
-        self._used[intent.strategy] = max(self._used.get(intent.strategy, 0), last)
-        self._sources[intent.strategy] = max(self._sources.get(intent.strategy, 0), last)
+        strategy, last = intent.strategy, intent.source
+        if intent.order_class:
+            last += len(intent.legs)
+        if last > self._used.get(strategy, 0):
+            self._used[strategy] = last
+        if last > self._sources.get(strategy, 0):
+            self._sources[strategy] = last
 
     def last_source(self, strategy: int) -> int:
         """The last source that a strategy's intent used; 0 where none did."""
         return self._sources.get(strategy, 0)
 
     def _next(self, strategy: int) -> int:
-        self._sources[strategy] = self._sources.get(strategy, 0) + 1
-        return self._sources[strategy]
+        source = self._sources[strategy] = self._sources.get(strategy, 0) + 1
+        return source
 
     def _track(self, order: Order) -> None:
-        strategy, source = order.intent.strategy, order.intent.source
+        intent = order.intent
+        strategy, source = intent.strategy, intent.source
         self._orders[strategy, source] = order
         self._open.setdefault(strategy, {})[source] = order
-        self.show(order)
+        if self.compiled:
+            self.show(order)
 
     def _done(self, order: Order) -> None:
         """No longer open; its number finds it until it is let go."""

@@ -179,6 +179,10 @@ class Instruments:
         """The instrument of a symbol, or None."""
         return self._by_symbol.get(symbol)
 
+    def known(self, number: int) -> Instrument | None:
+        """The instrument of an id, or None."""
+        return self._by_id.get(number)
+
     def __getitem__(self, key: int | str) -> Instrument:
         return self._by_id[key] if isinstance(key, int) else self._by_symbol[key]
 
@@ -192,10 +196,11 @@ class Instruments:
         return len(self._by_id)
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="kind"):
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="kind", gc=False):
     """Anything that passes between components, is recorded in the inbox or stored in the journal.
 
-    On a wire its tag, in `kind`, is its class name.
+    On a wire its tag, in `kind`, is its class name. A value made of values cannot be part of a cycle, so the collector need not
+    look at it: some ten of them are made for an order.
     """
 
 

@@ -55,6 +55,7 @@ from pyrt.ports import (
     Start,
     Stop,
     StreamState,
+    Submit,
     Sync,
     TimerFired,
     VolTold,
@@ -334,8 +335,11 @@ class Session:
         shell = self.shell
         for command in commands:
             if isinstance(command, Append):
-                shell.append(command.fact, command.sync, self.now)
-                self._apply(command.fact)
+                fact = command.fact
+                shell.append(fact, command.sync, self.now)
+                self._apply(fact)
+            elif isinstance(command, Submit):  # before the others: it alone is waited for
+                shell.perform(command)
             elif isinstance(command, Publish):
                 shell.tell(command.message)
                 self._told.append(command.message)  # type: ignore[arg-type]  # what components publish are events

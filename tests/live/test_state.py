@@ -229,7 +229,7 @@ VOLATILE = {
     "risk._answers": "_first _forgotten _in_flight",
     "risk._in_force": "_configured",
     "risk._latches": "_gate",
-    "risk._losses": "_gate",
+    "risk._losses": "_bounds _gate _limits _step",
     "risk.raced": "_instruments _ledger _tries",
     "risk._chains": "_gate unmatched",
     "desk": "_bars _books _session _sizer compiled",

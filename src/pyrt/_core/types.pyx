@@ -1,4 +1,6 @@
 """Records, dtypes, enums and exact numbers: the vocabulary of the core."""
+from cpython.unicode cimport PyUnicode_DecodeASCII
+
 from decimal import Decimal
 from enum import IntEnum, IntFlag
 
@@ -182,6 +184,8 @@ cdef bint parse_fixed(const char* text, Py_ssize_t n, int exp, int64_t* out) noe
 
 
 cdef object i128_to_object(uint64_t lo, int64_t hi):
+    if hi == (-1 if lo >> 63 else 0):           # nearly always
+        return <int64_t>lo
     return (<object>hi << 64) | lo
 
 
@@ -222,18 +226,35 @@ def from_units(int64_t units, int exp=9):
 def format_units(int64_t units, int exp=9):
     """Write an integer of 10^-exp as decimal text without exponent or trailing zeros: the form that venues read."""
     cdef uint64_t whole, rest, scale = 1
-    cdef str text
-    cdef int i
+    cdef char text[24]                          # a sign, nineteen digits, a point
+    cdef int i, begin = sizeof(text)
     if not 0 <= exp <= 18:
         return format(_strip(Decimal(units).scaleb(-exp)), "f")
     for i in range(exp):
         scale = scale * 10
     whole = <uint64_t>units if units >= 0 else 0 - <uint64_t>units
     rest = whole % scale
-    text = str(whole // scale)
+    whole = whole / scale
     if rest:
-        text = text + "." + str(rest).rjust(exp, "0").rstrip("0")
-    return text if units >= 0 else "-" + text
+        while rest % 10 == 0:
+            rest = rest / 10
+            exp -= 1
+        for i in range(exp):
+            begin -= 1
+            text[begin] = <char>(48 + rest % 10)
+            rest = rest / 10
+        begin -= 1
+        text[begin] = b'.'
+    while True:
+        begin -= 1
+        text[begin] = <char>(48 + whole % 10)
+        whole = whole / 10
+        if whole == 0:
+            break
+    if units < 0:
+        begin -= 1
+        text[begin] = b'-'
+    return PyUnicode_DecodeASCII(&text[begin], sizeof(text) - begin, NULL)
 
 
 cdef _strip(value):

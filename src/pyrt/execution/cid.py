@@ -3,6 +3,8 @@
 import re
 from functools import lru_cache
 
+from pyrt._core.order_text import cid_tail
+
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # no i, l, o, u: nobody misreads one
 _VALUE = {letter: value for value, letter in enumerate(ALPHABET)}
 _PRIME = 1021  # below 32 * 32: two letters hold a remainder
@@ -15,8 +17,7 @@ def cid(journal_id: str, number: int) -> str:
     prefix, remainder = _prefix(journal_id)
     if not prefix or not 0 < number < 1 << 64:
         raise ValueError(f"no cid for journal {journal_id!r} and number {number}")
-    digits = _base32(number)
-    return f"{prefix}{digits}-{_check(remainder, digits)}"
+    return prefix + cid_tail(number, remainder)
 
 
 @lru_cache(maxsize=64)
@@ -44,20 +45,7 @@ def parse_cid(text: str) -> tuple[str, int] | None:
     return journal_id, number
 
 
-def _base32(number: int) -> str:
-    digits = ""
-    while number:
-        number, digit = divmod(number, 32)
-        digits = ALPHABET[digit] + digits
-    return digits
-
-
 def _remainder(remainder: int, text: str) -> int:
     for character in text:
         remainder = (remainder * _WEIGHT + ord(character)) % _PRIME
     return remainder
-
-
-def _check(remainder: int, digits: str) -> str:
-    high, low = divmod(_remainder(remainder, digits) * _WEIGHT % _PRIME, 32)
-    return ALPHABET[high] + ALPHABET[low]

@@ -13,9 +13,8 @@ from pyrt.execution.orders import Order, Orders
 from pyrt.execution.reconcile import Reconciler
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
-from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, Latched, OrderChanged, OrderStatus, Recovered
+from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, Latched, OrderStatus, Recovered
 from pyrt.ports import (
-    Append,
     CancelResult,
     Command,
     Event,
@@ -133,7 +132,7 @@ class ExecutionEngine:
     # -------------------------------------------------------------------------------------------- the two verbs
     def apply(self, fact: Fact) -> list[Order]:
         """Fold in a journaled fact; gives the orders that it lets go of: from here on `orders` does not have them."""
-        if self._own and self._own[0][0] == fact:
+        if self._own and (self._own[0][0] is fact or self._own[0][0] == fact):
             _, gone = self._own.popleft()
         else:
             gone = self._orders.apply(fact)
@@ -150,8 +149,9 @@ class ExecutionEngine:
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"{type(event).__name__}: {e}")
             self._reconciler.ask(step)
-        self._restore_replaced(step)
-        self._observer.groups.after(step)
+        if step.changes:
+            self._restore_replaced(step)
+            self._observer.groups.after(step)
         self._unpark(step)
         for _, gone in list(self._own):
             for order in gone:
@@ -331,9 +331,9 @@ class ExecutionEngine:
 
     def _restore_replaced(self, step: Step) -> None:
         """A replacement that came to nothing leaves the order that it meant to change as it was."""
-        for command in list(step.commands):
-            if isinstance(command, Append) and isinstance(command.fact, OrderChanged) and command.fact.status in _GONE:
-                ended = self._orders.by_number.get(command.fact.number)
+        for fact in list(step.changes):
+            if fact.status in _GONE:
+                ended = self._orders.by_number.get(fact.number)
                 old = self._orders.by_number.get(ended.replaces) if ended is not None else None
                 if old is not None and old.status is OrderStatus.PENDING_REPLACE:
                     self._observer.restore(old, "the replacement was not made", step)

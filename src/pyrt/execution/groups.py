@@ -12,7 +12,7 @@ from pyrt.clock import SECOND
 from pyrt.execution.orders import ENTRY, Order, Orders
 from pyrt.execution.step import Step
 from pyrt.model import OrderChanged, OrderStatus, OrderType
-from pyrt.ports import Append, Sync, TradeUpdate, VenueOrder
+from pyrt.ports import Sync, TradeUpdate, VenueOrder
 
 _NEVER_THERE = (OrderStatus.REJECTED, OrderStatus.ABANDONED, OrderStatus.CANCELED_LOCAL)
 PAUSE = SECOND
@@ -78,9 +78,9 @@ class Groups:
         """What the end of a group's first order means for exits that the venue never made."""
         if not self._orders.groups:
             return
-        for command in list(step.commands):
-            if isinstance(command, Append) and isinstance(command.fact, OrderChanged) and command.fact.status.is_final:
-                first = self._orders.by_number.get(command.fact.number)
+        for fact in list(step.changes):
+            if fact.status.is_final:
+                first = self._orders.by_number.get(fact.number)
                 if first is not None and first.number == first.group:
                     self._end(first, step)
 

@@ -36,6 +36,7 @@ from pyrt.model import (
 )
 from pyrt.ports import Lookup
 
+_FINAL = OrderStatus.FILLED  # from here on a status is final: the property of it costs a call
 CHUNK = 64  # numbers whose orders and fills are saved together
 OPENING = "opening position"
 BASE, UNEXPLAINED = "BASE", "UNEXPLAINED"  # our own types of CashMoved
@@ -51,7 +52,7 @@ def correction_of(reason: str) -> tuple[str, str, str]:
     return event, execution, (more[-1] if more else "") or execution
 
 
-class Order(msgspec.Struct, kw_only=True, array_like=True):
+class Order(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One order, ours or external, as the facts tell it."""
 
     number: int
@@ -110,7 +111,7 @@ class Order(msgspec.Struct, kw_only=True, array_like=True):
         return bool(self.venue_order_id) and not self.status.is_final
 
 
-class Booked(msgspec.Struct, frozen=True, array_like=True):
+class Booked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one fill said, to compare a second source with."""
 
     number: int
@@ -165,11 +166,14 @@ class Orders:
         return self._let_go() if self.past.full > 0 else []
 
     def _fold(self, fact: Fact) -> None:
+        if type(fact) is Intended:
+            if fact.ts > self.last_ts:
+                self.last_ts = fact.ts
+            self._intended(fact)
+            return
         if not isinstance(fact, Alarmed):  # these a session does not hear of while it runs, only in a replay
             self.last_ts = max(self.last_ts, getattr(fact, "ts", 0))
         match fact:
-            case Intended():
-                self._intended(fact)
             case OrderChanged():
                 self._changed(fact)
             case CancelWanted():
@@ -269,7 +273,7 @@ class Orders:
         self.by_source[intent.strategy, intent.source] = fact.number
         if intent.order_class:
             self._begin_group(order, fact)
-        elif (old := self.by_number.get(fact.replaces)) is not None and old.group:
+        elif fact.replaces and (old := self.by_number.get(fact.replaces)) is not None and old.group:
             order.group, order.role = old.group, old.role
             self.groups[order.group].append(order.number)
 
@@ -435,7 +439,7 @@ class Orders:
 
     def _index(self, order: Order) -> None:
         self.touched.add(order.number // CHUNK)
-        over = order.status.is_final
+        over = order.status >= _FINAL
         if over:
             self.open.pop(order.number, None)
         else:

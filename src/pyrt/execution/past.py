@@ -73,9 +73,11 @@ class Past:
 
     def settle(self, request: int, over: bool) -> None:
         """A request is over, once more where it was so before, or it is not."""
-        self.settled.pop(request, None)
+        settled = self.settled
+        if request in settled:
+            del settled[request]
         if over:
-            self.settled[request] = None
+            settled[request] = None
 
     @property
     def full(self) -> int:

@@ -6,7 +6,7 @@ import msgspec
 
 from pyrt._core.types import Clock
 from pyrt.clock import SECOND, Now
-from pyrt.model import Fact, Message
+from pyrt.model import Fact, Message, OrderChanged
 from pyrt.ports import Alarm, Append, Command, Kill, Publish, SetTimer, Sync
 
 
@@ -33,15 +33,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class Step:
     """Collects the commands of one event. A fact is applied the moment it is decided, so what follows sees it."""
 
+    __slots__ = ("_apply", "changes", "commands", "now")
+
     def __init__(self, now: Now, apply: Callable[[Fact], None]) -> None:
         self.now = now
         self.commands: list[Command] = []
+        self.changes: list[OrderChanged] = []  # those of the facts that are about an order's status
         self._apply = apply
 
     def append(self, fact: Fact, sync: Sync = Sync.SOON) -> None:
         """Journal a fact."""
         self._apply(fact)
         self.commands.append(Append(fact=fact, sync=sync))
+        if type(fact) is OrderChanged:
+            self.changes.append(fact)
 
     def do(self, command: Command) -> None:
         """Act."""

@@ -22,7 +22,7 @@ NEVER_LEFT = "MaxRetriesExceeded"
 NOT_REPLACEABLE = 422
 
 
-class Attempt(msgspec.Struct):
+class Attempt(msgspec.Struct, gc=False):
     """What this life knows of one order on its way to the venue."""
 
     ours: bool  # this life sent it, so this life may repeat it
@@ -60,7 +60,8 @@ class Submitter:
     def on_approved(self, approved: Approved, step: Step, *, ready: bool) -> None:
         """Intend and send, or refuse; the same intent twice is one order."""
         intent = approved.intent
-        if (intent.strategy, intent.source) in self._orders.by_source:
+        orders = self._orders
+        if (intent.strategy, intent.source) in orders.by_source:
             return
         fault = self._fault(approved, step, ready)
         if fault is not None:
@@ -68,8 +69,8 @@ class Submitter:
             step.append(refused, Sync.SOON)
             step.publish(refused)
             return
-        old = self._orders.by_number[self._orders.by_source[intent.strategy, approved.replaces]] if approved.replaces else None
-        number = self._orders.last_number + 1
+        old = orders.by_number[orders.by_source[intent.strategy, approved.replaces]] if approved.replaces else None
+        number = orders.last_number + 1
         fact = Intended(
             number=number,
             intent=intent,
@@ -84,7 +85,7 @@ class Submitter:
         step.append(fact, Sync.BEFORE_ACT)
         if old is not None:
             self._change(old, OrderStatus.PENDING_REPLACE, step)
-        self._send(self._orders.by_number[number], step)
+        self._send(orders.by_number[number], step)
 
     def _fault(self, approved: Approved, step: Step, ready: bool) -> Breach | None:
         """Why an approval is not acted upon; None where it is."""
@@ -103,7 +104,7 @@ class Submitter:
             return Breach(code="NOT_RECONCILED", limit="recovered", observed="recovering")
         if step.now.mono > approved.valid_until_mono:
             return Breach(code="EXPIRED", limit=str(approved.valid_until_mono), observed=str(step.now.mono))
-        if intent.instrument not in self._orders.instruments:
+        if self._orders.instruments.known(intent.instrument) is None:
             return Breach(code="INSTRUMENT", limit="defined", observed=str(intent.instrument))
         if intent.source <= self._orders.past.sources.get(intent.strategy, 0):
             return Breach(code="DUPLICATE", limit="once", observed="an order that is over")
@@ -128,7 +129,7 @@ class Submitter:
         if self._barred(order):
             self._end_unsent(order, "cancelled before it was sent", step)
             return
-        old = self._orders.by_number.get(order.replaces)
+        old = self._orders.by_number.get(order.replaces) if order.replaces else None
         if order.replaces and (old is None or not old.working):
             self._end_unsent(order, "the order it replaces is no longer working", step)
             return
@@ -351,6 +352,20 @@ def _replaceable(order: Order) -> bool:
 def request_of(order: Order, instrument: Instrument) -> OrderRequest:
     """An order in the venue's words; a function of the intent and its number alone, so each attempt sends the same bytes."""
     intent, first = order.intent, order.number == order.group
+    if intent is not None and not (order.group or order.trail_px or order.trail_ratio):
+        exp = instrument.qty_exp
+        return OrderRequest(
+            number=order.number,
+            cid=order.cid,
+            symbol=instrument.symbol,
+            side=order.side,
+            type=order.type,
+            tif=order.tif,
+            qty=format_units(order.qty, exp),
+            limit_price=format_units(order.limit_px) if order.limit_px else "",
+            stop_price=format_units(order.stop_px) if order.stop_px else "",
+            extended_hours=intent.extended_hours,
+        )
     follows = order.role not in ("", ENTRY) and not first  # an exit's quantity is its entry's
     return OrderRequest(
         number=order.number,

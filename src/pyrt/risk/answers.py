@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from pyrt.clock import SECOND
-from pyrt.model import Approved, Intent, Refused
+from pyrt.model import Approved, Intended, Intent, Refused
 
 APPROVAL_LIFE = SECOND  # monotonic; execution accepts nothing older
 REMEMBERED = 1024  # first answers kept for intents that come twice
@@ -49,11 +49,24 @@ class Answers:
 
     def overdue(self, mono: int) -> list[int]:
         """The keys of approvals that are older by one life than execution would accept."""
+        if not self._in_flight:
+            return []
         return [key for key, (until, _) in self._in_flight.items() if mono > until + APPROVAL_LIFE]
 
     def in_flight(self) -> list[int]:
         """The keys of all approvals in flight."""
         return list(self._in_flight)
+
+    def intended(self, fact: Intended) -> None:
+        """A fact: an intent became an order. An answer that is kept was its approval."""
+        intent = fact.intent
+        key = intent.key
+        self._in_flight.pop(key, None)
+        if key in self._first:
+            if intent.source > self.answered.get(intent.strategy, 0):
+                self.answered[intent.strategy] = intent.source
+        else:
+            self.told(intent, _approval_of(fact))
 
     def told(self, intent: Intent, answer: Approved | Refused, *, instead: bool = False) -> None:
         """A fact: an intent was answered. instead: execution refused what was approved here."""
@@ -65,3 +78,14 @@ class Answers:
     def restore(self, answered: dict[int, int]) -> None:
         """Go on from a snapshot."""
         self.answered, self._forgotten = answered, dict(answered)
+
+
+def _approval_of(fact: Intended) -> Approved:
+    return Approved(
+        intent=fact.intent,
+        epoch=fact.epoch,
+        approval=fact.approval,
+        limits_version=fact.limits_version,
+        ref_px=fact.ref_px,
+        valid_until_mono=0,
+    )

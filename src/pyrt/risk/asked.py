@@ -13,6 +13,7 @@ FIFTY = 50 * ONE_DOLLAR
 CENT = 10_000_000
 SMALL_TICK = 100_000  # 0.0001, below 1.00
 MONEY = 10**9  # 1e-18 money in one 1e-9 unit
+SHORTS_NEED = 2_000 * ONE_DOLLAR  # of equity
 EQUITY, CRYPTO, OPTION = AssetClass.US_EQUITY, AssetClass.CRYPTO, AssetClass.OPTION
 AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
 RESTING = (TimeInForce.DAY, TimeInForce.GTC)

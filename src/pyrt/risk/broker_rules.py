@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyrt._core.ledger import Ledger
+from pyrt._core.screen import Screen
 from pyrt._core.types import NO_PRICE, Side
 from pyrt.calendar import Calendar
-from pyrt.model import AccountSeen, AssetSeen, Breach, Instrument, Intent
-from pyrt.risk.asked import Asked
+from pyrt.model import AccountSeen, AssetClass, AssetSeen, Breach, Instrument, Intent, OrderClass, OrderType, TimeInForce
+from pyrt.risk.asked import AUCTIONS, SHORTS_NEED, Asked
 from pyrt.risk.rule_table import Rule, features, rules_for
 
 MENDS = {
@@ -38,13 +39,29 @@ class BrokerRules:
         self, ledger: Ledger, refs: NDArray[np.void], calendar: Calendar | None, assets: Mapping[int, AssetSeen] | None = None
     ) -> None:
         self._assets = assets if assets is not None else {}  # by instrument, kept by their owner
-        self.account: AccountSeen | None = None
+        self._account: AccountSeen | None = None
         self._ledger = ledger
         self._refs = refs
         self._calendar = calendar
+        self._screen = Screen(ledger, refs)
+
+    @property
+    def account(self) -> AccountSeen | None:
+        """What the journal last told of the account."""
+        return self._account
+
+    @account.setter
+    def account(self, seen: AccountSeen | None) -> None:
+        self._account = seen
+        if seen is None:
+            self._screen.account(False, False, 0)
+        else:
+            self._screen.account(True, seen.shorting and seen.equity >= SHORTS_NEED, seen.buying_power)
 
     def broken(self, intent: Intent, instrument: Instrument, now: int, chain: int = 0) -> list[Broken]:
         """The rules that an order breaks at venue time `now`, before it is reserved; `chain`: key of what it replaces."""
+        if not chain and self._is_clean(intent, instrument):
+            return []
         asked = self._asked(intent, instrument, now, chain)
         found = []
         for rule in rules_for(instrument.asset_class, features(asked)):
@@ -52,6 +69,33 @@ class BrokerRules:
             if said is not None:
                 found.append(Broken(rule, *said))
         return found
+
+    def _is_clean(self, i: Intent, instrument: Instrument) -> bool:
+        """Whether it is a plain order of shares that surely breaks no rule: what most orders are, and one question."""
+        if (
+            instrument.asset_class is not AssetClass.US_EQUITY
+            or i.order_class is not OrderClass.SIMPLE
+            or i.type is OrderType.TRAILING_STOP
+            or i.tif in AUCTIONS
+            or i.extended_hours
+            or i.trail_px
+            or i.target_px
+            or i.guard_px
+            or i.guard_limit_px
+        ):
+            return False
+        asset = self._assets.get(instrument.id, instrument)
+        return asset.tradable and self._screen.clean(
+            instrument.id,
+            i.side,
+            i.qty,
+            i.limit_px,
+            i.stop_px,
+            10**instrument.qty_exp,
+            today=i.tif is TimeInForce.DAY,
+            shortable=asset.shortable,
+            easy=asset.easy_to_borrow,
+        )
 
     def _asked(self, intent: Intent, instrument: Instrument, now: int, chain: int) -> Asked:
         held = self._ledger.account(instrument.id)
@@ -66,7 +110,7 @@ class BrokerRules:
             intent=intent,
             instrument=instrument,
             asset=self._assets.get(instrument.id, instrument),
-            account=self.account,
+            account=self._account,
             calendar=self._calendar,
             now=now,
             one=10**instrument.qty_exp,

@@ -97,8 +97,9 @@ class Chains:
             chain.group.arm(self._gate)
             self._follow(chain, fact)
             return
+        key = intent.key
         self._gate.confirm(
-            intent.key,
+            key,
             intent.strategy,
             intent.instrument,
             intent.side,
@@ -112,8 +113,8 @@ class Chains:
             replaces=chain.root if chain else 0,
         )
         if chain is None:
-            chain = Chain(intent.key, fact.number)
-            self._by_number[fact.number] = self._by_key[intent.key] = chain
+            chain = Chain(key, fact.number)
+            self._by_number[fact.number] = self._by_key[key] = chain
             self._intents[fact.number] = fact
             if intent.order_class:
                 self._begin_group(chain, fact)

@@ -24,6 +24,9 @@ class Losses:
         self.peak = 0
         self.peak_at = 0  # venue ns at which it was
         self.peaks: dict[str, int] = {}  # of the last days
+        self._limits: Limits | None = None  # those whose bounds these are, 1e-18 money; a limit that is off has none
+        self._bounds: tuple[int | None, int | None, int | None] = (None, None, None)
+        self._step: int | None = None  # by which the peak must rise to be journaled, 1e-9 money; None = it never is
 
     def mark(self, pnl: int, day: str, limits: Limits, every: int, now: Now) -> list[Command]:
         """The facts that a mark makes: another day's baseline, or a higher peak. pnl: 1e-18 money."""
@@ -37,18 +40,29 @@ class Losses:
 
     def crossed(self, limits: Limits) -> Iterator[tuple[str, str]]:
         """The code of each limit that the last mark crosses, and what it says."""
-        for code, limit, seen in (
-            ("DAILY_LOSS", limits.max_daily_loss, -self._gate.day_pnl),
-            ("DRAWDOWN", limits.max_drawdown, self._gate.drawdown),
-            ("DRAWDOWN", limits.max_days_drawdown, self._gate.days_drawdown),
+        self._use(limits)
+        for bound, code, limit, seen in zip(
+            self._bounds,
+            ("DAILY_LOSS", "DRAWDOWN", "DRAWDOWN"),
+            (limits.max_daily_loss, limits.max_drawdown, limits.max_days_drawdown),
+            (-self._gate.day_pnl, self._gate.drawdown, self._gate.days_drawdown),
+            strict=True,
         ):
-            if limit is not None and limit.is_finite() and seen >= int(limit * 10**18):
+            if bound is not None and seen >= bound:
                 yield code, f"{text(seen, 'money')} of {limit}"
+
+    def _use(self, limits: Limits) -> None:
+        if limits is not self._limits:
+            losses = (limits.max_daily_loss, limits.max_drawdown, limits.max_days_drawdown)
+            daily, drawdown, days = (None if x is None or not x.is_finite() else int(x * 10**18) for x in losses)
+            self._limits, self._bounds = limits, (daily, drawdown, days)
+            self._step = None if drawdown is None else drawdown // MONEY // PEAK_STEPS
 
     def _raise_peak(self, limits: Limits, every: int, now: Now) -> list[Command]:
         # The peak outlives a restart to within a hundredth of the drawdown, and is journaled once a mark at most.
-        peak, most = self._gate.peak_pnl // MONEY, limits.max_drawdown
-        if most is None or peak - self.peak < int(most * 10**9) // PEAK_STEPS or now.venue < self.peak_at + every:
+        self._use(limits)
+        peak = self._gate.peak_pnl // MONEY
+        if self._step is None or peak - self.peak < self._step or now.venue < self.peak_at + every:
             return []
         fact = BaselineSet(day=self.day, equity=self.equity, peak=max(peak, self.peak + 1), ts=now.venue)
         return [Append(fact=fact, sync=Sync.SOON)]

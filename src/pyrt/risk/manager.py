@@ -102,12 +102,14 @@ class RiskManager(Projection):
     # ------------------------------------------------------------------------------------------------ events
     def on(self, event: Event, now: Now) -> list[Command]:
         """Decide on one event; every other event only moves the clocks of approvals and marks."""
+        if isinstance(event, Intent):
+            commands = self._watch(now, False)
+            commands += self._decide(event, now, 0)
+            return commands
         if isinstance(event, Start):
             self._alarms.clear()  # of facts that were replayed: the life that met them has told them
         commands = self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
-        if isinstance(event, Intent):
-            commands += self._decide(event, now, 0)
-        elif isinstance(event, ReplaceIntent):
+        if isinstance(event, ReplaceIntent):
             commands += self._decide(event.intent, now, event.replaces)
         elif isinstance(event, CancelIntent):
             self.gate.cancel_sent(now.mono)
@@ -185,16 +187,18 @@ class RiskManager(Projection):
 
     # ------------------------------------------------------------------------------------------------ decisions
     def _decide(self, intent: Intent, now: Now, replaces: int) -> list[Command]:
-        first = self._answers.first(intent.key)
+        key = intent.key
+        first = self._answers.first(key)
         if first is not None:
             return [Publish(message=first)]
-        if self._parked.holds(intent.key):
+        if self._parked.holds(key):
             return []  # the answer is under way
         if self._answers.is_forgotten(intent):
             return self._refuse(intent, now, (Breach(code="DUPLICATE", limit="once", observed="seen before"),))
-        if intent.instrument in self._instruments:
-            self._define(self._instruments[intent.instrument])
-            self._hours.schedule(self._instruments[intent.instrument], now.venue)
+        instrument = self._instruments.known(intent.instrument)
+        if instrument is not None:
+            self._define(instrument)
+            self._hours.schedule(instrument, now.venue)
         if (waiting := self._parked.exit_against(intent)) is not None:
             return self._refuse(intent, now, (self._waits(waiting),))
         if self._clock_off and not intent.reduce_only:
@@ -212,13 +216,15 @@ class RiskManager(Projection):
             if root == 0 or self._answers.is_in_flight(old):
                 return self._refuse(intent, now, (Breach(code="PARENT_EXCEEDED", limit="an open order", observed="none"),))
         broken = self._broken(intent, now, root)
-        others = [self._breach(f, intent.instrument) for _, f, fails in self.others(intent, now.venue, root) if fails]
+        others: list[Breach] = []
+        if self._whole_limited or not self.permits.is_free(intent):
+            others = [self._breach(f, intent.instrument) for _, f, fails in self.others(intent, now.venue, root) if fails]
         failed = ask_core(self.gate.check, intent, root, now)
         if failed == Code.SELF_MATCH and not (others or broken or replaces) and (parked := self._park(intent, now)):
             return parked
         if failed or broken or others:
             if not failed:
-                self.gate.expire(intent.key, root)
+                self.gate.expire(key, root)
             said = (*others, *(self._breach(f, intent.instrument) for f in (self.gate.failures if failed else ())))
             commands = self._refuse(intent, now, breaches(said, broken))
             if any(b.code == "REPEAT_EXEC" for b in said):
@@ -302,7 +308,9 @@ class RiskManager(Projection):
         self._answers.took_off(approved, root)
         self.permits.approved(intent)
         self._remember(intent, approved)
-        return [Publish(message=approved), *self._arm(now)]
+        commands: list[Command] = [Publish(message=approved)]
+        commands += self._arm(now)
+        return commands
 
     def _refuse(self, intent: Intent, now: Now, breaches: tuple[Breach, ...]) -> list[Command]:
         refused = Refused(intent=intent, breaches=breaches, ts=now.venue)
@@ -342,7 +350,9 @@ class RiskManager(Projection):
         # An approval waits one life more than execution would accept it, then its reservation goes back.
         for key in self._answers.overdue(now.mono):
             self._take_back(key)
-        commands, self._alarms = [*self._alarms], []
+        commands: list[Command] = []
+        if self._alarms:
+            commands, self._alarms = self._alarms, []
         if self.raced.owed and self._latches.recovered:
             commands += self.raced.check(self.exits, self._parked, now.venue)
         if timer:

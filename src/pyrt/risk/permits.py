@@ -98,7 +98,8 @@ class Permits:
     def intended(self, fact: Intended) -> None:
         """A fact: an order."""
         intent = fact.intent
-        self.expired(intent.key)
+        if self._waiting:
+            self.expired(intent.key)
         if intent.signal:
             who = (intent.strategy, intent.signal)
             self.sent[who] = self.sent.get(who, 0) + 1
@@ -106,6 +107,10 @@ class Permits:
                 self.sent.popitem(last=False)
 
     # ------------------------------------------------------------------------------------------------ what is found
+    def is_free(self, intent: Intent) -> bool:
+        """Whether no control here denies it without a look: no opinion led to it, and its strategy may trade the instrument."""
+        return not intent.signal and (not self._senders or intent.instrument in self._senders.get(intent.strategy, ()))
+
     def find(self, intent: Intent, reduces: Callable[[], bool]) -> list[tuple[str, Failure, bool]]:
         """(name of the limit, what it found, whether it fails) of each control here that looks at the intent.
 

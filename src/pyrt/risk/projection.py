@@ -13,7 +13,6 @@ from pyrt.calendar import Calendar
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
-    Approved,
     AssetSeen,
     BaselineSet,
     CashMoved,
@@ -87,10 +86,9 @@ class Projection:
         match fact:
             case Intended():
                 self._know(fact.intent.instrument)
-                self._answers.landed(fact.intent.key)
+                self._answers.intended(fact)
                 self.permits.intended(fact)
                 self._chains.intended(fact)
-                self._answers.told(fact.intent, _approval_of(fact))
             case OrderChanged():
                 self._chains.changed(fact)
             case Filled():
@@ -189,11 +187,12 @@ class Projection:
         self.raced.add(group.strategy, group.instrument, Side.BUY if group.side is Side.SELL else Side.SELL, over)
 
     def _know(self, instrument: int) -> None:
-        if instrument not in self._defined and instrument in self._instruments:
-            self._define(self._instruments[instrument])
+        if instrument not in self._defined and (known := self._instruments.known(instrument)) is not None:
+            self._define(known)
 
     def _define(self, instrument: Instrument) -> None:
-        if self._defined.get(instrument.id) == instrument:
+        known = self._defined.get(instrument.id)
+        if known is instrument or known == instrument:
             return
         self._defined[instrument.id] = instrument
         i = instrument
@@ -265,14 +264,3 @@ class Projection:
         state = repr((own, *money, *owed)).encode()
         state += self._chains.state() + self.permits.state() + self.gate.state()
         return blake2b(state, digest_size=32).hexdigest()
-
-
-def _approval_of(fact: Intended) -> Approved:
-    return Approved(
-        intent=fact.intent,
-        epoch=fact.epoch,
-        approval=fact.approval,
-        limits_version=fact.limits_version,
-        ref_px=fact.ref_px,
-        valid_until_mono=0,
-    )

@@ -20,6 +20,7 @@ from pyrt.risk.asked import (
     ONE_DOLLAR,
     OPTION,
     RESTING,
+    SHORTS_NEED,
     Asked,
     kind_text,
     qty_text,
@@ -242,7 +243,7 @@ def _short(a: Asked) -> Said:
         return f"{a.instrument.symbol} cannot be borrowed", "sell no more than is held"
     if a.account is not None and not a.account.shorting:
         return "this account may not sell short", "sell no more than is held, or allow shorting in the account's configuration"
-    if a.account is not None and a.account.equity < 2_000 * ONE_DOLLAR:
+    if a.account is not None and a.account.equity < SHORTS_NEED:
         return f"equity of {format_units(a.account.equity)}", "sell no more than is held: shorts need 2000 of equity"
     return None
 

@@ -15,7 +15,7 @@ from pyrt.library.book import OrderBook
 from pyrt.model import Filled, Instrument, Number, OrderClass
 from pyrt.strategies.order import Order, Position
 from pyrt.strategies.parameters import like
-from pyrt.strategies.ticket import Rounding, px_of, ratio_of, ticket
+from pyrt.strategies.ticket import Rounding, plain, px_of, ratio_of, ticket
 
 _NO_PARAMETERS = (property, classmethod, staticmethod, GetSetDescriptorType, MemberDescriptorType)
 
@@ -166,6 +166,10 @@ class Strategy:
         order must have been sent. Returns at once; on_order tells the rest. Raises OrderError where the order cannot exist, with
         what to write instead.
         """
+        if trail is trail_percent is take_profit is stop_loss is stop_loss_limit is None:
+            instrument = self._desk.instrument(symbol)
+            make = plain(instrument, Side.BUY, quantity, limit, stop, tif, reduce_only, extended_hours, round)
+            return self._send(instrument, make, valid_for)
         terms: dict[str, Any] = {"limit": limit, "stop": stop, "trail": trail, "trail_percent": trail_percent, "tif": tif}
         terms |= {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit, "round": round}
         return self._order(Side.BUY, symbol, quantity, valid_for, reduce_only=reduce_only, extended_hours=extended_hours, **terms)
@@ -189,6 +193,10 @@ class Strategy:
         round: Rounding | None = None,
     ) -> Order:
         """Offer shares; see buy."""
+        if trail is trail_percent is take_profit is stop_loss is stop_loss_limit is None:
+            instrument = self._desk.instrument(symbol)
+            make = plain(instrument, Side.SELL, quantity, limit, stop, tif, reduce_only, extended_hours, round)
+            return self._send(instrument, make, valid_for)
         terms: dict[str, Any] = {"limit": limit, "stop": stop, "trail": trail, "trail_percent": trail_percent, "tif": tif}
         terms |= {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit, "round": round}
         return self._order(Side.SELL, symbol, quantity, valid_for, reduce_only=reduce_only, extended_hours=extended_hours, **terms)
@@ -234,8 +242,10 @@ class Strategy:
 
     def _order(self, side: Side, symbol: str, quantity: Number, valid_for: float, **terms: Any) -> Order:
         instrument = self._desk.instrument(symbol)
-        make = ticket(instrument, side, quantity, **terms)
-        make["valid_until"] = self.now + int(valid_for * 1_000_000_000)
+        return self._send(instrument, ticket(instrument, side, quantity, **terms), valid_for)
+
+    def _send(self, instrument: Instrument, make: dict[str, Any], valid_for: float) -> Order:
+        make["valid_until"] = self._desk.now + int(valid_for * 1_000_000_000)
         return self._desk.send(self._id, make, instrument)
 
     def cancel(self, order: Order) -> None:

@@ -13,7 +13,7 @@ RESTING = (TimeInForce.DAY, TimeInForce.GTC)
 _AUCTIONS = (TimeInForce.OPG, TimeInForce.CLS)
 _CENT = 10_000_000  # px units
 _ROUNDING = {"down": ROUND_FLOOR, "up": ROUND_CEILING, "nearest": ROUND_HALF_UP}
-_TYPES = {
+TYPES = {
     (False, False): OrderType.MARKET,
     (True, False): OrderType.LIMIT,
     (False, True): OrderType.STOP,
@@ -45,22 +45,7 @@ def ticket(
     round: Rounding | None = None,
 ) -> dict[str, Any]:
     """The terms as fields of an Intent; without tif what its asset class allows. Raises OrderError with what to write instead."""
-    symbol = instrument.symbol
-    in_force = default_tif(instrument) if tif is None else TIFS.get(tif) or TIFS.get(str(tif).lower())
-    if in_force is None:
-        raise OrderError(f"time in force {tif!r} is not known", where=symbol, mend=f"use one of {', '.join(TIFS)}")
-    make: dict[str, Any] = {
-        "side": side,
-        "type": _TYPES[limit is not None, stop is not None],
-        "tif": in_force,
-        "qty": instrument.qty(quantity),
-        "limit_px": px_of(instrument, limit, round),
-        "stop_px": px_of(instrument, stop, round),
-        "reduce_only": reduce_only,
-        "extended_hours": extended_hours,
-    }
-    if in_force in _AUCTIONS and make["type"] not in (OrderType.MARKET, OrderType.LIMIT):
-        raise OrderError(f"{tif} orders are market or limit orders", where=symbol, mend="leave the stop out")
+    make = plain(instrument, side, quantity, limit, stop, tif, reduce_only, extended_hours, round)
     if trail is not None or trail_percent is not None:
         make |= _trail(instrument, make, trail, trail_percent, round)
     if take_profit is not None or stop_loss is not None or stop_loss_limit is not None:
@@ -70,6 +55,36 @@ def ticket(
             "guard_limit_px": px_of(instrument, stop_loss_limit, round),
         }
         make |= _group(instrument, make | exits, oco)
+    return make
+
+
+def plain(
+    instrument: Instrument,
+    side: Side,
+    quantity: Number,
+    limit: Number | None,
+    stop: Number | None,
+    tif: str | None,
+    reduce_only: bool,
+    extended_hours: bool,
+    rounding: Rounding | None,
+) -> dict[str, Any]:
+    """The terms of an order without a trailing stop and exits; a ticket's first half, and most orders' whole. Raises OrderError."""
+    in_force = default_tif(instrument) if tif is None else TIFS.get(tif) or TIFS.get(str(tif).lower())
+    if in_force is None:
+        raise OrderError(f"time in force {tif!r} is not known", where=instrument.symbol, mend=f"use one of {', '.join(TIFS)}")
+    make = {
+        "side": side,
+        "type": TYPES[limit is not None, stop is not None],
+        "tif": in_force,
+        "qty": instrument.qty(quantity),
+        "limit_px": 0 if limit is None else px_of(instrument, limit, rounding),
+        "stop_px": 0 if stop is None else px_of(instrument, stop, rounding),
+        "reduce_only": reduce_only,
+        "extended_hours": extended_hours,
+    }
+    if stop is not None and in_force in _AUCTIONS:
+        raise OrderError(f"{tif} orders are market or limit orders", where=instrument.symbol, mend="leave the stop out")
     return make
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from pyrt._core.order_text import plain_body
 from pyrt._core.types import Side
 from pyrt.errors import Misbehaved
 from pyrt.model import OrderClass, OrderType, TimeInForce
@@ -90,6 +91,13 @@ def format_time(ns: int) -> str:
 
 def order_body(request: OrderRequest) -> bytes:
     """The body of POST /v2/orders; the same request gives the same bytes."""
+    group = request.order_class
+    if group is _SIMPLE and not (request.extended_hours or request.trail_price or request.trail_percent):
+        kind, tif = _TYPES[request.type], _TIFS[request.tif]
+        prices = request.limit_price, request.stop_price
+        plain = plain_body(request.symbol, request.qty, _SIDES[request.side], kind, tif, request.cid, *prices)
+        if plain is not None:
+            return plain
     body: dict[str, Any] = {
         "symbol": request.symbol,
         "qty": request.qty,
@@ -98,7 +106,6 @@ def order_body(request: OrderRequest) -> bytes:
         "time_in_force": _TIFS[request.tif],
         "client_order_id": request.cid,
     }
-    group = request.order_class
     if request.limit_price and group is not _OCO:
         body["limit_price"] = request.limit_price
     if request.stop_price:

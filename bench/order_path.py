@@ -1,0 +1,154 @@
+"""From the bytes of a quote's frame to the body of the order that it causes, in one process, stage by stage.
+
+`python -m bench.order_path [--against CHECKOUT] [--orders N] [--rounds N]`: us of each stage, the median of a round's orders, the
+least of the rounds. With --against the same rounds run on another checkout too (its compiled modules beside its sources), in turn,
+each in a process of its own. The fact is encoded as the journal has it; no disk, no socket, no thread.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter_ns
+
+import msgspec
+
+from bench import material
+from bench.material import T0
+from bench.rig import Shell, Taker, assemble
+from bench.rows.strategy import compiled
+from pyrt._core.events import Quote
+from pyrt.clock import Now
+from pyrt.journal import codec
+from pyrt.model import Fact, Intended, Message
+from pyrt.ports import Command, Submit, Sync
+from pyrt.strategies import Strategy
+from pyrt.venues.alpaca.wire import order_body
+
+MS = 1_000_000
+STAGES = (
+    "frame to records",
+    "records to on_quote",
+    "on_quote",
+    "to Approved",
+    "to Intended",
+    "encode it",
+    "apply it, to Submit",
+    "body",
+)
+SOME = {  # of a compiled strategy: its callback is between two of our stamps
+    "frame to records": STAGES[0],
+    "records to Approved": STAGES[1:4],
+    **{stage: stage for stage in STAGES[4:]},
+}
+
+
+class Stamped(Taker):
+    """The Taker, with the time of its callback."""
+
+    def on_start(self) -> None:
+        self.stamps = [0, 0]
+
+    def on_quote(self, quote: Quote) -> None:
+        self.stamps[0] = perf_counter_ns()
+        super().on_quote(quote)
+        self.stamps[1] = perf_counter_ns()
+
+
+class Clocked(Shell):
+    """Notes when the approval came, when the fact was to be journaled and was, and when the order's body was there; ns."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda body: None)
+        self.stamps = [0] * 5
+
+    def tell(self, message: Message) -> None:
+        if not self.stamps[0]:  # the first of an order's messages is its approval
+            self.stamps[0] = perf_counter_ns()
+
+    def append(self, fact: Fact, sync: Sync, now: Now) -> None:
+        if isinstance(fact, Intended):
+            self.stamps[1] = perf_counter_ns()
+            codec.encode(fact)
+            self.stamps[2] = perf_counter_ns()
+        self.facts += 1
+
+    def perform(self, command: Command) -> None:
+        if isinstance(command, Submit):
+            self.stamps[3] = perf_counter_ns()
+            order_body(command.request)
+            self.stamps[4] = perf_counter_ns()
+        self.commands.append(command)
+
+
+def orders(strategy: type[Strategy], n: int) -> dict[str, float]:
+    """us of each stage, the median of n orders, and of the whole."""
+    shell = Clocked()
+    made = strategy()
+    session = assemble(shell, [made], Now(T0, T0))
+    decoder = material.decoder("msgpack")
+    rows = []
+    for k, frame in enumerate(material.frames(material.quotes(n), "msgpack", 1)):
+        now = Now(T0 + k * MS * 10, T0 + k * MS * 10)
+        shell.stamps[0] = 0
+        begun = perf_counter_ns()
+        decoder.feed(frame, now.venue)
+        records, _ = decoder.take()
+        read = perf_counter_ns()
+        session.on_market(records, now)
+        inside = made.stamps if isinstance(made, Stamped) else []
+        rows.append([begun, read, *inside, *shell.stamps])
+        shell.answer(now)
+    if session.counts["fills"] != n:
+        raise RuntimeError(f"{session.counts['fills']} fills for {n} quotes, refusals {dict(session.refusals)}")
+    names = STAGES if isinstance(made, Stamped) else tuple(SOME)
+    rows = rows[n // 10 :]
+    stages = {name: statistics.median(row[i + 1] - row[i] for row in rows) / 1e3 for i, name in enumerate(names)}
+    return stages | {"whole": statistics.median(row[-1] - row[0] for row in rows) / 1e3}
+
+
+def measured(checkout: Path, kind: str, n: int) -> dict[str, float]:
+    """A round in a process of its own, on the modules of a checkout."""
+    here = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(checkout / "src"), str(here)))}
+    argv = [sys.executable, "-m", "bench.order_path", "--round", kind, "--orders", str(n)]
+    out = subprocess.run(argv, env=environment, cwd=here, check=True, capture_output=True, text=True).stdout
+    return msgspec.json.decode(out, type=dict[str, float])
+
+
+def lines(names: tuple[str, ...], kind: str, found: list[dict[str, float]]) -> Iterator[str]:
+    """A table of one strategy."""
+    yield f"| {kind} strategy, us | " + " | ".join(names) + " |"
+    yield "|" + "---|" * (len(names) + 1)
+    for stage in found[0]:
+        yield f"| {stage} | " + " | ".join(f"{row[stage]:.1f}" for row in found) + " |"
+    yield ""
+
+
+def main() -> int:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", type=Path, help="another checkout, compiled in place")
+    parser.add_argument("--orders", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--round", choices=("Python", "compiled"), help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.round:
+        found = orders(Stamped if asked.round == "Python" else compiled("Taker"), asked.orders)
+        print(msgspec.json.encode(found).decode())
+        return 0
+    here = Path(__file__).resolve().parents[1]
+    checkouts = [here] if asked.against is None else [here, asked.against.resolve()]
+    names = ("least of the rounds",) if asked.against is None else ("this checkout", "the other")
+    for kind in ("Python", "compiled"):
+        rounds = [[measured(checkout, kind, asked.orders) for checkout in checkouts] for _ in range(asked.rounds)]
+        least = [{stage: min(row[i][stage] for row in rounds) for stage in rounds[0][i]} for i in range(len(checkouts))]
+        print(*lines(names, kind, least), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
