@@ -85,7 +85,7 @@ cdef class _Leaner(CompiledStrategy):
             intent.side, intent.qty = SIDE_SELL, self.position(instrument)
             self.ask(&intent)
             return 0
-        if book.bids.qty <= 2 * book.asks.qty or book.asks.qty == 0:
+        if book.bid.qty <= 2 * book.ask.qty or book.ask.qty == 0:
             return 0
         walk = book_walk(book, SIDE_BUY, self.instruments[0].one // 10)
         intent.side, intent.qty, intent.limit_px = SIDE_BUY, self.instruments[0].one // 10, walk.worst_px

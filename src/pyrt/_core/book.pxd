@@ -22,7 +22,7 @@ cdef struct ladder_t:
     int64_t qty[SLOTS]                 # 0 where there is none
 
 cdef struct side_t:
-    int64_t px, qty                    # the best level; NO_PX, 0 where the side is empty
+    level_t* best                      # in the book
     int64_t base                       # key of slot 0
     int64_t step                       # px of a key: key * step, negative for bids
     uint64_t inverse                   # of the tick's odd part, negative for bids
@@ -30,12 +30,13 @@ cdef struct side_t:
     ladder_t* ladder                   # NULL until the first level of depth
     far_t far
 
-cdef struct book_t:                    # what each record touches stands first, beside the best bid
+cdef struct book_t:                    # what a quote touches stands first, in one line of the cache where the book begins one
     int64_t ts                         # ts_event of the last record that was applied
     bint depth                         # levels came from deltas
     bint gap
     bint loading                       # between CLEAR and the last record of its event
     bint top_only                      # never takes depth
+    level_t bid, ask                   # the best levels; NO_PX, 0 where the side is empty
     side_t bids, asks
     int64_t tick, reach                # px units; |tick number| is below reach
     uint64_t update_id                 # of the last delta that had one
@@ -69,18 +70,18 @@ cdef bint book_next(cursor_t* cursor, level_t* level) noexcept nogil  # best fir
 cdef walk_t book_walk(const book_t* book, int side, int64_t qty) noexcept nogil   # side of the order: a buy walks the asks
 
 
-cdef inline void set_top(side_t* side, int64_t px, int64_t qty) noexcept nogil:
+cdef inline void set_top(level_t* best, int64_t px, int64_t qty) noexcept nogil:
     cdef bint there = qty > 0 and px != NO_PX
-    side.px = px if there else NO_PX
-    side.qty = qty if there else 0
+    best.px = px if there else NO_PX
+    best.qty = qty if there else 0
 
 
 cdef inline int book_quote(book_t* book, const quote_t* quote) noexcept nogil:
     if book.depth:
         book.ignored += 1
         return SKIPPED
-    set_top(&book.bids, quote.bid_px, quote.bid_qty)
-    set_top(&book.asks, quote.ask_px, quote.ask_qty)
+    set_top(&book.bid, quote.bid_px, quote.bid_qty)
+    set_top(&book.ask, quote.ask_px, quote.ask_qty)
     book.gap = False                                    # a quote is the whole of a top-only book
     book.ts = quote.ts_event
     return APPLIED

@@ -29,11 +29,11 @@ cdef inline void _touch(side_t* side) noexcept nogil:
     if likely(side.top != 0, True):
         word = lowest_bit(side.top)
         slot = (word << 6) + lowest_bit(side.ladder.map[word])
-        side.px = (side.base + slot) * side.step
-        side.qty = side.ladder.qty[slot]
+        side.best.px = (side.base + slot) * side.step
+        side.best.qty = side.ladder.qty[slot]
     else:
-        side.px = NO_PX
-        side.qty = 0
+        side.best.px = NO_PX
+        side.best.qty = 0
 
 
 cdef inline void _put(side_t* side, int64_t slot, int64_t qty) noexcept nogil:
@@ -137,8 +137,8 @@ cdef inline int _set(side_t* side, int64_t key, int64_t qty) noexcept nogil:
 
 
 cdef void _empty(side_t* side) noexcept nogil:
-    side.px = NO_PX
-    side.qty = 0
+    side.best.px = NO_PX
+    side.best.qty = 0
     side.top = 0
     if side.ladder != NULL:
         memset(side.ladder, 0, sizeof(ladder_t))
@@ -160,6 +160,7 @@ cdef void book_init(book_t* book, int64_t tick, bint top_only) noexcept nogil:
     for i in range(5):
         inverse = inverse * (2 - odd * inverse)         # Newton: each round doubles the right bits, from 3
     book.reach = (<int64_t>1 << 61) // tick
+    book.bids.best, book.asks.best = &book.bid, &book.ask
     book.bids.step = -tick
     book.asks.step = tick
     book.bids.inverse = <uint64_t>0 - inverse
@@ -302,9 +303,9 @@ cdef uint32_t book_flags(const book_t* book) noexcept nogil:
         flags |= FLAG_SNAPSHOT
     if not book.depth:
         flags |= FLAG_TOP_ONLY
-    if book.bids.qty > 0 and book.asks.qty > 0:
+    if book.bid.qty > 0 and book.ask.qty > 0:
         # Consolidated quotes may lock; on one venue's book, equal prices would have traded.
-        if book.bids.px > book.asks.px or (book.depth and book.bids.px == book.asks.px):
+        if book.bid.px > book.ask.px or (book.depth and book.bid.px == book.ask.px):
             flags |= FLAG_CROSSED
     return flags
 
@@ -318,7 +319,7 @@ cdef void book_open(const book_t* book, int side, cursor_t* cursor) noexcept nog
     cursor.word = 0
     cursor.chunk = 0
     cursor.index = 0
-    cursor.done = cursor.side.qty == 0
+    cursor.done = cursor.side.best.qty == 0
 
 
 cdef bint book_next(cursor_t* cursor, level_t* level) noexcept nogil:
@@ -328,8 +329,8 @@ cdef bint book_next(cursor_t* cursor, level_t* level) noexcept nogil:
     if cursor.done:
         return False
     if not cursor.depth:
-        level.px = side.px
-        level.qty = side.qty
+        level.px = side.best.px
+        level.qty = side.best.qty
         cursor.done = True
         return True
     if cursor.bits == 0 and cursor.top != 0:
@@ -398,7 +399,7 @@ cdef int64_t _count(const side_t* side, bint depth) noexcept nogil:
     cdef int64_t levels = side.far.levels
     cdef int word
     if not depth:
-        return side.qty > 0
+        return side.best.qty > 0
     for word in range(WORDS):
         levels += count_bits(side.ladder.map[word])
     return levels
@@ -460,7 +461,7 @@ cdef class OrderBook:
         """Set a level as `update` does and return the best px of its side, in one call; None where the side is empty."""
         if not likely(_update(self.book, side, px, qty), True):
             self.refused(side, px, qty)
-        px = self.book.bids.px if side == SIDE_BUY else self.book.asks.px
+        px = self.book.bid.px if side == SIDE_BUY else self.book.ask.px
         return px if px != NO_PX else None
 
     def refused(self, int side, int64_t px, int64_t qty) -> bool:
@@ -474,12 +475,12 @@ cdef class OrderBook:
     @property
     def best_bid(self) -> tuple[int, int] | None:
         """(px, qty) of the highest bid."""
-        return (self.book.bids.px, self.book.bids.qty) if self.book.bids.qty > 0 else None
+        return (self.book.bid.px, self.book.bid.qty) if self.book.bid.qty > 0 else None
 
     @property
     def best_ask(self) -> tuple[int, int] | None:
         """(px, qty) of the lowest ask."""
-        return (self.book.asks.px, self.book.asks.qty) if self.book.asks.qty > 0 else None
+        return (self.book.ask.px, self.book.ask.qty) if self.book.ask.qty > 0 else None
 
     def depth(self, Py_ssize_t n):
         """The best n levels as (bids, asks): arrays with fields px and qty, best first, copied."""

@@ -1,8 +1,8 @@
 """The market stage as one loop over records."""
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from pyrt._core.types cimport (
 )
 from pyrt._core.types import bar_dtype as _bar_dtype, ref_dtype as _ref_dtype
 
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void** memory, size_t alignment, size_t size)
 
 cdef extern from * nogil:
     bint likely "__builtin_expect"(bint, bint)
@@ -48,8 +51,8 @@ cdef inline void _refer_book(ref_t* ref, const book_t* book) noexcept nogil:
     # A book that lacks something says nothing; a whole one heals.
     if book.gap or book.loading or not book.depth:
         return
-    ref.bid_px, ref.bid_qty = book.bids.px, book.bids.qty
-    ref.ask_px, ref.ask_qty = book.asks.px, book.asks.qty
+    ref.bid_px, ref.bid_qty = book.bid.px, book.bid.qty
+    ref.ask_px, ref.ask_qty = book.ask.px, book.ask.qty
     ref.quote_ts = book.ts
     ref.flags &= ~<uint32_t>FLAG_GAP
     _set_flag(ref, FLAG_CROSSED, ref.bid_qty > 0 and ref.ask_qty > 0 and ref.bid_px >= ref.ask_px)      # as book_flags says it
@@ -71,7 +74,7 @@ cdef void _refer_status(ref_t* ref, const status_t* status) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- records
 cdef inline void _schedule(pipeline_t* p, uint32_t id) noexcept nogil:
     cdef int64_t at = p.slots[id].bars.next_close
-    p.closes[id] = at
+    p.slots[id].close = at
     if at != 0 and (p.next_close == 0 or at < p.next_close):
         p.next_close = at
 
@@ -88,7 +91,7 @@ cdef inline void _trade(pipeline_t* p, slot_t* slot, uint32_t id, const trade_t*
     if slot.bars != NULL:
         slot.bars.closed_at = p.closed_at
         bars_trade(slot.bars, trade, fields, &p.out)
-        if slot.bars.next_close != p.closes[id]:
+        if slot.bars.next_close != slot.close:
             _schedule(p, id)
         _bars_out(p, slot, before)
 
@@ -134,9 +137,9 @@ cdef void pipeline_close(pipeline_t* p, int64_t at) noexcept nogil:
         return
     p.next_close = 0
     for id in range(p.top):
-        if p.closes[id] == 0:
+        if p.slots[id].close == 0:
             continue
-        if p.closes[id] <= at:
+        if p.slots[id].close <= at:
             before = p.out.n
             bars_close(p.slots[id].bars, at, &p.out)
             _bars_out(p, &p.slots[id], before)
@@ -211,19 +214,16 @@ cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t 
 
 # ---------------------------------------------------------------------------------------------------- Python
 cdef bint _reserve(pipeline_t* p, uint32_t capacity) noexcept nogil:
-    cdef void* slots = realloc(p.slots, capacity * sizeof(slot_t))
-    cdef void* closes
+    cdef void* slots = NULL
     cdef uint32_t id
-    if slots == NULL:
+    if posix_memalign(&slots, LINE, capacity * sizeof(slot_t)) != 0:
         return False
+    if p.capacity:
+        memcpy(slots, p.slots, p.capacity * sizeof(slot_t))
+    free(p.slots)
     p.slots = <slot_t*>slots
-    closes = realloc(p.closes, capacity * sizeof(int64_t))
-    if closes == NULL:
-        return False
-    p.closes = <int64_t*>closes
     for id in range(p.capacity, capacity):
         memset(&p.slots[id], 0, sizeof(slot_t))
-        p.closes[id] = 0
         p.refs[id].bid_px = NO_PX
         p.refs[id].ask_px = NO_PX
     p.capacity = capacity
@@ -244,15 +244,18 @@ cdef class Pipeline:
 
     def __cinit__(self, *, uint32_t capacity=4096, int64_t grace=250_000_000, rules=None):
         cdef unsigned char[::1] memory
+        cdef Py_ssize_t ahead
         if not 1 < capacity <= MOST_INSTRUMENTS:
             raise ValueError(f"a capacity is between 2 and {MOST_INSTRUMENTS} instruments, not {capacity}")
         if grace < 0:
             raise ValueError(f"a grace is 0 ns or more, not {grace}")
         self.grace = grace
         self.boundaries = []
-        self.rows = np.zeros(MOST_INSTRUMENTS, _ref_dtype)
-        memory = self.rows.view(np.uint8)
-        self.p.refs = <ref_t*>&memory[0]
+        whole = np.zeros(MOST_INSTRUMENTS * sizeof(ref_t) + LINE, np.uint8)
+        memory = whole
+        ahead = -<size_t>&memory[0] & LINE - 1
+        self.rows = whole[ahead:ahead + MOST_INSTRUMENTS * sizeof(ref_t)].view(_ref_dtype)
+        self.p.refs = <ref_t*>&memory[ahead]
         self.p.rules = default_rules()
         if rules is not None:
             fill_rules(self.own_rules, rules)
@@ -270,7 +273,6 @@ cdef class Pipeline:
                 bars_free(self.p.slots[id].bars)
                 free(self.p.slots[id].bars)
         free(self.p.slots)
-        free(self.p.closes)
         free(self.p.out.rows)
 
     def add(self, uint32_t instrument, int64_t tick, *, intervals=(), uint32_t wake=0, bint top_only=True, boundaries=None,
@@ -281,6 +283,7 @@ cdef class Pipeline:
         """
         cdef slot_t* slot
         cdef bars_t* bars = NULL
+        cdef void* book = NULL
         self._idle()
         if not 0 < instrument < MOST_INSTRUMENTS:
             raise ValueError(f"an instrument id is between 1 and {MOST_INSTRUMENTS - 1}, not {instrument}")
@@ -303,12 +306,12 @@ cdef class Pipeline:
                 free(bars)
                 raise
             bars.rules = self.p.rules
-        slot.book = <book_t*>malloc(sizeof(book_t))
-        if slot.book == NULL:
+        if posix_memalign(&book, LINE, sizeof(book_t)) != 0:
             if bars != NULL:
                 bars_free(bars)
                 free(bars)
             raise MemoryError("no memory for a book")
+        slot.book = <book_t*>book
         book_init(slot.book, tick, top_only)
         slot.bars = bars
         slot.wake = wake
