@@ -4,7 +4,7 @@ PYTEST_ARGS ?= -q -n auto
 cmake_modules = $(shell $(PYTHON) -c 'import cython_cmake, pathlib; print(pathlib.Path(cython_cmake.__file__).parent / "cmake")')
 executable = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 
-.PHONY: build test nightly sanitize ring-tsan stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability soak derby
+.PHONY: build test nightly sanitize ring-tsan fuzz stubs dist bench bench-table status kill-drill reproducible proof syscalls powercuts real-faults faults mutants reliability soak derby
 build:
 	@test -f build/inplace/build.ninja || cmake -G Ninja -S src/pyrt/_core -B build/inplace -DPYRT_INPLACE=ON \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -19,8 +19,10 @@ nightly: build
 
 # The core and what stands on it under the address and undefined-behaviour sanitizers, as a checked build with its own copy of the
 # package (-s: pytest's capture swallows a sanitizer's report). An editable install would win over the copy: the first line refuses it.
-SANITIZED ?= tests/core tests/market
+SANITIZED ?= tests/core tests/market tests/library tests/fuzz
 HALT ?= 1
+sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+  UBSAN_OPTIONS=halt_on_error=$(HALT):print_stacktrace=1 PYTHONPATH=build/sanitized
 sanitize:
 	cmake -G Ninja -S src/pyrt/_core -B build/sanitize -DPYRT_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug \
 	  -DPython_EXECUTABLE="$(executable)" -DCMAKE_MODULE_PATH="$(cmake_modules)" -DCMAKE_PREFIX_PATH="$(cmake_modules)" >/dev/null
@@ -28,9 +30,14 @@ sanitize:
 	@rm -rf build/sanitized && mkdir -p build/sanitized && cp -r src/pyrt build/sanitized/ && rm -f build/sanitized/pyrt/_core/*.so
 	@cmake --install build/sanitize --prefix build/sanitized >/dev/null
 	@PYTHONPATH=build/sanitized $(PYTHON) -c "import sys, pyrt; sys.exit('pyrt of ' + pyrt.__file__ if 'sanitized' not in pyrt.__file__ else 0)"
-	LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-	  UBSAN_OPTIONS=halt_on_error=$(HALT):print_stacktrace=1 PYTHONPATH=build/sanitized \
-	  $(PYTHON) -m pytest -q -s -p no:benchmark -p no:cacheprovider --timeout 1800 $(SANITIZED)
+	$(sanitized) $(PYTHON) -m pytest -q -s -p no:benchmark -p no:cacheprovider --timeout 1800 $(SANITIZED)
+	$(sanitized) $(PYTHON) -m tests.fuzz --seconds $(PYRT_FUZZ)
+
+# Mutations of tests/fuzz/corpus into the decoder, the ITCH books and the ring's reader, PYRT_FUZZ (20) seconds each; what breaks one
+# is kept there. `make sanitize` does it too, under the sanitizers.
+PYRT_FUZZ ?= 20
+fuzz: build
+	PYTHONPATH=src $(PYTHON) -m tests.fuzz --seconds $(PYRT_FUZZ)
 
 # One writer and two readers of the ring as threads under the thread sanitizer, PYRT_TSAN (60) seconds.
 PYRT_TSAN ?= 60

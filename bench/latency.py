@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import requests
 
+from bench.noted import Noted
 from bench.pace import LEAD
 from bench.rig import wide_limits
 from bench.soak_tape import SYMBOLS
@@ -27,12 +28,11 @@ from pyrt._core.events import Quote
 from pyrt.clock import VenueClock
 from pyrt.config import Secret
 from pyrt.live import Plan, Runner, loop
-from pyrt.ports import Sink, Submit
+from pyrt.ports import Broker, Event, OrderRequest, Sink, Submit, SubmitResult
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca import link as link_module
 from pyrt.venues.alpaca.keys import Keys, check_url
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
-from pyrt.venues.alpaca.session import Attempt, VenueSession
 from pyrt.venues.sim.child import SimProcess
 
 HOST = "paper-api.alpaca.markets"  # whose certificate the stand-in has
@@ -64,43 +64,36 @@ class Timed(AlpacaLink):
     def __init__(self, addresses: Addresses, keys: Keys, probe: Probe, transport: str) -> None:
         super().__init__("sim", addresses, keys, rate_limit=0, transport=transport)
         self.rows: dict[str, list[int]] = {}  # by cid: due, received, decided, durable, first byte
+        self._row_of: dict[int, list[int]] = {}  # the same by the order's number
         self._probe = probe
 
     def broker(self, sink: Sink, clock: Callable[[], VenueClock], **options: Any) -> Any:
-        made = super().broker(sink, clock, **options)
-        submit = made.submit
+        def answered(event: Event) -> None:
+            if isinstance(event, SubmitResult) and event.sent_mono and len(row := self._row_of.get(event.number, [])) == 4:
+                row.append(event.sent_mono)
+            sink(event)
 
-        def note(command: Submit) -> None:
-            durable = time.monotonic_ns()
-            due, received, decided = self._probe.decided[command.request.symbol]
-            now = clock()
-            wall = time.time_ns() - time.monotonic_ns()
-            self.rows[command.request.cid] = [due - wall, now.mono_at(received), decided, durable]
-            submit(command)
+        return Durable(super().broker(answered, clock, **options), self, clock)
 
-        made.submit = note  # type: ignore[method-assign]
-        return made
+    def durable(self, request: OrderRequest, clock: VenueClock) -> None:
+        """Its intent is on disk, and it is about to be handed over."""
+        durable = time.monotonic_ns()
+        due, received, decided = self._probe.decided[request.symbol]
+        wall = time.time_ns() - time.monotonic_ns()
+        self.rows[request.cid] = self._row_of[request.number] = [due - wall, clock.mono_at(received), decided, durable]
 
 
-@contextlib.contextmanager
-def noted(rows: dict[str, list[int]]) -> Iterator[None]:
-    """Each POST's first byte goes into its row."""
-    plain = VenueSession.exchange
+class Durable(Noted):
+    """Tells its link of each order that is about to be handed over."""
 
-    def exchange(self: VenueSession, attempt: Attempt, method: str, path: str, body: bytes | None, timeout: float) -> Any:
-        try:
-            return plain(self, attempt, method, path, body, timeout)
-        finally:
-            if method == "POST" and body is not None and attempt.sent:
-                cid = msgspec.json.decode(body)["client_order_id"]
-                if cid in rows and len(rows[cid]) == 4:
-                    rows[cid].append(attempt.sent_at)
+    def __init__(self, behind: Broker, link: Timed, clock: Callable[[], VenueClock]) -> None:
+        super().__init__(behind)
+        self._link = link
+        self._clock = clock
 
-    VenueSession.exchange = exchange  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        VenueSession.exchange = plain  # type: ignore[method-assign]
+    def submit(self, command: Submit) -> None:
+        self._link.durable(command.request, self._clock())
+        super().submit(command)
 
 
 @contextlib.contextmanager
@@ -164,8 +157,7 @@ def run(directory: Path, kind: str, rate: float, seconds: float, transport: str,
             duration=seconds + LEAD + 5,
             watchdog=False,
         )
-        with noted(link.rows):
-            summary = loop.run(Runner(plan).run(), busy_poll=busy_poll)
+        summary = loop.run(Runner(plan).run(), busy_poll=busy_poll)
     if summary.failed or summary.unexplained or summary.unresolved:
         raise RuntimeError("\n".join(summary.lines()))
     times = np.array([row for row in link.rows.values() if len(row) == 5])

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
+from bench import served
 from bench.soak_tape import encoder, endless
 from pyrt._core.types import RecordType
 
@@ -61,29 +61,10 @@ async def serve(kind: str, rate: float, seconds: float) -> None:
     async def stream(request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(compress=False)
         await ws.prepare(request)
-        await ws.send_bytes(msgspec.msgpack.encode([{"T": "success", "msg": "connected"}]))
-        held: dict[str, list[str]] = {}
-        player: asyncio.Task[None] | None = None
-        while (message := await ws.receive()).type == WSMsgType.BINARY:
-            asked = msgspec.msgpack.decode(message.data)
-            if asked["action"] == "auth":
-                await ws.send_bytes(msgspec.msgpack.encode([{"T": "success", "msg": "authenticated"}]))
-                continue
-            held |= {name: symbols for name, symbols in asked.items() if isinstance(symbols, list)}
-            await ws.send_bytes(msgspec.msgpack.encode([{"T": "subscription", **held}]))
-            player = player or asyncio.create_task(play(ws, kind, rate, seconds))
+        await served.listen(ws, lambda ws: play(ws, kind, rate, seconds))
         return ws
 
-    app = web.Application()
-    app.router.add_get("/v2/iex", stream)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    print(site._server.sockets[0].getsockname()[1], flush=True)  # type: ignore[attr-defined]
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    await served.serve(stream)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-import msgspec
 import numpy as np
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from bench import material, served
 from bench.material import Records
@@ -80,8 +79,7 @@ async def serve(rate: float, cut: float) -> None:
         nonlocal turn
         ws = web.WebSocketResponse(compress=False)
         await ws.prepare(request)
-        await ws.send_bytes(msgspec.msgpack.encode([{"T": "success", "msg": "connected"}]))
-        listener = asyncio.create_task(listen(ws, tape, cut))
+        listener = asyncio.create_task(served.listen(ws, lambda ws: tape.play(ws, cut)))
         await asyncio.wait([listener], timeout=cut)
         listener.cancel()
         await asyncio.gather(listener, return_exceptions=True)
@@ -94,24 +92,6 @@ async def serve(rate: float, cut: float) -> None:
         return ws
 
     await served.serve(stream)
-
-
-async def listen(ws: web.WebSocketResponse, tape: Tape, seconds: float) -> None:
-    """Answer a client until it is gone, and play from its first subscription on."""
-    held: dict[str, list[str]] = {}
-    player: asyncio.Task[None] | None = None
-    try:
-        while (message := await ws.receive()).type == WSMsgType.BINARY:
-            asked = msgspec.msgpack.decode(message.data)
-            if asked["action"] == "auth":
-                await ws.send_bytes(msgspec.msgpack.encode([{"T": "success", "msg": "authenticated"}]))
-                continue
-            held |= {name: symbols for name, symbols in asked.items() if isinstance(symbols, list)}
-            await ws.send_bytes(msgspec.msgpack.encode([{"T": "subscription", **held}]))
-            player = player or asyncio.create_task(tape.play(ws, seconds))
-    finally:
-        if player is not None:
-            player.cancel()
 
 
 if __name__ == "__main__":

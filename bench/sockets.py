@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import requests
 
+from bench.noted import Noted
 from bench.rig import Taker, wide_limits
 from pyrt._core.events import Quote
 from pyrt.clock import VenueClock
 from pyrt.config import Secret
 from pyrt.live import Plan, Runner
-from pyrt.ports import Sink, Submit
+from pyrt.ports import Broker, OrderRequest, Sink, Submit
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 from pyrt.venues.sim.child import SimProcess
@@ -49,16 +50,23 @@ class Timed(AlpacaLink):
         self._of = {strategy.symbols[0]: strategy for strategy in strategies}
 
     def broker(self, sink: Sink, clock: Callable[[], VenueClock], **options: Any) -> Any:
-        broker = super().broker(sink, clock, **options)
-        submit = broker.submit
+        return Queued(super().broker(sink, clock, **options), self, clock)
 
-        def note(command: Submit) -> None:
-            submit(command)
-            request = command.request
-            self.times[request.cid] = (clock().mono_at(self._of[request.symbol].cause), time.monotonic_ns())
+    def queued(self, request: OrderRequest, clock: VenueClock) -> None:
+        self.times[request.cid] = (clock.mono_at(self._of[request.symbol].cause), time.monotonic_ns())
 
-        broker.submit = note  # type: ignore[method-assign]
-        return broker
+
+class Queued(Noted):
+    """Tells its link of each order that was handed over."""
+
+    def __init__(self, behind: Broker, link: Timed, clock: Callable[[], VenueClock]) -> None:
+        super().__init__(behind)
+        self._link = link
+        self._clock = clock
+
+    def submit(self, command: Submit) -> None:
+        super().submit(command)
+        self._link.queued(command.request, self._clock())
 
 
 class Samples(msgspec.Struct):

@@ -6,7 +6,7 @@ import sys
 import time
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from bench import material, served
 from bench.material import T0
@@ -33,26 +33,18 @@ async def serve(seconds: float) -> None:
     frames = material.frames(material.mixed(ROUND, INSTRUMENTS), "msgpack", SIZE, INSTRUMENTS)
     over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
+    async def play(ws: web.WebSocketResponse) -> None:
+        sent, until = 0, time.monotonic() + seconds
+        while time.monotonic() < until:
+            for frame in frames:
+                await ws.send_bytes(frame)
+            sent += ROUND
+        over.set_result(sent)  # and wait: a connection that ends would be made again
+
     async def stream(request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse(compress=False)
         await ws.prepare(request)
-        await ws.send_bytes(msgspec.msgpack.encode([{"T": "success", "msg": "connected"}]))
-        held: dict[str, list[str]] = {"trades": [], "quotes": []}
-        while (message := await ws.receive()).type in (WSMsgType.BINARY, WSMsgType.TEXT):
-            asked = msgspec.msgpack.decode(message.data) if message.type == WSMsgType.BINARY else msgspec.json.decode(message.data)
-            if asked["action"] == "auth":
-                await ws.send_bytes(msgspec.msgpack.encode([{"T": "success", "msg": "authenticated"}]))
-                continue
-            held |= {name: asked[name] for name in held if name in asked}
-            await ws.send_bytes(msgspec.msgpack.encode([{"T": "subscription", **held}]))
-            if not all(held.values()):
-                continue
-            sent, until = 0, time.monotonic() + seconds
-            while time.monotonic() < until:
-                for frame in frames:
-                    await ws.send_bytes(frame)
-                sent += ROUND
-            over.set_result(sent)  # and wait: a connection that ends would be made again
+        await served.listen(ws, play, ("trades", "quotes"))
         return ws
 
     await served.serve(stream, over)

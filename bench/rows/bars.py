@@ -123,7 +123,7 @@ def columns(trades: material.Records) -> dict[str, Any]:
 
 def numba_bars(trades: material.Records) -> Run:
     """Three loops' work in one, on columns of floats: open, high, low, close, volume, count."""
-    import numba  # type: ignore[import-not-found]
+    import numba
 
     @numba.njit  # type: ignore[untyped-decorator]
     def bars(ts: Any, px: Any, qty: Any, widths: Any, out: Any, counts: Any) -> None:
@@ -154,7 +154,7 @@ def numba_bars(trades: material.Records) -> Run:
 
 
 def polars_bars(trades: material.Records) -> Run:
-    import polars as pl  # type: ignore[import-not-found]
+    import polars as pl
 
     frame = pl.DataFrame(columns(trades)).with_columns(pl.col("ts").cast(pl.Datetime("ns"))).set_sorted("ts")
     px = pl.col("px")

@@ -95,7 +95,7 @@ def dicts(records: material.Records) -> Run:
 
 
 def order_books(records: material.Records) -> Run:
-    from order_book import OrderBook as Peer  # type: ignore[import-not-found]
+    from order_book import OrderBook as Peer
 
     changes, book = updates(records), Peer()
 
@@ -114,11 +114,11 @@ def order_books(records: material.Records) -> Run:
 
 def nautilus(records: material.Records) -> Run:
     """Its objects are made beforehand; what is timed is apply_delta and the best price."""
-    from nautilus_trader.model.book import OrderBook as Peer  # type: ignore[import-not-found]
-    from nautilus_trader.model.data import BookOrder, OrderBookDelta  # type: ignore[import-not-found]
-    from nautilus_trader.model.enums import BookAction, BookType, OrderSide  # type: ignore[import-not-found]
-    from nautilus_trader.model.identifiers import InstrumentId  # type: ignore[import-not-found]
-    from nautilus_trader.model.objects import Price, Quantity  # type: ignore[import-not-found]
+    from nautilus_trader.model.book import OrderBook as Peer
+    from nautilus_trader.model.data import BookOrder, OrderBookDelta
+    from nautilus_trader.model.enums import BookAction, BookType, OrderSide
+    from nautilus_trader.model.identifiers import InstrumentId
+    from nautilus_trader.model.objects import Price, Quantity
 
     instrument, deltas = InstrumentId.from_str("AAA.XNAS"), []
     for i, (side, px, qty) in enumerate(updates(records)):
@@ -163,7 +163,7 @@ def bare(records: material.Records) -> Run:
 
 def numba_ladder(records: material.Records) -> Run:
     """As a quant would write it: a dense array of quantities, the best price walked from where it was."""
-    import numba  # type: ignore[import-not-found]
+    import numba
 
     columns = records.view(delta_dtype)
     ticks = columns["px"] // TICK - 18_000
@@ -190,7 +190,7 @@ def numba_ladder(records: material.Records) -> Run:
 
 
 def sorted_dicts(records: material.Records) -> Run:
-    from sortedcontainers import SortedDict  # type: ignore[import-untyped]
+    from sortedcontainers import SortedDict
 
     changes = updates(records)
     bids, asks = SortedDict(), SortedDict()

@@ -108,7 +108,7 @@ def json_peers(frames: list[bytes]) -> Iterator[Contender]:
         return each(frames, msgspec.json.Decoder(list[message_type()]).decode)
 
     def quick() -> Run:
-        import orjson  # type: ignore[import-not-found]
+        import orjson
 
         return each(frames, orjson.loads)
 

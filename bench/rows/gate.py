@@ -239,10 +239,10 @@ def bare_batches(orders: Any) -> Contender:
 
 def openpit() -> Run:
     """One policy of openpit, the size of an order; the reservation is rolled back outside of what is timed in ours, here inside."""
-    import openpit as pit  # type: ignore[import-not-found]
-    from openpit.param import AccountId, Price, Quantity, TradeAmount, Volume  # type: ignore[import-not-found]
+    import openpit as pit
+    from openpit.param import AccountId, Price, Quantity, TradeAmount, Volume
     from openpit.param import Side as PitSide
-    from openpit.pretrade import policies  # type: ignore[import-not-found]
+    from openpit.pretrade import policies
 
     size = policies.OrderSizeLimit(max_quantity=Quantity("5000"), max_notional=Volume("25000"))
     policy = policies.build_order_size_limit().broker_barrier(policies.OrderSizeBrokerBarrier(limit=size))

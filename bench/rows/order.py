@@ -79,7 +79,7 @@ def each(encode: Callable[[dict[str, Any]], object]) -> Run:
 
 
 def orjson() -> Run:
-    import orjson as peer_json  # type: ignore[import-not-found]
+    import orjson as peer_json
 
     return each(peer_json.dumps)
 
