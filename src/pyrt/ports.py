@@ -330,6 +330,7 @@ class StreamState(Message, frozen=True, kw_only=True):
     up: bool
     text: str = ""
     final: bool = False  # will not come back by itself (keys refused, no permission)
+    without: tuple[str, ...] = ()  # symbols of which it does not tell all that is wanted, whatever was asked
 
 
 class ClockMeasured(Message, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from pyrt._core.types import Clock, RecordType, market_dtype, quote_dtype, trade
 from pyrt.clock import VenueClock
 from pyrt.errors import JournalDamaged, JournalError
 from pyrt.live.shell import LiveShell
-from pyrt.model import Intended, Latched, OrderStatus
+from pyrt.model import Alarmed, Intended, Latched, OrderStatus
 from pyrt.ports import (
     Alarm,
     Cancel,
@@ -494,5 +494,17 @@ def test_a_latch_of_the_failed_journal_is_in_force() -> None:
         await until(lambda: "system" in live.session.risk.latches)
         assert live.session.risk.latches["system"].level == "HALTED"
         assert not [f for f, _ in live.journal.facts if isinstance(f, Latched)]
+
+    on_loop(body)
+
+
+def test_symbols_that_the_stream_leaves_out_are_alarmed_and_marked() -> None:
+    async def body() -> None:
+        live = Live(Buyer())
+        live.start()
+        for without in (("AAPL",), ("AAPL",), (), ("AAPL",)):
+            live.shell.handle(StreamState(stream="data", up=True, without=without))
+        alarms = [fact for fact, _ in live.journal.facts if isinstance(fact, Alarmed) and fact.code == "NO_DATA"]
+        assert [(a.severity, "AAPL" in a.text) for a in alarms] == [("critical", True)] * 2
 
     on_loop(body)

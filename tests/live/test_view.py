@@ -37,6 +37,7 @@ from pyrt.model import (
     StrategyNamed,
     TimeInForce,
 )
+from pyrt.ports import StreamState
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
@@ -114,6 +115,7 @@ def live() -> Live:
     shell = Recorded(
         facts=[],
         commands=[],
+        states={"data": StreamState(stream="data", up=True, without=("MSFT",))},
         latencies=[50_000, 70_000, 90_000],
         journal=SimpleNamespace(sync_latency={"p50": 71_000, "p99": 3_700_000}),
     )
@@ -165,6 +167,7 @@ def test_the_figures_are_the_session_s(live: Live) -> None:
     aapl = next(m for m in f.markets if m.symbol == "AAPL")
     assert (aapl.bid, aapl.ask) == (Decimal(191), Decimal("191.02"))
     msft = next(m for m in f.markets if m.symbol == "MSFT")
+    assert (aapl.no_data, msft.no_data) == (False, True)
     assert (msft.bid, msft.ask, msft.last, msft.bar_close) == (None, None, None, None)
     assert [(p.strategy, p.symbol, p.quantity, p.average) for p in f.positions] == [("Crosser", "AAPL", 10, 190)]
     assert f.open_orders == 1

@@ -26,6 +26,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     bar_close: Decimal | None
     bar_volume: Decimal | None
     halted: bool = False
+    no_data: bool = False  # the venue leaves it out of what was subscribed
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,6 +168,8 @@ def _markets(live: Live) -> list[Market]:
         for symbol in strategy.symbols:
             intervals.setdefault(symbol, interval_ns(strategy.interval))
     rows = []
+    told = live.shell.states.get("data")
+    without = () if told is None else told.without
     for instrument in session.instruments:
         if instrument.symbol not in intervals:
             continue
@@ -181,6 +184,7 @@ def _markets(live: Live) -> list[Market]:
                 bar_close=_price(bars["close_px"][0]) if len(bars) else None,
                 bar_volume=instrument.quantity(int(bars["volume"][0])) if len(bars) else None,
                 halted=bool(int(ref["flags"]) & Flag.HALTED),
+                no_data=instrument.symbol in without,
             )
         )
     return rows

@@ -148,6 +148,8 @@ class LiveShell:
         elif isinstance(event, StreamState):
             before = self.states.get(event.stream)
             self.states[event.stream] = event
+            if event.without != (before.without if before is not None else ()):
+                self._tell_without(event)
             if event.up and (before is None or not before.up):
                 self.rose[event.stream] = now.venue
             if event.final:
@@ -163,6 +165,11 @@ class LiveShell:
                 self.fail(f"the venue refuses our queries: {event.text}")
         elif isinstance(event, VenueSnapshot):
             self.query = ""
+
+    def _tell_without(self, state: StreamState) -> None:
+        if state.without:
+            text = f"the {state.stream} stream does not tell all that is wanted of {', '.join(state.without)}"
+            self.alarm(Alarm(severity="critical", code="NO_DATA", text=f"{text}: entries in what is stale are refused"))
 
     def handle_feed(self, records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
         """Sink of the data feed. The venue's own bars are not asked for: ours come from the trades."""

@@ -63,7 +63,7 @@ def _head(f: Figures) -> Text:
 def _markets(f: Figures) -> Panel:
     table = _table(("", "left"), ("bid", "right"), ("ask", "right"), ("last", "right"), ("bar close", "right"), ("volume", "right"))
     for m in f.markets[:SHOWN]:
-        name = f"{m.symbol} HALTED" if m.halted else m.symbol
+        name = f"{m.symbol} HALTED" if m.halted else f"{m.symbol} NO DATA" if m.no_data else m.symbol
         table.add_row(name, _price(m.bid), _price(m.ask), _price(m.last), _price(m.bar_close), _number(m.bar_volume))
     if len(f.markets) > SHOWN:
         table.add_row(f"... {len(f.markets) - SHOWN} more")

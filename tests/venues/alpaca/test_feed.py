@@ -20,7 +20,7 @@ from pyrt.model import Instrument, Instruments
 from pyrt.ports import StreamState, Subscription
 from pyrt.venues.alpaca import silence
 from pyrt.venues.alpaca.backoff import Backoff
-from pyrt.venues.alpaca.channels import Channels
+from pyrt.venues.alpaca.channels import TRIES, Channels
 from pyrt.venues.alpaca.feed import AlpacaFeed
 
 KEY, SECRET = "PKTEST0123456789", "s3cr3t-never-shown-anywhere"
@@ -41,6 +41,7 @@ class Venue:
         self.content_types: list[str | None] = []
         self.refusals: list[tuple[int, str]] = []  # answers to auth, first come first served
         self.errors: dict[str, tuple[int, str]] = {}  # channel -> answer to its subscription
+        self.omit: set[str] = set()  # symbols that no acknowledgement ever holds
         self.forget = 0  # so many acknowledgements leave out what was asked
         self.welcome = True
         self.http = 0
@@ -82,7 +83,7 @@ class Venue:
             if self.forget:
                 self.forget -= 1
             else:
-                change(symbols)
+                change(set(symbols) - self.omit)
         await self.send(ws, [{"T": "subscription", **{name: sorted(s) for name, s in self.subscribed.items()}}])
 
     async def send(self, ws: web.WebSocketResponse, message: Any) -> None:
@@ -319,6 +320,35 @@ def test_an_acknowledgement_that_leaves_something_out_is_asked_again() -> None:
             await until(lambda: feed.up)
             assert venue.subscribed["trades"] == {"AAPL"}
             assert feed.counters["resubscribed"] == 1
+
+    asyncio.run(body())
+
+
+def test_what_every_acknowledgement_leaves_out_is_given_up_and_told() -> None:
+    """Bounded, and the rest runs; the next connection asks anew."""
+
+    async def body() -> None:
+        venue = Venue()
+        venue.omit = {"MSFT"}
+        async with running(venue, answer_within=1.0) as (feed, reader):
+            both = frozenset({"AAPL", "MSFT"})
+            feed.want(Subscription(trades=both, quotes=both))
+            await until(lambda: feed.up)
+            assert reader.states[-1].without == ("MSFT",)
+            assert [s.text for s in reader.states if s.text] == [
+                "the venue leaves out trades of MSFT",
+                "the venue leaves out quotes of MSFT",
+            ]
+            asked = len(venue.requests)
+            assert asked == 2 * (1 + TRIES)
+            assert feed.channels.settled
+            await venue.trade(1)
+            await until(lambda: reader.ids == [1])
+            assert len(venue.requests) == asked
+            venue.omit = set()
+            await venue.sockets[-1].close()
+            await until(lambda: feed.acknowledged["quotes"] == both and feed.up)
+            assert reader.states[-1].without == ()
 
     asyncio.run(body())
 

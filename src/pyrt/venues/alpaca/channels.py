@@ -15,6 +15,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
     "statuses": ("statuses", "lulds"),
 }
 NAMES = tuple(name for names in CHANNELS.values() for name in names)
+TRIES = 5  # of a request that the venue acknowledges and leaves out
 Sets = dict[str, frozenset[str]]
 
 
@@ -40,7 +41,7 @@ class Channels:
         self.dropped: dict[str, str] = {}  # channels that this feed does not have
         self.pending: Request | None = None
         self.repeated = 0  # requests that an acknowledgement had not fulfilled
-        self._asked: set[Request] = set()
+        self.left_out: dict[Request, int] = {}  # requests that no acknowledgement fulfilled -> how often they were sent
 
     def want(self, subscription: Subscription) -> None:
         """Replace the wanted set; what was refused may be asked again."""
@@ -49,21 +50,20 @@ class Channels:
                 self.wanted[name] = frozenset(getattr(subscription, field))
         self.refused.clear()
         self.dropped.clear()
-        self._asked.clear()
+        self.left_out.clear()
 
     def lost(self) -> None:
         """The connection is gone, and with it every subscription."""
         self.acknowledged = dict.fromkeys(NAMES, frozenset())
         self.pending = None
-        self._asked.clear()
+        self.left_out.clear()
 
     def next(self) -> Request | None:
         """The request to send now, which is then under way; None while one is, or where nothing is left to ask."""
         if self.pending is None:
             self.pending = self._outstanding()
             if self.pending is not None:
-                self.repeated += self.pending in self._asked
-                self._asked.add(self.pending)
+                self.repeated += self.pending in self.left_out
                 return self.pending
         return None
 
@@ -78,8 +78,21 @@ class Channels:
         have = self.acknowledged[request.channel]
         fulfilled = request.symbols <= have if request.action == "subscribe" else not request.symbols & have
         if fulfilled:
-            self._asked.discard(request)
+            self.left_out.pop(request, None)
+        else:
+            self.left_out[request] = self.left_out.get(request, 0) + 1
         return fulfilled
+
+    def given_up(self, request: Request) -> bool:
+        """Whether a request was left out so often that it is not sent again before the next connection."""
+        return self.left_out.get(request, 0) >= TRIES
+
+    @property
+    def without(self) -> tuple[str, ...]:
+        """Symbols of which the venue does not tell something that is wanted: it leaves them out, or refused them."""
+        asked = (*(r for r in self.left_out if self.given_up(r)), *self.refused)
+        missing = (r.symbols & self.wanted[r.channel] - self.acknowledged[r.channel] for r in asked if r.action == "subscribe")
+        return tuple(sorted(frozenset().union(*missing)))
 
     def refuse(self, text: str, *, channel: bool = False) -> None:
         """The request under way was answered with an error: it, or its whole channel, is not asked again until `want`."""
@@ -91,7 +104,7 @@ class Channels:
 
     @property
     def settled(self) -> bool:
-        """Everything wanted is acknowledged, but for what was refused."""
+        """Everything wanted is acknowledged, but for what was refused or left out too often."""
         return self.pending is None and self._outstanding() is None
 
     @property
@@ -106,6 +119,6 @@ class Channels:
             surplus = Request("unsubscribe", name, self.acknowledged[name] - self.wanted[name])
             missing = Request("subscribe", name, self.wanted[name] - self.acknowledged[name])
             for request in (surplus, missing):
-                if request.symbols and request not in self.refused:
+                if request.symbols and request not in self.refused and not self.given_up(request):
                     return request
         return None

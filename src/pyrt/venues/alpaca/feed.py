@@ -92,6 +92,7 @@ class AlpacaFeed:
         self._url, self._keys, self._codec = url, (key, secret), codec
         self._instruments, self._sink, self._events, self._clock, self._trading = instruments, sink, events, clock, trading
         self._ping_after, self._answer_within = ping_after, answer_within
+        self._again = min(1.0, answer_within / 10)  # seconds until what an acknowledgement left out is asked again
         self._step = min(0.5, stale_after / 4, answer_within / 4)  # seconds between two looks at what does not come
         self._silence = Silence(stale_after, self._step)
         self._limit_delay, self._max_message, self._quote_unit = limit_delay, max_message, quote_unit
@@ -268,12 +269,7 @@ class AlpacaFeed:
         if kind == "error":
             self._on_error(message.get("code", 0), str(message.get("msg", "")))
         elif kind == "subscription":
-            self._due = 0.0
-            if self.channels.acknowledge(message):
-                self._advance()
-            else:  # not hotly: the venue may leave it out for as long as it likes
-                asyncio.get_running_loop().call_later(1.0, self._advance)
-            self._report_missed()
+            self._on_acknowledged(message)
         elif message.get("msg") == "connected":
             self._ask()
             self._send({"action": "auth", "key": self._keys[0], "secret": self._keys[1]})
@@ -282,6 +278,19 @@ class AlpacaFeed:
             self._authenticated = True
             self.connections += 1
             self._advance()
+
+    def _on_acknowledged(self, message: dict[str, Any]) -> None:
+        self._due = 0.0
+        asked = self.channels.pending
+        if self.channels.acknowledge(message):
+            self._advance()
+        elif asked is not None and self.channels.given_up(asked):
+            verb = "leaves out" if asked.action == "subscribe" else "keeps"
+            self._tell(self.up, f"the venue {verb} {asked.channel} of {', '.join(sorted(asked.symbols))}")
+            self._advance()
+        else:  # not hotly
+            asyncio.get_running_loop().call_later(self._again, self._advance)
+        self._report_missed()
 
     def _on_error(self, code: int, text: str) -> None:
         if code in FINAL:
@@ -342,4 +351,4 @@ class AlpacaFeed:
 
     def _tell(self, up: bool, text: str, *, final: bool = False) -> None:
         self.up = up
-        self._events(StreamState(stream="data", up=up, text=text, final=final))
+        self._events(StreamState(stream="data", up=up, text=text, final=final, without=self.channels.without))
