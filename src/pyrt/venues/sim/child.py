@@ -16,7 +16,7 @@ from pyrt.config import Veiled
 from pyrt.errors import ConfigError, NotConnected
 from pyrt.process import bare_environment
 
-_PATIENCE = 30.0  # seconds until the venue must have said where it listens
+_PATIENCE = 120.0  # s until the venue must have said where it listens; one that ends is heard at once
 
 
 class Address(Veiled, frozen=True):
