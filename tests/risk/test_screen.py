@@ -121,6 +121,16 @@ def rules(kind: type[BrokerRules], scene: Scene, asset_class: AssetClass = Asset
     scene=Scene(0, 0, 0, True, True, True, (True, 2000 * ONE, 104 * ONE), (99 * ONE, 101 * ONE, NO_PRICE)),
     order=Intent(strategy=1, source=1, instrument=1, side=Side.BUY, type=OrderType.MARKET, tif=TimeInForce.DAY, qty=ONE),
 )
+@example(  # a short without the equity that it needs
+    scene=Scene(0, 0, 0, True, True, True, (True, 1999 * ONE, 10**6 * ONE), (99 * ONE, 101 * ONE, NO_PRICE)),
+    order=Intent(strategy=1, source=1, instrument=1, side=Side.SELL, type=OrderType.MARKET, tif=TimeInForce.DAY, qty=ONE),
+)
+@example(  # a distance off the tick
+    scene=Scene(0, 0, 0, True, True, True, None, (99 * ONE, 101 * ONE, NO_PRICE)),
+    order=Intent(
+        strategy=1, source=1, instrument=1, side=Side.BUY, type=OrderType.STOP, tif=TimeInForce.DAY, qty=ONE, trail_px=CENT // 3
+    ),
+)
 def test_it_lets_nothing_pass_that_a_rule_refuses(scene: Scene, order: Intent) -> None:
     """Whatever the order: the words, and their order, are those of the table."""
     quick, instrument = rules(BrokerRules, scene)
@@ -130,6 +140,10 @@ def test_it_lets_nothing_pass_that_a_rule_refuses(scene: Scene, order: Intent) -
 
 @settings(max_examples=250, deadline=None)
 @given(scene=SCENES, order=PLAIN)
+@example(  # without any price no rule says what it costs
+    scene=Scene(0, 0, ONE, True, False, False, (False, 0, 0), (0, 0, 0)),
+    order=Intent(strategy=1, source=1, instrument=1, side=Side.BUY, type=OrderType.MARKET, tif=TimeInForce.DAY, qty=ONE),
+)
 def test_a_plain_order_that_breaks_nothing_is_asked_once(scene: Scene, order: Intent) -> None:
     """Else it would be right and of no use. What is beyond its numbers it leaves to the table."""
     quick, instrument = rules(BrokerRules, scene)

@@ -87,4 +87,6 @@ cdef class Screen:
             px = o.limit_px if o.limit_px else _collar(o.stop_px if o.stop_px else ask)
         else:
             px = max(o.limit_px, o.stop_px, ask * 103 / 100)
+        if px == 0:                                          # without any price nobody can tell
+            return True
         return money_of(px, o.qty, self.ledger.terms[o.instrument].scale, &cost) and cost <= self.power - committed

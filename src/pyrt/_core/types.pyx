@@ -1,10 +1,16 @@
 """Records, dtypes, enums and exact numbers: the vocabulary of the core."""
+from cpython.mem cimport PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.string cimport strlen
 
 from decimal import Decimal
 from enum import IntEnum, IntFlag
 
 import numpy as np
+
+
+cdef extern from "Python.h":
+    char* PyOS_double_to_string(double value, char format, int precision, int flags, int* kind) except NULL
 
 
 PX_SCALE = 9
@@ -196,7 +202,15 @@ def to_units(value, int exp=9):
     Raises ValueError for NaN, infinity, more decimals than `exp` allows, or a number beyond 64 bits; TypeError for other types.
     """
     cdef bytes text
+    cdef char* digits
+    cdef bint fits
     cdef int64_t out = 0
+    if type(value) is float:                    # its repr, without the object
+        digits = PyOS_double_to_string(value, b'r', 0, 0, NULL)
+        fits = parse_fixed(digits, strlen(digits), exp, &out)
+        PyMem_Free(digits)
+        if fits:
+            return out
     if type(value) is int and -9_000_000_000 < value < 9_000_000_000 and 0 <= exp <= 9:    # what most callers give
         out = value
         while exp > 0:

@@ -41,15 +41,13 @@ class Losses:
     def crossed(self, limits: Limits) -> Iterator[tuple[str, str]]:
         """The code of each limit that the last mark crosses, and what it says."""
         self._use(limits)
-        for bound, code, limit, seen in zip(
-            self._bounds,
-            ("DAILY_LOSS", "DRAWDOWN", "DRAWDOWN"),
-            (limits.max_daily_loss, limits.max_drawdown, limits.max_days_drawdown),
-            (-self._gate.day_pnl, self._gate.drawdown, self._gate.days_drawdown),
-            strict=True,
-        ):
-            if bound is not None and seen >= bound:
-                yield code, f"{text(seen, 'money')} of {limit}"
+        daily, drawdown, days = self._bounds
+        if daily is not None and (seen := -self._gate.day_pnl) >= daily:
+            yield "DAILY_LOSS", f"{text(seen, 'money')} of {limits.max_daily_loss}"
+        if drawdown is not None and (seen := self._gate.drawdown) >= drawdown:
+            yield "DRAWDOWN", f"{text(seen, 'money')} of {limits.max_drawdown}"
+        if days is not None and (seen := self._gate.days_drawdown) >= days:
+            yield "DRAWDOWN", f"{text(seen, 'money')} of {limits.max_days_drawdown}"
 
     def _use(self, limits: Limits) -> None:
         if limits is not self._limits:
