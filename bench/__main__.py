@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import compare, disk, memory, process, sockets, stream, venue
+from bench import compare, disk, memory, process, scale, sockets, stream, venue
 from bench.limits import compiler, flags
 from bench.parts import PARTS, Run
 from bench.rows import rows as all_rows
@@ -193,6 +193,7 @@ def main() -> None:
         *text,
     ]
     lines += ["## Memory", "", "Resident bytes that a session adds, with trades, quotes and bars of 1 s.", "", *bytes_]
+    lines += ["## One pass against the number of symbols", "", *scale.report()]
     options.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(options.out)
 

@@ -8,7 +8,10 @@
 #include "records.h"
 
 enum { NONE, T_, S_, TIME, P, SIZE, ID, EXCHANGE, CONDITIONS, TAPE, BP, BS, AP, AS, FIELDS };
-enum { ABSENT, INTEGER, FLOAT, TEXT, STAMP, LETTERS, DECIMAL, OTHER, DEPTH = 32, SLOTS = 512, KEYS = 256, INELIGIBLE = 1024 };
+#ifndef ROOM
+#define ROOM 512                        /* for symbols */
+#endif
+enum { ABSENT, INTEGER, FLOAT, TEXT, STAMP, LETTERS, DECIMAL, OTHER, DEPTH = 32, SLOTS = ROOM, KEYS = 256, INELIGIBLE = 1024 };
 
 typedef struct { uint64_t bits; int32_t n; uint32_t kind; } value;   /* DECIMAL: bits / 10^n; TEXT: n bytes at bits */
 typedef struct { int64_t px; uint64_t inverse, most; int shift; } tick;

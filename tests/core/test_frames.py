@@ -123,6 +123,14 @@ def test_a_message_of_pieces_may_be_as_long_as_allowed_and_no_longer(loop: async
     assert listener.lost.result() == "a message was too long"
 
 
+def test_pieces_that_do_not_say_that_they_go_on_are_one_message_too(loop: asyncio.AbstractEventLoop) -> None:
+    heard: list[bytes] = []
+    listener, transport = listening(loop, lambda message: heard.append(bytes(message)))
+    for kind, part, fin in ((TEXT, b"a", False), (TEXT, b"b", True), (CONTINUATION, b"alone", True), (TEXT, b"c", True)):
+        listener.on_ws_frame(transport, frame(kind, part, fin))
+    assert heard == [b"ab", b"alone", b"c"]
+
+
 def test_the_venues_goodbye_is_answered_and_told(loop: asyncio.AbstractEventLoop) -> None:
     listener, transport = listening(loop, print)
     listener.on_ws_frame(transport, frame(CLOSE, (1001).to_bytes(2, "big")))

@@ -154,7 +154,9 @@ def test_hot_functions_never_take_the_gil(module: str) -> None:
 @pytest.mark.row("S098")
 @pytest.mark.parametrize("module", MODULES)
 def test_hot_functions_allocate_only_to_grow(module: str) -> None:
-    allocating = {f.name for f in of(module) if f.hot and re.search(r"\b(malloc|calloc|realloc|posix_memalign|pyrt_pages)\(", f.body)}
+    allocating = {
+        f.name for f in of(module) if f.hot and re.search(r"\b(malloc|calloc|realloc|posix_memalign|pyrt_pages)\(", f.body)
+    }
     assert allocating == GROW.get(module, set())
 
 
