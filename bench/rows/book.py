@@ -3,11 +3,12 @@
 import ctypes
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bench import material
+from bench import material, peers_book
 from bench.limits import limit
 from bench.material import TICK
 from bench.rows import Contender, Row, Run, peer
@@ -31,6 +32,8 @@ def rows() -> Iterator[Row]:
             Contender("C ladder", "limit", bare(records)),
             peer("numba ladder", lambda: numba_ladder(records)),
             peer("sortedcontainers", lambda: sorted_dicts(records[:SLOW]), operations=SLOW),
+            peer("fastmm-engine", lambda: peers_book.fastmm_batch(records)),
+            hftbacktest(records),
         ),
         bound=1.15,
     )
@@ -47,9 +50,22 @@ def rows() -> Iterator[Row]:
             peer("sortedcontainers", lambda: sorted_dicts(few)),
             peer("order-book", lambda: order_books(few)),
             peer("nautilus_trader", lambda: nautilus(few)),
+            peer("fastmm-engine", lambda: peers_book.fastmm_calls(few)),
         ),
         most=120,
     )
+
+
+def hftbacktest(records: material.Records) -> Contender:
+    """Its book can be fed once only: a new one is made before each round."""
+    made: list[peers_book.HftBacktest] = []
+
+    def make() -> Run:
+        made.append(peers_book.HftBacktest(records))
+        return made[0].run
+
+    found = peer("hftbacktest", make)
+    return replace(found, before=made[0].make) if found.run else found
 
 
 def updates(records: material.Records) -> list[tuple[int, int, int]]:

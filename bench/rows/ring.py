@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import peers_ring
 from bench.limits import limit
 from bench.rows import Contender, Row, Run, Took, peer
 from pyrt import RingBuffer
@@ -95,6 +96,9 @@ def pair(other: "Other", every: int) -> tuple[Contender, ...]:
         Contender("C queue, one reader", "limit", bare(c.pair), clock="own"),
         Contender("ring.h, compiled", "peer", bare(c.ring_pair), clock="own"),
         peer_of_its_own("pyzmq ipc, a message each", lambda: zmq_pair(other), SLOW),
+        peer_of_its_own(
+            "iceoryx2, a message each", lambda: pinned_run(peers_ring.pair(other.tell, peers_ring.MANY)), peers_ring.MANY
+        ),
     )
 
 
@@ -114,6 +118,7 @@ def echo(other: "Other") -> tuple[Contender, ...]:
         Contender("C queue, one reader", "limit", bare(c.echo), clock="own"),
         Contender("ring.h, compiled", "peer", bare(c.ring_echo), clock="own"),
         peer_of_its_own("pyzmq ipc", lambda: zmq_echo(other), ECHO),
+        peer_of_its_own("iceoryx2", lambda: pinned_run(peers_ring.echo(other.tell, ECHO)), ECHO),
     )
 
 
@@ -135,6 +140,16 @@ def pinned(cpu: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def pinned_run(run: Run) -> Run:
+    """On the processor of this side."""
+
+    def on_one() -> Any:
+        with pinned(1):
+            return run()
+
+    return on_one
 
 
 class Other:
@@ -213,6 +228,9 @@ def serve(directory: str) -> None:
         verb, number = line.split()[0], int(line.split()[-1]) if " " in line else 0
         if verb == "zmq":
             zmq_serve(line.split()[1], number)
+            continue
+        if verb == "iceoryx2":
+            peers_ring.serve(line.split()[1], number, ECHO)
             continue
         print("now", flush=True)
         (send_all if verb == "pair" else answer_all)(there, back, number)

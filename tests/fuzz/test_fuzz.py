@@ -26,7 +26,12 @@ def test_the_corpus_is_read_without_harm(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "how"),
-    [("Raises", "an exception"), ("Beyond", "signal 11"), ("Before", "signal 11"), ("Hangs", "one input took more than 2 s")],
+    [
+        ("Raises", "AssertionError: two of them"),
+        ("Beyond", "Segmentation fault"),
+        ("Before", "Segmentation fault"),
+        ("Hangs", "one input took more than 2 s"),
+    ],
 )
 def test_what_is_planted_is_found_and_kept(fault: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -34,13 +39,13 @@ def test_what_is_planted_is_found_and_kept(fault: str, how: str, tmp_path: Path,
     (tmp_path / name).mkdir()
     (tmp_path / name / "seed").write_bytes(b"x?!x")
     (found,) = watch([name], 600, 1, jobs=1, folder=tmp_path, hangs=2)
-    assert found.how.startswith(how)
+    assert how in found.how
     assert found.input is not None
     assert (tmp_path / name / "seed") != found.input in corpus(name, tmp_path)
     kept = found.input.read_bytes()
     assert b"!!" in kept if fault == "Raises" else kept[:1] == b"!"
     (again,) = watch([name], 0, 1, jobs=1, folder=tmp_path, hangs=2)  # the corpus alone breaks it now
-    assert again.how.startswith(how)
+    assert how in again.how
 
 
 def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,6 +146,8 @@ cdef int sweep_bars(indicator_t** nodes, uint32_t count, object bars, int qty_ex
         return 0
     n = open_records(np.ascontiguousarray(bars), &view, sizeof(bar_t))
     try:
+        if n == 0:
+            raise ValueError(f"{len(bars)} rows for 0 numbers: columns and bars have one dimension")
         memory = np.empty(FIELDS * n)                   # not len(): a table of bars has fewer rows than bars, a single one more
         with nogil:
             _to_columns(<const bar_t*>view.buf, n, unit, &memory[0])
