@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tests.faults.folds import latches
 from tests.faults.trader import SYMBOLS
 
 from pyrt._core.risk import Level
@@ -123,9 +124,14 @@ class Beliefs:
         """Where exits are demanded and nobody decides anything: of what is held, each share has an exit, or is offered.
 
         But for a symbol of which something is bought as well: the venue refuses orders on both sides. While a latch of the whole
-        is closed, perhaps since an earlier life, nothing is sent, no exit either.
+        is closed, perhaps since an earlier life, nothing is sent, no exit either: as the journal has it, not as risk says.
         """
-        shut = any(session.risk.gate.level(scope) >= Level.HALTED for scope in ("system", "account"))
+        told = latches(self.sim.oracle.history)
+        whole = {scope: Level[told.get(scope, "ACTIVE")] for scope in ("system", "account")}
+        wrong = [scope for scope, level in whole.items() if session.risk.gate.level(scope) != level]
+        if wrong:
+            return [("20", f"{scope} is latched as the journal does not say") for scope in wrong]
+        shut = max(whole.values()) >= Level.HALTED
         if not (self.sim.plan.require_exit and self.sim.idle) or self.sim.oracle.killed_at or shut:
             return []
         free = {symbol: q - sells - exits for symbol, (q, buys, sells, exits) in self.exposure().items() if not buys}

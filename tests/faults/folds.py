@@ -11,7 +11,7 @@ from pyrt.journal import codec, snapshots
 from pyrt.live.recovery import Silent
 from pyrt.live.state import hash_of, state_of
 from pyrt.market import MarketData
-from pyrt.model import Fact, Instruments, Recovered
+from pyrt.model import Fact, Instruments, Latched, Recovered
 from pyrt.risk import RiskManager
 from pyrt.session import Session
 
@@ -38,6 +38,13 @@ def anchors(history: History) -> dict[int, bytes]:
     """The hash of the state after each record that an anchor names."""
     told = (snapshots.anchor_of(payload) for kind, payload in history.values() if kind == ANCHOR)
     return {anchor.seq: anchor.state_hash for anchor in told}
+
+
+def latches(history: History) -> dict[str, str]:
+    """Scope -> the level that its last fact gave it."""
+    told = (history[seq] for seq in sorted(history) if b"Latched" in history[seq][1])
+    facts_ = (codec.decode(kind, codec.VERSION, payload) for kind, payload in told if kind >= USER)
+    return {fact.scope: fact.level for fact in facts_ if isinstance(fact, Latched)}
 
 
 def replayed(sim: "Simulation") -> tuple[list[str], tuple[str, str]]:

@@ -73,8 +73,10 @@ def _plan(weather: dict[str, Any]) -> Any:
     if not weather:
         return None
     words = {name: dict(value) if isinstance(value, dict) else value for name, value in weather.items()}
-    if words.pop("quick", False):  # short times make more of what happens after them
-        words["settings"] = Settings(deadline=10**9, settle=10**9)
+    short = {"deadline": 10**9, "settle": 10**9} if words.pop("quick", False) else {}  # they make more of what happens after them
+    if "history" in words:
+        short["history"] = words.pop("history")
+    words["settings"] = Settings(**short)
     if "travel" in words:
         words["latency"] = Latency(**dict.fromkeys(("entry", "cancel", "replace"), words.pop("travel")))
     return Plan(**words)

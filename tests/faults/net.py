@@ -285,6 +285,8 @@ class Net:
             self.flying[cid] -= 1
         reply = self.sim.venue.handle(method, target, headers, body)
         World.changes += method != "GET"
+        if target.startswith(PAGES[-1]) and self.sim.happens("meanwhile"):  # somebody trades when all was read and nothing is known
+            self.sim.strike("foreign trade")
         if cid:
             self.sim.oracle.landed()
             if reply.status in (400, 403, 404, 422):

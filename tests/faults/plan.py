@@ -113,6 +113,10 @@ class Plan(msgspec.Struct, kw_only=True):
             self.chaos = 70 * SECOND
         if seed % 10 == 9:  # nothing but the adapter's own count keeps to the venue's limit
             self.told, self.hasty = False, True
+        if seed % 19 == 7:  # others trade while nobody of us lives, and while a start reads
+            self.settings = Settings(history=SECOND)
+            self.events, self.pause = {**self.events, "foreign trade": 6}, 6000
+            self.chances = {**self.chances, "meanwhile": 0.5}
         if seed % 13 == 6:
             self.events["outage"] = 2
         if seed % 17 == 8:  # a quiet day, but for a stream that loses some of what it should tell

@@ -29,7 +29,11 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("F13", "trade updates lost", ("update lost",)),
     ("F14", "trade updates doubled, late, out of order", ("update doubled", "update late", "update reordered")),
     ("F15", "cancels and replacements that travel while fills happen", ("raced",)),
-    ("F16", "overfill, bust, correction, orders and cancels by hand", ("overfill", "bust", "foreign order", "foreign cancel")),
+    (
+        "F16",
+        "overfill, bust, correction, orders and cancels by hand",
+        ("overfill", "bust", "foreign order", "foreign trade", "foreign cancel"),
+    ),
     (
         "F17",
         "requests that the venue itself refuses; a POST that somebody on the way repeats",

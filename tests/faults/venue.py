@@ -216,13 +216,14 @@ class Venue:
         return msgspec.json.encode({"trades": {symbol: rows}, "next_page_token": None})
 
     # ------------------------------------------------------------------------------------------------ what is done to it
-    def foreign(self, rng: random.Random, symbol: str) -> None:
-        """Somebody trades this account by hand."""
+    def foreign(self, rng: random.Random, symbol: str, *, at_once: bool = False) -> None:
+        """Somebody trades this account by hand; `at_once`: at whatever price, so that no order of his stays open."""
         side = rng.choice(("buy", "sell"))
         cents = self.tape._mid[1] + rng.choice((-300, -5, 2, 5, 300))
         body = {"symbol": symbol, "qty": str(rng.randrange(1, 30)), "side": side, "type": "limit", "time_in_force": "day"}
+        body |= {"type": "market"} if at_once else {"limit_price": f"{cents / 100:.2f}"}
         try:
-            self.exchange.submit({**body, "limit_price": f"{cents / 100:.2f}"}, self.floor.catch_up())
+            self.exchange.submit(body, self.floor.catch_up())
         except VenueRefusal:
             return
         finally:

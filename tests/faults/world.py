@@ -399,8 +399,8 @@ class Simulation:
                 (disk_.Path(DIRECTORY) / "KILL").put(b'{"who": "somebody", "why": "drill"}')
         else:
             self.meddle(kind)
-            if kind == "foreign order":
-                venue.foreign(rng, rng.choice(SYMBOLS))
+            if kind in ("foreign order", "foreign trade"):
+                venue.foreign(rng, rng.choice(SYMBOLS), at_once=kind == "foreign trade")
             elif kind == "foreign cancel":
                 venue.cancel_any(rng)
             else:

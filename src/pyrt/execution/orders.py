@@ -11,7 +11,6 @@ from pyrt.execution.past import Past
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
-    Alarmed,
     CancelWanted,
     CashMoved,
     Defined,
@@ -43,6 +42,8 @@ BASE, UNEXPLAINED = "BASE", "UNEXPLAINED"  # our own types of CashMoved
 ENTRY, TARGET, GUARD = "entry", "take_profit", "stop_loss"  # what an order is in its group
 BUST = "trade_bust"
 CORRECTIONS = frozenset({BUST, "trade_correct"})
+# What a session writes while it hears the venue. A start that reads nothing writes others: its epoch, its limits.
+_HEARD = (OrderChanged, Filled, ExternalSeen, Recovered)  # and Intended
 
 
 def correction_of(reason: str) -> tuple[str, str, str]:
@@ -151,7 +152,7 @@ class Orders:
         self.epoch = 0
         self.begun: dict[int, int] = {}  # epoch -> venue ns at which that life began
         self.last_number = 0
-        self.last_ts = 0
+        self.last_ts = 0  # venue ns at which the venue was last heard; a start by itself has heard nothing
         self.opened_at = 0  # venue ns from which foreign fills count: the first recovery; 0 before it
         self._valid_for = valid_for
 
@@ -171,8 +172,8 @@ class Orders:
                 self.last_ts = fact.ts
             self._intended(fact)
             return
-        if not isinstance(fact, Alarmed):  # these a session does not hear of while it runs, only in a replay
-            self.last_ts = max(self.last_ts, getattr(fact, "ts", 0))
+        if isinstance(fact, _HEARD):
+            self.last_ts = max(self.last_ts, fact.ts)
         match fact:
             case OrderChanged():
                 self._changed(fact)

@@ -185,6 +185,8 @@ EXECUTION: tuple[Mutant, ...] = (
         ),
         KILLED,
     ),
+    # Either place heals it alone: the first at once, the second with the next sighting, which is asked for within seconds. The first
+    # cannot do it where the replacement was cancelled on its way and nobody heard of it: the kept seed points 200349.
     Mutant(
         "replace-refused-and-forgotten",
         "an order whose replacement came to nothing stays pending, whatever the venue shows of it",
