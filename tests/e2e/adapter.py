@@ -240,14 +240,16 @@ def trade(
     patience: float = 110.0,
     hand: Hand | None = None,
     record: bool = False,
-    outside: Venue | None = None,
+    outside: SimulatedVenue | Venue | None = None,
+    hours: bool = False,
     **settings: Any,
 ) -> list[str]:
     """Run a session while the story lasts; then every order, fill and position here is as at the venue. Returns alarm codes.
 
     adjusted: positions were changed after the fact, so that they are compared as a whole and not fill by fill.
     broken: the venue has a position that nobody told of: nothing agrees at the end, and the session says so.
-    hand: the strategy. outside: a venue in a process of its own, instead of one in this process as `settings` say.
+    hand: the strategy. outside: a venue that there is, instead of one in this process as `settings` say. hours: those of the
+    exchange are kept.
     """
     hand = hand or Hand()
     alarms: list[str] = []
@@ -262,6 +264,7 @@ def trade(
             settings=SETTINGS,
             record=record,
             watchdog=False,
+            calendar=hours,
             segment_size=1 << 20,
         )
         runner = Runner(plan)
@@ -291,7 +294,7 @@ def trade(
         assert summary.unresolved == 0
         assert bool(summary.unexplained) == broken
 
-    with nullcontext(outside) if outside else simulated_venue(seed=5, start=DEFAULT_START, **settings) as venue:
+    with nullcontext(outside) if outside else simulated_venue(seed=5, start=DEFAULT_START, calendar=hours, **settings) as venue:
         asyncio.run(main(venue))
         report = Report()
         compare(_Venue(venue), tmp_path / "home" / "journal", report)  # type: ignore[arg-type]

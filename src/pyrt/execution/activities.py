@@ -24,7 +24,7 @@ class Activities:
         self._splits = []
         fresh = opening or self._orders.cash_base is None  # an opening that was not told of them is still one
         for activity in told:
-            if activity.activity_id in self._orders.activities:
+            if self._orders.activities.knows(activity.activity_id, activity.ts):
                 continue
             try:
                 net = to_units(activity.net or "0", PX_SCALE)

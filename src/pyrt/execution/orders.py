@@ -8,6 +8,7 @@ import msgspec
 from pyrt._core.types import Side
 from pyrt.execution.cid import cid, parse_cid
 from pyrt.execution.past import Past
+from pyrt.execution.told import Told
 from pyrt.model import (
     EXTERNAL,
     AccountSeen,
@@ -141,7 +142,7 @@ class Orders:
         self.cash_flow = 0  # money in 1e-9 units that fills and activities moved
         self.cash_base: int | None = None  # the venue's cash less `cash_flow` where they last agreed
         self.unexplained_cash = 0  # part of the flow that no activity told
-        self.activities: set[str] = set()  # those that are counted, or were there before
+        self.activities = Told()  # those that are counted, or were there before
         self.corrections: set[str] = set()  # reasons of adjustments that must not be made twice
         self.corrected: set[tuple[str, int]] = set()  # fills that the venue changed after the fact
         self.busted: dict[tuple[str, int], int] = {}  # fills that it took back -> venue ns at which it did
@@ -241,7 +242,7 @@ class Orders:
             sorted(self.corrections),
             sorted(self.latches.items()),
             self.account,
-            (self.epoch, self.last_number, self.cash_flow, self.cash_base, sorted(self.activities)),
+            (self.epoch, self.last_number, self.cash_flow, self.cash_base, self.activities.save()),
         )
         return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).hexdigest()
 
@@ -420,7 +421,7 @@ class Orders:
             self.cash_base = fact.net if fact.counted else None
             return
         if fact.activity_id:
-            self.activities.add(fact.activity_id)
+            self.activities.add(fact.activity_id, fact.ts)
         if fact.counted:
             self.cash_flow += fact.net
         if fact.type == UNEXPLAINED:

@@ -28,7 +28,7 @@ class OrdersState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     cash_flow: int
     cash_base: int | None
     unexplained_cash: int
-    activities: list[str]
+    activities: tuple[int, list[tuple[str, int]]]
     held: list[tuple[int, int, int]]  # strategy, instrument, qty
     epoch: int
     begun: list[tuple[int, int]]
@@ -61,7 +61,7 @@ class Saver:
             cash_flow=orders.cash_flow,
             cash_base=orders.cash_base,
             unexplained_cash=orders.unexplained_cash,
-            activities=sorted(orders.activities),
+            activities=orders.activities.save(),
             held=[(*key, qty) for key, qty in orders.held.items()],
             epoch=orders.epoch,
             begun=list(orders.begun.items()),
@@ -102,7 +102,8 @@ def restore(orders: Orders, state: OrdersState) -> None:
     orders.busted = {(venue_id, cum): ts for venue_id, cum, ts in state.busted}
     orders.latches = dict(state.latches)
     orders.account, orders.cash_flow, orders.epoch = state.account, state.cash_flow, state.epoch
-    orders.cash_base, orders.unexplained_cash, orders.activities = state.cash_base, state.unexplained_cash, set(state.activities)
+    orders.cash_base, orders.unexplained_cash = state.cash_base, state.unexplained_cash
+    orders.activities.restore(state.activities)
     orders.held = {(strategy, instrument): qty for strategy, instrument, qty in state.held}
     orders.last_number, orders.last_ts, orders.opened_at = state.last_number, state.last_ts, state.opened_at
     orders.begun = dict(state.begun)
