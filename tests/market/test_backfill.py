@@ -1,5 +1,7 @@
 """Holes of the stream: what is asked for, what of it is news, and when an instrument is whole again."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,25 @@ def test_only_what_was_not_told_is_fed_behind_the_word_that_all_is_known() -> No
     assert (out["flags"] & Flag.BACKFILLED).all()
     assert ids(out) == [4, 5]
     assert (holes.filled, holes.closed, holes.open) == (2, 1, 0)
+
+
+def test_a_filling_holds_no_key_for_each_trade_of_a_busy_stream() -> None:
+    many = 50_000
+    holes = begun()
+    told = stream(*((number, 10) for number in range(1, many + 1)))
+    for at in range(0, many, 10):
+        tell(holes, told[at : at + 10])
+    tell(holes, gap(10, 11))
+    holes.up(T + 12 * SECOND)
+    hole = holes.due(T + 20 * SECOND)
+    assert hole is not None
+    asked = trades((1, 10), (many, 10), (many, 11), (many + 1, 11))
+    tracemalloc.start()
+    out = holes.fill(hole, asked, T + 20 * SECOND)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ids(out) == [many, many + 1]
+    assert most < told.nbytes // 2  # a key of each would be more than twice what the trades are
 
 
 def test_where_nothing_was_lost_only_the_word_is_fed() -> None:

@@ -17,6 +17,7 @@ MOST = 64  # holes of an instrument
 HELD = 1_000_000  # trades told in or near the holes; of 64 bytes
 _LOST = (GapCause.DISCONNECT, GapCause.SILENCE, GapCause.SLOW)  # of a stream; the other causes are of books
 _TRADE, _GAP = int(RecordType.TRADE), int(RecordType.GAP)  # NumPy compares enums slowly
+_TOGETHER = 256  # frames of trades that are looked through at once
 _KEY = ("instrument", "trade_id", "ts_event")
 
 Key = tuple[int, int, int]
@@ -152,7 +153,7 @@ class Holes:
         `heard` is to be told of them too. Once nothing of the instrument is missing any more, a GAP record flagged BACKFILLED goes
         before them, because its bars are whole with them.
         """
-        fresh = trades[~_member(trades, self._told(hole.instrument))].copy()
+        fresh = trades[~_member(trades, self._told(hole.instrument, trades))].copy()
         fresh["flags"] |= np.uint16(Flag.BACKFILLED)
         fresh["ts_recv"] = now
         self.filled += len(fresh)
@@ -180,10 +181,14 @@ class Holes:
             self._held.clear()
         return True
 
-    def _told(self, instrument: int) -> set[Key]:
+    def _told(self, instrument: int, trades: Records) -> set[Key]:
+        """The keys of trades told that may be among these: of a busy stream's seconds a few, and all as keys would be megabytes."""
         told: set[Key] = set()
-        for part in (*self._held, *(trades for _, trades in self._recent)):
-            told.update(_keys(part[part["instrument"] == instrument].view(trade_dtype)))
+        parts = (*self._held, *(recent for _, recent in self._recent)) if len(trades) else ()
+        for at in range(0, len(parts), _TOGETHER):
+            part = np.concatenate(parts[at : at + _TOGETHER]).view(trade_dtype)
+            among = (part["instrument"] == instrument) & np.isin(part["trade_id"], trades["trade_id"])
+            told.update(_keys(part[among]))
         return told
 
 
