@@ -36,8 +36,7 @@ def trades(
 ) -> Records:
     """Prints, as market_dtype."""
     out = _begin(trade_dtype, RecordType.TRADE, ts, instrument)
-    out["px"] = prices(price, tick)
-    out["qty"] = units(quantity, qty_exp, "quantity")
+    _value(out, price, quantity, tick, qty_exp)
     out["trade_id"] = np.arange(1, len(out) + 1)
     return out.view(market_dtype)
 
@@ -77,8 +76,7 @@ def deltas(
     out = _begin(delta_dtype, RecordType.DELTA, ts, instrument)
     out["flags"] = Flag.LAST
     out["side"] = _sides(side)
-    out["px"] = prices(price, tick)
-    out["qty"] = units(quantity, qty_exp, "quantity")
+    _value(out, price, quantity, tick, qty_exp)
     out["update_id"] = np.arange(1, len(out) + 1)
     return out.view(market_dtype)
 
@@ -177,6 +175,11 @@ def _each(values: NDArray[Any], exp: int, name: str) -> NDArray[np.int64]:
         except (TypeError, ValueError) as e:
             raise DataError(str(e), where=f"{name}, row {row}", mend="pass int, str, Decimal or float") from None
     return out
+
+
+def _value(out: Records, price: ArrayLike, quantity: ArrayLike, tick: str | None, qty_exp: int) -> None:
+    out["px"] = prices(price, tick)
+    out["qty"] = units(quantity, qty_exp, "quantity")
 
 
 def _begin(dtype: np.dtype[np.void], kind: RecordType, ts: ArrayLike, instrument: ArrayLike) -> Records:

@@ -3,7 +3,6 @@
 import os
 import random
 import sys
-import threading
 import time
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.reference.l3 import ReferenceL3
+from tests.unlocked import lets_others_run
 
 from pyrt._core.itch import ItchBooks
 from pyrt._core.itch_records import MESSAGES, decode, encode, message, parse
@@ -291,29 +291,13 @@ def feed_hostile(data, cuts):
 
 
 def test_a_feed_makes_no_object_for_a_message_and_holds_no_lock():
-    """A thread that could only run while a feed has given up the interpreter does run."""
     raw = encode(random_day(1, 6_000))
     books = ItchBooks()
     books.feed(raw)
     before = sys.getallocatedblocks()
     books.feed(raw)
     assert sys.getallocatedblocks() - before < 20
-    gate, ran = threading.Lock(), []
-    gate.acquire()
-    thread = threading.Thread(target=lambda: ran.append(gate.acquire()))
-    thread.start()
-    old = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # nobody is made to hand over
-    try:
-        gate.release()
-        for _ in range(5_000):
-            books.feed(raw)
-            if ran:
-                break
-        assert ran
-    finally:
-        sys.setswitchinterval(old)
-        thread.join()
+    assert lets_others_run(lambda: books.feed(raw), 5_000)
 
 
 letters = st.sampled_from(sorted(LENGTHS)).map(str.encode)

@@ -2,13 +2,13 @@
 
 import random
 import sys
-import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.l3 import ReferenceL3
+from tests.unlocked import lets_others_run
 
 from pyrt._core.l3 import L3Book, OrderAction, order_event_dtype
 from pyrt._core.types import Flag, Side
@@ -234,21 +234,6 @@ def test_a_batch_makes_no_object_for_an_event():
 
 
 def test_a_batch_lets_other_threads_run():
-    """A thread that could only run while the batch has given up the interpreter does run."""
     history = np.tile(records(list(market(random.Random(1), 5_000, 5, 500))), 20)
-    book, gate, ran = L3Book(), threading.Lock(), []
-    gate.acquire()
-    thread = threading.Thread(target=lambda: ran.append(gate.acquire()))
-    thread.start()
-    old = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # nobody is made to hand over
-    try:
-        gate.release()
-        for _ in range(2_000):
-            book.apply(history)
-            if ran:
-                break
-        assert ran
-    finally:
-        sys.setswitchinterval(old)
-        thread.join()
+    book = L3Book()
+    assert lets_others_run(lambda: book.apply(history), 2_000)
