@@ -244,25 +244,19 @@ def test_exits_that_fill_while_nobody_looks_are_found_at_the_next_start(tmp_path
     assert not QUIET & set(alarms)
 
 
-@pytest.mark.parametrize(
-    ("start", "tif", "other", "to"), [(LATE, "cls", "opg", "midnight"), (DEFAULT_START - 600 * SECOND, "opg", "cls", "open")]
-)
-def test_an_order_for_an_auction_fills_in_it(tmp_path: Path, start: int, tif: str, other: str, to: str) -> None:
+def test_an_order_for_the_opening_fills_in_its_auction(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
         await day.fresh()
-        order = day.do(lambda: day.hand.buy("AAPL", 3, tif=tif))
+        order = day.do(lambda: day.hand.buy("AAPL", 3, tif="opg"))
         await is_at(day, order, OrderStatus.ACCEPTED)
-        late = day.do(lambda: day.hand.buy("MSFT", 2, tif=other))
-        if other == "opg":
-            assert late.breaches == ("MARKET_CLOSED",)
-        else:
-            await is_at(day, late, OrderStatus.ACCEPTED)
-            day.do(lambda: day.hand.cancel(late))
-            await day.canceled(late)
-        await day.fault("day_roll", to=to)
+        close = day.do(lambda: day.hand.buy("MSFT", 2, tif="cls"))
+        await is_at(day, close, OrderStatus.ACCEPTED)
+        day.do(lambda: day.hand.cancel(close))
+        await day.canceled(close)
+        await day.fault("day_roll", to="open")
         await day.filled(order)
 
-    with simulated_venue(seed=5, start=start, calendar=True) as venue:
+    with simulated_venue(seed=5, start=DEFAULT_START - 600 * SECOND, calendar=True) as venue:
         alarms = trade(tmp_path, story, outside=venue, hours=True)
     assert not QUIET & set(alarms)
     assert [(f.qty, f.side) for f in facts_of(tmp_path, Filled)] == [(3 * 10**9, 1)]
