@@ -7,7 +7,7 @@ import pytest
 
 from pyrt._core.types import Flag, GapCause, RecordType, market_dtype, trade_dtype
 from pyrt.clock import SECOND
-from pyrt.market.backfill import MOST, Holes
+from pyrt.market.backfill import MOST, Holes, untold
 from pyrt.market.sequencer import Records, gap_record
 
 pytestmark = pytest.mark.row("S021")
@@ -83,6 +83,21 @@ def test_a_filling_holds_no_key_for_each_trade_of_a_busy_stream() -> None:
     tracemalloc.stop()
     assert ids(out) == [many, many + 1]
     assert most < told.nbytes // 2  # a key of each would be more than twice what the trades are
+
+
+def test_what_was_told_is_known_by_instrument_number_and_time() -> None:
+    rng = np.random.default_rng(5)
+    frames = [
+        np.concatenate([trades(*rng.integers(0, 40, (3, 2)), instrument=which) for which in (1, 2)]).view(market_dtype)
+        for _ in range(700)
+    ]
+    asked = np.concatenate([trades(*rng.integers(0, 45, (400, 2)), instrument=which) for which in (1, 2, 3)])
+    told = {(t["instrument"], t["trade_id"], t["ts_event"]) for frame in frames for t in frame.view(trade_dtype)}
+    wanted = [n for n, t in enumerate(asked) if (t["instrument"], t["trade_id"], t["ts_event"]) not in told]
+    assert 0 < len(wanted) < len(asked)
+    assert untold(asked, frames).tobytes() == asked[wanted].tobytes()
+    assert untold(asked, []).tobytes() == asked.tobytes()
+    assert len(untold(asked[:0], frames)) == 0
 
 
 def test_where_nothing_was_lost_only_the_word_is_fed() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype, trade_dtype
+from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
 from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalError, PyrtError
 from pyrt.execution.recall import recall
@@ -19,6 +19,7 @@ from pyrt.journal import Journal
 from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
 from pyrt.live.timers import Timers
+from pyrt.market.backfill import untold
 from pyrt.model import Alarmed, Fact, Message
 from pyrt.ports import (
     Alarm,
@@ -73,7 +74,7 @@ class LiveShell:
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
         self.states: dict[str, StreamState] = {}  # what each stream said last
         self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
-        self.trades: set[tuple[int, int, int]] | None = set()  # (instrument, trade id, ts) seen, until the warm-up is over
+        self.trades: list[np.ndarray[Any, Any]] | None = []  # those seen, until the warm-up is over
         self.known_from = 0  # venue ns: trades before it are the warm-up's
         self.screen: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda records: records  # what of the feed is news
         self.heard: Callable[[np.ndarray[Any, Any]], None] = lambda records: None  # told of what was fed, after the session
@@ -187,8 +188,8 @@ class LiveShell:
         self.seq += len(records)
         if self.recorder is not None:
             self.recorder.records(records, now)
-        if self.trades is not None:
-            self._note_trades(records)
+        if self.trades is not None and len(trades := records[records["type"] == RecordType.TRADE]):
+            self.trades.append(trades)
         try:
             self.session.on_market(records, now)
         except Exception as e:
@@ -205,18 +206,9 @@ class LiveShell:
 
     def backfill(self, trades: np.ndarray[Any, Any]) -> None:
         """Trades from before the stream came up into the inbox, without those that the stream told too."""
-        told = self.trades or set()
-        keys = zip(trades["instrument"].tolist(), trades["trade_id"].tolist(), trades["ts_event"].tolist(), strict=True)
-        fresh = trades[[key not in told for key in keys]] if len(trades) else trades
-        records = fresh.view(market_dtype)
+        records = untold(trades, self.trades or []).view(market_dtype)
         self.handle_market(records)
         self.heard(records)
-
-    def _note_trades(self, records: np.ndarray[Any, Any]) -> None:
-        assert self.trades is not None
-        trades = records[records["type"] == RecordType.TRADE].view(trade_dtype)
-        columns = (trades[name].tolist() for name in ("instrument", "trade_id", "ts_event"))
-        self.trades.update(zip(*columns, strict=True))
 
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:

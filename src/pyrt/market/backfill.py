@@ -1,7 +1,7 @@
 """What the stream did not tell, and what of it is news once the venue's history tells it: every trade once, in order. Pure."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,7 +153,7 @@ class Holes:
         `heard` is to be told of them too. Once nothing of the instrument is missing any more, a GAP record flagged BACKFILLED goes
         before them, because its bars are whole with them.
         """
-        fresh = trades[~_member(trades, self._told(hole.instrument, trades))].copy()
+        fresh = untold(trades, [*self._held, *(told for _, told in self._recent)]).copy()
         fresh["flags"] |= np.uint16(Flag.BACKFILLED)
         fresh["ts_recv"] = now
         self.filled += len(fresh)
@@ -181,15 +181,15 @@ class Holes:
             self._held.clear()
         return True
 
-    def _told(self, instrument: int, trades: Records) -> set[Key]:
-        """The keys of trades told that may be among these: of a busy stream's seconds a few, and all as keys would be megabytes."""
-        told: set[Key] = set()
-        parts = (*self._held, *(recent for _, recent in self._recent)) if len(trades) else ()
-        for at in range(0, len(parts), _TOGETHER):
-            part = np.concatenate(parts[at : at + _TOGETHER]).view(trade_dtype)
-            among = (part["instrument"] == instrument) & np.isin(part["trade_id"], trades["trade_id"])
-            told.update(_keys(part[among]))
-        return told
+
+def untold(trades: Records, told: Sequence[Records]) -> Records:
+    """Those of some trades that are not among the ones told, which are many more: a key of each of these would be megabytes."""
+    keys: set[Key] = set()
+    for at in range(0, len(told) if len(trades) else 0, _TOGETHER):
+        part = np.concatenate(told[at : at + _TOGETHER]).view(trade_dtype)
+        keys.update(_keys(part[np.isin(part["trade_id"], trades["trade_id"])]))
+    left: Records = trades[~_member(trades, keys)]
+    return left
 
 
 def _keys(trades: Records) -> list[Key]:
