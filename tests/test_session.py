@@ -278,6 +278,31 @@ def test_what_a_failing_callback_sent_before_it_raised_does_not_open_anything() 
     assert "NO_SUCH_ORDER" not in room.codes()
 
 
+class Stubborn(Calm):
+    """Sends again whatever is refused."""
+
+    def on_order(self, order):
+        super().on_order(order)
+        if order.breaches:
+            self.buy("AAPL", 10**6)
+
+
+def test_a_strategy_that_sends_again_whenever_it_is_refused_is_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyrt.session.MOST_REFUSALS", 50)
+    s, other = Stubborn(), Calm()
+    room = Room(s, other)
+    s.buy("AAPL", 10**6)
+    room.quote()
+    assert room.session.halted == {1}
+    [alarm] = [a for a in room.shell.alarms if a.code == "STRATEGY_FAILED"]
+    assert "50 orders in a row were refused within one event" in alarm.text
+    assert sum(isinstance(f, Refused) for f in room.shell.facts) <= 52
+    refused = other.buy("AAPL", 10**6)
+    room.quote()
+    assert refused.breaches
+    assert room.session.halted == {1}
+
+
 def test_sys_exit_and_an_error_that_cannot_be_shown_halt_only_the_strategy() -> None:
     class Rude(Exception):
         def __str__(self) -> str:

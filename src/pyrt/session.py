@@ -17,7 +17,7 @@ from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now, interval_ns
 from pyrt.compiled import CompiledStage
 from pyrt.desk import Call, TradingDesk
-from pyrt.errors import ConfigError
+from pyrt.errors import ConfigError, OrderError
 from pyrt.execution import ExecutionEngine
 from pyrt.indicators import IndicatorSet
 from pyrt.market import MarketData
@@ -121,6 +121,7 @@ class Session:
         self._calls: deque[Call] = deque()  # callbacks that facts call for: before the next event
         self._queue: deque[Event] = deque()
         self._busy = False
+        self._refused_now = 0  # orders, since the event that is handled came
         self._started = False
         self._dry_run = dry_run
         self._wants: dict[int, dict[str, list[tuple[int, Callable[..., None]]]]] = {}  # instrument -> callback -> strategies
@@ -290,6 +291,7 @@ class Session:
         if self._busy:  # a callback that sends: the outer loop takes what it queued
             return
         self._busy = True
+        self._refused_now = 0
         told, calls, queue = self._told, self._calls, self._queue
         try:
             while True:
@@ -381,10 +383,18 @@ class Session:
     def _refused(self, event: Refused, now: Now) -> list[Command]:
         for breach in event.breaches:
             self.refusals[breach.code] += 1
+        self._refused_now += 1
+        if self._refused_now > MOST_REFUSALS and event.intent.strategy in self.strategies:
+            self._spinning(event.intent.strategy)
         call = self.desk.refused(event)
         if call is not None and self.running:
             self._calls.append(call)
         return []
+
+    def _spinning(self, number: int) -> None:
+        if number not in self.halted:
+            what = f"{MOST_REFUSALS:,} orders in a row were refused within one event"
+            self.halt(number, "on_order", OrderError(what, mend="do not send again whenever an order is refused"))
 
     # ------------------------------------------------------------------------------------------------ callbacks
     def bars(self, bars: np.ndarray[Any, Any]) -> None:
@@ -467,6 +477,7 @@ _WAKE = {
 
 _CALLBACKS = {int(RecordType.TRADE): "on_trade", int(RecordType.QUOTE): "on_quote"}
 _STATUS = int(RecordType.STATUS)
+MOST_REFUSALS = 10_000  # within one event; a strategy that asks again in on_order would never let go
 _QUOTE, _DELTA, _LAST = int(RecordType.QUOTE), int(RecordType.DELTA), int(Flag.LAST)
 
 

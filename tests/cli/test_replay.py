@@ -11,8 +11,10 @@ from tests.cli.processes import call, pyrt
 
 from pyrt.cli.recorded import recorded_runs, recorded_sizer, strategies_of
 from pyrt.journal.inspect import show
+from pyrt.journal.recorder import Kind
 from pyrt.live.replay import Replay
 from pyrt.model import OrderChanged
+from pyrt.ports import Stop
 
 STRATEGY = """
 import os
@@ -99,6 +101,23 @@ def test_what_a_journal_that_ended_in_order_lacks_is_a_difference(played: Path, 
     outcome = Replay(run, facts[:last], strategies_of(run), recorded_sizer(run), ended=ended).play(first)
     assert outcome.equal != ended
     assert bool(outcome.missing) != ended
+
+
+def test_a_recording_that_ends_before_a_command_left_is_no_difference(played: Path) -> None:
+    """A kill between an order and the sync that it waits for; in a run that ended in order the same is one."""
+    whole, second = recorded_runs(played / "state")
+    run = whole[0].body
+    facts = [row for row in show(played / "state" / "journal") if row[0] <= second[0].body.seq]
+    places = [n for n, entry in enumerate(whole) if entry.kind is Kind.COMMAND]
+    stopped = next(n for n, entry in enumerate(whole) if isinstance(entry.body, Stop))
+    for place in (places[0], max(place for place in places if place < stopped)):
+        outcome = Replay(run, facts, strategies_of(run), recorded_sizer(run)).play(whole[:place])
+        assert outcome.equal, outcome
+        assert outcome.unsent > 0
+    lacking = [entry for n, entry in enumerate(whole) if n != places[-1]]
+    outcome = Replay(run, facts, strategies_of(run), recorded_sizer(run)).play(lacking)
+    assert not outcome.equal
+    assert outcome.unsent == 0
 
 
 @pytest.mark.row("X05")

@@ -83,6 +83,8 @@ def _lines(name: str, outcome: Outcome) -> list[str]:
         lines.append(f"  the session broke at {outcome.failed}")
     if outcome.unplayed:
         lines.append(f"  {outcome.unplayed} facts of the journal are from after the recording's end")
+    if outcome.unsent:
+        lines.append(f"  {outcome.unsent} commands had not left when the recording ended")
     if outcome.missing:
         lines.append(f"  {outcome.missing} facts are not in the journal: it ended before they were durable")
     return lines

@@ -47,6 +47,7 @@ class Outcome(msgspec.Struct):
     different: int = 0
     unplayed: int = 0  # facts in the journal from after the recording's end
     missing: int = 0  # facts replayed that the journal lacks: its last group was not durable
+    unsent: int = 0  # commands replayed that a recording without an end lacks: they waited for that group
     state: str = ""  # hash of what the components hold at the end
     of_facts: str = ""  # the same of components that were given the facts alone
     failed: str = ""  # the session itself broke at an entry
@@ -87,6 +88,7 @@ class Replay:
         self._facts = before  # and those of this run
         self._sent: deque[Command] = deque()  # commands of the session that the recording has not come to
         self._number = 0
+        self._stopped = False  # the recorded session ended in order
 
     def _session(self, strategies: Sequence[Strategy] = (), sizer: Sizer | None = None) -> Session:
         run, instruments = self._run, Instruments()
@@ -155,8 +157,11 @@ class Replay:
                 except Exception as e:  # the recorded session broke here too, or this one is not the same
                     self.outcome.failed = f"entry {entry.number}: {type(e).__name__}: {e}"
                     break
-        for command in self._sent:
-            self._differ("nothing", command)
+        if self._stopped:
+            for command in self._sent:
+                self._differ("nothing", command)
+        else:
+            self.outcome.unsent = len(self._sent)
         self.outcome.unplayed = len(self._recorded)
         alone = self._session()
         alone.replay(self._facts)
@@ -167,6 +172,7 @@ class Replay:
         body, session = entry.body, self.session
         if entry.kind is Kind.EVENT:
             if isinstance(body, Stop):
+                self._stopped = True
                 session.stop(entry.now)
             session.step(body, entry.now)
         elif body.dtype == bar_dtype:
