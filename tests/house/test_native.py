@@ -14,7 +14,25 @@ ROOT = Path(__file__).parents[2]
 CORE = ROOT / "src" / "pyrt" / "_core"
 MODULES = sorted(path.stem for path in CORE.glob("*.pyx"))
 PYTHON = re.compile(r"\b(?:_?Py[A-Z]\w*|__Pyx_\w+)\b")
-FUNCTION = re.compile(r"^static [^\n;=]*?\b__pyx_f_4pyrt_5_core_(\w+)\([^;{]*\) \{\n(.*?)^\}\n", re.M | re.S)
+FUNCTION = re.compile(r"^ *static [^\n;=]*?\b__pyx_f_4pyrt_5_core_(\w+)\([^;{]*\) \{\n", re.M)
+NO_CODE = re.compile(r'/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'', re.S)
+
+
+def functions(text: str) -> list[tuple[str, str]]:
+    """The C functions of Cython's output: mangled name and body, without comments and strings.
+
+    By counting braces: Cython's own indentation goes by those within comments and strings, too.
+    """
+    text, found = NO_CODE.sub("", text), []
+    for begun in FUNCTION.finditer(text):
+        depth, at = 1, begun.end()
+        while depth:
+            brace = re.compile(r"[{}]").search(text, at)
+            assert brace
+            depth += 1 if brace[0] == "{" else -1
+            at = brace.end()
+        found.append((begun[1], text[begun.end() : at]))
+    return found
 
 
 @cache
@@ -70,7 +88,7 @@ def pyx_functions(module: str) -> dict[str, bool]:
     """Its C functions by `name` or `Class.name`: whether they are hot."""
     out: dict[str, bool] = {}
     inside = ""
-    text = re.sub(r"\n\s+(?=[^\n]*\) noexcept)", " ", (CORE / f"{module}.pyx").read_text(encoding="utf-8"))
+    text = re.sub(r"\n[ \t]+(?![ \t]*cdef)(?=[^\n]*\) noexcept)", " ", (CORE / f"{module}.pyx").read_text(encoding="utf-8"))
     for line in text.splitlines():
         if begun := re.match(r"cdef class (\w+)", line):
             inside = f"{begun[1]}."
@@ -86,7 +104,7 @@ def pyx_functions(module: str) -> dict[str, bool]:
 def c_functions(module: str) -> dict[str, str]:
     """Bodies by the same names, of the functions that the module's own sources define."""
     out = {}
-    for mangled, body in FUNCTION.findall(written(module)):
+    for mangled, body in functions(written(module)):
         own = f"{len(module)}{module}_"
         if not mangled.startswith(own):
             continue
@@ -95,7 +113,7 @@ def c_functions(module: str) -> dict[str, str]:
             n = int(length[0])
             rest = rest[length.end() :]
             rest = f"{rest[:n]}.{rest[n + 1 :]}"
-        out[rest] = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+        out[rest] = body
     return out
 
 
@@ -114,15 +132,28 @@ def test_inline_functions_of_headers_never_call_python(module: str) -> None:
     """fixed, json, msgpack, windows and their like: everything that a .pxd defines runs inside hot functions."""
     headers = {path.stem for path in CORE.glob("*.pxd")} - {module, "buffers"}
     found = {}
-    for mangled, body in FUNCTION.findall(written(module)):
+    for mangled, body in functions(written(module)):
         if (of := re.match(r"(\d+)(\w+)", mangled)) and of[2][: int(of[1])] in headers and PYTHON.search(body):
             found[mangled] = sorted(set(PYTHON.findall(body)))
     assert found == {}
 
 
+def test_every_hot_function_is_looked_at() -> None:
+    """As many as stand in the sources, whatever comes before them."""
+    found = {module: sum(pyx_functions(module).values()) for module in MODULES}
+    wanted = {
+        module: len(
+            re.findall(r"^\s*cdef [^=#]*?\([^)]*\) noexcept[^\n]*nogil:", (CORE / f"{module}.pyx").read_text("utf-8"), re.M)
+        )
+        for module in MODULES
+    }
+    assert {module: (n, found[module]) for module, n in wanted.items() if found[module] < n} == {}
+    assert sum(found.values()) > 300
+
+
 def test_the_check_can_fail() -> None:
-    text = "static int __pyx_f_4pyrt_5_core_4book_slow(int x) {\n  PyObject *o = __Pyx_PyLong_From_int(x);\n}\n"
-    (mangled, body), *_ = FUNCTION.findall(text)
+    text = "  static int __pyx_f_4pyrt_5_core_4book_slow(int x) {\n /* } */ f(\"}\", '}');\n PyObject *o = __Pyx_PyLong_From_int(x);\n }\n"
+    [(mangled, body)] = functions(text)
     assert mangled == "4book_slow"
     assert PYTHON.findall(body) == ["PyObject", "__Pyx_PyLong_From_int"]
     cold = [name for name, is_hot in pyx_functions("bars").items() if not is_hot]
