@@ -152,7 +152,10 @@ def test_every_hot_function_is_looked_at() -> None:
 
 
 def test_the_check_can_fail() -> None:
-    text = "  static int __pyx_f_4pyrt_5_core_4book_slow(int x) {\n /* } */ f(\"}\", '}');\n PyObject *o = __Pyx_PyLong_From_int(x);\n }\n"
+    text = (
+        "  static int __pyx_f_4pyrt_5_core_4book_slow(int x) {\n"
+        "    /* } */ f(\"}\", '}');\n    PyObject *o = __Pyx_PyLong_From_int(x);\n  }\n"
+    )
     [(mangled, body)] = functions(text)
     assert mangled == "4book_slow"
     assert PYTHON.findall(body) == ["PyObject", "__Pyx_PyLong_From_int"]
