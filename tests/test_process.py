@@ -41,6 +41,7 @@ def work(together):
     together.wait()
     for block in small:
         libc.free(block)
+    together.wait()  # else what is kept may lie above what the others have not freed yet
     libc.free(libc.malloc(4_000_000))  # from now on glibc itself would take blocks of this size from a heap
     held = libc.malloc(3_000_000)
     ctypes.memset(held, 1, 3_000_000)

@@ -38,6 +38,7 @@ LOG = "watchdog.log"
 FAREWELL = b"done\n"
 LOOK = 0.2  # s between two looks at the session
 GAP = 1.0  # s between two looks at the venue
+DEAF = (signal.SIGINT, signal.SIGABRT)  # a service manager sends them to every process of a session
 _LARGEST = 65_536
 
 
@@ -72,14 +73,19 @@ class Watchdog:
         try:
             # Before it is born: a session that dies in between leaves it with its order, and it finds the pipe closed.
             os.write(self._pipe, msgspec.json.encode(order) + b"\n")
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pyrt.watchdog"],
-                stdin=reader,
-                stdout=subprocess.DEVNULL,
-                stderr=fd,
-                env=bare_environment(),
-                start_new_session=True,  # Ctrl-C in the terminal is for the session alone
-            )
+            # It inherits what is blocked here: a signal finds it deaf from its first instant, not from when it has imported.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "pyrt.watchdog"],
+                    stdin=reader,
+                    stdout=subprocess.DEVNULL,
+                    stderr=fd,
+                    env=bare_environment(),
+                    start_new_session=True,  # Ctrl-C in the terminal is for the session alone
+                )
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except BaseException:
             os.close(self._pipe)
             raise
@@ -240,8 +246,9 @@ def main() -> None:
 
     A service manager signals every process of a session that ends or hangs: only the pipe tells whether there is work left.
     """
-    for number in (signal.SIGINT, signal.SIGABRT):
+    for number in DEAF:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, DEAF)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     confine()  # the keys are in this memory
     line = b""

@@ -13,6 +13,8 @@ import pytest
 from tests.cli.processes import call
 from tests.e2e.processes import Run, Venue, wait_for
 
+from pyrt.watchdog import Watchdog, WatchOrder
+
 Start = Callable[..., Run]
 
 
@@ -77,6 +79,20 @@ def test_the_signals_of_a_manager_leave_the_watchdog_to_its_work(start: Start, b
     run.kill()
     os.kill(int(child), signal.SIGINT)
     wait_for(lambda: not venue.open_orders(), "the watchdog's cancels")
+
+
+def test_a_watchdog_hears_no_signal_from_its_first_instant(tmp_path: Path) -> None:
+    """Not even while its interpreter starts: it would be gone, and with it who cancels."""
+    order = WatchOrder(directory=str(tmp_path), journal="j", epoch=1, url="http://127.0.0.1:9", key="k", secret="s")
+    watchdog = Watchdog(order)
+    try:
+        for number in (signal.SIGINT, signal.SIGABRT):
+            os.kill(watchdog._process.pid, number)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        assert not blocked & {signal.SIGINT, signal.SIGABRT}, "ours are as they were"
+    finally:
+        watchdog.farewell(patience=60)
+    assert watchdog.ended == 0
 
 
 def test_the_unit(tmp_path: Path) -> None:
