@@ -85,7 +85,8 @@ def _plan(weather: dict[str, Any]) -> Any:
 def child(mutant: Mutant, seeds: int, first: tuple[str, int] | None) -> dict[str, Any]:
     """Run histories of the mutated system until one is wrong."""
     hook = install(mutant.patches)
-    from tests.faults.world import run, sweep
+    from tests.faults.installed import sweep
+    from tests.faults.world import run
 
     hook.check()
     begun, tried, words = time.monotonic(), 0, ""

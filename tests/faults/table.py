@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from tests.faults.world import Verdict, run, sweep
+from tests.faults.installed import sweep
+from tests.faults.world import Verdict, run
 
 # Number in the programme, what it is there, what is done here; then the kinds that the world counts.
 FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

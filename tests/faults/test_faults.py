@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.installed import sweep
 from tests.faults.plan import Plan
 from tests.faults.table import Tally, chunk
-from tests.faults.world import run, sweep
+from tests.faults.world import run
 from tests.sizes import size
 
 SEEDS = Path(__file__).parents[1] / "seeds"
@@ -49,9 +50,9 @@ def test_seeds_that_once_failed(seed: int, mode: str) -> None:
 
 def test_the_oracle_sees_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """An appender that says durable before it is, and a power cut: the first byte of an order is one too early."""
-    from tests.faults import disk
+    from tests.faults import appender
 
-    monkeypatch.setattr(disk.AppenderShell, "durable", property(lambda self: self._real.seq))
+    monkeypatch.setattr(appender.AppenderShell, "durable", property(lambda self: self._real.seq))
     found = [text for seed in range(5) for text in run(seed, plan=Plan(lives=0.0, pace=0.1)).violations]
     assert any(text.startswith("invariant 1 ") for text in found)
 

@@ -2,44 +2,34 @@
 
 import asyncio
 import gc
-import logging
 import random
-import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 from tests.faults import disk as disk_
-from tests.faults import folds
+from tests.faults import files, folds
 from tests.faults import kernel as kernel_
 from tests.faults import net as net_
 from tests.faults import venue as venue_
 from tests.faults.beliefs import PATIENCE, Beliefs
 from tests.faults.channels import Channels
+from tests.faults.doors import Page, Shell, Updates
+from tests.faults.installed import installed
 from tests.faults.kernel import MS, SECOND, GreenletExit, Kernel, Loop, Machine
 from tests.faults.oracle import Oracle
 from tests.faults.plan import Plan
 from tests.faults.trader import SYMBOLS, Chaos, Other
 from tests.faults.venue import KEY, MONDAY, SECRET, Venue
 
-import pyrt._core.log as core_log
-from pyrt import process
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
-from pyrt.execution import past
-from pyrt.journal import journal as journal_module
-from pyrt.journal import segments, snapshots
-from pyrt.live import backfill, control, halt, keeper, recovery, room, runner, shell, warm_up
-from pyrt.market import data as market_data
-from pyrt.ports import Alarm, TimerFired
+from pyrt.live import recovery, runner
+from pyrt.ports import Alarm
 from pyrt.risk import Limits
-from pyrt.venues.alpaca import broker, budget, clock, feed, history, lanes, link, pages, requests_session, session, stream
+from pyrt.venues.alpaca import link
 from pyrt.venues.alpaca.keys import Keys
-from pyrt.venues.sim.server import access, edge, faults, floor, hub
 
 SEGMENT = 1 << 15
 JUNK = (b"", b"{", b"[]", b"\xff\x00", b'{"stream":"trade_updates","data":{}}', b"[{}]", b"\x91\x80", b"null")
@@ -96,161 +86,6 @@ class Verdict(msgspec.Struct):
     trace: list[str] = []
 
 
-class Shell(shell.LiveShell):
-    """The live shell; the process may die after each of its commands."""
-
-    sim: "Simulation"
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.sim.shell = self
-
-    def append(self, fact: Any, sync: Any, now: Any) -> None:
-        self.sim.oracle.fact(fact)
-        self.sim.trace("append", fact)
-        super().append(fact, sync, now)
-        self.sim.point("append")
-
-    def perform(self, command: Any) -> None:
-        self.sim.trace("perform", command)
-        super().perform(command)
-        self.sim.point("perform")
-
-    def alarm(self, alarm: Alarm) -> None:
-        self.sim.alarmed(alarm)
-        super().alarm(alarm)
-
-    def handle(self, event: Any, now: Any = None) -> None:
-        self.sim.trace("event", event)
-        super().handle(event, now)
-        if self.session is not None and not isinstance(event, TimerFired):
-            self.sim.beliefs.covered(self.session)
-
-    def handle_feed(self, records: Any, bars: Any) -> None:
-        if self.session is not None and len(records):
-            self.sim.beliefs.heard(records, self.session)
-        super().handle_feed(records, bars)
-
-
-class JournalDoor:
-    """Stands in for Journal in the runner: what it opens is compared with what was appended."""
-
-    sim: "Simulation"
-
-    @classmethod
-    def open(cls, *arguments: Any, **options: Any) -> Any:
-        opened = journal_module.Journal.open(*arguments, **options)
-        cls.sim.oracle.opened(opened)
-        cls.sim.verdict.recoveries += 1
-        return opened
-
-
-class Appender(disk_.AppenderShell):
-    """Tells the oracle what is appended."""
-
-    sim: "Simulation"
-    real = core_log.Appender
-
-    def append(self, kind: int, payload: bytes, ts: int, urgent: bool = True, flags: int = 0) -> int:
-        seq = super().append(kind, payload, ts, urgent, flags)
-        self.sim.oracle.appended(seq, kind, payload)
-        return seq
-
-
-class Projection:
-    """Stands in for what feeds the SQLite file: a projection, which nothing here reads."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def offer(self, seq: int, fact: Any) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def __enter__(self) -> "Projection":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class Page:
-    """Stands in for the page of shared memory through which others block orders at once."""
-
-    def __init__(self) -> None:
-        self.level = 0
-
-    @classmethod
-    def create(cls, directory: Any) -> "Page":
-        cls.sim.page = page = cls()
-        page.level = cls.sim.page_level
-        return page
-
-    sim: "Simulation"
-
-    def blocks(self) -> bool:
-        return self.level >= 2
-
-    def close_latch(self, level: int) -> None:
-        self.level = self.sim.page_level = max(self.level, int(level))
-
-    def data(self, up: bool) -> None:
-        pass
-
-    def beat(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Updates:
-    """Stands in for the way of trade updates out of the exchange: some are lost, doubled, late, or out of order."""
-
-    def __init__(self, sim: "Simulation") -> None:
-        self._sim = sim
-        self._held: list[tuple[Any, Any]] = []
-
-    def pass_on(self, account: Any, data: Any) -> None:
-        sim, send = self._sim, self._sim.venue.trading._send
-        kernel_.World.changes += 1
-        if sim.happens("update lost"):
-            return
-        if sim.happens("update late"):
-            sim.kernel.later(sim.net.rng.randrange(4 * SECOND), send, account, data)
-            return
-        if sim.happens("update reordered"):
-            self._held.append((account, data))
-            sim.kernel.later(2 * SECOND, self._release)
-            return
-        send(account, data)
-        if sim.happens("update doubled"):
-            send(account, data)
-        self._release()
-
-    def _release(self) -> None:
-        held, self._held = self._held, []
-        for account, data in held:
-            self._sim.venue.trading._send(account, data)
-
-
-class Ears(logging.Handler):
-    """Errors that the product logs with an exception are mistakes of its own."""
-
-    def __init__(self, sim: "Simulation") -> None:
-        super().__init__(logging.WARNING)
-        self._sim = sim
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._sim.trace("log", record.getMessage())
-        if record.exc_info and record.exc_info[0] is not None and not self._sim.machine.dead:
-            self._sim.violate("-", f"logged: {record.getMessage()}: {record.exc_info[0].__name__}: {record.exc_info[1]}")
-        elif "failed inside" in record.getMessage():
-            self._sim.violate("-", f"logged: {record.getMessage()}")
-
-
 class Simulation:
     """The world of one seed."""
 
@@ -295,7 +130,7 @@ class Simulation:
         self.idle = False  # the strategies decide nothing any more
         self.strategies: list[Chaos] = []
         self.outage = ""  # path whose GETs fail
-        self.system = disk_.System(self.disk)
+        self.system = files.System(self.disk)
         self.machine = Machine(self.kernel, 1, MONDAY)
 
     # ------------------------------------------------------------------------------------------------ what others call
@@ -390,13 +225,13 @@ class Simulation:
         elif kind == "clock step":
             self.machine.wall += rng.choice((-3600, 3600)) * SECOND
         elif kind == "kill":
-            done = disk_.Path(DIRECTORY).exists()
+            done = files.Path(DIRECTORY).exists()
             if done:  # as `pyrt kill` does: the page first, then the file
                 self.oracle.killed_at = self.kernel.now
                 self.page_level = 3
                 if self.page is not None:
                     self.page.close_latch(3)
-                (disk_.Path(DIRECTORY) / "KILL").put(b'{"who": "somebody", "why": "drill"}')
+                (files.Path(DIRECTORY) / "KILL").put(b'{"who": "somebody", "why": "drill"}')
         else:
             self.meddle(kind)
             if kind in ("foreign order", "foreign trade"):
@@ -453,7 +288,7 @@ class Simulation:
         self.plan_power = rng.random() < self.plan.power
         self.unclean = self.plan_power
         self.countdown = self.plan.countdown(rng) if self.faulty else 0
-        self.system.handles = disk_.Handles(self.disk)
+        self.system.handles = files.Handles(self.disk)
         self.beliefs.begin()
         self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
         self.machine.spawn(self._life, "main")
@@ -475,7 +310,7 @@ class Simulation:
             self.runner = runner.Runner(
                 runner.Plan(
                     link=to,
-                    directory=disk_.Path(DIRECTORY),  # type: ignore[arg-type]
+                    directory=files.Path(DIRECTORY),  # type: ignore[arg-type]
                     strategies=strategies,  # type: ignore[arg-type]
                     limits=self.limits,
                     settings=self.settings,
@@ -659,7 +494,6 @@ class Simulation:
 
 
 KEYS = Keys(Secret(KEY), Secret(SECRET))
-_parsed = lru_cache(maxsize=8)(Limits.parse)  # the same few texts at each start
 _HOST = "127.0.0.1:4"
 ADDRESSES = link.Addresses(trading=f"http://{_HOST}", data=f"http://{_HOST}", stream=f"ws://{_HOST}", updates=f"ws://{_HOST}")
 
@@ -681,123 +515,11 @@ def _drop_tasks(loop: Loop) -> None:
     loop._closed = True  # type: ignore[attr-defined]
 
 
-class _Random:
-    """Stands in for the module `random`, and for its class where that is imported alone."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self.uniform = rng.uniform
-
-
-class _Secrets:
-    def __init__(self, rng: random.Random) -> None:
-        self.token_bytes = rng.randbytes
-
-
-@contextmanager
-def _installed(sim: Simulation) -> Iterator[None]:
-    """Put the stand-ins where the product finds clocks, threads, sockets and files; take them away again."""
-    kernel_.World.kernel, kernel_.World.machine = sim.kernel, sim.machine
-    kernel_.World.preempt = sim.plan.preempt
-    chance = random.Random(sim.rng.randrange(1 << 60))
-    disk_.Path.system = sim.system
-    net_.Adapter.net = net_.Session.net = sim.net
-    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = sim
-    Appender.disk, Appender.system = sim.disk, sim.system
-    clock_, threading_, requests_ = kernel_.Clock, kernel_.Threading, net_.Requests
-    puts: list[tuple[Any, str, Any]] = [(m, "time", clock_) for m in (broker, clock, history, lanes, link, session, shell)]
-    puts += [(m, "time", clock_) for m in (runner, warm_up)]
-    puts += [(m, "threading", threading_) for m in (broker, budget, clock, lanes, session, shell, backfill, journal_module)]
-    puts += [(m, "time", venue_.VenueClock) for m in (access, edge, faults, floor, hub)]
-    puts += [(m, "requests", requests_) for m in (link, history)]
-    puts += [
-        (lanes, "queue", kernel_.Queue),
-        (requests_session, "_adapter", net_.Adapter),
-        (requests_session, "requests", net_.Preparing),
-        (stream, "dial", sim.net.dial),
-        (feed, "dial", sim.net.dial),
-        (stream, "random", _Random(chance)),
-        (feed, "Random", lambda: chance),
-        (pages, "ORDERS_PAGE", sim.plan.page),
-        (pages, "FILLS_PAGE", min(sim.plan.page, 100)),
-        (journal_module, "Appender", Appender),
-        (journal_module, "os", sim.system),
-        (journal_module, "Path", disk_.Path),
-        (journal_module, "fcntl", disk_.Flock(sim.system)),
-        (journal_module, "secrets", _Secrets(chance)),
-        (journal_module, "release", sim.system.release),
-        (journal_module, "_bell", lambda: (-1, -1)),
-        (segments, "os", sim.system),
-        (segments, "mmap", disk_.Map(sim.disk)),
-        (segments, "sync_file", sim.system.sync_file),
-        (market_data, "CAPACITY", 64),
-        (past, "KEPT", sim.plan.kept),
-        (room, "free_bytes", lambda directory: 1 << 40),
-        (past, "ROWS", sim.plan.rows),
-        (runner, "Journal", JournalDoor),
-        (runner, "recover", sim.recover),
-        (runner, "LiveShell", Shell),
-        (runner, "ProjectionFeed", Projection),
-        (runner, "RiskPage", Page),
-        (process, "os", sim.system),
-        (control, "TICK", 0.5),
-        (control, "os", sim.system),
-        (halt, "os", sim.system),
-        (process, "os", sim.system),
-        (halt, "threading", threading_),
-        (snapshots, "os", sim.system),
-        (snapshots, "open", sim.system.fdopen),
-        (Limits, "parse", _parsed),
-        (keeper, "time", clock_),
-    ]
-    kept = [(module, name, getattr(module, name, None)) for module, name, _ in puts]
-    ears, level, propagate = Ears(sim), _log.level, _log.propagate
-    hook = sys.unraisablehook
-    collecting = gc.isenabled()
-    try:
-        for module, name, value in puts:
-            setattr(module, name, value)
-        gc.disable()
-        _log.addHandler(ears)
-        _log.propagate = False
-        sys.unraisablehook = lambda args: (
-            None if "coroutine" in str(args.object) or "GeneratorExit" in str(args.exc_value) else hook(args)
-        )
-        yield
-    finally:
-        for module, name, value in kept:
-            if value is None:  # a builtin that was hidden
-                delattr(module, name)
-            else:
-                setattr(module, name, value)
-        _log.removeHandler(ears)
-        _log.propagate = propagate
-        _log.setLevel(level)
-        if collecting:
-            gc.enable()
-        sys.unraisablehook = hook
-        sim.disk.close()
-
-
-_log = logging.getLogger("pyrt")
-
-
-def sweep() -> None:
-    """Throw away what the dead left: coroutines that nobody will ever await, without a word of them."""
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda args: None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            gc.collect()
-    finally:
-        sys.unraisablehook = hook
-
-
 def run(seed: int, *, mode: str = "safety", plan: Plan | None = None, trace: bool = False) -> Verdict:
     """The history of a seed. mode: "safety" (faults until its end), "liveness" (they stop, and all must heal), or "points"."""
     from tests.faults.points import Points
 
     sim = (Points if mode == "points" else Simulation)(seed, mode, plan, trace)
-    with warnings.catch_warnings(), _installed(sim):
+    with warnings.catch_warnings(), installed(sim):
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         return sim.run()
