@@ -37,6 +37,7 @@ def resident():
 
 
 def work(together):
+    together.wait()  # what the interpreter has of each thread lies below all of this
     small = [libc.malloc(100_000) for _ in range(40)]  # each below every threshold: of a heap
     together.wait()
     for block in small:
