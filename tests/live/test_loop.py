@@ -1,12 +1,14 @@
 """The loop that watches instead of sleeping does all that the other does; the pinned one leaves its processor to itself."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
 import sys
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ from pyrt._core.spin import spin
 from pyrt.config import load_config
 from pyrt.errors import ConfigError
 from pyrt.live import loop
-from pyrt.live.loop import Pin
+from pyrt.live.loop import Pin, Settled
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone watches")
 
@@ -75,6 +77,10 @@ def test_what_needs_linux_says_so_elsewhere(monkeypatch: pytest.MonkeyPatch) -> 
         Pin(0)
 
 
+class Lost:
+    itself: Any = None
+
+
 @linux
 def test_the_loop_has_its_processor_and_the_other_threads_have_the_others() -> None:
     allowed = os.sched_getaffinity(0)
@@ -108,6 +114,30 @@ def test_the_loop_has_its_processor_and_the_other_threads_have_the_others() -> N
     asyncio.run(session())
     assert before == {"pool": others, "early": others}
     assert os.sched_getaffinity(0) == allowed
+
+
+def test_a_session_is_out_of_the_collectors_sight_from_its_recovery_to_its_end() -> None:
+    async def session() -> None:
+        live: Any = SimpleNamespace(runner=SimpleNamespace(recovered=asyncio.Event()))
+        cycle: list[Any] = []
+        cycle.append(cycle)
+        gone = weakref.ref(lost := Lost())
+        lost.itself = lost
+        del lost
+        task = asyncio.create_task(Settled()(live))
+        await asyncio.sleep(0)
+        assert gc.get_freeze_count() == 0
+        live.runner.recovered.set()
+        while not gc.get_freeze_count():
+            await asyncio.sleep(0)
+        assert gone() is None, "what was garbage by then is not kept"
+        assert not any(known is cycle for known in gc.get_objects())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert gc.get_freeze_count() == 0
+        assert any(known is cycle for known in gc.get_objects())
+
+    asyncio.run(session())
 
 
 def test_a_processor_that_is_not_there_is_refused() -> None:

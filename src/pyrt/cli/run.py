@@ -150,7 +150,7 @@ def trade(plan: Plan, view: bool = False, busy_poll: bool = False) -> Summary:
     """Run a session with its control socket, and with the console view where it is wanted."""
     logging.getLogger("pyrt").info("venue %s, account %s, state in %s", plan.link.name, plan.link.account_id, plan.directory)
     control = ControlSocket(plan.directory)
-    plan.companions.append(control)
+    plan.companions += [control, loop.Settled()]
     plan.listeners.append(control.watch.hear)
     if (manager := notifier()) is not None:
         plan.companions.append(manager)

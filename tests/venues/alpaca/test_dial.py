@@ -6,6 +6,8 @@ import gc
 import hashlib
 import socket
 import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from picows import WSListener
@@ -80,21 +82,45 @@ def test_a_connection_that_is_given_up_before_its_upgrade_ends(who: str, answere
         gc.collect()
 
 
-def test_an_address_that_refuses_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def refusing(stack: ExitStack) -> tuple[str, int]:
+    closed = stack.enter_context(socket.socket())
+    closed.bind(("127.0.0.2", 0))
+    at: tuple[str, int] = closed.getsockname()
+    return at
+
+
+def silent(stack: ExitStack) -> tuple[str, int]:
+    """One whose queue is full: it answers nothing."""
+    full = stack.enter_context(socket.socket())
+    full.bind(("127.0.0.2", 0))
+    full.listen(0)
+    for _ in range(4):
+        waiting = stack.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(full.getsockname())
+    at: tuple[str, int] = full.getsockname()
+    return at
+
+
+@pytest.mark.parametrize("bad", [refusing, silent])
+def test_an_address_that_refuses_or_says_nothing_gives_way_to_the_next(
+    monkeypatch: pytest.MonkeyPatch, bad: Callable[[ExitStack], tuple[str, int]]
+) -> None:
+    monkeypatch.setattr("pyrt.venues.alpaca.dial.PATIENCE", 0.2)
+
     async def body() -> None:
         venue = Slow()
         server = await asyncio.start_server(venue.handle, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        with socket.socket() as closed:
-            closed.bind(("127.0.0.2", 0))
-            refusing = closed.getsockname()
+        with ExitStack() as stack:
+            at = bad(stack)
 
-        async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
-            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", at) for at in (refusing, ("127.0.0.1", port))]
+            async def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+                return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (at, ("127.0.0.1", port))]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
-        venue.answer.set()
-        transport, _ = await dial(WSListener, f"ws://venue.example:{port}/")
+            monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+            venue.answer.set()
+            transport, _ = await dial(WSListener, f"ws://venue.example:{port}/")
         transport.disconnect(graceful=False)
         await until(venue.ended.is_set)
         server.close()

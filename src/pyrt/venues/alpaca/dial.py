@@ -9,6 +9,8 @@ from typing import Any
 from picows import WSListener, WSTransport, ws_connect
 from picows.url import WSParsedURL
 
+PATIENCE = 10.0  # s for one address: the system itself waits two minutes for one that says nothing
+
 
 async def dial(listener: Callable[[], WSListener], url: str, **options: Any) -> tuple[WSTransport, WSListener]:
     """As picows.ws_connect, whose errors it raises; cancelled or out of time, it leaves no connection behind.
@@ -38,7 +40,8 @@ async def _connected(host: str, port: int) -> socket.socket:
         own = socket.socket(family, kind, protocol)
         try:
             own.setblocking(False)
-            await loop.sock_connect(own, address)
+            async with asyncio.timeout(PATIENCE):
+                await loop.sock_connect(own, address)
             return own
         except BaseException as e:
             own.close()
