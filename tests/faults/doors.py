@@ -42,6 +42,7 @@ class Shell(shell.LiveShell):
 
     def handle(self, event: Any, now: Any = None) -> None:
         self.sim.trace("event", event)
+        self.sim.channels.heard(event)
         super().handle(event, now)
         if self.session is not None and not isinstance(event, TimerFired):
             self.sim.beliefs.covered(self.session)

@@ -145,7 +145,11 @@ def test_history_gives_up_on_pages_that_are_no_pages(hostile: Server, monkeypatc
 
 def test_keys_follow_no_redirect() -> None:
     elsewhere = Server(lambda c: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))
-    here = Server(lambda c: c.sendall(f"HTTP/1.1 307 X\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\n\r\n".encode()))
+    here = Server(
+        lambda c: c.sendall(
+            f"HTTP/1.1 307 X\r\nLocation: {elsewhere.url}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+    )
     session = venue_session(here.url, KEYS)
     try:
         for method, body in (("POST", b"{}"), ("GET", None), ("DELETE", None), ("PATCH", b"{}")):
