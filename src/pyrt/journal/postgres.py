@@ -106,18 +106,18 @@ class PostgresTables:
             raise JournalError(f"the database holds {encoding}", where=self.schema, mend="create it with ENCODING 'UTF8'")
         if db.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (True,):
             log.warning("PostgreSQL: this role is a superuser; one that owns the schema %s is enough", self.schema)
-        schema.migrate(db, self.schema)
-        with db.transaction():
+        with db.transaction():  # who may read sees all of it, with the right to, or nothing
+            schema.migrate(db, self.schema)
             held = db.execute(self._sql("SELECT journal, seq FROM {schema}.meta FOR UPDATE")).fetchone()
             if held is None:
                 held = (self.journal, 0)
                 db.execute(self._sql("INSERT INTO {schema}.meta VALUES (1, %s, 0)"), (self.journal,))
-        if held[0] != self.journal:
-            what = f"the schema {self.schema} holds the tables of the journal {held[0]}"
-            raise JournalError(what, where="PostgreSQL", mend="name another schema, or drop this one")
+            if held[0] != self.journal:
+                what = f"the schema {self.schema} holds the tables of the journal {held[0]}"
+                raise JournalError(what, where="PostgreSQL", mend="name another schema, or drop this one")
+            if reader:
+                schema.grant(db, self.schema, reader)
         self.seq: int = held[1]
-        if reader:
-            schema.grant(db, self.schema, reader)
         self._stage()
 
     def _stage(self) -> None:
