@@ -14,7 +14,7 @@ from pyrt.execution.recall import recall
 from pyrt.journal import Journal, archive
 from pyrt.live import state
 from pyrt.model import ExternalSeen, Fact, Filled, PositionAdjusted
-from pyrt.ports import Event, Recall, Sync, TradeUpdate, VenueFill
+from pyrt.ports import Event, Recall, Sync, TradeUpdate, VenueFill, VenuePosition
 from pyrt.strategies import Strategy
 
 
@@ -113,6 +113,20 @@ def test_pages_that_show_all_of_it_again_change_nothing(later: Later) -> None:
     later.snapshot(orders=listed, fills=tuple(fill(n) for n in numbers))
     assert facts_of(later, ExternalSeen) == facts_of(later, Filled) == []
     assert later.session.execution.positions == {}
+
+
+@pytest.mark.parametrize("held", [0, 7])
+def test_pages_of_each_second_ask_the_journal_once_and_let_positions_be_judged(later: Later, held: int) -> None:
+    """As where a fill is missing. Asked by each reading, the journal would never be through, and nothing be judged meanwhile."""
+    listed = tuple(later.working[n] for n in range(1, 41))
+    positions = (VenuePosition(symbol="AAPL", qty=str(held), avg_entry_price="100"),) if held else ()
+    later.recalled.clear()
+    for _ in range(4):
+        later.tick(120 * 10**9)
+        later.fire("execution.reconcile")
+        later.snapshot(orders=listed, positions=positions)
+        assert len(later.recalled) == len({wanted.number for wanted in later.recalled})
+    assert bool([a for a in later.shell.alarms if a.code == "POSITION_BREAK"]) == bool(held)
 
 
 def test_a_replaced_word_of_what_was_let_go_is_old(later: Later) -> None:

@@ -14,6 +14,7 @@ from pyrt.execution.step import Step
 from pyrt.model import OrderStatus, Recalled
 from pyrt.ports import Recall, Remembered, Sync, TradeUpdate, VenueFill, VenueOrder
 
+ANSWERS = 4096  # of the journal that are kept: as many requests as a budget of 200 a minute lets through in twenty minutes
 _SLACK = 60 * SECOND  # venue ns that the venue's clock and ours may differ
 _Key = tuple[int, str]  # number, or 0 and what the venue calls it
 _Old = Callable[[Row], bool]  # whether a row explains a word of the venue
@@ -27,6 +28,7 @@ class Late:
         self._orders = orders
         self.waiting: dict[_Key, list[tuple[_Old, _Then]]] = {}
         self._unknown: set[_Key] = set()  # asked for, and the journal has nothing
+        self._answers: dict[_Key, Row] = {}  # what it has of orders whose row is gone, or does not say enough
 
     # -------------------------------------------------------------------------------------------- what came
     def is_update(self, update: TradeUpdate, exp: int, step: Step, then: _Then) -> bool:
@@ -72,8 +74,9 @@ class Late:
     def _take(self, key: _Key | None, old: _Old, then: _Then, step: Step) -> bool:
         if key is None:
             return False
-        row = self._orders.past.row(key[0])
-        if row is None or not old(row):
+        # Each reading shows the same orders again: asked about anew, the journal would never be through, and nothing be judged.
+        rows = (self._orders.past.row(key[0]), self._answers.get(key))
+        if not any(row is not None and old(row) for row in rows):
             self._ask(key, step)
             self.waiting[key].append((old, then))
         return True
@@ -106,13 +109,21 @@ class Late:
         elif order.number not in self._orders.by_number:
             row = row_of(order, (told.fills[key] for key in told.fills_of.get(order.number, ())), 0)
             if all(old(row) for old, _ in waiting):
+                self._keep(key, row)
                 return
+            self._answers.pop(key, None)
             step.append(Recalled(number=order.number, facts=event.facts, ts=step.now.venue), Sync.SOON)
         for _, then in waiting:
             try:
                 then(step)
             except ValueError as e:
                 step.alarm("critical", "UNREADABLE", f"order {event.number or event.venue_order_id}: {e}")
+
+    def _keep(self, key: _Key, row: Row) -> None:
+        self._answers.pop(key, None)
+        self._answers[key] = row
+        if len(self._answers) > ANSWERS:
+            del self._answers[next(iter(self._answers))]
 
     def _tell_lost(self, event: Remembered, step: Step) -> None:
         """What may be ours is counted as somebody else's from here on, and a strategy's position may be wrong by it."""
