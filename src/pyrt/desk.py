@@ -254,13 +254,12 @@ class TradingDesk:
     # ------------------------------------------------------------------------------------------------ what happened
     def apply(self, fact: Fact) -> Call | None:
         """Bring the orders up to date with a fact; gives the callback that it calls for."""
-        kind = type(fact)
-        if kind is Intended:
-            self._intended(fact)  # type: ignore[arg-type]  # nobody derives from a fact
-        elif kind is OrderChanged:
-            return self._changed(fact)  # type: ignore[arg-type]
-        elif kind is Filled:
-            return self._filled(fact)  # type: ignore[arg-type]
+        if type(fact) is Intended:  # nobody derives from a fact
+            self._intended(fact)
+        elif type(fact) is OrderChanged:
+            return self._changed(fact)
+        elif type(fact) is Filled:
+            return self._filled(fact)
         elif isinstance(fact, Refused):
             self._seen(fact.intent)
         return None

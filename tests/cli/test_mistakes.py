@@ -1,11 +1,12 @@
 """A user's mistakes, as real processes: one line that says what and how to mend it, a status that is not 0, never a traceback."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.processes import call, pyrt, running, running_sim
+from tests.cli.processes import call, environment, pyrt, running, running_sim
 
 from pyrt.journal import Journal
 from pyrt.model import StrategyNamed
@@ -208,3 +209,12 @@ def test_a_journal_that_is_damaged(tmp_path: Path, sim: str) -> None:
     for verb in (("run", "--sim-url", sim, "--journal", str(state)), ("status", "--state", str(state))):
         one_line(call(tmp_path, *verb, keys=True), str(segment), "nothing was changed")
     assert segment.read_bytes() == content
+
+
+def test_a_websocket_library_of_another_release_is_told_in_one_line(tmp_path: Path) -> None:
+    """What was compiled against it reads its objects where they lie."""
+    change = "import picows, sys\npicows.__version__, sys.argv = '9.9', ['pyrt', 'run', '--for', '1s']"
+    program = f"{change}\nfrom pyrt.__main__ import main\nmain()"
+    argv = [sys.executable, "-c", program]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False)
+    one_line(done, "pip install picows==")

@@ -59,8 +59,8 @@ class OrderBook(RawBook, Touch):
     def levels(self, n: int = 10) -> tuple[list[Level], list[Level]]:
         """The best n bids and asks, best first."""
         one = 10.0**self.qty_exp
-        bids, asks = self.depth(n)
-        return tuple([Level(px / PX, qty / one) for px, qty in side.tolist()] for side in (bids, asks))  # type: ignore[return-value]
+        bids, asks = ([Level(px / PX, qty / one) for px, qty in side.tolist()] for side in self.depth(n))
+        return bids, asks
 
     def cost(self, side: Side | str, quantity: Number) -> float | None:
         """The average price that an order of this side would get from the levels; None where they are not enough."""

@@ -9,7 +9,9 @@ from typing import Any
 from picows import WSListener, WSTransport, ws_connect
 from picows.url import WSParsedURL
 
-PATIENCE = 10.0  # s for one address: the system itself waits two minutes for one that says nothing
+# s for one address: the first of its packets may be lost, and the second, and the feed as a whole waits ten.
+# The system itself waits two minutes for one that says nothing.
+PATIENCE = 4.0
 
 
 async def dial(listener: Callable[[], WSListener], url: str, **options: Any) -> tuple[WSTransport, WSListener]:

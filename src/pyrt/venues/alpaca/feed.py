@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from picows import WSError, WSHandshakeError, WSMsgType
 
-from pyrt._core.frames import Frames
 from pyrt._core.onepass import Intake
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
@@ -25,6 +24,11 @@ from pyrt.venues.alpaca.channels import Channels, Sets
 from pyrt.venues.alpaca.dial import dial
 from pyrt.venues.alpaca.keys import check_url
 from pyrt.venues.alpaca.silence import Silence
+
+try:
+    from pyrt._core.frames import Frames
+except ImportError as e:  # of picows, that is of another release than the one that this was built for
+    raise ConfigError(str(e)) from None
 
 Records = npt.NDArray[np.void]
 _log = getLogger(__name__)
