@@ -44,6 +44,7 @@ class Venue:
         self.omit: set[str] = set()  # symbols that no acknowledgement ever holds
         self.forget = 0  # so many acknowledgements leave out what was asked
         self.welcome = True
+        self.acknowledges = True
         self.http = 0
         self.autoping = True
 
@@ -84,7 +85,8 @@ class Venue:
                 self.forget -= 1
             else:
                 change(set(symbols) - self.omit)
-        await self.send(ws, [{"T": "subscription", **{name: sorted(s) for name, s in self.subscribed.items()}}])
+        if self.acknowledges:
+            await self.send(ws, [{"T": "subscription", **{name: sorted(s) for name, s in self.subscribed.items()}}])
 
     async def send(self, ws: web.WebSocketResponse, message: Any) -> None:
         await self.send_frame(ws, self.codec.encode(message))
@@ -259,6 +261,27 @@ def test_connection_limit_waits_and_tries_again() -> None:
             assert loop.time() - start >= 0.6
             assert len(venue.sockets) == 3
             assert [s.final for s in reader.states] == [False, False, False]
+
+    asyncio.run(body())
+
+
+@pytest.mark.row("S024")
+def test_what_was_told_without_an_acknowledgement_has_a_gap_when_the_connection_ends() -> None:
+    """The venue took the request, and its answer was lost: what it told until the answer was given up has an end all the same."""
+
+    async def body() -> None:
+        venue = Venue()
+        venue.acknowledges = False
+        async with running(venue, answer_within=0.5) as (feed, reader):
+            feed.want(aapl())
+            await until(lambda: venue.subscribed.get("trades"))
+            await venue.trade(1)
+            await until(lambda: reader.ids == [1])
+            venue.acknowledges = True
+            await until(lambda: feed.up)
+            await venue.trade(3)
+            await until(lambda: reader.ids == [1, 3])
+            assert [int(k) for part in reader.records for k in part["type"]] == [RecordType.TRADE, RecordType.GAP, RecordType.TRADE]
 
     asyncio.run(body())
 

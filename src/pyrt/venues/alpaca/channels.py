@@ -112,6 +112,11 @@ class Channels:
         """Every symbol that the venue acknowledged on any channel."""
         return frozenset().union(*self.acknowledged.values())
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """Every symbol that is wanted on any channel."""
+        return frozenset().union(*self.wanted.values())
+
     def _outstanding(self) -> Request | None:
         for name in NAMES:
             if name in self.dropped:

@@ -328,6 +328,8 @@ class AlpacaFeed:
 
     def _mark_missed(self, cause: GapCause) -> None:
         symbols = self.channels.symbols
+        if self._messages:  # told, though the acknowledgement of some of them may have been lost
+            symbols |= self.channels.asked
         seen = self._last_data or self._clock()
         for instrument in self._instruments:
             if instrument.symbol in symbols or "*" in symbols:
