@@ -8,6 +8,8 @@ from tests.faults.disk import Disk, Fault
 from tests.faults.files import System
 from tests.faults.kernel import World, here, nap
 
+ROOM = 1 << 18  # bytes that may wait for the disk
+
 
 class AppenderShell:
     """Stands in for pyrt._core.log.Appender: the real one, whose thread waits on our clock and writes to our disk."""
@@ -32,6 +34,7 @@ class AppenderShell:
             self._mark = (opened[0], 4096)
             return opened
 
+        options["capacity"] = ROOM  # its pages are all touched by each life
         self._real = self.real(switch, last_seq, chain, bell, ringer, **options)
 
     # ---- as the appender

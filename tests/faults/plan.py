@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, kw_only=True):
     told: bool = True  # answers name the budget and what is left of it
     hasty: bool = False  # risk does not hold back how often orders leave
     kept: int = past.KEPT  # orders that are over and still whole
-    rows: int = past.ROWS  # of those that were let go
+    rows: int = 1 << 12  # of those that were let go: more than a history has orders, and no memory that a life must touch
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":
@@ -107,7 +107,7 @@ class Plan(msgspec.Struct, kw_only=True):
         if seed % 7 == 6 and "strategy raises" not in self.chances:
             self.chances["refusal"] = 0.1
         if seed % 5 == 2:  # an engine that lets go of nearly everything, and another that forgets even that it did
-            self.kept, self.rows = 2, 4 if seed % 2 else past.ROWS
+            self.kept, self.rows = 2, 4 if seed % 2 else self.rows
         if seed % 11 == 6:  # a quiet day, but for a stream that says nothing any more
             self.chances, self.events, self.lives = {}, {"stream silent for good": 1}, 0.0
             self.chaos = 70 * SECOND
