@@ -43,6 +43,8 @@ class Beliefs:
                 if row.symbol != symbol or row.id in replaced or row.waits:  # what waits for its entry gives back what that took
                     continue
                 old = by_id.get(row.replaces)
+                if row.flying and row.replaces and old is None:  # what it would replace has ended: it will be rejected
+                    continue
                 leaves = max(row.qty - row.spent, old.qty - old.spent if old is not None else 0)
                 if row.group and row.role != "entry":
                     pairs[row.group] = max(pairs.get(row.group, 0), leaves)
