@@ -279,6 +279,7 @@ class Simulation:
             return
         self.page = self.shell = self.runner = None
         self.strategies = []
+        self.oracle.failed_at = 0  # a process that finds no journal to read knows of no order
         gc.collect(1)  # the life before: memory that is used again costs less than new
         rng = self.rng
         self.verdict.lives += 1
