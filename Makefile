@@ -80,7 +80,7 @@ reproducible:
 	$(PYTHON) tests/security/reproducible.py
 
 # The fault programme on this source tree; what passed is written to src/pyrt/proof.json, which the next wheel takes along and which
-# unlocks live trading. PYRT_SEEDS, PYRT_KILLS and the sizes in tests/proof.py; many hours.
+# unlocks live trading. PYRT_SEEDS, PYRT_KILLS and the sizes in tests/proof.py; some four hours.
 proof: build
 	PYTHONPATH=src $(PYTHON) -m tests.proof
 

@@ -197,7 +197,7 @@ def _passed(part: Part, file: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     try:
-        made = prove(ROOT / "build" / "proof", parts(int(os.environ.get("PYRT_SEEDS", "100000")), os.cpu_count() or 1))
+        made = prove(ROOT / "build" / "proof", parts(int(os.environ.get("PYRT_SEEDS", "30000")), os.cpu_count() or 1))
     except KeyboardInterrupt:
         raise SystemExit("cut: what passed is kept, and the same command goes on from there") from None
     print(f"{made}: build the wheel now")
