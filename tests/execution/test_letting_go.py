@@ -347,7 +347,7 @@ def test_an_exit_that_the_journal_does_not_give_back_halts(unread: str) -> None:
 
 
 def test_a_name_that_cannot_be_looked_up_halts() -> None:
-    """Rows are lost, so it may be ours; a journal that has nothing is an answer, one that cannot be read is none."""
+    """Rows are lost, so it may be ours; a journal that has nothing is an answer, one that cannot be read is none: then nothing is booked."""
     for unread, halted in (("EIO", True), ("", False)):
         bench = Bench()
         bench.start()
@@ -358,4 +358,6 @@ def test_a_name_that_cannot_be_looked_up_halts() -> None:
         bench.on(Remembered(number=wanted.number, venue_order_id=wanted.venue_order_id, unread=unread))
         assert ("NOT_REMEMBERED" in bench.codes()) is halted
         assert len(kills(bench)) == halted
-        assert [f.venue_order_id for f in bench.facts if isinstance(f, ExternalSeen)] == ["leg"]
+        bench.on(TradeUpdate(event="fill", order=seen, ts=EPOCH + 2, price="190", qty="10", execution_id="late"))
+        assert [f.venue_order_id for f in bench.facts if isinstance(f, ExternalSeen)] == ([] if unread else ["leg"])
+        assert sum(isinstance(f, Filled) for f in bench.facts) == (not unread)

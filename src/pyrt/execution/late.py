@@ -28,6 +28,7 @@ class Late:
         self._orders = orders
         self.waiting: dict[_Key, list[tuple[_Old, _Then]]] = {}
         self._unknown: set[_Key] = set()  # asked for, and the journal has nothing
+        self._unread: set[_Key] = set()  # asked for, and the journal could not be read: nobody knows whose these are
         self._answers: dict[_Key, Row] = {}  # what it has of orders whose row is gone, or does not say enough
 
     # -------------------------------------------------------------------------------------------- what came
@@ -74,6 +75,8 @@ class Late:
     def _take(self, key: _Key | None, old: _Old, then: _Then, step: Step) -> bool:
         if key is None:
             return False
+        if key in self._unread:
+            return True
         # Each reading shows the same orders again: asked about anew, the journal would never be through, and nothing be judged.
         rows = (self._orders.past.row(key[0]), self._answers.get(key))
         if not any(row is not None and old(row) for row in rows):
@@ -104,8 +107,11 @@ class Late:
         known = (o for o in told.by_number.values() if event.number == o.number or event.venue_order_id == o.venue_order_id != "")
         order = next(known, None)
         if order is None:
-            self._unknown.add(key)
             self._tell_lost(event, step)
+            if event.unread:  # booked as somebody else's, fills that the journal has would be booked twice
+                self._unread.add(key)
+                return
+            self._unknown.add(key)
         elif order.number not in self._orders.by_number:
             row = row_of(order, (told.fills[key] for key in told.fills_of.get(order.number, ())), 0)
             if all(old(row) for old, _ in waiting):
@@ -126,7 +132,7 @@ class Late:
             del self._answers[next(iter(self._answers))]
 
     def _tell_lost(self, event: Remembered, step: Step) -> None:
-        """What may be ours is counted as somebody else's from here on, and a strategy's position may be wrong by it."""
+        """What may be ours counts as nobody's or somebody else's from here on, and a strategy's position may be wrong by it."""
         if event.unread or self._orders.past.row(event.number) is not None:
             why = event.unread or "it has nothing of it"
             text = f"the journal does not give back order {event.number or event.venue_order_id}: {why}"
