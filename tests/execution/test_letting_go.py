@@ -347,7 +347,7 @@ def test_an_exit_that_the_journal_does_not_give_back_halts(unread: str) -> None:
 
 
 def test_a_name_that_cannot_be_looked_up_halts() -> None:
-    """Rows are lost, so it may be ours; a journal that has nothing is an answer, one that cannot be read is none: then nothing is booked."""
+    """It may be ours: a journal that has nothing is an answer, one that cannot be read is none, and nothing is booked."""
     for unread, halted in (("EIO", True), ("", False)):
         bench = Bench()
         bench.start()
