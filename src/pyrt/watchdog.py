@@ -29,6 +29,7 @@ from pyrt.ports import VenueOrder
 from pyrt.process import bare_environment, confine
 from pyrt.venues.alpaca import pages, wire
 from pyrt.venues.alpaca.answers import retry_after
+from pyrt.venues.alpaca.body import read_page
 from pyrt.venues.alpaca.keys import Keys, live_allowed
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
 from pyrt.venues.alpaca.transport import venue_session
@@ -183,7 +184,7 @@ class Sweep:
         answer = self._ask("GET", path)
         if answer.status != 200:
             raise Misbehaved(f"{path.partition('?')[0]}: HTTP {answer.status}")
-        return wire.decode(answer.body)
+        return read_page(answer.body)
 
     def _ask(self, method: str, path: str) -> Answer:
         """One request; a 429 is waited out."""

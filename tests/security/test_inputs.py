@@ -30,7 +30,7 @@ from pyrt.live.control_socket import ControlSocket
 from pyrt.model import Instrument
 from pyrt.ports import Sync
 from pyrt.process import make_private
-from pyrt.venues.alpaca import wire
+from pyrt.venues.alpaca.body import decode
 from pyrt.venues.alpaca.history import History
 from pyrt.venues.alpaca.keys import Keys, load_keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
@@ -125,7 +125,7 @@ def test_no_answer_of_a_venue_is_too_large_or_too_deep_for_us(hostile: Server) -
     session = venue_session(hostile.url, KEYS)
     try:
         with pytest.raises((Broken, Misbehaved)):
-            wire.decode(session.exchange(Attempt(), "GET", "/", None, 30.0).body)
+            decode(session.exchange(Attempt(), "GET", "/", None, 30.0).body)
     finally:
         session.close()
     at = Addresses(trading=hostile.url, data=hostile.url, stream="ws" + hostile.url[4:], updates="ws" + hostile.url[4:])

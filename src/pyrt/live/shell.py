@@ -19,7 +19,7 @@ from pyrt.journal import Journal
 from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
 from pyrt.live.timers import Timers
-from pyrt.market.backfill import untold
+from pyrt.market.told import Told
 from pyrt.model import Alarmed, Fact, Message
 from pyrt.ports import (
     Alarm,
@@ -74,7 +74,7 @@ class LiveShell:
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
         self.states: dict[str, StreamState] = {}  # what each stream said last
         self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
-        self.trades: list[np.ndarray[Any, Any]] | None = []  # those seen, until the warm-up is over
+        self.trades: Told | None = Told()  # until the warm-up is over
         self.known_from = 0  # venue ns: trades before it are the warm-up's
         self.screen: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda records: records  # what of the feed is news
         self.heard: Callable[[np.ndarray[Any, Any]], None] = lambda records: None  # told of what was fed, after the session
@@ -188,8 +188,8 @@ class LiveShell:
         self.seq += len(records)
         if self.recorder is not None:
             self.recorder.records(records, now)
-        if self.trades is not None and len(trades := records[records["type"] == RecordType.TRADE]):
-            self.trades.append(trades)
+        if self.trades is not None:
+            self.trades.add(records)
         try:
             self.session.on_market(records, now)
         except Exception as e:
@@ -206,7 +206,7 @@ class LiveShell:
 
     def backfill(self, trades: np.ndarray[Any, Any]) -> None:
         """Trades from before the stream came up into the inbox, without those that the stream told too."""
-        records = untold(trades, self.trades or []).view(market_dtype)
+        records = (trades if self.trades is None else self.trades.untold(trades)).view(market_dtype)
         self.handle_market(records)
         self.heard(records)
 

@@ -7,9 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pyrt._core.types import GapCause
 from pyrt.clock import interval_ns
 from pyrt.live.shell import LiveShell
+from pyrt.market.sequencer import gap_record
 from pyrt.model import Instrument
+from pyrt.ports import Alarm
 from pyrt.session import Session
 
 log = logging.getLogger("pyrt")
@@ -49,7 +52,8 @@ async def warm_up(session: Session, shell: LiveShell, archive: Archive, stopping
     for number in {number for number, _ in wanted}:
         forming = [s for (n, i), s in cut.items() if n == number and s < rose and s + i + BAR_GRACE > shell.now().venue]
         if forming:
-            shell.backfill(await asyncio.to_thread(archive.trades, session.instruments[number], min(forming), rose))
+            _tell_forgotten(shell, known[number], min(forming))
+            shell.backfill(await asyncio.to_thread(archive.trades, known[number], min(forming), rose))
     for key, n in wanted.items():
         await _keep(session, shell, archive, key, n, cut[key])
     for key, start in cut.items():
@@ -57,6 +61,17 @@ async def warm_up(session: Session, shell: LiveShell, archive: Archive, stopping
             await _keep(session, shell, archive, key, 1, start + key[1])
     shell.close_bars(shell.now().venue)  # what the backfill amended is told before anything runs
     shell.trades = None
+
+
+def _tell_forgotten(shell: LiveShell, instrument: Instrument, start: int) -> None:
+    """Where more was told since a bar began than is kept, nobody can say what of the history is news: the bar is flagged."""
+    told, now = shell.trades, shell.now().venue
+    if told is None or told.dropped_to < start:
+        return
+    gap = gap_record(instrument.id, GapCause.SEQUENCE, ts=now, from_ts=start, to_ts=told.dropped_to)
+    shell.handle_market(gap)
+    text = f"{instrument.symbol}: {told.dropped} trades told while the session started are more than it keeps: its bar lacks some"
+    shell.alarm(Alarm(severity="warning", code="BAR_INCOMPLETE", text=text))
 
 
 async def _keep(session: Session, shell: LiveShell, archive: Archive, key: tuple[int, int], n: int, before: int) -> None:

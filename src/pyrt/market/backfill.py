@@ -18,7 +18,7 @@ HELD = 1_000_000  # trades told in or near the holes; of 64 bytes
 _LOST = (GapCause.DISCONNECT, GapCause.SILENCE, GapCause.SLOW)  # of a stream; the other causes are of books
 _TRADE, _GAP = int(RecordType.TRADE), int(RecordType.GAP)  # NumPy compares enums slowly
 _TOGETHER = 256  # frames of trades that are looked through at once
-_KEY = ("instrument", "trade_id", "ts_event")
+KEY = ("instrument", "trade_id", "ts_event")
 
 Key = tuple[int, int, int]
 
@@ -182,18 +182,22 @@ class Holes:
         return True
 
 
-def untold(trades: Records, told: Sequence[Records]) -> Records:
-    """Those of some trades that are not among the ones told, which are many more: a key of each of these would be megabytes."""
+def untold(trades: Records, told: Sequence[Records], *, together: int = _TOGETHER) -> Records:
+    """Those of some trades that are not among the ones told, which are many more: a key of each of these would be megabytes.
+
+    told: arrays of market records that are trades, or of keys (`Told`); so many at once are looked through.
+    """
     keys: set[Key] = set()
-    for at in range(0, len(told) if len(trades) else 0, _TOGETHER):
-        part = np.concatenate(told[at : at + _TOGETHER]).view(trade_dtype)
+    for at in range(0, len(told) if len(trades) else 0, together):
+        part = np.concatenate(told[at : at + together])
+        part = part.view(trade_dtype) if part.dtype == market_dtype else part
         keys.update(_keys(part[np.isin(part["trade_id"], trades["trade_id"])]))
     left: Records = trades[~_member(trades, keys)]
     return left
 
 
 def _keys(trades: Records) -> list[Key]:
-    return list(zip(*(trades[name].tolist() for name in _KEY), strict=True))
+    return list(zip(*(trades[name].tolist() for name in KEY), strict=True))
 
 
 def _member(trades: np.ndarray[Any, Any], of: set[Key]) -> np.ndarray[Any, np.dtype[np.bool_]]:

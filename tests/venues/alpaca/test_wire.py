@@ -13,6 +13,7 @@ from pyrt.errors import Misbehaved
 from pyrt.model import OrderClass, OrderType, TimeInForce
 from pyrt.ports import OrderRequest, TradeUpdate
 from pyrt.venues.alpaca import wire
+from pyrt.venues.alpaca.body import decode
 
 
 def request(**fields: Any) -> OrderRequest:
@@ -154,7 +155,7 @@ def test_the_least_that_an_order_must_have() -> None:
     ],
 )
 def test_numbers_come_as_text_number_or_null_and_lose_nothing(raw: bytes, text: str) -> None:
-    value = wire.decode(b'{"id":"i","client_order_id":"c","side":"buy","qty":' + raw + b"}")
+    value = decode(b'{"id":"i","client_order_id":"c","side":"buy","qty":' + raw + b"}")
     assert wire.Reader().order(value).qty == text
 
 
@@ -177,7 +178,7 @@ def test_numbers_come_as_text_number_or_null_and_lose_nothing(raw: bytes, text: 
     ],
 )
 def test_what_is_no_number_stops_here(raw: bytes) -> None:
-    value = wire.decode(b'{"id":"i","client_order_id":"c","side":"buy","qty":' + raw + b"}")
+    value = decode(b'{"id":"i","client_order_id":"c","side":"buy","qty":' + raw + b"}")
     with pytest.raises(Misbehaved):
         wire.Reader().order(value)
 
@@ -203,7 +204,7 @@ def test_what_is_no_order(value: Any) -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a":', b"\xff", b"[" * 100_000, b'{"a":1}x'])
 def test_what_is_no_json(body: bytes) -> None:
     with pytest.raises(Misbehaved):
-        wire.decode(body)
+        decode(body)
 
 
 def test_unknown_names_are_counted_within_bounds() -> None:
@@ -218,10 +219,10 @@ def test_parents_of_several_legs_are_counted_and_their_legs_kept() -> None:
     reader = wire.Reader()
     parent = order_json("p", order_class="mleg", side="", symbol="")
     legs = [order_json("l1", order_class="mleg", side="buy"), order_json("l2", order_class="mleg", side="sell")]
-    assert [order.cid for order in reader.orders([parent, *legs])] == ["l1", "l2"]
+    assert [order.cid for row in (parent, *legs) for order in reader.orders(row)] == ["l1", "l2"]
     assert reader.counters["mleg parent"] == 1
     with pytest.raises(Misbehaved):
-        reader.orders({"code": 1})
+        wire.rows_of({"code": 1})
 
 
 FILL = {
@@ -242,7 +243,8 @@ FILL = {
 
 def test_a_fill_activity() -> None:
     reader = wire.Reader()
-    (fill,) = reader.fills([FILL, {"id": "x", "activity_type": "DIV", "net_amount": "1"}])
+    (fill,) = reader.fills(FILL)
+    assert reader.fills({"id": "x", "activity_type": "DIV", "net_amount": "1"}) == []
     assert (fill.activity_id, fill.order_id, fill.symbol, fill.side) == (FILL["id"], "5e0c", "AAPL", Side.SELL)
     assert (fill.price, fill.qty, fill.cum_qty, fill.ts) == ("189.52", "4", "4", wire.parse_time(FILL["transaction_time"]))
     assert reader.counters == {"activity that is no fill": 1}
@@ -365,7 +367,7 @@ def test_the_legs_of_a_multi_leg_order_stand_for_it_and_the_exits_of_a_group_und
     legs = [order_json("l1"), order_json("l2")]
     parent = {**order_json("p"), "order_class": "mleg", "side": "", "symbol": "", "legs": legs}
     entry = {**order_json("e"), "order_class": "bracket", "legs": [{**order_json("x"), "order_class": "bracket"}]}
-    found = reader.orders([parent, entry])
+    found = [*reader.orders(parent), *reader.orders(entry)]
     assert [o.cid for o in found] == ["l1", "l2", "e"]
     assert [leg.cid for leg in found[2].legs] == ["x"]
     assert (found[2].order_class, found[2].legs[0].order_class) == ("bracket", "bracket")

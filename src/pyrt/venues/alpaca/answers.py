@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pyrt.errors import Misbehaved
 from pyrt.ports import Cancel, CancelResult, Found, Lookup, LookupResult, Outcome, Replace, Submit, SubmitResult, VenueOrder
 from pyrt.venues.alpaca import wire
+from pyrt.venues.alpaca.body import decode
 from pyrt.venues.alpaca.session import Answer
 
 DUPLICATE_CODE = 40010001
@@ -26,7 +27,7 @@ class Refusal(NamedTuple):
 def refusal(answer: Answer) -> Refusal:
     """The error of an answer that is not 2xx."""
     try:
-        body = wire.decode(answer.body)
+        body = decode(answer.body)
     except Misbehaved:
         return Refusal(False, 0, f"HTTP {answer.status} without a body in the venue's shape")
     if not isinstance(body, dict):
@@ -54,7 +55,7 @@ def submitted(command: Submit | Replace, answer: Answer, reader: wire.Reader, re
 
     if 200 <= answer.status < 300:
         try:
-            order = reader.order(wire.decode(answer.body))
+            order = reader.order(decode(answer.body))
         except Misbehaved as error:
             return result(Outcome.AMBIGUOUS, text=error.what)
         if order.cid != command.request.cid:
@@ -84,7 +85,7 @@ def looked_up(command: Lookup, answer: Answer, reader: wire.Reader) -> LookupRes
     """The outcome of a GET by cid or by the venue's id. ABSENT only by a 404 in the venue's shape: a proxy's proves nothing."""
     if answer.status == 200:
         try:
-            order = reader.order(wire.decode(answer.body))
+            order = reader.order(decode(answer.body))
         except Misbehaved as error:
             return LookupResult(number=command.number, found=Found.FAILED, text=error.what)
         if order.id == command.venue_order_id if command.venue_order_id else order.cid == command.cid:
@@ -129,7 +130,7 @@ def date_of(text: str) -> float:
 def is_json(answer: Answer) -> bool:
     """Whether the body is a JSON object, as every error of the venue is, and no page of a proxy."""
     try:
-        return isinstance(wire.decode(answer.body), dict)
+        return isinstance(decode(answer.body), dict)
     except Misbehaved:
         return False
 

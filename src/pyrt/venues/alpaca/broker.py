@@ -38,6 +38,7 @@ from pyrt.ports import (
     Withdraw,
 )
 from pyrt.venues.alpaca import answers, pages, wire
+from pyrt.venues.alpaca.body import decode, read_page
 from pyrt.venues.alpaca.budget import WINDOW, Budget, Purpose
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.lanes import Lane, Task, Watch
@@ -248,7 +249,7 @@ class AlpacaBroker:
         """The account with what its owner wishes, asked for now and then; where the venue does not tell, as it told before."""
         if time.monotonic_ns() >= self._configured_until:
             try:
-                told = wire.decode(self._ask(session, "/v2/account/configurations"))
+                told = decode(self._ask(session, "/v2/account/configurations"))
                 self._reader().configured(account, told)
                 self._configuration, self._configured_until = told, time.monotonic_ns() + _CONFIGURED
             except (Broken, Ended, Misbehaved):
@@ -277,7 +278,7 @@ class AlpacaBroker:
                 continue
             if answer.status == 200:
                 try:
-                    return wire.decode(answer.body)
+                    return read_page(answer.body)
                 except Misbehaved as error:
                     text = error.what
                     continue

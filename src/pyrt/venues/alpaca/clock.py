@@ -9,6 +9,7 @@ from pyrt.errors import Misbehaved, NotAuthorized, NotConnected
 from pyrt.ports import ClockMeasured
 from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.answers import date_of
+from pyrt.venues.alpaca.body import decode
 from pyrt.venues.alpaca.keys import SIM, Keys, check_url
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
 from pyrt.venues.alpaca.transport import venue_session
@@ -60,7 +61,7 @@ def _end(session: VenueSession, attempt: Attempt) -> None:
 
 def _read(answer: Answer, sim: bool) -> tuple[int, float, int]:
     """Venue ns, its rate, and the coarseness of the reading in ns."""
-    body = wire.decode(answer.body)
+    body = decode(answer.body)
     try:
         if sim:
             return int(body["now_ns"]), float(body["rate"]), 0

@@ -15,6 +15,7 @@ from pyrt.clock import DAY, MINUTE, VenueClock
 from pyrt.errors import ConfigError, Misbehaved, NotAuthorized, NotConnected
 from pyrt.model import AssetClass, Instrument, Instruments
 from pyrt.ports import AssetTold, ClockMeasured, Sink
+from pyrt.venues.alpaca.body import read_page
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
@@ -207,16 +208,16 @@ class AlpacaLink:
 
         patience: s in which a request that fails is tried again. Raises VenueError.
         """
-        return read_statement(self.read, since, patience)
+        return read_statement(lambda path: self._read(path, read_page), since, patience)
 
     def _get(self, path: str, missing: Exception | None = None) -> dict[str, Any]:
-        value = self.read(path, missing)
+        value = self._read(path, msgspec.json.decode, missing)
         if not isinstance(value, dict):
             raise Misbehaved("an answer that is no object", where=self._at.trading + path)
         return value
 
-    def read(self, path: str, missing: Exception | None = None) -> Any:
-        """The decoded body of one GET; blocks. Raises VenueError, and `missing` for the venue's own 404."""
+    def _read(self, path: str, decode: Callable[[bytes], Any], missing: Exception | None = None) -> Any:
+        """The body of one GET; blocks. Raises VenueError, and `missing` for the venue's own 404."""
         where = self._at.trading + path
         headers = {"APCA-API-KEY-ID": self._keys.key.reveal(), "APCA-API-SECRET-KEY": self._keys.secret.reveal()}
         try:
@@ -236,8 +237,8 @@ class AlpacaLink:
         try:
             if answer.status_code != 200:
                 raise ValueError(answer.status_code)
-            return msgspec.json.decode(body)
-        except (ValueError, msgspec.DecodeError, RecursionError):
+            return decode(body)
+        except (ValueError, msgspec.DecodeError, RecursionError, Misbehaved):
             raise Misbehaved(f"an answer that cannot be used ({answer.status_code})", where=where) from None
 
 

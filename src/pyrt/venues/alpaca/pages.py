@@ -26,7 +26,7 @@ KINDS = ",".join(
 )  # fmt: skip
 
 Get = Callable[[str], Any]
-"""Reads one path, with retries, and returns its decoded body; raises when there is none."""
+"""Reads one path, with retries, and returns its body as `body.read_page` does; raises when there is none."""
 
 
 def snapshot(command: TakeSnapshot, get: Get, reader: wire.Reader, begun: int) -> VenueSnapshot:
@@ -59,10 +59,13 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
         query = {"status": status, "limit": str(ORDERS_PAGE), "direction": "asc", "nested": "true"}
         if after > 0:
             query["after"] = wire.format_time(after - _OVERLAPS[narrow])
-        rows = get(f"/v2/orders?{urlencode(query)}")
-        before = len(found)
-        for order in reader.orders(rows):
-            found.update((each.id, each) for each in (order, *order.legs))
+        rows = wire.rows_of(get(f"/v2/orders?{urlencode(query)}"))
+        before, latest = len(found), 0
+        for row in rows:
+            for order in reader.orders(row):
+                found.update((each.id, each) for each in (order, *order.legs))
+            if len(rows) >= ORDERS_PAGE and row.get("submitted_at"):
+                latest = max(latest, wire.parse_time(row["submitted_at"]))
         if len(rows) < ORDERS_PAGE:
             return tuple(found.values())
         if len(found) > before:
@@ -71,7 +74,9 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
             narrow += 1
         else:
             raise Misbehaved(f"{ORDERS_PAGE} orders or more at one instant: pages cannot tell them apart")
-        after = max(after, _last_submitted(rows))
+        if not latest:
+            raise Misbehaved("a page of orders without submission times")
+        after = max(after, latest)  # it counts by the time of submission
 
 
 def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill, ...]:
@@ -84,14 +89,15 @@ def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill,
             query["after"] = wire.format_time(since - _OVERLAPS[0])
         if token:
             query["page_token"] = token
-        rows = get(f"/v2/account/activities/FILL?{urlencode(query)}")
+        rows = wire.rows_of(get(f"/v2/account/activities/FILL?{urlencode(query)}"))
         before = len(found)
-        found.update((fill.activity_id, fill) for fill in reader.fills(rows))
+        for row in rows:
+            found.update((fill.activity_id, fill) for fill in reader.fills(row))
         if len(rows) < FILLS_PAGE:
             return tuple(found.values())
         if len(found) == before:
             raise Misbehaved("the venue repeats a page of activities")
-        token = str(rows[-1]["id"])
+        token = id_of(row)
 
 
 def read_activities(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueActivity, ...]:
@@ -102,19 +108,20 @@ def read_activities(get: Get, reader: wire.Reader, *, since: int) -> tuple[Venue
     if since > LOOK_BACK:
         query["after"] = wire.format_time(since - LOOK_BACK)
     while True:
-        rows = get(f"/v2/account/activities?{urlencode(query)}")
-        found.update((activity.activity_id, activity) for activity in reader.activities(rows))
+        rows = wire.rows_of(get(f"/v2/account/activities?{urlencode(query)}"))
+        for row in rows:
+            found.update((activity.activity_id, activity) for activity in reader.activities(row))
         if len(rows) < FILLS_PAGE:
             return tuple(found.values())
-        query["page_token"] = str(rows[-1]["id"])
+        query["page_token"] = id_of(row)
         if query["page_token"] in seen:
             raise Misbehaved("the venue repeats a page of activities")
         seen.add(query["page_token"])
 
 
-def _last_submitted(rows: list[Any]) -> int:
-    """The latest submission time of a page: what `after` counts by."""
-    times = [wire.parse_time(row["submitted_at"]) for row in rows if row.get("submitted_at")]
-    if not times:
-        raise Misbehaved("a page of orders without submission times")
-    return max(times)
+def id_of(row: Any) -> str:
+    """By which the page behind an activity is asked for. Raises Misbehaved where it bears none."""
+    told = row.get("id") if isinstance(row, dict) else None
+    if not told:
+        raise Misbehaved("an activity without an id")
+    return str(told)

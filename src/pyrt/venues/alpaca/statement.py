@@ -81,7 +81,7 @@ def read_statement(get: Callable[[str], Any], since: int, patience: float) -> St
     fills = {f.activity_id: f for f in pages.read_fills(patient, reader, since=since)}
     for _ in range(_MEANWHILE):
         shown = patient("/v2/account")
-        positions = tuple(map(_holding, patient("/v2/positions")))
+        positions = tuple(map(_holding, wire.rows_of(patient("/v2/positions"))))
         found = {o.id: o for o in pages.read_orders(patient, reader, status="all", since=since)}
         activities = tuple(_activities(patient))
         known = len(fills)
@@ -118,18 +118,17 @@ def _activities(get: Callable[[str], Any]) -> list[Activity]:
     token = ""
     while True:
         query = {"activity_types": _TYPES, "direction": "asc", "page_size": str(PAGE), **({"page_token": token} if token else {})}
-        rows = get(f"/v2/account/activities?{urlencode(query)}")
-        if not isinstance(rows, list) or any(not isinstance(row, dict) or not row.get("id") for row in rows):
-            raise Misbehaved("activities that are no list of activities")
+        rows = wire.rows_of(get(f"/v2/account/activities?{urlencode(query)}"))
         for row in rows:
+            key = pages.id_of(row)
             if row.get("activity_type") != "FILL":
                 names = ("id", "date", "net_amount", "symbol", "qty", "description")
-                found[row["id"]] = Activity(type=_text(row.get("activity_type")), **{n: _text(row.get(n)) for n in names})
+                found[key] = Activity(type=_text(row.get("activity_type")), **{n: _text(row.get(n)) for n in names})
         if len(rows) < PAGE:
             return list(found.values())
-        if rows[-1]["id"] == token:
+        if key == token:
             raise Misbehaved("the venue repeats a page of activities")
-        token = rows[-1]["id"]
+        token = key
 
 
 def _text(value: Any) -> str:

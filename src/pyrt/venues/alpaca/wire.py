@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from pyrt.errors import Misbehaved
 from pyrt.model import OrderClass, OrderType, TimeInForce
 from pyrt.ports import OrderRequest, TradeUpdate, VenueAccount, VenueActivity, VenueFill, VenueOrder, VenuePosition
 from pyrt.venues.alpaca import rows
+from pyrt.venues.alpaca.body import Rows, decode
 
 TRADE_EVENTS = frozenset(
     (
@@ -42,23 +44,12 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _NS = 1_000_000_000
 _MOST_NAMES = 256
 
-# Floats stay text, so a number never passes through binary floating point.
-_json = msgspec.json.Decoder(float_hook=str)
-
 # An enum's name, and a member through its class, cost more than the whole encoding of an order's body.
 _SIDES = {Side.BUY: "buy", Side.SELL: "sell"}
 _TYPES = {kind: kind.name.lower() for kind in OrderType}
 _TIFS = {tif: tif.name.lower() for tif in TimeInForce}
 _SIMPLE, _OCO = OrderClass.SIMPLE, OrderClass.OCO
 _encode = msgspec.json.Encoder().encode
-
-
-def decode(body: bytes) -> Any:
-    """JSON as dicts, lists, text and ints; a float is its text. Raises Misbehaved."""
-    try:
-        return _json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Misbehaved(f"not JSON: {error}") from None
 
 
 def parse_time(text: str) -> int:
@@ -201,19 +192,20 @@ class Reader:
         order = self._convert(value, rows.Order)
         if order.status not in STATUSES:
             self._count(f"status {order.status[:32]}")
+        qty, filled = _optional(order.qty, "qty"), _optional(order.filled_qty, "filled_qty") or "0"
         return VenueOrder(
             id=order.id,
             cid=order.client_order_id,
-            symbol=order.symbol or "",
+            symbol=intern(order.symbol or ""),  # words that thousands of orders share
             side=_side(order.side),
-            type=order.type or order.order_type or "",
-            tif=order.time_in_force or "",
-            qty=_optional(order.qty, "qty"),
-            filled_qty=_optional(order.filled_qty, "filled_qty") or "0",
+            type=intern(order.type or order.order_type or ""),
+            tif=intern(order.time_in_force or ""),
+            qty=qty,
+            filled_qty=qty if filled == qty else filled,
             filled_avg_price=_optional(order.filled_avg_price, "filled_avg_price"),
             limit_price=_optional(order.limit_price, "limit_price"),
             stop_price=_optional(order.stop_price, "stop_price"),
-            status=order.status,
+            status=intern(order.status),
             created_at=_time(order.created_at),
             updated_at=_time(order.updated_at),
             replaces=order.replaces or "",
@@ -224,49 +216,42 @@ class Reader:
             legs=tuple(self.order(leg) for leg in order.legs or ()),
         )
 
-    def orders(self, listed: Any) -> list[VenueOrder]:
-        """The orders of a list; parents of multi-leg orders, which have no side, are counted and left out for their legs."""
-        found = []
-        for row in _rows(listed):
-            if isinstance(row, dict) and row.get("order_class") == "mleg" and not row.get("side"):
-                self.counters["mleg parent"] += 1
-                found += [self.order(leg) for leg in row.get("legs") or ()]
-            else:
-                found.append(self.order(row))
-        return found
+    def orders(self, row: Any) -> list[VenueOrder]:
+        """The order of a list's row; a parent of a multi-leg order, which has no side, is counted and left out for its legs."""
+        if isinstance(row, dict) and row.get("order_class") == "mleg" and not row.get("side"):
+            self.counters["mleg parent"] += 1
+            return [self.order(leg) for leg in row.get("legs") or ()]
+        return [self.order(row)]
 
     def fill(self, value: Any) -> VenueFill:
         """A FILL activity. Raises Misbehaved."""
         fill = self._convert(value, rows.Fill)
+        qty, cum = _decimal(fill.qty, "qty"), _decimal(fill.cum_qty, "cum_qty")
         return VenueFill(
             activity_id=fill.id,
             order_id=fill.order_id,
-            symbol=fill.symbol,
+            symbol=intern(fill.symbol),
             side=_side(fill.side),
             price=_decimal(fill.price, "price"),
-            qty=_decimal(fill.qty, "qty"),
-            cum_qty=_decimal(fill.cum_qty, "cum_qty"),
+            qty=qty,
+            cum_qty=qty if cum == qty else cum,
             ts=parse_time(fill.transaction_time),
         )
 
-    def fills(self, listed: Any) -> list[VenueFill]:
-        """The FILL activities of a list; other kinds are counted and left out. Raises Misbehaved."""
-        found = []
-        for row in _rows(listed):
-            if isinstance(row, dict) and row.get("activity_type", "FILL") != "FILL":
-                self.counters["activity that is no fill"] += 1
-            else:
-                found.append(self.fill(row))
-        return found
+    def fills(self, row: Any) -> list[VenueFill]:
+        """The fill of a list's row; another kind of activity is counted and left out. Raises Misbehaved."""
+        if isinstance(row, dict) and row.get("activity_type", "FILL") != "FILL":
+            self.counters["activity that is no fill"] += 1
+            return []
+        return [self.fill(row)]
 
-    def activities(self, listed: Any) -> list[VenueActivity]:
-        """The activities of a list that are no fills. Raises Misbehaved."""
-        return [self._activity(row) for row in _rows(listed) if not (isinstance(row, dict) and row.get("activity_type") == "FILL")]
-
-    def _activity(self, value: Any) -> VenueActivity:
-        told = self._convert(value, rows.Activity)
+    def activities(self, row: Any) -> list[VenueActivity]:
+        """The activity of a list's row; nothing for a fill. Raises Misbehaved."""
+        if isinstance(row, dict) and row.get("activity_type") == "FILL":
+            return []
+        told = self._convert(row, rows.Activity)
         when = told.created_at or (f"{told.date}T00:00:00Z" if told.date else "")
-        return VenueActivity(
+        activity = VenueActivity(
             activity_id=told.id,
             type=told.activity_type,
             net=_optional(told.net_amount, "net_amount"),
@@ -274,10 +259,11 @@ class Reader:
             qty=_optional(told.qty, "qty"),
             ts=_time(when),
         )
+        return [activity]
 
     def positions(self, listed: Any) -> tuple[VenuePosition, ...]:
         """The positions, short ones negative. Raises Misbehaved."""
-        return tuple(self._position(row) for row in _rows(listed))
+        return tuple(self._position(row) for row in rows_of(listed))
 
     def _position(self, value: Any) -> VenuePosition:
         position = self._convert(value, rows.Position)
@@ -359,7 +345,8 @@ class Reader:
             raise Misbehaved(f"{kind.__name__.lower()}: {error}") from None
 
 
-def _rows(listed: Any) -> list[Any]:
-    if not isinstance(listed, list):
+def rows_of(listed: Any) -> Rows | list[Any]:
+    """The rows of a list. Raises Misbehaved for what is none."""
+    if not isinstance(listed, Rows | list):
         raise Misbehaved(f"a list was asked for, {type(listed).__name__} came")
     return listed
