@@ -515,6 +515,16 @@ def test_stale_quote_and_stale_trade(age):
     assert desk.send() == (Code.STALE_DATA if age > 0 else 0)
 
 
+@pytest.mark.parametrize("age", [-1, 0, 1])
+def test_what_is_dated_ahead_is_no_reference_either(age):
+    """By a stamp of next hour a quote would be young for an hour, whatever the market does meanwhile."""
+    desk = Desk()
+    desk.quote(100 * PX, 100 * PX + 20_000_000, at=NOW + 10 * SECOND + age)
+    assert desk.send() == (Code.STALE_DATA if age > 0 else 0)
+    desk.quote(NO_PRICE, NO_PRICE, last=100 * PX, last_at=NOW + 20 * SECOND + age)
+    assert desk.send() == (Code.STALE_DATA if age > 0 else 0)
+
+
 @pytest.mark.parametrize(
     ("bid", "ask", "flags", "code"),
     [

@@ -14,6 +14,11 @@ cdef extern from *:
     int __builtin_ctzll(unsigned long long x) nogil
 
 
+cdef inline bint is_young(int64_t age, int64_t most) noexcept nogil:
+    # As far ahead of our clock as behind it: what is dated further ahead would else stay young until then.
+    return age <= most and -age <= most
+
+
 cdef class Prices:
     """The controls that judge an order's prices; Controls has the others."""
 
@@ -32,10 +37,10 @@ cdef class Prices:
         cdef bint quoted = ref.bid_px > 0 and ref.ask_px > ref.bid_px
         cdef int64_t mid = ref.bid_px + (ref.ask_px - ref.bid_px) / 2 if quoted else 0
         k.fresh = True
-        if quoted and usable and ref.quote_ts > 0 and k.now - ref.quote_ts <= self.rules.max_age and \
+        if quoted and usable and ref.quote_ts > 0 and is_young(k.now - ref.quote_ts, self.rules.max_age) and \
                 <i128>(ref.ask_px - ref.bid_px) * 10000 <= <i128>mid * self.rules.max_spread_bps:
             k.ref_px = mid
-        elif not ref.flags & FLAG_GAP and ref.last_px > 0 and ref.last_ts > 0 and k.now - ref.last_ts <= self.rules.max_trade_age:
+        elif not ref.flags & FLAG_GAP and ref.last_px > 0 and ref.last_ts > 0 and is_young(k.now - ref.last_ts, self.rules.max_trade_age):
             k.ref_px = ref.last_px
         else:
             k.fresh = False
