@@ -94,6 +94,7 @@ cdef window_t* _insert(bars_t* bars, series_t* s, uint32_t i, bars_out_t* out) n
         w = _window(s, 0)
         if not w.published or w.amended:
             _publish(bars, s, w, out)                   # nobody closed it in time: never lost
+            s.due = 0
         s.forgotten = w.end
         s.first = (s.first + 1) & (s.size - 1)
         s.count -= 1
@@ -126,6 +127,8 @@ cdef window_t* _find(bars_t* bars, series_t* s, int64_t ts, bars_out_t* out) noe
     w.start = start
     w.end = end
     w.flags = FLAG_GAP if start < bars.gap_to else 0
+    if s.pending == 0 or (s.due != 0 and end + bars.grace < s.due):
+        s.due = end + bars.grace
     s.pending += 1
     if bars.next_close == 0 or end + bars.grace < bars.next_close:
         bars.next_close = end + bars.grace
@@ -214,7 +217,7 @@ cdef inline void _clock(bars_t* bars, const trade_t* trade, uint8_t fields, bars
 
 cdef void bars_trade(bars_t* bars, const trade_t* trade, uint8_t fields, bars_out_t* out) noexcept nogil:
     _clock(bars, trade, fields, out)
-    if bars.samples.n > 0 and fields != 0 and fits_a_bar(trade):
+    if bars.sampled > 0 and fields != 0 and fits_a_bar(trade):
         samples_trade(&bars.samples, trade, fields, bars.instrument, out)
 
 
@@ -311,13 +314,32 @@ cdef void _heal(bars_t* bars) noexcept nogil:
     bars.gap_to = 0
 
 
+cdef void _close_series(bars_t* bars, series_t* s, int64_t at, bint amend, bars_out_t* out) noexcept nogil:
+    # What waits are nearly always the newest windows: the first of them is looked for from there, so that old ones stay untouched.
+    cdef uint32_t i = s.count, waiting = s.pending
+    cdef int64_t due
+    cdef window_t* w
+    while waiting > 0 and i > 0:
+        i -= 1
+        w = _window(s, i)
+        waiting -= not w.published or w.amended
+    s.due = 0
+    for i in range(i, s.count):
+        w = _window(s, i)
+        if w.published and not w.amended:
+            continue
+        due = bars.amend_at if w.published else w.end + bars.grace
+        if (amend and w.published) or (not w.published and due <= at):
+            _publish(bars, s, w, out)
+        elif s.due == 0 or due < s.due:
+            s.due = due
+
+
 cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil:
     # Publishes every window whose end + grace has come, and the amended ones after a grace of their own.
-    cdef uint32_t k, i
-    cdef int64_t due
+    cdef uint32_t k
     cdef bint amend = bars.amend_at != 0 and bars.amend_at <= at
     cdef series_t* s
-    cdef window_t* w
     if at > bars.closed_at:
         bars.closed_at = at
     if bars.next_close == 0 or at < bars.next_close:
@@ -330,15 +352,10 @@ cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil:
         s = &bars.series[k]
         if s.pending == 0:
             continue
-        for i in range(s.count):
-            w = _window(s, i)
-            if w.published and not w.amended:
-                continue
-            due = bars.amend_at if w.published else w.end + bars.grace
-            if (amend and w.published) or (not w.published and due <= at):
-                _publish(bars, s, w, out)
-            elif bars.next_close == 0 or due < bars.next_close:
-                bars.next_close = due
+        if amend or bars.amend_at != 0 or s.due <= at:
+            _close_series(bars, s, at, amend, out)
+        if s.pending > 0 and (bars.next_close == 0 or s.due < bars.next_close):
+            bars.next_close = s.due
 
 
 cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals, uint32_t n, int64_t grace, uint32_t keep, uint32_t keep_trades) noexcept nogil:
@@ -407,6 +424,7 @@ cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace,
         bars.intervals = 0
         bars.kept = NULL
         raise MemoryError("no memory for bars")
+    bars.sampled = m
     return 0
 
 
@@ -550,7 +568,7 @@ cdef class BarAggregator:
         cdef Py_ssize_t n = open_records(records, &view, sizeof(market_t))
         try:
             with nogil:
-                if self.bars.samples.n > 0:
+                if self.bars.sampled > 0:
                     n = _apply_both(&self.bars, <const market_t*>view.buf, n, &self.out)
                 else:
                     n = _apply_all(&self.bars, <const market_t*>view.buf, n, &self.out)

@@ -19,18 +19,19 @@ cdef enum:
     LINE = 64                          # bytes of a cache line: slots, books and references begin one
 
 
-cdef struct slot_t:                    # two in a line
+cdef struct slot_t:
     book_t* book                       # NULL: not added
     bars_t* bars                       # NULL: no intervals
-    int64_t close                      # when its next bar closes; 0 = nothing to close
     uint32_t wake                      # 1 << RecordType
+    uint32_t reserved
 
 cdef struct pipeline_t:
     slot_t* slots
     ref_t* refs
+    int64_t* closes                    # when the next bar of each instrument closes; 0 = nothing to close
     uint32_t capacity, top             # rows; above the highest id in use
     uint32_t due
-    int64_t next_close                 # the earliest of the slots'
+    int64_t next_close                 # the earliest of `closes`
     int64_t closed_at
     const uint8_t* rules
     bars_out_t out

@@ -1,13 +1,13 @@
 """The market stage as one loop over records."""
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
 
 import numpy as np
 
 from pyrt._core.bars cimport (
-    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_trade, forming_rows, set_sessions, start_bars, take_rows,
+    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_in_order, bars_trade, forming_rows, set_sessions, start_bars, take_rows,
 )
 from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_quote, book_refuse
 from pyrt._core.buffers cimport open_records
@@ -47,6 +47,23 @@ cdef inline void _refer_quote(ref_t* ref, const quote_t* quote) noexcept nogil:
         ref.flags &= ~<uint32_t>FLAG_GAP                # the whole top of the market, as of now
 
 
+cdef inline void _quote(book_t* book, ref_t* ref, const quote_t* quote) noexcept nogil:
+    # A live quote of both sides says the same to the top of a book and to the reference: each field is read once.
+    cdef int64_t bid_px = quote.bid_px, ask_px = quote.ask_px, bid_qty = quote.bid_qty, ask_qty = quote.ask_qty
+    cdef int64_t at = quote.ts_event
+    if not likely(bid_qty > 0 and ask_qty > 0 and bid_px != NO_PX and ask_px != NO_PX and not book.depth
+                  and not quote.flags & FLAG_BACKFILLED, True):
+        book_quote(book, quote)
+        _refer_quote(ref, quote)
+        return
+    book.ts = at
+    book.gap = False
+    book.bid.px, book.bid.qty, book.ask.px, book.ask.qty = bid_px, bid_qty, ask_px, ask_qty
+    ref.bid_px, ref.ask_px, ref.bid_qty, ref.ask_qty = bid_px, ask_px, bid_qty, ask_qty
+    ref.quote_ts = at
+    ref.flags = ref.flags & ~<uint32_t>(FLAG_GAP | FLAG_CROSSED) | <uint32_t>(bid_px > ask_px) * FLAG_CROSSED
+
+
 cdef inline void _refer_book(ref_t* ref, const book_t* book) noexcept nogil:
     # A book that lacks something says nothing; a whole one heals.
     if book.gap or book.loading or not book.depth:
@@ -74,7 +91,7 @@ cdef void _refer_status(ref_t* ref, const status_t* status) noexcept nogil:
 # ---------------------------------------------------------------------------------------------------- records
 cdef inline void _schedule(pipeline_t* p, uint32_t id) noexcept nogil:
     cdef int64_t at = p.slots[id].bars.next_close
-    p.slots[id].close = at
+    p.closes[id] = at
     if at != 0 and (p.next_close == 0 or at < p.next_close):
         p.next_close = at
 
@@ -84,16 +101,22 @@ cdef inline void _bars_out(pipeline_t* p, const slot_t* slot, int64_t before) no
         p.due |= DUE_BARS
 
 
-cdef inline void _trade(pipeline_t* p, slot_t* slot, uint32_t id, const trade_t* trade) noexcept nogil:
+cdef void _trade_beyond(pipeline_t* p, slot_t* slot, uint32_t id, const trade_t* trade, uint8_t fields) noexcept nogil:
+    # A trade that begins a window, closes a bar, or is none for bars.
     cdef int64_t before = p.out.n
+    bars_trade(slot.bars, trade, fields, &p.out)
+    if slot.bars.next_close != p.closes[id]:
+        _schedule(p, id)
+    _bars_out(p, slot, before)
+
+
+cdef inline void _trade(pipeline_t* p, slot_t* slot, uint32_t id, const trade_t* trade) noexcept nogil:
     cdef uint8_t fields = trade_fields(p.rules, trade)
     _refer_trade(&p.refs[id], trade, fields)
     if slot.bars != NULL:
         slot.bars.closed_at = p.closed_at
-        bars_trade(slot.bars, trade, fields, &p.out)
-        if slot.bars.next_close != slot.close:
-            _schedule(p, id)
-        _bars_out(p, slot, before)
+        if not likely(bars_in_order(slot.bars, trade, fields), True):
+            _trade_beyond(p, slot, id, trade, fields)
 
 
 cdef void _cancel(pipeline_t* p, slot_t* slot, uint32_t id, const trade_t* trade) noexcept nogil:
@@ -130,20 +153,23 @@ cdef void _gap(pipeline_t* p, uint32_t id, const market_t* record) noexcept nogi
 
 cdef void pipeline_close(pipeline_t* p, int64_t at) noexcept nogil:
     cdef uint32_t id
-    cdef int64_t before
+    cdef int64_t close, before
     if at > p.closed_at:
         p.closed_at = at
     if p.next_close == 0 or at < p.next_close:
         return
     p.next_close = 0
     for id in range(p.top):
-        if p.slots[id].close == 0:
+        close = p.closes[id]
+        if close == 0:
             continue
-        if p.slots[id].close <= at:
+        if close <= at:
             before = p.out.n
             bars_close(p.slots[id].bars, at, &p.out)
             _bars_out(p, &p.slots[id], before)
-        _schedule(p, id)
+            _schedule(p, id)
+        elif p.next_close == 0 or close < p.next_close:
+            p.next_close = close
 
 
 cdef bint _without_instrument(pipeline_t* p, const market_t* record) noexcept nogil:
@@ -202,8 +228,7 @@ cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t 
         i += 1
         slot = &p.slots[record.header.instrument] if record.header.instrument < p.top else &p.slots[0]      # no book is at 0
         if likely(record.header.type == TYPE_QUOTE and slot.book != NULL, True):    # nine of ten records
-            book_quote(slot.book, &record.quote)
-            _refer_quote(&p.refs[record.header.instrument], &record.quote)
+            _quote(slot.book, &p.refs[record.header.instrument], &record.quote)
             p.due = slot.wake >> TYPE_QUOTE & DUE_RECORD
             if p.due:
                 break
@@ -213,17 +238,28 @@ cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t 
 
 
 # ---------------------------------------------------------------------------------------------------- Python
+cdef void* _line_of(size_t size) except NULL:
+    # Zeros that begin a cache line.
+    cdef void* memory = NULL
+    if posix_memalign(&memory, LINE, size) != 0:
+        raise MemoryError("no memory for an instrument")
+    return memset(memory, 0, size)
+
+
 cdef bint _reserve(pipeline_t* p, uint32_t capacity) noexcept nogil:
-    cdef void* slots = NULL
+    cdef void* slots = realloc(p.slots, capacity * sizeof(slot_t))
+    cdef void* closes
     cdef uint32_t id
-    if posix_memalign(&slots, LINE, capacity * sizeof(slot_t)) != 0:
+    if slots == NULL:
         return False
-    if p.capacity:
-        memcpy(slots, p.slots, p.capacity * sizeof(slot_t))
-    free(p.slots)
     p.slots = <slot_t*>slots
+    closes = realloc(p.closes, capacity * sizeof(int64_t))
+    if closes == NULL:
+        return False
+    p.closes = <int64_t*>closes
     for id in range(p.capacity, capacity):
         memset(&p.slots[id], 0, sizeof(slot_t))
+        p.closes[id] = 0
         p.refs[id].bid_px = NO_PX
         p.refs[id].ask_px = NO_PX
     p.capacity = capacity
@@ -273,6 +309,7 @@ cdef class Pipeline:
                 bars_free(self.p.slots[id].bars)
                 free(self.p.slots[id].bars)
         free(self.p.slots)
+        free(self.p.closes)
         free(self.p.out.rows)
 
     def add(self, uint32_t instrument, int64_t tick, *, intervals=(), uint32_t wake=0, bint top_only=True, boundaries=None,
@@ -282,7 +319,7 @@ cdef class Pipeline:
         Raises ValueError for an id that is 0, taken or beyond what is reserved, and for arguments out of range.
         """
         cdef slot_t* slot
-        cdef bars_t* bars = NULL
+        cdef void* bars = NULL
         cdef void* book = NULL
         self._idle()
         if not 0 < instrument < MOST_INSTRUMENTS:
@@ -295,25 +332,21 @@ cdef class Pipeline:
         if slot.book != NULL:
             raise ValueError(f"instrument {instrument} was added before")
         if len(intervals) > 0:
-            bars = <bars_t*>calloc(1, sizeof(bars_t))
-            if bars == NULL:
-                raise MemoryError("no memory for bars")
+            bars = _line_of(sizeof(bars_t))
             try:
-                start_bars(bars, instrument, intervals, self.grace, keep, keep_trades, qty_exp)
-                self.boundaries.append(set_sessions(bars, boundaries, anchored))
+                start_bars(<bars_t*>bars, instrument, intervals, self.grace, keep, keep_trades, qty_exp)
+                self.boundaries.append(set_sessions(<bars_t*>bars, boundaries, anchored))
+                book = _line_of(sizeof(book_t))
             except BaseException:
-                bars_free(bars)
+                bars_free(<bars_t*>bars)
                 free(bars)
                 raise
-            bars.rules = self.p.rules
-        if posix_memalign(&book, LINE, sizeof(book_t)) != 0:
-            if bars != NULL:
-                bars_free(bars)
-                free(bars)
-            raise MemoryError("no memory for a book")
+            (<bars_t*>bars).rules = self.p.rules
+        else:
+            book = _line_of(sizeof(book_t))
+        book_init(<book_t*>book, tick, top_only)
         slot.book = <book_t*>book
-        book_init(slot.book, tick, top_only)
-        slot.bars = bars
+        slot.bars = <bars_t*>bars
         slot.wake = wake
         self.p.top = max(self.p.top, instrument + 1)
 
