@@ -64,6 +64,17 @@ def test_what_others_spend_counts() -> None:
     assert take(budget, Purpose.CANCEL, clock) == 40
 
 
+def test_what_a_start_asked_stays_ours_when_later_requests_never_reach_the_venue() -> None:
+    """The venue counts three, of which a start sent two; what gets lost after that takes nothing off them."""
+    clock = Clock()
+    budget = fresh(10, clock)
+    budget.note(2)
+    assert take(budget, Purpose.CANCEL, clock, 3) == 3  # two of them get lost
+    budget.learn({"X-RateLimit-Limit": "10", "X-RateLimit-Remaining": "7"})
+    assert budget.spent() == 5
+    assert take(budget, Purpose.CANCEL, clock) == 5
+
+
 @pytest.mark.parametrize("headers", [{}, {"X-RateLimit-Limit": "0"}, {"X-RateLimit-Limit": "many"}, {"X-RateLimit-Limit": "-5"}])
 def test_headers_that_tell_nothing_change_nothing(headers: dict[str, str]) -> None:
     clock = Clock()

@@ -1,6 +1,7 @@
 """The account's link: whose word an answer is."""
 
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, Misbehaved
+from pyrt.venues.alpaca.budget import Budget
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 
@@ -32,11 +34,12 @@ def test_only_the_venue_says_that_a_symbol_does_not_exist(kind: str, body: bytes
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}"
         link = AlpacaLink.__new__(AlpacaLink)  # who has connected already
-        link.name, link._keys = "sim", Keys(Secret("k"), Secret("s"))
+        link.name, link._keys, link._budget = "sim", Keys(Secret("k"), Secret("s")), Budget(0, time.monotonic_ns)
         link._at = Addresses(trading=url, data=url, stream=url, updates=url)
         try:
             with pytest.raises(error):
                 link.instruments(["MSFT"], 1)
+            assert link._budget.spent() == 1
         finally:
             server.shutdown()
             thread.join()

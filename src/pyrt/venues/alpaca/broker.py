@@ -60,8 +60,9 @@ class AlpacaBroker:
     """The port Broker over Alpaca's REST.
 
     `clock` returns the present map from monotonic to venue time; `deadline` is the total time of one request in seconds, counted
-    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none; while `blocked` says so, no
-    order's first byte leaves (cancels do). Raises ConfigError for a URL that is neither sim on loopback nor Alpaca's paper host.
+    from its beginning; `budget` is requests a minute until the venue names its own limit, 0 for none, or a budget that others
+    share; while `blocked` says so, no order's first byte leaves (cancels do). Raises ConfigError for a URL that is neither sim on
+    loopback nor Alpaca's paper host.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class AlpacaBroker:
         workers: int = 2,
         cancel_workers: int = 2,
         deadline: float = 10.0,
-        budget: int = 200,
+        budget: int | Budget = 200,
         transport: str = "requests",
         blocked: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -94,7 +95,7 @@ class AlpacaBroker:
         self._readers = threading.local()
         self._all_readers: list[wire.Reader] = []
         self._closing = threading.Event()
-        self._budget = Budget(budget, time.monotonic_ns)
+        self._budget = budget if isinstance(budget, Budget) else Budget(budget, time.monotonic_ns)
         self._watch = Watch("alpaca-watch")
         connect = partial(venue_session, url, keys, transport)
         self._orders = [Lane(f"alpaca-order-{i}", connect) for i in range(workers)]

@@ -58,6 +58,11 @@ class Budget:
                 self._changed.wait((min(at, until) - now) / _NS)
             return False
 
+    def note(self, n: int = 1) -> None:
+        """Count requests that leave now, whether there is room or not: of a start, or of a question that somebody waits for."""
+        with self._changed:
+            self._sent.extend([self._mono()] * n)
+
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take in X-RateLimit-Limit, X-RateLimit-Remaining and X-RateLimit-Reset of an answer."""
         limit, remaining = _number(headers.get("X-RateLimit-Limit")), _number(headers.get("X-RateLimit-Remaining"))

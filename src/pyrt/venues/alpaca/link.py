@@ -17,10 +17,11 @@ from pyrt.model import AssetClass, Instrument, Instruments
 from pyrt.ports import AssetTold, ClockMeasured, Sink
 from pyrt.venues.alpaca.body import read_page
 from pyrt.venues.alpaca.broker import AlpacaBroker
+from pyrt.venues.alpaca.budget import Budget
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
 from pyrt.venues.alpaca.history import History
-from pyrt.venues.alpaca.keys import Keys, check_url
+from pyrt.venues.alpaca.keys import SIM, Keys, check_url
 from pyrt.venues.alpaca.requests_session import read_whole
 from pyrt.venues.alpaca.statement import Statement, read_statement
 from pyrt.venues.alpaca.stream import TradingStream
@@ -76,7 +77,7 @@ class AlpacaLink:
         self._at = addresses
         self._keys = keys
         self._data_feed = data_feed
-        self._rate_limit = rate_limit
+        self._budget = Budget(rate_limit, time.monotonic_ns)
         self._transport = transport
         self._reconnect_delay = reconnect_delay
         self.account_id = str(self._get("/v2/account").get("id", ""))
@@ -86,6 +87,8 @@ class AlpacaLink:
 
     def measure(self) -> ClockMeasured:
         """The venue's clock as it stands now; blocks. Raises VenueError."""
+        if check_url(self._at.trading) != SIM:  # the simulated venue does not count who asks for its time
+            self._budget.note(3)
         return measure_clock(self._at.trading, key=self._keys.key, secret=self._keys.secret, samples=2)
 
     def instruments(self, symbols: Sequence[str], first_id: int) -> list[Instrument]:
@@ -154,7 +157,7 @@ class AlpacaLink:
             secret=self._keys.secret,
             sink=sink,
             clock=clock,
-            budget=self._rate_limit,
+            budget=self._budget,
             transport=self._transport,
             **options,
         )
@@ -220,6 +223,7 @@ class AlpacaLink:
         """The body of one GET; blocks. Raises VenueError, and `missing` for the venue's own 404."""
         where = self._at.trading + path
         headers = {"APCA-API-KEY-ID": self._keys.key.reveal(), "APCA-API-SECRET-KEY": self._keys.secret.reveal()}
+        self._budget.note()
         try:
             with requests.Session() as session:
                 session.trust_env = False
@@ -229,6 +233,7 @@ class AlpacaLink:
             raise NotConnected(
                 f"no answer ({type(e).__name__})", where=where, mend="check the address and the connection"
             ) from None
+        self._budget.learn(answer.headers)
         if answer.status_code in (401, 403):
             raise NotAuthorized("the venue refused the keys", where=where, mend="check key, secret and which venue they are for")
         own = answer.headers.get("Content-Type", "").startswith("application/json")  # a page of somebody on the way says nothing
