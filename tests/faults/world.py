@@ -448,7 +448,7 @@ class Simulation:
         if (again := self.oracle.replayed()) != live:
             self.violate("6", f"a replay of the journal comes to {again}, the session to {live}")
         last = max(self.oracle.history, default=0)
-        busy = bool(self.venue.open_rows())
+        busy = bool(self.venue.open_rows() or session.execution.open_orders)  # the last look was before the last fill
         self.kernel.run(self.kernel.now + MS)
         self.over = False
         self.plan.pace = 1e9  # nobody decides anything: what follows is recovery alone
@@ -458,7 +458,7 @@ class Simulation:
         new = {folds.name_of(record) for seq, record in self.oracle.history.items() if seq > last}
         if self.meddled:  # what no fill explains is told again
             new.discard("Alarmed")
-        if busy:  # a protective order stayed, and went on
+        if busy:  # a protective order stayed, and went on, or ended unseen
             new -= {"Filled", "OrderChanged"}
         if strange := new - {"EpochOpened", "Recovered", "AccountSeen", "BaselineSet", "LimitsSet", "StrategyNamed", "record"}:
             self.violate("8", f"a recovery where nothing happened wrote {sorted(strange)}")
