@@ -33,7 +33,9 @@ def test_a_pair_is_one_part_of_a_path() -> None:
     pair = b'{"class": "crypto", "symbol": "BTC/USD", "tradable": true, "status": "active", "price_increment": "0.01"}'
 
     def page(path: str) -> tuple[int, str, bytes]:
-        return (200, "application/json", pair) if path == "/v2/assets/BTC%2FUSD" else (404, "application/json", b'{"code": 40410000}')
+        return (
+            (200, "application/json", pair) if path == "/v2/assets/BTC%2FUSD" else (404, "application/json", b'{"code": 40410000}')
+        )
 
     with answering(page) as link:
         [instrument] = link.instruments(["BTC/USD"], 1)
