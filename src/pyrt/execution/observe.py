@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pyrt._core.types import PX_SCALE, Side, to_units
 from pyrt.execution.groups import Groups, terms_of
 from pyrt.execution.orders import BUST, CORRECTIONS, Order, Orders
-from pyrt.execution.sighting import EVENTS, FILLS, STATUS, TIFS, TYPES, filled_at_least, next_status, same, units
+from pyrt.execution.sighting import EVENTS, FILLS, STATUS, TIFS, TYPES, filled_at_least, next_status, same, stranger, units
 from pyrt.execution.step import Step
 from pyrt.model import (
     Defined,
@@ -323,10 +323,10 @@ class Observer:
 
     # -------------------------------------------------------------------------------------------- what is not ours
     def instrument(self, symbol: str, step: Step) -> Instrument:
-        """The instrument of a symbol; a new one gets the next id and the terms of a US share."""
+        """The instrument of a symbol; a new one gets the next id and the terms that its name tells."""
         instrument = self._orders.instruments.get(symbol)
         if instrument is None:
-            instrument = Instrument(id=self._orders.instruments.next_id(), symbol=symbol)
+            instrument = stranger(symbol, self._orders.instruments.next_id())
             step.append(Defined(instrument=instrument), Sync.SOON)
         return instrument
 
