@@ -92,6 +92,46 @@ def test_a_split_explains_a_position_only_to_the_unit(bench: Bench, told: tuple[
         assert bench.codes() == []
 
 
+@pytest.mark.parametrize(("told", "explained"), [(("-0.015", "-0.01"), True), (("-0.015",), False), ((), False)])
+def test_fees_that_are_taken_in_coins_explain_a_position_only_to_the_unit(told: tuple[str, ...], explained: bool) -> None:
+    """10 coins were bought and 9.975 came: what a strategy would close is what is there."""
+    bench = Bench()
+    bench.start()
+    held = PositionAdjusted(instrument=1, strategy=1, qty=10 * SHARE, cost=0, reason="test", ts=1)
+    bench = Bench([*bench.facts, held])
+    bench.t = 100 * SECOND
+    fees = tuple(activity(n, "CFEE", "0", symbol="AAPL", qty=qty) for n, qty in enumerate(told))
+    bench.start(positions=(position("9.975"),), activities=fees)
+    if not explained:
+        read(bench, positions=(position("9.975"),), activities=fees)
+    assert bool(bench.engine.unexplained) != explained
+    if explained:
+        assert bench.engine._orders.held == {(1, 1): 9_975_000_000}
+        read(bench, positions=(position("9.975"),), activities=fees)
+        assert bench.codes() == []
+        assert bench.engine.positions == {1: 9_975_000_000}
+
+
+def test_a_fee_in_coins_that_is_told_before_the_position_shows_it_waits(bench: Bench) -> None:
+    held = PositionAdjusted(instrument=1, strategy=1, qty=10 * SHARE, cost=0, reason="test", ts=1)
+    bench = Bench([*bench.facts, held])
+    bench.t = 100 * SECOND
+    fee = (activity(1, "CFEE", "0", symbol="AAPL", qty="-0.025"),)
+    bench.start(positions=(position("10"),), activities=fee)
+    for _ in range(2):
+        read(bench, positions=(position("9.975"),), activities=fee)
+        assert "POSITION_BREAK" not in bench.codes()
+    assert bench.engine.positions == {1: 9_975_000_000}
+
+
+def test_a_fee_of_coins_that_is_taken_in_money_is_money(bench: Bench) -> None:
+    fee = (activity(1, "CFEE", "-1.25", symbol="AAPL", qty="-0.01"),)
+    for _ in range(2):
+        read(bench, "998.75", activities=fee)
+        assert bench.codes() == []
+    assert moved(bench) == [("CFEE", -1_250_000_000)]
+
+
 def test_three_symbols_that_nothing_explains_close_the_account(bench: Bench) -> None:
     shown = tuple(VenuePosition(symbol=s, qty="5", avg_entry_price="1") for s in ("AAPL", "MSFT", "SPY"))
     read(bench, positions=shown[:2])

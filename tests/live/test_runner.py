@@ -31,6 +31,7 @@ from pyrt.ports import (
     Sync,
     TradeUpdate,
     VenueOrder,
+    VenuePosition,
     VenueSnapshot,
 )
 from pyrt.strategies import Order, Strategy
@@ -71,7 +72,7 @@ class Broker:
         if self.link.down:
             self.sink(QueryFailed(query=command.query, text=self.link.down, final=self.link.final))
             return
-        whole = {"account": ACCOUNT, "positions": (), "fills": (), "orders": tuple(self.orders.values())}
+        whole = {"account": ACCOUNT, "positions": self.link.positions, "fills": (), "orders": tuple(self.orders.values())}
         self.sink(VenueSnapshot(query=command.query, begun=self.link.now(), since=command.since, **whole))
 
     def submit(self, command: Any) -> None:
@@ -121,6 +122,7 @@ class Link:
     def __init__(self) -> None:
         self.clock = VenueClock(epoch=1_800_000_000 * SECOND, origin=time.monotonic_ns())
         self.orders: dict[int, VenueOrder] = {}
+        self.positions: tuple[VenuePosition, ...] = ()
         self.cancelled: list[int] = []
         self.closed = self.final = self.deaf = False
         self.down = ""
@@ -356,6 +358,20 @@ def test_a_second_session_on_the_same_journal_is_refused(tmp_path: Path) -> None
 def test_the_wanted_set_is_that_of_the_strategies(tmp_path: Path) -> None:
     play(tmp_path, lambda s: link.runner.stop("enough"))  # type: ignore[attr-defined]
     assert link.streams["data"].wanted.trades == link.streams["data"].wanted.quotes == frozenset({"AAPL"})
+
+
+def test_coins_and_contracts_of_others_are_not_wanted_of_a_stream_of_shares(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the venue refuses the request with everything in it, or the link two kinds in one session."""
+    symbols = ("MSFT", "BTC/USD", "AAPL260320C00190000")
+    link.positions = tuple(VenuePosition(symbol=s, qty="1", avg_entry_price="5") for s in symbols)
+    for _ in range(2):  # what is held is known from the first session on
+        play(tmp_path, lambda s: link.runner.stop("enough"))  # type: ignore[attr-defined]
+    wanted = link.streams["data"].wanted
+    assert wanted.trades == wanted.quotes == wanted.statuses == frozenset({"AAPL", "MSFT"})
+    assert wanted.books == frozenset()
+    assert "not marked, its prices are on another stream: AAPL260320C00190000, BTC/USD" in caplog.text
 
 
 # ---------------------------------------------------------------------------------------------------- snapshots

@@ -7,6 +7,7 @@ from pyrt.model import EXTERNAL, CashMoved, PositionAdjusted
 from pyrt.ports import Sync, VenueActivity
 
 SPLIT = "SPLIT"
+COIN_FEE = "CFEE"  # of a purchase of coins: taken in coins, of a sale: in money
 CASH_TOLERANCE = 1000  # 1e-6 in 1e-9 units
 
 
@@ -15,7 +16,7 @@ class Activities:
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
-        self._splits: list[VenueActivity] = []  # told by the last snapshot, not yet booked
+        self._splits: list[VenueActivity] = []  # and fees in coins: told by the last snapshot, not yet booked
         self._difference = 0  # of the cash, at the last reading
 
     # -------------------------------------------------------------------------------------------- booking
@@ -31,7 +32,8 @@ class Activities:
             except ValueError as e:
                 step.alarm("critical", "UNREADABLE", f"activity {activity.activity_id}: {e}")
                 continue
-            if activity.type == SPLIT and not opening:
+            in_coins = activity.type == COIN_FEE and activity.qty not in ("", "0") and not net
+            if (activity.type == SPLIT or in_coins) and not opening:
                 self._splits.append(activity)
                 continue
             self._book(activity, net, not fresh, step)
@@ -54,7 +56,10 @@ class Activities:
 
     # -------------------------------------------------------------------------------------------- splits
     def explain(self, instrument: int, difference: int, step: Step) -> bool:
-        """Book a difference of the position that splits explain to the unit, to each strategy its part; False where they do not."""
+        """Book a difference of the position that splits or fees explain to the unit, to each strategy its part; else False.
+
+        What is told and not in the position yet is left for the next reading.
+        """
         known = self._orders.instruments[instrument]
         mine = [split for split in self._splits if split.symbol == known.symbol]
         try:
@@ -70,12 +75,13 @@ class Activities:
         ]
         for strategy, part in [*parts, (EXTERNAL, difference - sum(part for _, part in parts))]:
             if part:
-                self._adjust(strategy, instrument, part, f"{SPLIT} {mine[0].activity_id}", step)
+                self._adjust(strategy, instrument, part, f"{mine[0].type} {mine[0].activity_id}", step)
         for split in mine:
             self._book(split, 0, True, step)
         self._splits = [split for split in self._splits if split not in mine]
-        text = f"{known.symbol}: a split changed the position by {format_units(difference, known.qty_exp)} to "
-        step.alarm("info", "SPLIT", text + format_units(whole + difference, known.qty_exp))
+        what = "a split" if mine[0].type == SPLIT else "fees in coins"
+        text = f"{known.symbol}: {what} changed the position by {format_units(difference, known.qty_exp)} to "
+        step.alarm("info", mine[0].type, text + format_units(whole + difference, known.qty_exp))
         return True
 
     def _adjust(self, strategy: int, instrument: int, qty: int, reason: str, step: Step) -> None:

@@ -295,12 +295,12 @@ class Reconciler:
         for instrument_id in sorted(theirs.keys() | ours.keys() | self.breaks.keys()):
             venue_qty, own_qty = theirs.get(instrument_id, 0), ours.get(instrument_id, 0)
             if opening and venue_qty != own_qty:
-                difference, scale = venue_qty - own_qty, 10 ** self._orders.instruments[instrument_id].qty_exp
+                difference, terms = venue_qty - own_qty, self._orders.instruments[instrument_id]
                 fact = PositionAdjusted(
                     instrument=instrument_id,
                     strategy=EXTERNAL,
                     qty=difference,
-                    cost=difference * prices.get(instrument_id, 0) // scale,
+                    cost=difference * prices.get(instrument_id, 0) * terms.multiplier // 10**terms.qty_exp,
                     reason=OPENING,
                     ts=snapshot.begun,
                 )

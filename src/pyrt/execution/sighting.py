@@ -1,8 +1,10 @@
 """The venue's words for an order in ours: its status, its terms, and where a sighting moves it."""
 
+import re
+
 from pyrt._core.types import PX_SCALE, to_units
 from pyrt.execution.orders import CORRECTIONS, ENTRY, Order, Orders
-from pyrt.model import Instrument, OrderStatus, OrderType, TimeInForce
+from pyrt.model import AssetClass, Instrument, OrderStatus, OrderType, TimeInForce
 from pyrt.ports import VenueOrder
 
 STATUS = {
@@ -29,7 +31,17 @@ TYPES = {kind.name.lower(): kind for kind in OrderType}
 TIFS = {tif.name.lower(): tif for tif in TimeInForce}
 FILLS = frozenset({"fill", "partial_fill"})
 RATIO_EXP = 7  # percent as text -> parts of 1e9
+_CONTRACT = re.compile(r"[A-Z][A-Z0-9]{0,5}\d{6}[CP]\d{8}", re.ASCII)  # as the OCC writes one: AAPL260320C00190000
 EVENTS = FILLS | CORRECTIONS | STATUS.keys() | {"order_cancel_rejected", "order_replace_rejected", "restated"}
+
+
+def stranger(symbol: str, number: int) -> Instrument:
+    """An instrument that only the venue spoke of, with the terms that its name tells: a pair's, a contract's, else a share's."""
+    if "/" in symbol:
+        return Instrument(id=number, symbol=symbol, asset_class=AssetClass.CRYPTO, tick=1, sub_tick=1, lot=1, shortable=False)
+    if _CONTRACT.fullmatch(symbol):
+        return Instrument(id=number, symbol=symbol, asset_class=AssetClass.OPTION, sub_tick=10_000_000, multiplier=100)
+    return Instrument(id=number, symbol=symbol)
 
 
 def same(order: Order, seen: VenueOrder, instrument: Instrument) -> bool:
@@ -48,6 +60,19 @@ def same(order: Order, seen: VenueOrder, instrument: Instrument) -> bool:
         trail = (units(seen.trail_price, PX_SCALE), units(seen.trail_percent, RATIO_EXP))
         return ours == theirs and trail == (order.trail_px, order.trail_ratio)
     return ours == theirs and order.stop_px == units(seen.stop_price, PX_SCALE)
+
+
+def works_anew(order: Order, seen: VenueOrder, status: OrderStatus, orders: Orders) -> bool:
+    """Whether a replacement goes on although its chain has filled what it is for: a venue may work its whole quantity anew."""
+    if not order.replaces or order.group or not order.qty or status.is_final:
+        return False
+    exp = orders.instruments[order.instrument].qty_exp
+    if not order.filled <= units(seen.filled_qty, exp) < units(seen.qty, exp):  # an older sight, or all of it is done
+        return False
+    filled, member = 0, orders.by_number.get(order.number)
+    while member is not None:
+        filled, member = filled + member.filled - member.base, orders.by_number.get(member.replaces)
+    return filled >= order.qty
 
 
 def next_status(order: Order, status: OrderStatus, event: str, appeared: bool) -> OrderStatus:

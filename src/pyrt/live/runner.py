@@ -326,6 +326,10 @@ async def _beside(companion: Companion, live: Live) -> None:
 
 def _wanted(session: Session) -> Subscription:
     symbols = frozenset(s for strategy in session.strategies.values() for s in strategy.symbols)
-    symbols |= {i.symbol for i in session.instruments if session.risk.account(i.id).qty}  # what is held is marked
+    streamed = {session.instruments[s].asset_class for s in symbols} or {AssetClass.US_EQUITY}
+    held = [i for i in session.instruments if session.risk.account(i.id).qty]
+    symbols |= {i.symbol for i in held if i.asset_class in streamed}  # what is held is marked
+    if others := sorted({i.symbol for i in held} - symbols):  # somebody's coins or contracts: a stream has one kind
+        log.warning("held and not marked, its prices are on another stream: %s", ", ".join(others))
     pairs = frozenset(s for s in symbols if session.instruments[s].asset_class == AssetClass.CRYPTO)  # these have depth
     return Subscription(trades=symbols, quotes=symbols, books=pairs, statuses=symbols - pairs)

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, Misbehaved
+from pyrt.model import AssetClass
 from pyrt.venues.alpaca.budget import Budget
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
@@ -19,9 +22,35 @@ from pyrt.venues.alpaca.link import Addresses, AlpacaLink
     [("application/json; charset=utf-8", b'{"code": 40410000}', ConfigError), ("text/html", b"<h1>404</h1>", Misbehaved)],
 )
 def test_only_the_venue_says_that_a_symbol_does_not_exist(kind: str, body: bytes, error: type[Exception]) -> None:
+    with answering(lambda path: (404, kind, body)) as link:
+        with pytest.raises(error):
+            link.instruments(["MSFT"], 1)
+        assert link._budget.spent() == 1
+
+
+def test_a_pair_is_one_part_of_a_path() -> None:
+    """The venue takes BTC/USD for the asset BTC and something behind it; BTC%2FUSD is the pair."""
+    pair = b'{"class": "crypto", "symbol": "BTC/USD", "tradable": true, "status": "active", "price_increment": "0.01"}'
+
+    def page(path: str) -> tuple[int, str, bytes]:
+        return (
+            (200, "application/json", pair) if path == "/v2/assets/BTC%2FUSD" else (404, "application/json", b'{"code": 40410000}')
+        )
+
+    with answering(page) as link:
+        [instrument] = link.instruments(["BTC/USD"], 1)
+        assert (instrument.symbol, instrument.asset_class) == ("BTC/USD", AssetClass.CRYPTO)
+        assert link.asset(instrument).tradable
+
+
+@contextmanager
+def answering(page: Callable[[str], tuple[int, str, bytes]]) -> Iterator[AlpacaLink]:
+    """A link to a venue that answers each path so, with a status, a kind and a body."""
+
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(404)
+            status, kind, body = page(self.path)
+            self.send_response(status)
             self.send_header("Content-Type", kind)
             self.end_headers()
             self.wfile.write(body)
@@ -37,9 +66,7 @@ def test_only_the_venue_says_that_a_symbol_does_not_exist(kind: str, body: bytes
         link.name, link._keys, link._budget = "sim", Keys(Secret("k"), Secret("s")), Budget(0, time.monotonic_ns)
         link._at = Addresses(trading=url, data=url, stream=url, updates=url)
         try:
-            with pytest.raises(error):
-                link.instruments(["MSFT"], 1)
-            assert link._budget.spent() == 1
+            yield link
         finally:
             server.shutdown()
             thread.join()

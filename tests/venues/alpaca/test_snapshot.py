@@ -131,6 +131,22 @@ def test_pages_of_orders_lose_and_double_none(take: Callable[..., Any], server: 
     assert sorted(o.cid for o in snapshot.orders) == sorted(f"c{i}" for i in range(count))
 
 
+def test_a_page_whose_limit_counts_exits_is_not_taken_for_the_last(take: Callable[..., Any], server: RestServer) -> None:
+    """500 rows rolled up into 250 orders with an exit each: fewer rows than were asked for, and more behind them."""
+
+    class RolledUp(Books):
+        def page(self, query: dict[str, str]) -> Any:
+            return super().page({**query, "limit": str(int(query["limit"]) // 2)})
+
+    orders = [
+        order(n, START + n * 10**9, legs=[order(10_000 + n, START + n * 10**9, side="sell")], order_class="oto") for n in range(600)
+    ]
+    server.script = RolledUp(orders, [])
+    snapshot = take()
+    assert isinstance(snapshot, VenueSnapshot)
+    assert len(snapshot.orders) == len({o.id for o in snapshot.orders}) == 1200
+
+
 def test_more_orders_at_one_instant_than_a_page_holds_fail_and_are_not_lost(take: Callable[..., Any], server: RestServer) -> None:
     server.script = Books([order(i, START + 5, status="filled") for i in range(501)], [])
     failed = take()

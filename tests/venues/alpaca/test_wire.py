@@ -267,6 +267,25 @@ def test_positions_are_signed(row: dict[str, str], qty: str) -> None:
     assert (position.symbol, position.qty, position.avg_entry_price) == ("AAPL", qty, "189.52")
 
 
+@pytest.mark.parametrize(
+    ("symbol", "kind", "want"),
+    [
+        ("BTCUSD", "crypto", "BTC/USD"),
+        ("BTC/USD", "crypto", "BTC/USD"),
+        ("ETHBTC", "crypto", "ETH/BTC"),
+        ("USDCUSD", "crypto", "USDC/USD"),
+        ("USDTUSDC", "crypto", "USDT/USDC"),
+        ("SOLUSDT", "crypto", "SOL/USDT"),
+        ("BTC", "crypto", "BTC"),
+        ("BTCUSD", "us_equity", "BTCUSD"),
+        ("BRK.B", None, "BRK.B"),
+    ],
+)
+def test_a_position_in_coins_has_the_name_that_its_orders_have(symbol: str, kind: str | None, want: str) -> None:
+    (position,) = wire.Reader().positions([{"symbol": symbol, "qty": "1", "asset_class": kind}])
+    assert position.symbol == want
+
+
 ACCOUNT = {
     "id": "u",
     "status": "ACTIVE",

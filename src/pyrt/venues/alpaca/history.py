@@ -1,7 +1,7 @@
 """Alpaca's historical market data over REST, page by page, as records."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import requests
 
-from pyrt._core.types import Flag, RecordType, bar_dtype, to_units, trade_dtype
+from pyrt._core.types import PX_SCALE, Flag, RecordType, bar_dtype, to_units, trade_dtype
 from pyrt.clock import DAY, MINUTE, SECOND
 from pyrt.config import Secret, know, masked
 from pyrt.errors import DataError, NotAuthorized, NotConnected
@@ -40,11 +40,11 @@ class _Trade(msgspec.Struct):
     t: str
     p: Decimal
     s: Decimal
-    x: str = ""
+    x: str | None = None
     c: list[str] | str | None = None
     i: int = 0
-    z: str = ""
-    u: str = ""  # canceled or incorrect: it counts no more; corrected: it stands in for an incorrect one
+    z: str | None = None
+    u: str | None = None  # canceled or incorrect: it counts no more; corrected: it stands in for an incorrect one
 
 
 class _Page(msgspec.Struct):
@@ -91,7 +91,7 @@ class History:
                 rows = rows[:left]
                 left -= len(rows)
             if rows:
-                yield _bars(rows, instrument, interval)
+                yield _held(_bars, rows, instrument, interval)
             if limit and left <= 0:
                 return
 
@@ -104,9 +104,9 @@ class History:
             "limit": "10000",
         }
         for page in self._pages(instrument, "trades", params):
-            rows = [row for row in (page.trades or {}).get(instrument.symbol, []) if row.u not in _VOID]
+            rows = [row for row in (page.trades or {}).get(instrument.symbol, []) if row.u not in _VOID and row.p > 0]
             if rows:
-                yield _trades(rows, instrument)
+                yield _held(_trades, rows, instrument)
 
     def _pages(self, instrument: Instrument, kind: str, params: dict[str, str]) -> Iterator[_Page]:
         if instrument.asset_class == AssetClass.CRYPTO:  # has one feed
@@ -118,7 +118,9 @@ class History:
         while token is not None:
             page = self._get(path, params if not token else {**params, "page_token": token})
             yield page
-            token = page.next_page_token
+            before, token = token, page.next_page_token
+            if token == before:
+                raise DataError("the venue repeats a page", where=path)
 
     def _get(self, path: str, params: dict[str, str]) -> _Page:
         wait = 0.5
@@ -146,6 +148,14 @@ class History:
                 time.sleep(wait)
                 wait = min(wait * 2, 30.0)
         raise NotConnected(f"no page after {_TRIES} tries ({problem})", where=path, mend="check the connection and try again")
+
+
+def _held(make: Callable[..., np.ndarray[Any, Any]], rows: list[Any], instrument: Instrument, *more: int) -> np.ndarray[Any, Any]:
+    """Rows as records. Raises DataError for a number that a record cannot hold."""
+    try:
+        return make(rows, instrument, *more)
+    except (ValueError, ArithmeticError) as e:
+        raise DataError(f"a page with a number that we cannot hold: {e}", where=instrument.symbol) from None
 
 
 def _said(body: bytes) -> str:
@@ -178,6 +188,16 @@ def _retry_after(answer: requests.Response) -> float:
         return 0.0
 
 
+def _rounded(value: Decimal, exp: int = PX_SCALE) -> int:
+    """A number as the stream's would be read: what lies beyond the last decimal is rounded. Raises ValueError, ArithmeticError.
+
+    Averages and middles of two prices have as many decimals as a division gives.
+    """
+    if value.as_tuple().exponent < -exp:  # type: ignore[operator]  # JSON has no NaN
+        value = value.quantize(Decimal(1).scaleb(-exp))
+    return to_units(value, exp)
+
+
 def _bars(rows: list[_Bar], instrument: Instrument, interval: int) -> np.ndarray[Any, Any]:
     bars = np.zeros(len(rows), bar_dtype)
     bars["type"] = RecordType.BAR
@@ -185,11 +205,11 @@ def _bars(rows: list[_Bar], instrument: Instrument, interval: int) -> np.ndarray
     bars["interval"] = interval
     for i, row in enumerate(rows):
         start = parse_time(row.t)
-        volume = to_units(row.v, instrument.qty_exp)
-        notional = to_units(row.vw or row.c) * volume
+        volume = _rounded(row.v, instrument.qty_exp)
+        notional = _rounded(row.vw or row.c) * volume
         bars[i]["start"], bars[i]["ts_event"] = start, start + interval
-        bars[i]["open_px"], bars[i]["high_px"] = to_units(row.o), to_units(row.h)
-        bars[i]["low_px"], bars[i]["close_px"] = to_units(row.l), to_units(row.c)
+        bars[i]["open_px"], bars[i]["high_px"] = _rounded(row.o), _rounded(row.h)
+        bars[i]["low_px"], bars[i]["close_px"] = _rounded(row.l), _rounded(row.c)
         bars[i]["volume"], bars[i]["trades"] = volume, row.n
         bars[i]["notional_lo"], bars[i]["notional_hi"] = notional & (1 << 64) - 1, notional >> 64
     return bars
@@ -203,9 +223,9 @@ def _trades(rows: list[_Trade], instrument: Instrument) -> np.ndarray[Any, Any]:
     for i, row in enumerate(rows):
         letters = "".join(row.c) if row.c else ""
         trades[i]["ts_event"] = parse_time(row.t)
-        trades[i]["px"], trades[i]["qty"] = to_units(row.p), to_units(row.s, instrument.qty_exp)
+        trades[i]["px"], trades[i]["qty"] = _rounded(row.p), _rounded(row.s, instrument.qty_exp)
         trades[i]["trade_id"] = row.i
         trades[i]["conditions"] = int.from_bytes(letters.encode("ascii", "replace")[:4], "little")
-        trades[i]["exchange"] = ord(row.x[:1] or "\0")
-        trades[i]["tape"] = ord(row.z[:1] or "\0")
+        trades[i]["exchange"] = ord((row.x or "\0")[0])
+        trades[i]["tape"] = ord((row.z or "\0")[0])
     return trades

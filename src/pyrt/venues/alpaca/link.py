@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -96,9 +97,7 @@ class AlpacaLink:
         return [self._instrument(symbol, first_id + i) for i, symbol in enumerate(symbols)]
 
     def _instrument(self, symbol: str, number: int) -> Instrument:
-        asset = self._get(
-            f"/v2/assets/{symbol}", missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling")
-        )
+        asset = self._get(_asset(symbol), missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling"))
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
         return instrument_of(asset, number)
@@ -106,7 +105,7 @@ class AlpacaLink:
     def asset(self, instrument: Instrument) -> AssetTold:
         """What the venue says of an asset now; blocks. Raises VenueError, ConfigError for one that it no longer knows."""
         gone = ConfigError(f"{self.name} has no symbol {instrument.symbol!r}", mend="take it out of `symbols`")
-        asset = self._get(f"/v2/assets/{instrument.symbol}", missing=gone)
+        asset = self._get(_asset(instrument.symbol), missing=gone)
         return AssetTold(
             instrument=instrument.id,
             tradable=asset.get("tradable") is True and asset.get("status", "active") == "active",
@@ -245,6 +244,11 @@ class AlpacaLink:
             return decode(body)
         except (ValueError, msgspec.DecodeError, RecursionError, Misbehaved):
             raise Misbehaved(f"an answer that cannot be used ({answer.status_code})", where=where) from None
+
+
+def _asset(symbol: str) -> str:
+    """The path of an asset: a pair's slash is part of its name, and the venue takes it for two parts of a path."""
+    return f"/v2/assets/{quote(symbol, safe='')}"
 
 
 def instrument_of(asset: dict[str, Any], number: int) -> Instrument:

@@ -60,13 +60,14 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
         if after > 0:
             query["after"] = wire.format_time(after - _OVERLAPS[narrow])
         rows = wire.rows_of(get(f"/v2/orders?{urlencode(query)}"))
-        before, latest = len(found), 0
+        before, latest, size = len(found), 0, 0
         for row in rows:
             for order in reader.orders(row):
                 found.update((each.id, each) for each in (order, *order.legs))
-            if len(rows) >= ORDERS_PAGE and row.get("submitted_at"):
+                size += 1 + len(order.legs)
+            if row.get("submitted_at"):
                 latest = max(latest, wire.parse_time(row["submitted_at"]))
-        if len(rows) < ORDERS_PAGE:
+        if max(len(rows), size) < ORDERS_PAGE:  # nobody says whether the limit counts exits that are rolled up into a row
             return tuple(found.values())
         if len(found) > before:
             narrow = 0

@@ -55,6 +55,7 @@ class Fill(msgspec.Struct):
 class Position(msgspec.Struct):
     symbol: str
     qty: Text
+    asset_class: str | None = None
     side: str = ""
     avg_entry_price: Text = None
 

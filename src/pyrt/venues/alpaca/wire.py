@@ -43,6 +43,7 @@ _SCIENTIFIC = re.compile(r"-?\d{1,40}(?:\.\d{1,40})?[Ee][+-]?\d{1,2}", re.ASCII)
 _EPOCH = date(1970, 1, 1).toordinal()
 _NS = 1_000_000_000
 _MOST_NAMES = 256
+_QUOTED = ("USDT", "USDC", "USD", "BTC")  # what pairs are quoted in
 
 # An enum's name, and a member through its class, cost more than the whole encoding of an order's body.
 _SIDES = {Side.BUY: "buy", Side.SELL: "sell"}
@@ -175,6 +176,12 @@ def _side(text: str | None) -> Side:
     raise Misbehaved(f"an order without a side that we know: {text!r}")
 
 
+def pair_of(symbol: str) -> str:
+    """A pair as orders and prices name it: positions and fees are told under the older name, BTCUSD for BTC/USD."""
+    quoted = next((c for c in _QUOTED if symbol.endswith(c) and symbol != c), "")
+    return symbol if "/" in symbol or not quoted else f"{symbol.removesuffix(quoted)}/{quoted}"
+
+
 class Reader:
     """Reads the venue's objects and counts what it did not know. One thread at a time."""
 
@@ -255,7 +262,7 @@ class Reader:
             activity_id=told.id,
             type=told.activity_type,
             net=_optional(told.net_amount, "net_amount"),
-            symbol=told.symbol or "",
+            symbol=pair_of(told.symbol or "") if told.activity_type == "CFEE" else told.symbol or "",
             qty=_optional(told.qty, "qty"),
             ts=_time(when),
         )
@@ -270,9 +277,8 @@ class Reader:
         qty = _decimal(position.qty, "qty")
         if position.side == "short" and not qty.startswith("-"):
             qty = f"-{qty}"
-        return VenuePosition(
-            symbol=position.symbol, qty=qty, avg_entry_price=_optional(position.avg_entry_price, "avg_entry_price") or "0"
-        )
+        symbol = pair_of(position.symbol) if position.asset_class == "crypto" else position.symbol
+        return VenuePosition(symbol=symbol, qty=qty, avg_entry_price=_optional(position.avg_entry_price, "avg_entry_price") or "0")
 
     def account(self, value: Any) -> VenueAccount:
         """The account, of payloads with and without the day-trading fields; any status but ACTIVE counts as blocked."""
