@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.e2e.one_process import World, refusals
 
+from pyrt._core.types import TradingState
 from pyrt.model import ExternalSeen, Filled, Intended, OrderClass, OrderStatus, OrderType, ReplaceIntent
 from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.exchange import corporate
@@ -115,6 +116,35 @@ def test_a_stop_may_not_move_beyond_the_take_profit(tmp_path: Path) -> None:
     [moved] = world.do(lambda: world.hand.replace(order.stop_loss, stop=105))
     assert moved.breaches == ("PRICE_COLLAR",)
     assert len(world.requests) == 1
+
+
+@pytest.mark.parametrize(("of", "reason"), [("AAPL", b"T1"), ("MSFT", b"MWC1")])
+def test_an_exit_moves_no_more_while_trading_is_halted(tmp_path: Path, of: str, reason: bytes) -> None:
+    world = World(tmp_path)
+    order = bracket(world)
+    world.later(2)
+    world.status(of, state=TradingState.HALTED, reason=reason)
+    [moved] = world.do(lambda: world.hand.replace(order.stop_loss, stop="99.5"))
+    assert moved.breaches == ("HALTED",)
+    world.status(of, state=TradingState.TRADING)
+    [moved] = world.do(lambda: world.hand.replace(order.stop_loss, stop="99.5"))
+    assert not moved.breaches
+    world.close()
+
+
+def test_an_exit_moves_by_no_quote_that_is_too_wide(tmp_path: Path) -> None:
+    """Its middle is no price: the last trade is the reference, as it is for every other order."""
+    world = World(tmp_path)
+    order = bracket(world)
+    world.later(2)
+    world.trade("AAPL", "100")
+    world.quote("AAPL", "99.90", "160")
+    [moved] = world.do(lambda: world.hand.replace(order.stop_loss, stop="99.5"))
+    assert not moved.breaches
+    world.later(2)
+    [moved] = world.do(lambda: world.hand.replace(order.take_profit, limit="125"))
+    assert moved.breaches == ("PRICE_COLLAR",)
+    world.close()
 
 
 @pytest.mark.parametrize("qty", [4, 15])

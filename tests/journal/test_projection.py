@@ -154,6 +154,27 @@ def test_a_ruined_file_is_built_again(tmp_path, journal, monkeypatch, content):
     tables.close()
 
 
+def test_an_error_that_sqlite_gave_no_code_does_not_end_the_thread(tmp_path, journal, monkeypatch):
+    """What the module raises by itself (too long a text, a closed connection) carries no number."""
+    monkeypatch.setattr(projection_feed, "RETRY", 0.05)
+    path, fails = tmp_path / "tables.sqlite", [sqlite3.InterfaceError("no code"), sqlite3.DataError("no code")]
+    apply = Projection.apply
+    monkeypatch.setattr(Projection, "apply", lambda self, facts: _raise(fails.pop()) if fails else apply(self, facts))
+    for fact in life(5):
+        last = journal.append(fact, Sync.SOON, 0)
+    with ProjectionFeed(journal, path) as feed:
+        assert feed.wait(last, 60)
+    assert not fails
+    monkeypatch.undo()
+    tables = Projection(path, journal.id)
+    assert dump(tables) == rebuilt(journal)
+    tables.close()
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
 def test_the_tables_of_another_journal_or_a_longer_one_are_thrown_away(tmp_path, journal):
     path = tmp_path / "tables.sqlite"
     tables = Projection(path, "another1")

@@ -127,6 +127,7 @@ class ProjectionFeed(Feed):
         return Projection(self._path, self._journal.id)
 
     def _repair(self, error: Exception) -> None:
-        if isinstance(error, sqlite3.Error) and error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        code = getattr(error, "sqlite_errorcode", 0)  # what the module raises by itself has none
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)

@@ -41,6 +41,10 @@ class Hours:
         pre_open = self._permits.pre_open(instrument, s.pre_open)
         self._gate.session(instrument.id, s.open, s.close, pre_open=pre_open, post_close=s.post_close)
 
+    def stopped(self, instrument: Instrument) -> bool:
+        """Whether a circuit breaker stops an instrument."""
+        return self._stopped and instrument.asset_class != AssetClass.CRYPTO
+
     def forget(self, instrument: int) -> None:
         """What decides an instrument's session has changed."""
         self._known.pop(instrument, None)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pyrt._core.book import OrderBook
 from pyrt._core.ledger import Position
 from pyrt._core.risk import Code, Failure, Level
-from pyrt._core.types import Clock, Side
+from pyrt._core.types import Clock, Flag, Side
 from pyrt.calendar import Calendar
 from pyrt.clock import SECOND, Now
 from pyrt.model import (
@@ -271,10 +271,12 @@ class RiskManager(Projection):
     def _last_px(self, instrument: int) -> int:
         ref = self._refs[instrument]
         bid, ask, last = int(ref["bid_px"]), int(ref["ask_px"]), int(ref["last_px"])
-        return bid + (ask - bid) // 2 if 0 < bid < ask else last if last > 0 else 0
+        middle = bid + (ask - bid) // 2 if 0 < bid < ask else 0
+        wide = (ask - bid) * 10_000 > middle * (self.limits.max_spread_bps or 0)
+        return last if last > 0 and (wide or not middle) else middle
 
     def _change_exit(self, intent: Intent, now: Now, replaces: int, exit_: Exit, group: Group) -> list[Command]:
-        """Another price for an exit: it neither enlarges nor shortens what is reserved, so only prices and latches are asked."""
+        """Another price for an exit: it neither enlarges nor shortens what is reserved, so prices, halts and latches are asked."""
         scopes = ("system", "account", f"strategy:{intent.strategy}", f"instrument:{intent.instrument}")
         level = max(self.gate.level(scope) for scope in scopes)
         breaches: list[Breach] = [*changed_exit(exit_, group, intent, self._defined[intent.instrument].qty_exp)]
@@ -282,6 +284,8 @@ class RiskManager(Projection):
             if px:
                 passive = self.limits.bounds(self._instruments[intent.instrument])["passive_bps"] or 0
                 breaches += price_breach(px, self._last_px(intent.instrument), passive)
+        if int(self._refs[intent.instrument]["flags"]) & Flag.HALTED or self._hours.stopped(self._instruments[intent.instrument]):
+            breaches.append(Breach(code="HALTED", limit="trading", observed="halted"))
         if level >= Level.HALTED:
             breaches.append(Breach(code="KILLED", limit="ACTIVE", observed=level.name))
         if not self._latches.recovered or self._latches.blocked:

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 
 WINDOW = 60_000_000_000  # ns
+LATE = 1_000_000_000  # ns after its place was taken in which a request may leave: it connects first, and the way takes its time
 _NS = 1_000_000_000
 
 
@@ -20,7 +21,7 @@ class Purpose(Enum):
 
 
 class Budget:
-    """A sliding log of requests. Exact: any window of 60 s holds at most `limit` of ours and what others are known to have spent.
+    """A sliding log of requests: any window of 60 s holds at most `limit` of ours and what others are known to have spent.
 
     Half of it counts as spent at the start, until the venue's first answer tells. Monotonic ns; safe from any thread.
     """
@@ -100,7 +101,7 @@ class Budget:
             return len(self._sent) + self._others
 
     def _forget(self, now: int) -> None:
-        while self._sent and self._sent[0] <= now - WINDOW:
+        while self._sent and self._sent[0] <= now - WINDOW - LATE:
             self._sent.popleft()
         if self._others_until <= now:
             self._others = 0
@@ -116,7 +117,7 @@ class Budget:
             return blocked
         # The log empties from its old end; what others spent goes in one piece.
         if excess <= len(self._sent):
-            free = self._sent[excess - 1] + WINDOW
+            free = self._sent[excess - 1] + WINDOW + LATE
             if self._others:
                 free = min(free, max(self._others_until, self._free_without_others(excess)))
         else:
@@ -125,7 +126,7 @@ class Budget:
 
     def _free_without_others(self, excess: int) -> int:
         left = excess - self._others
-        return self._sent[left - 1] + WINDOW if left > 0 else 0
+        return self._sent[left - 1] + WINDOW + LATE if left > 0 else 0
 
 
 def _number(text: str | None) -> int | None:
