@@ -1,5 +1,6 @@
 """Holes of the stream: what is asked for, what of it is news, and when an instrument is whole again."""
 
+import sys
 import tracemalloc
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from pyrt._core.types import Flag, GapCause, RecordType, market_dtype, trade_dtype
 from pyrt.clock import SECOND
-from pyrt.market.backfill import MOST, Holes, untold
+from pyrt.market.backfill import MOST, Holes
 from pyrt.market.sequencer import Records, gap_record
+from pyrt.market.told import Keys, columns_of, untold
 
 pytestmark = pytest.mark.row("S021")
 T = 1_772_463_846 * SECOND
@@ -85,19 +87,34 @@ def test_a_filling_holds_no_key_for_each_trade_of_a_busy_stream() -> None:
     assert most < told.nbytes // 2  # a key of each would be more than twice what the trades are
 
 
+def test_what_is_held_of_a_busy_stream_is_no_object_for_each_frame() -> None:
+    """They came and went by thousands with each loss, and what lived on between them kept their memory from being given back."""
+    holes = begun()
+    frames = [stream(*((5 * at + n, 10 + at // 1000) for n in range(5))) for at in range(4000)]
+    tell(holes, stream((0, 9)))
+    before = sys.getallocatedblocks()
+    for frame in frames[:2000]:
+        tell(holes, frame)
+    tell(holes, gap(11, 12))
+    for frame in frames[2000:]:
+        tell(holes, frame)
+    assert len(holes._held) == 20_001
+    assert sys.getallocatedblocks() - before < 200
+
+
 def test_what_was_told_is_known_by_instrument_number_and_time() -> None:
     rng = np.random.default_rng(5)
-    frames = [
-        np.concatenate([trades(*rng.integers(0, 40, (3, 2)), instrument=which) for which in (1, 2)]).view(market_dtype)
-        for _ in range(700)
-    ]
+    frames = [np.concatenate([trades(*rng.integers(0, 40, (3, 2)), instrument=which) for which in (1, 2)]) for _ in range(700)]
     asked = np.concatenate([trades(*rng.integers(0, 45, (400, 2)), instrument=which) for which in (1, 2, 3)])
-    told = {(t["instrument"], t["trade_id"], t["ts_event"]) for frame in frames for t in frame.view(trade_dtype)}
+    told = {(t["instrument"], t["trade_id"], t["ts_event"]) for frame in frames for t in frame}
     wanted = [n for n, t in enumerate(asked) if (t["instrument"], t["trade_id"], t["ts_event"]) not in told]
     assert 0 < len(wanted) < len(asked)
-    assert untold(asked, frames).tobytes() == asked[wanted].tobytes()
-    assert untold(asked, []).tobytes() == asked.tobytes()
-    assert len(untold(asked[:0], frames)) == 0
+    keys = Keys()
+    for frame in frames:
+        keys.add(columns_of(frame), int(frame["ts_event"].max()))
+    assert untold(asked, keys).tobytes() == asked[wanted].tobytes()
+    assert untold(asked).tobytes() == asked.tobytes()
+    assert len(untold(asked[:0], keys)) == 0
 
 
 def test_where_nothing_was_lost_only_the_word_is_fed() -> None:
@@ -228,7 +245,7 @@ def test_a_stream_that_tells_without_ever_being_up_is_not_held_for_ever() -> Non
         tell(holes, stream((at, at)))
     assert holes.open == 1
     tell(holes, stream((130, 130)))
-    assert (holes.open, holes.abandoned, holes._held) == (0, 1, [])
+    assert (holes.open, holes.abandoned, len(holes._held)) == (0, 1, 0)
     tell(holes, gap(130, 140))  # the next loss is looked after again
     holes.up(T + 150 * SECOND)
     hole = holes.due(T + 151 * SECOND)

@@ -138,7 +138,7 @@ class Watch:
             day_pnl=money(risk.gate.day_pnl),
             drawdown=money(risk.gate.drawdown),
             limits_version=risk.limits_version,
-            tick_to_order=percentiles(list(shell.latencies)),
+            tick_to_order=percentiles(shell.latencies.copy()),
             sync=(took["p50"], took["p99"]),
             unresolved=execution.unresolved,
         )

@@ -18,6 +18,7 @@ from pyrt.execution.recall import recall
 from pyrt.journal import Journal
 from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
+from pyrt.live.latest import Latest
 from pyrt.live.timers import Timers
 from pyrt.market.told import Told
 from pyrt.model import Alarmed, Fact, Message
@@ -86,7 +87,7 @@ class LiveShell:
         self._wake_at = 0  # monotonic ns
         self._venue = 0  # the last instant shown
         self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
-        self.latencies: deque[int] = deque(maxlen=4096)  # ns from an inbox entry to the start of an order that it caused
+        self.latencies = Latest(4096)  # ns from an inbox entry to the start of an order that it caused
         self._begun = 0  # monotonic ns at which the present inbox entry came
         self._causes: dict[int, int] = {}  # order number -> `_begun` of its cause, until it leaves
         self._held: deque[tuple[int, Submit | Replace]] = deque()

@@ -1,26 +1,21 @@
 """What the stream did not tell, and what of it is news once the venue's history tells it: every trade once, in order. Pure."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from pyrt._core.types import Flag, GapCause, RecordType, gap_dtype, market_dtype, trade_dtype
 from pyrt.clock import SECOND
 from pyrt.market.sequencer import Records, gap_record
+from pyrt.market.told import HELD, Key, Keys, among, columns_of, keys_of, trades_of, untold
 
 MARGIN = 5 * SECOND  # that a trade may come late: so much before the last sight of the stream is asked for again
 LAG = SECOND  # asked for beyond the stream's return, where the clocks of venue and session may differ
 OVERLAP = 60 * SECOND  # of trades' time, for which the stream may still tell what a filling told
 MOST = 64  # holes of an instrument
-HELD = 1_000_000  # trades told in or near the holes; of 64 bytes
 _LOST = (GapCause.DISCONNECT, GapCause.SILENCE, GapCause.SLOW)  # of a stream; the other causes are of books
 _TRADE, _GAP = int(RecordType.TRADE), int(RecordType.GAP)  # NumPy compares enums slowly
-_TOGETHER = 256  # frames of trades that are looked through at once
-KEY = ("instrument", "trade_id", "ts_event")
-
-Key = tuple[int, int, int]
 
 
 class Hole(NamedTuple):
@@ -47,9 +42,8 @@ class Holes:
         self._first = 0  # venue ns before which nothing is asked for
         self._newest = 0  # ts of the newest trade told
         self._holes: dict[int, list[Hole]] = {}
-        self._recent: deque[tuple[int, Records]] = deque()  # (newest ts, trades), told within the margin of the newest
-        self._held: list[Records] = []  # trades told in or near the holes
-        self._count = 0  # of them, or more: counted anew before holes are given up
+        self._recent = Keys()  # of trades told within the margin of the newest, and some before
+        self._held = Keys()  # of trades told in or near the holes
         self._early: set[Key] = set()  # fed by a filling, so late that the stream may tell them yet
         self._early_until = 0
 
@@ -59,48 +53,47 @@ class Holes:
         if not self._early:
             return records
         at = np.flatnonzero(records["type"] == _TRADE)
-        again = at[_member(records[at].view(trade_dtype), self._early)]
+        again = at[among(records[at].view(trade_dtype), self._early)]
         self.told_again += len(again)
         return np.delete(records, again) if len(again) else records
 
     def heard(self, records: Records) -> None:
         """Market records that the session was fed: its trades are kept while a filling may ask for them, GAP records open holes."""
-        kinds = records["type"]
-        is_trade = kinds == _TRADE
-        if is_trade.any():
-            self._keep(records[is_trade])
-        is_gap = kinds == _GAP
+        trades = trades_of(records)
+        if len(trades):
+            self._keep(trades)
+        is_gap = records["type"] == _GAP
         for gap in records[is_gap].view(gap_dtype) if is_gap.any() else ():
             if gap["cause"] in _LOST and not gap["flags"] & Flag.BACKFILLED:
                 self._open(int(gap["instrument"]), int(gap["from_ts"]))
 
     def _keep(self, trades: Records) -> None:
-        ts = trades["ts_event"]
+        columns = columns_of(trades)
+        ts = columns[2]
         last = int(ts.max())
         self._newest = max(self._newest, last)
-        self._recent.append((last, trades))
-        while self._recent[0][0] < self._newest - self._margin:
-            self._recent.popleft()
+        self._recent.add(columns, last)
+        while 0 < self._recent.oldest < self._newest - self._margin:
+            self._recent.let_go()
         if self._holes:
             ends = [hole.end for holes in self._holes.values() for hole in holes]
-            inside = trades if not min(ends) else trades[ts <= max(ends)]
-            if len(inside):
-                self._held.append(inside)
+            inside = columns if not min(ends) else tuple(column[ts <= max(ends)] for column in columns)
+            if len(inside[0]):
+                self._held.add(inside, last)
                 self._bound()
         if self._early and self._newest > self._early_until:
             self._early.clear()
 
     def _bound(self) -> None:
         """A stream that tells without ever being up would fill the memory: its holes stay holes, and their bars flagged."""
-        self._count += len(self._held[-1])
-        if self._count <= self._most_held:
-            return
-        self._count = sum(map(len, self._held))
-        if self._count > self._most_held:
+        if len(self._held) > self._most_held:
             self.abandoned += self.open
             self._holes.clear()
             self._held.clear()
-            self._count = 0
+
+    def _hold_recent(self, start: int) -> None:
+        for near in self._recent.since(start):
+            self._held.add(near, self._newest)
 
     # ------------------------------------------------------------------------------------------------ holes
     def _open(self, instrument: int, last: int) -> None:
@@ -110,9 +103,10 @@ class Holes:
         if holes and (not holes[-1].end or holes[-1].end >= start):  # they are one
             start = min(start, holes.pop().start)
         elif not self._holes:
-            self._held = [trades for _, trades in self._recent]
+            self._held.clear()
+            self._hold_recent(start)
         elif not any(len(h) and not h[-1].end for h in self._holes.values()):  # else the same loss, of another instrument
-            self._held += [trades for _, trades in self._recent]  # twice does no harm: they are looked up, not counted
+            self._hold_recent(start)  # twice does no harm: they are looked up, not counted
         if len(holes) >= MOST:
             holes.pop(0)
             self.abandoned += 1
@@ -153,13 +147,13 @@ class Holes:
         `heard` is to be told of them too. Once nothing of the instrument is missing any more, a GAP record flagged BACKFILLED goes
         before them, because its bars are whole with them.
         """
-        fresh = untold(trades, [*self._held, *(told for _, told in self._recent)]).copy()
+        fresh = untold(trades, self._held, self._recent).copy()
         fresh["flags"] |= np.uint16(Flag.BACKFILLED)
         fresh["ts_recv"] = now
         self.filled += len(fresh)
         late = fresh[fresh["ts_event"] > hole.end - OVERLAP]
         if len(late):
-            self._early.update(_keys(late))
+            self._early.update(keys_of(late))
             self._early_until = max(self._early_until, hole.end + OVERLAP)
         out: Records = fresh.view(market_dtype)
         if not self._settle(hole):
@@ -180,25 +174,3 @@ class Holes:
         if not self._holes:
             self._held.clear()
         return True
-
-
-def untold(trades: Records, told: Sequence[Records], *, together: int = _TOGETHER) -> Records:
-    """Those of some trades that are not among the ones told, which are many more: a key of each of these would be megabytes.
-
-    told: arrays of market records that are trades, or of keys (`Told`); so many at once are looked through.
-    """
-    keys: set[Key] = set()
-    for at in range(0, len(told) if len(trades) else 0, together):
-        part = np.concatenate(told[at : at + together])
-        part = part.view(trade_dtype) if part.dtype == market_dtype else part
-        keys.update(_keys(part[np.isin(part["trade_id"], trades["trade_id"])]))
-    left: Records = trades[~_member(trades, keys)]
-    return left
-
-
-def _keys(trades: Records) -> list[Key]:
-    return list(zip(*(trades[name].tolist() for name in KEY), strict=True))
-
-
-def _member(trades: np.ndarray[Any, Any], of: set[Key]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return np.fromiter((key in of for key in _keys(trades)), bool, len(trades))
