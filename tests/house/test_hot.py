@@ -59,7 +59,7 @@ COLD = {
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
     "messages": {"enter", "grow"},
     "onepass": {"idle", "message", "settle"},
-    "pipeline": {"_idle", "_slot"},
+    "pipeline": {"_idle", "_slot", "take"},
     "quoted": {"run", "take"},
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},

@@ -17,7 +17,7 @@ cdef enum:
 
 cdef struct series_t:                  # the windows of one interval; a line of the cache where the bars begin one
     int64_t interval
-    window_t* windows                  # ring of `size`, a power of two
+    window_t* windows                  # ring of `size`, a power of two; those of all intervals are one piece
     window_t* last                     # the newest window; NULL before the first
     int64_t due                        # when the first of its windows is to be published; 0 = look
     uint32_t first, count, size

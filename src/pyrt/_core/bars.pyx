@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from pyrt._core.bar_window cimport INHERITED, add_to_window, i128_of, next_row, price_window, write_window
+from pyrt._core.bar_window cimport INHERITED, add_to_window, blank_window, i128_of, next_row, price_window, write_window
 from pyrt._core.buffers cimport open_records
 from pyrt._core.conditions cimport UPDATES_ALL, UPDATES_LAST, UPDATES_VOLUME, default_rules, fill_rules, trade_fields
 from pyrt._core.gathered cimport FARTHEST, add_to_tip, fits_a_bar, keep_trade, likely
@@ -92,7 +92,7 @@ cdef window_t* _insert(bars_t* bars, series_t* s, uint32_t i, bars_out_t* out) n
         if i == 0:
             return NULL
         w = _window(s, 0)
-        if not w.published or w.amended:
+        if s.pending > 0 and (not w.published or w.amended):
             _publish(bars, s, w, out)                   # nobody closed it in time: never lost
             s.due = 0
         s.forgotten = w.end
@@ -103,7 +103,7 @@ cdef window_t* _insert(bars_t* bars, series_t* s, uint32_t i, bars_out_t* out) n
         _window(s, k)[0] = _window(s, k - 1)[0]
     s.count += 1
     w = _window(s, i)
-    memset(w, 0, sizeof(window_t))
+    blank_window(w)
     return w
 
 
@@ -240,7 +240,7 @@ cdef void _price_again(bars_t* bars, window_t* w) noexcept nogil:
     cdef uint32_t known = 0
     cdef window_t fresh
     cdef kept_t* kept
-    memset(&fresh, 0, sizeof(window_t))
+    blank_window(&fresh)
     for i in range(n, 0, -1):
         kept = &bars.kept[(bars.kept_count - i) & (bars.kept_size - 1)]
         if kept.live and w.start <= kept.ts < w.end:
@@ -360,6 +360,7 @@ cdef void bars_close(bars_t* bars, int64_t at, bars_out_t* out) noexcept nogil:
 
 cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals, uint32_t n, int64_t grace, uint32_t keep, uint32_t keep_trades) noexcept nogil:
     cdef uint32_t k, size = 2, kept = 1
+    cdef window_t* windows = NULL
     memset(bars, 0, sizeof(bars_t))
     while size < keep:
         size *= 2
@@ -368,12 +369,14 @@ cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals,
     bars.instrument = instrument
     bars.grace = grace
     bars.rules = default_rules()
+    if n > 0:
+        windows = <window_t*>calloc(n * size, sizeof(window_t))
+        if windows == NULL:
+            return False
     for k in range(n):
         bars.series[k].interval = intervals[k]
         bars.series[k].size = size
-        bars.series[k].windows = <window_t*>calloc(size, sizeof(window_t))
-        if bars.series[k].windows == NULL:
-            return False
+        bars.series[k].windows = windows + k * size
         bars.intervals += 1
     if keep_trades > 0:
         bars.kept = <kept_t*>calloc(kept, sizeof(kept_t))
@@ -382,9 +385,8 @@ cdef bint bars_init(bars_t* bars, uint32_t instrument, const int64_t* intervals,
 
 
 cdef void bars_free(bars_t* bars) noexcept nogil:
-    cdef uint32_t k
-    for k in range(bars.intervals):
-        free(bars.series[k].windows)
+    if bars.intervals > 0:
+        free(bars.series[0].windows)
     samples_free(&bars.samples)
     free(bars.kept)
 

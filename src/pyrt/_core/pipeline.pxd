@@ -16,7 +16,8 @@ cdef enum:                             # due
 
 
 cdef enum:
-    LINE = 64                          # bytes of a cache line: slots, books and references begin one
+    LINE = 64                          # bytes of a cache line: books, bars and references begin one
+    BLOCK = 64                         # structs that memory is taken for at once
 
 
 cdef struct slot_t:
@@ -43,11 +44,20 @@ cdef void pipeline_close(pipeline_t* p, int64_t at) noexcept nogil
 cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t i, Py_ssize_t n) noexcept nogil   # from i: index after the first that is due
 
 
+cdef class Lines:
+    cdef list blocks
+    cdef uint8_t* at
+    cdef size_t left
+
+    cdef void* take(self, size_t size) except NULL
+
+
 cdef class Pipeline:
     cdef pipeline_t p
     cdef uint8_t own_rules[256]
     cdef int64_t grace
     cdef object rows                   # all reserved references
+    cdef Lines book_lines, bars_lines  # where they lie
     cdef list boundaries               # arrays that bars point into
     cdef bint running
 

@@ -7,7 +7,8 @@ from libc.string cimport memset
 import numpy as np
 
 from pyrt._core.bars cimport (
-    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_in_order, bars_trade, forming_rows, set_sessions, start_bars, take_rows,
+    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_in_order, bars_trade, forming_rows, set_sessions, start_bars,
+    take_rows,
 )
 from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_quote, book_refuse
 from pyrt._core.buffers cimport open_records
@@ -19,9 +20,6 @@ from pyrt._core.types cimport (
 )
 from pyrt._core.types import bar_dtype as _bar_dtype, ref_dtype as _ref_dtype
 
-
-cdef extern from "<stdlib.h>" nogil:
-    int posix_memalign(void** memory, size_t alignment, size_t size)
 
 cdef extern from * nogil:
     bint likely "__builtin_expect"(bint, bint)
@@ -238,14 +236,6 @@ cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t 
 
 
 # ---------------------------------------------------------------------------------------------------- Python
-cdef void* _line_of(size_t size) except NULL:
-    # Zeros that begin a cache line.
-    cdef void* memory = NULL
-    if posix_memalign(&memory, LINE, size) != 0:
-        raise MemoryError("no memory for an instrument")
-    return memset(memory, 0, size)
-
-
 cdef bint _reserve(pipeline_t* p, uint32_t capacity) noexcept nogil:
     cdef void* slots = realloc(p.slots, capacity * sizeof(slot_t))
     cdef void* closes
@@ -264,6 +254,34 @@ cdef bint _reserve(pipeline_t* p, uint32_t capacity) noexcept nogil:
         p.refs[id].ask_px = NO_PX
     p.capacity = capacity
     return True
+
+
+@cython.final
+cdef class Lines:
+    """Zeros for many structs of one kind, one behind the other: each begins a line of the cache, and none shares one with another.
+
+    Apart by whatever a heap puts between them they would meet in the same few sets of the cache.
+    """
+
+    def __cinit__(self):
+        self.blocks = []
+
+    cdef void* take(self, size_t size) except NULL:
+        cdef size_t whole = (size + LINE - 1) // LINE | 1       # an odd number of lines: all sets are used alike
+        cdef unsigned char[::1] block
+        cdef size_t ahead
+        cdef void* taken
+        if self.left < whole * LINE:
+            fresh = np.zeros(BLOCK * whole * LINE + LINE, np.uint8)
+            block = fresh
+            ahead = -<size_t>&block[0] & LINE - 1
+            self.at = &block[ahead]
+            self.left = BLOCK * whole * LINE
+            self.blocks.append(fresh)
+        taken = self.at
+        self.at += whole * LINE
+        self.left -= whole * LINE
+        return taken
 
 
 @cython.final
@@ -287,6 +305,7 @@ cdef class Pipeline:
             raise ValueError(f"a grace is 0 ns or more, not {grace}")
         self.grace = grace
         self.boundaries = []
+        self.book_lines, self.bars_lines = Lines(), Lines()
         whole = np.zeros(MOST_INSTRUMENTS * sizeof(ref_t) + LINE, np.uint8)
         memory = whole
         ahead = -<size_t>&memory[0] & LINE - 1
@@ -304,10 +323,8 @@ cdef class Pipeline:
         for id in range(self.p.top):
             if self.p.slots[id].book != NULL:
                 book_free(self.p.slots[id].book)
-                free(self.p.slots[id].book)
             if self.p.slots[id].bars != NULL:
                 bars_free(self.p.slots[id].bars)
-                free(self.p.slots[id].bars)
         free(self.p.slots)
         free(self.p.closes)
         free(self.p.out.rows)
@@ -332,18 +349,17 @@ cdef class Pipeline:
         if slot.book != NULL:
             raise ValueError(f"instrument {instrument} was added before")
         if len(intervals) > 0:
-            bars = _line_of(sizeof(bars_t))
+            bars = self.bars_lines.take(sizeof(bars_t))
             try:
                 start_bars(<bars_t*>bars, instrument, intervals, self.grace, keep, keep_trades, qty_exp)
                 self.boundaries.append(set_sessions(<bars_t*>bars, boundaries, anchored))
-                book = _line_of(sizeof(book_t))
+                book = self.book_lines.take(sizeof(book_t))
             except BaseException:
                 bars_free(<bars_t*>bars)
-                free(bars)
                 raise
             (<bars_t*>bars).rules = self.p.rules
         else:
-            book = _line_of(sizeof(book_t))
+            book = self.book_lines.take(sizeof(book_t))
         book_init(<book_t*>book, tick, top_only)
         slot.book = <book_t*>book
         slot.bars = <bars_t*>bars
