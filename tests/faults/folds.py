@@ -28,10 +28,10 @@ def facts(history: History) -> Iterator[tuple[int, Fact | None]]:
         yield seq, codec.decode(kind, codec.VERSION, payload) if kind >= USER else None
 
 
-def name_of(record: tuple[int, bytes]) -> str:
-    """What a record's fact is called."""
+def fact_of(record: tuple[int, bytes]) -> Fact | None:
+    """What a record tells; None where it is one of the journal's own."""
     kind, payload = record
-    return type(codec.decode(kind, codec.VERSION, payload)).__name__ if kind >= USER else "record"
+    return codec.decode(kind, codec.VERSION, payload) if kind >= USER else None
 
 
 def anchors(history: History) -> dict[int, bytes]:

@@ -65,8 +65,8 @@ ADAPTERS: tuple[Mutant, ...] = (
         "first-page-is-all",
         "orders beyond the first page are not read",
         "pyrt.venues.alpaca.pages",
-        "        if max(len(rows), size) < ORDERS_PAGE:  # nobody says whether the limit counts exits that are rolled up into a row\n",
-        "        if len(rows) <= ORDERS_PAGE:\n",
+        "        if max(len(rows), size) < ORDERS_PAGE:",
+        "        if len(rows) <= ORDERS_PAGE:",
         {**DEATHS, "page": 5},
     ),
     one(
