@@ -65,15 +65,16 @@ class Watchdog:
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
+        self._pipe = -1
         self._start()
 
     def _start(self) -> None:
         order = self._order
         fd = os.open(Path(order.directory) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        reader, self._pipe = os.pipe()
+        reader, pipe = os.pipe()
         try:
             # Before it is born: a session that dies in between leaves it with its order, and it finds the pipe closed.
-            os.write(self._pipe, msgspec.json.encode(order) + b"\n")
+            os.write(pipe, msgspec.json.encode(order) + b"\n")
             # It inherits what is blocked here: a signal finds it deaf from its first instant, not from when it has imported.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
             try:
@@ -88,11 +89,12 @@ class Watchdog:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except BaseException:
-            os.close(self._pipe)
+            os.close(pipe)
             raise
         finally:
             os.close(reader)
             os.close(fd)
+        self._pipe = pipe
 
     @property
     def ended(self) -> int | None:
@@ -100,8 +102,8 @@ class Watchdog:
         return self._process.poll()
 
     def restart(self) -> None:
-        """Start another one in place of one that ended."""
-        os.close(self._pipe)
+        """Start another one in place of one that ended. Raises OSError: there is none then, until another try."""
+        self._hang_up()
         self._start()
 
     def farewell(self, patience: float = 10.0) -> None:
@@ -110,13 +112,18 @@ class Watchdog:
             os.write(self._pipe, FAREWELL)
         except OSError:
             log.warning("the watchdog had ended before")
-        finally:
-            os.close(self._pipe)
+        self._hang_up()
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _hang_up(self) -> None:
+        # Once: the number may be somebody else's file by the next time.
+        pipe, self._pipe = self._pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
 
 
 class Sweep:
