@@ -1,0 +1,107 @@
+"""Requests to stop, whatever else goes on: several at a time, one that cannot be verified, a watchdog that does not start."""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.live import test_runner
+from tests.live.test_runner import play
+
+from pyrt.journal import inspect
+from pyrt.live import Live, control
+from pyrt.live.control import REQUEST, KillRequest, ask, report
+from pyrt.model import Latched
+
+venue = test_runner.venue  # the fixture: a venue in this process
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def during(tmp_path: Path, body: Callable[[Live], Awaitable[None]], **options: Any) -> None:
+    """Run a session, and beside it what the test wants once an entry rests; whatever it says, the session ends."""
+    said: list[BaseException] = []
+
+    async def beside(live: Live) -> None:
+        try:
+            await asyncio.wait_for(until(live.session.execution.open_orders), 20)
+            await asyncio.wait_for(body(live), 20)
+        except BaseException as e:
+            said.append(e)
+        test_runner.link.deaf = False
+        live.runner.stop("enough")
+
+    play(tmp_path, companions=[beside], **options)
+    if said:
+        raise said[0]
+
+
+def latches(directory: Path) -> set[tuple[str, str]]:
+    return {(f.scope, f.level) for _, _, f in inspect.show(directory / "journal") if isinstance(f, Latched)}
+
+
+def test_a_kill_does_not_wait_for_the_proof_of_another(tmp_path: Path) -> None:
+    async def body(live: Live) -> None:
+        test_runner.link.deaf = True  # the venue takes the cancel, and never says that the order is gone
+        ask(tmp_path, KillRequest(level="REDUCING", scope="AAPL", who="a", why="news", id="1"))
+        await until(lambda: "instrument:1" in live.session.risk.latches)
+        await until(lambda: not (tmp_path / REQUEST).exists())
+        ask(tmp_path, KillRequest(level="HALTED", scope="strategy:Rests", who="b", why="wrong", id="2"))
+        await until(lambda: "strategy:1" in live.session.risk.latches)
+        ask(tmp_path, KillRequest(who="c", why="all of it", id="3"))
+        await until(lambda: "system" in live.session.risk.latches)
+        await until(lambda: not control.waiting(tmp_path))
+        for id, scope in (("1", "AAPL"), ("2", "strategy:Rests"), ("3", "system")):
+            answer = report(tmp_path, id)
+            assert answer is not None
+            assert (answer.scope, answer.durable, answer.verified, answer.open) == (scope, True, False, 1)
+
+    during(tmp_path, body)
+    assert latches(tmp_path) == {("instrument:1", "REDUCING"), ("strategy:1", "HALTED"), ("system", "KILLED")}
+
+
+def test_requests_that_nobody_has_read_stand_beside_each_other(tmp_path: Path) -> None:
+    ask(tmp_path, KillRequest(level="HALTED", scope="AAPL", who="a", why="news", id="1"))
+    ask(tmp_path, KillRequest(level="REDUCING", scope="strategy:Rests", who="b", why="odd", id="2"))
+    ask(tmp_path, KillRequest(level="REDUCING", scope="account", who="c", why="margin", id="3"))
+    assert play(tmp_path, duration=0.5).orders == 0
+    assert latches(tmp_path) == {("instrument:1", "HALTED"), ("strategy:1", "REDUCING"), ("account", "REDUCING")}
+    assert [path.name for path in tmp_path.glob("KILL*")] == ["KILL.spare"]
+
+
+def test_a_request_is_found_after_a_loss_of_power(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(control, "sync_directory", synced.append)
+    ask(tmp_path, KillRequest(why="no session runs"))
+    assert synced == [tmp_path]
+
+
+def test_a_watchdog_that_does_not_start_keeps_no_kill_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone:
+        ended, tries = 1, 0
+
+        def restart(self) -> None:
+            self.tries += 1
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+        def farewell(self) -> None: ...
+
+    gone = Gone()
+
+    async def body(live: Live) -> None:
+        live.runner._control._watchdog = gone  # type: ignore[union-attr,assignment]
+        await until(lambda: gone.tries)
+        (tmp_path / REQUEST).touch()
+        await until(lambda: "system" in live.session.risk.latches)
+        assert gone.tries == 1  # the next try has its time: each one is an alarm
+        monkeypatch.setattr(control, "REBIRTH", 0.0)
+        await until(lambda: gone.tries > 2)
+
+    during(tmp_path, body)
+    said = [f.text for _, _, f in inspect.show(tmp_path / "journal") if getattr(f, "code", "") == "WATCHDOG"]
+    assert "cannot be started (Resource temporarily unavailable)" in said[0]
