@@ -13,16 +13,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from pyrt.config import Secret, Veiled, mask_logs
-from pyrt.errors import Misbehaved, PyrtError
+from pyrt.errors import JournalDamaged, Misbehaved, PyrtError
 from pyrt.execution.cid import parse_cid
-from pyrt.journal.inspect import show
+from pyrt.journal.inspect import TRIES, show
 from pyrt.model import Intended
 from pyrt.monitor import RiskPage
 from pyrt.ports import VenueOrder
@@ -142,9 +142,9 @@ class Sweep:
         while clear < 2 or time.monotonic() < begun + self._order.landing:
             try:
                 left = [o for o in self._open() if self._is_entry(o, protective, last)]
+                heard = time.monotonic()
                 for entry in left:
                     self._cancel(entry)
-                heard = time.monotonic()
                 clear = 0 if left else clear + 1
             except (Broken, Ended, Misbehaved) as e:
                 clear = 0
@@ -162,16 +162,22 @@ class Sweep:
 
     def _intents(self) -> tuple[set[int], int | None]:
         """Numbers that only reduce, and the last number; (none, None) where the journal cannot be read: then all are entries."""
-        protective, last = set(), 0
         try:
-            for _, _, fact in show(Path(self._order.directory) / "journal"):
-                if isinstance(fact, Intended) and fact.epoch <= self._order.epoch:
-                    last = max(last, fact.number)
-                    if fact.intent.reduce_only:
-                        protective.add(fact.number)
+            for _ in range(TRIES - 1):
+                with suppress(JournalDamaged):
+                    return self._read()
+            return self._read()
         except (PyrtError, OSError) as e:
             log.error("ALARM: the journal cannot be read (%s): every order with its mark is cancelled, exits too", e)
             return set(), None
+
+    def _read(self) -> tuple[set[int], int]:
+        protective, last = set(), 0
+        for _, _, fact in show(Path(self._order.directory) / "journal", journal=self._order.journal):
+            if isinstance(fact, Intended) and fact.epoch <= self._order.epoch:
+                last = max(last, fact.number)
+                if fact.intent.reduce_only:
+                    protective.add(fact.number)
         return protective, last
 
     def _is_entry(self, order: VenueOrder, protective: set[int], last: int | None) -> bool:
@@ -184,7 +190,11 @@ class Sweep:
         return pages.read_orders(self._get, self._reader, status="open", since=0)
 
     def _cancel(self, order: VenueOrder) -> None:
-        answer = self._ask("DELETE", f"/v2/orders/{quote(order.id, safe='')}")
+        try:
+            answer = self._ask("DELETE", f"/v2/orders/{quote(order.id, safe='')}")
+        except (Broken, Ended) as e:  # the others are cancelled all the same; the next look asks again
+            log.warning("the cancel of %s (%s) was not answered: %s", order.cid, order.symbol, e)
+            return
         log.info("cancelled %s (%s %s %s): HTTP %d", order.cid, order.side.name, order.qty, order.symbol, answer.status)
 
     def _get(self, path: str) -> object:
