@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pyrt.journal import inspect
 from pyrt.live import Live, control
 from pyrt.live.control import REQUEST, KillRequest, ask, report
 from pyrt.model import Latched
+from pyrt.monitor import Level, RiskPage
 
 venue = test_runner.venue  # the fixture: a venue in this process
 
@@ -105,3 +107,28 @@ def test_a_watchdog_that_does_not_start_keeps_no_kill_waiting(tmp_path: Path, mo
     during(tmp_path, body)
     said = [f.text for _, _, f in inspect.show(tmp_path / "journal") if getattr(f, "code", "") == "WATCHDOG"]
     assert "cannot be started (Resource temporarily unavailable)" in said[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act for another user")
+def test_root_stops_the_session_of_another_user(tmp_path: Path) -> None:
+    page = RiskPage.create(tmp_path)
+    try:
+        for path in (tmp_path, tmp_path / "risk.page"):
+            os.chown(path, 65_534, 65_534)
+        ask(tmp_path, KillRequest(level="REDUCING", scope="AAPL", why="news"))
+        assert page.level == Level.ACTIVE
+        ask(tmp_path, KillRequest(why="sudo, at three in the morning"))
+        assert page.level == Level.KILLED
+        requests = control.waiting(tmp_path)
+        assert len(requests) == 2
+        assert {(path.stat().st_uid, path.stat().st_mode & 0o777) for path in requests} == {(65_534, 0o600)}  # it reads them
+    finally:
+        page.close()
+
+
+def test_a_page_that_is_not_ours_keeps_no_request_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    RiskPage.create(tmp_path).close()
+    (tmp_path / "risk.page").chmod(0o644)
+    ask(tmp_path, KillRequest(why="now"))
+    assert [path.name for path in control.waiting(tmp_path)] == [REQUEST]
+    assert "the risk page was not closed" in caplog.text

@@ -70,7 +70,11 @@ def ask(directory: Path, request: KillRequest) -> None:
                 page.close()
         except (ConfigError, OSError) as e:  # the session closes it when it has found the request
             log.warning("the risk page was not closed: %s", e)
-    unread(directory, _written(directory / f"{REQUEST}.{secrets.token_hex(8)}.tmp", msgspec.json.encode(request)))
+    written = _written(directory / f"{REQUEST}.{secrets.token_hex(8)}.tmp", msgspec.json.encode(request))
+    own = directory.stat()
+    if own.st_uid != os.geteuid() == 0:  # root asks: what the session cannot read stops all of it
+        os.chown(written, own.st_uid, own.st_gid, follow_symlinks=False)
+    unread(directory, written)
 
 
 def unread(directory: Path, written: Path) -> None:
