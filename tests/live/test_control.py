@@ -11,6 +11,7 @@ import pytest
 from tests.live import test_runner
 from tests.live.test_runner import play
 
+from pyrt.cli.flatten import Flattener
 from pyrt.journal import inspect
 from pyrt.live import Live, control
 from pyrt.live.control import REQUEST, KillRequest, ask, report
@@ -132,3 +133,13 @@ def test_a_page_that_is_not_ours_keeps_no_request_back(tmp_path: Path, caplog: p
     ask(tmp_path, KillRequest(why="now"))
     assert [path.name for path in control.waiting(tmp_path)] == [REQUEST]
     assert "the risk page was not closed" in caplog.text
+
+
+@pytest.mark.parametrize("level", ["HALTED", "KILLED"])
+def test_a_flatten_that_a_latch_forbids_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    flattener = Flattener(60.0)
+    monkeypatch.setattr(Flattener, "_held", lambda self, live: [(1, live.session.instruments["AAPL"], 5)])
+    ask(tmp_path, KillRequest(level=level, who="a", why="odd"))
+    play(tmp_path, companions=[flattener])
+    assert (flattener.done, flattener._asked) == (False, {})
+    assert flattener.why == f"system is {level}, so no closing order leaves -- `pyrt resume`, then `pyrt flatten` again"
