@@ -3,17 +3,20 @@
 import asyncio
 import errno
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.live import test_runner
-from tests.live.test_runner import play
+from tests.live.test_runner import Rests, play
+from tests.reference.room import LOOSE, SECOND
 
 from pyrt.cli.flatten import Flattener
+from pyrt.execution import Settings
 from pyrt.journal import inspect
-from pyrt.live import Live, control
+from pyrt.live import Live, Plan, Runner, control
 from pyrt.live.control import REQUEST, KillRequest, ask, report
 from pyrt.model import Latched
 from pyrt.monitor import Level, RiskPage
@@ -143,3 +146,27 @@ def test_a_flatten_that_a_latch_forbids_says_so_at_once(tmp_path: Path, monkeypa
     play(tmp_path, companions=[flattener])
     assert (flattener.done, flattener._asked) == (False, {})
     assert flattener.why == f"system is {level}, so no closing order leaves -- `pyrt resume`, then `pyrt flatten` again"
+
+
+def test_a_kill_in_the_last_moments_of_a_session_is_found_by_the_next(tmp_path: Path) -> None:
+    async def body() -> None:
+        loop, heard = asyncio.get_running_loop(), threading.Event()
+
+        class Slow:  # a watchdog that still sweeps: the session waits for its end
+            ended = None
+
+            def farewell(self) -> None:
+                loop.call_soon_threadsafe(lambda: (session.kill(), heard.set()))  # SIGUSR1
+                heard.wait(20)
+
+        options = {"limits": LOOSE, "settings": Settings(snapshot_gap=SECOND // 20), "record": False, "durability": "os"}
+        plan = Plan(link=test_runner.link, directory=tmp_path, strategies=[Rests()], duration=0.3, **options)
+        session = Runner(plan)
+        session._watchdog = lambda *_: Slow()  # type: ignore[assignment,method-assign,return-value]
+        await asyncio.wait_for(session.run(), 60)
+
+    test_runner.then = lambda strategy: None
+    asyncio.run(body())
+    test_runner.link = test_runner.Link()
+    assert play(tmp_path, duration=0.3).orders == 0
+    assert latches(tmp_path) == {("system", "KILLED")}
