@@ -170,3 +170,19 @@ def test_a_kill_in_the_last_moments_of_a_session_is_found_by_the_next(tmp_path: 
     test_runner.link = test_runner.Link()
     assert play(tmp_path, duration=0.3).orders == 0
     assert latches(tmp_path) == {("system", "KILLED")}
+
+
+def test_a_strategy_that_changes_the_working_directory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    state = tmp_path / "state"
+
+    async def body(live: Live) -> None:
+        os.chdir("elsewhere")
+        ask(state, KillRequest(why="now"))
+        await until(lambda: "system" in live.session.risk.latches)
+        await until(lambda: not control.waiting(state))
+
+    during(Path("state"), body, segment_size=8192)
+    assert latches(state) == {("system", "KILLED")}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
