@@ -1,13 +1,25 @@
 """The watchdog as its parent makes it, without a session."""
 
+import errno
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from pyrt import watchdog
+from pyrt._core.types import Side
+from pyrt.errors import JournalDamaged
+from pyrt.execution.cid import cid
+from pyrt.journal import Journal
+from pyrt.model import Intended, Intent, OrderType, TimeInForce
+from pyrt.ports import Sync
+from pyrt.venues.alpaca.session import Answer, Broken
 from pyrt.watchdog import Watchdog, WatchOrder
 
 KEEPS = "import sys; open(sys.argv[1], 'wb').write(sys.stdin.buffer.read())"  # what it is told, once nobody can say more
@@ -33,3 +45,139 @@ def test_a_session_that_dies_at_its_birth_leaves_it_with_its_order(tmp_path: Pat
         Watchdog(order)
     children[0].wait(60)
     assert msgspec.json.decode((tmp_path / "told").read_bytes(), type=WatchOrder) == order
+
+
+class Ended:
+    """A child that is there no more."""
+
+    def __init__(self, *_: Any, **settings: Any) -> None: ...
+
+    def poll(self) -> int:
+        return 1
+
+    def wait(self, _patience: float) -> int:
+        return 1
+
+
+def test_one_that_cannot_be_started_again_costs_nobody_else_a_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order = WatchOrder(directory=str(tmp_path), journal="j", epoch=1, url="http://127.0.0.1:9", key="k", secret="s")
+
+    def no_more(*_: Any, **settings: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("pyrt.watchdog.subprocess.Popen", Ended)
+    watchdog = Watchdog(order)
+    monkeypatch.setattr("pyrt.watchdog.subprocess.Popen", no_more)
+    with pytest.raises(BlockingIOError):
+        watchdog.restart()
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(4)]  # the first free numbers: what the pipe had is among them
+    try:
+        with pytest.raises(BlockingIOError):
+            watchdog.restart()
+        watchdog.farewell()
+        assert [os.fstat(fd).st_ino for fd in others] == [tmp_path.stat().st_ino] * 4
+    finally:
+        for fd in others:
+            with suppress(OSError):
+                os.close(fd)
+
+
+# ---------------------------------------------------------------------------------------------------- its sweep
+def order_of(journal: str, number: int) -> dict[str, Any]:
+    at = "2026-03-02T15:00:00Z"
+    told = {"id": f"v{number}", "client_order_id": cid(journal, number), "symbol": "AAPL", "side": "buy", "type": "limit"}
+    return {**told, "time_in_force": "gtc", "qty": "1", "filled_qty": "0", "status": "new", "created_at": at, "updated_at": at}
+
+
+class OneBreaks:
+    """A venue whose connection breaks whenever the cancel of its first order is asked for."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, dict[str, Any]] = {}
+        self.asked = 0
+
+    def exchange(self, attempt: Any, method: str, path: str, body: Any, timeout: float) -> Answer:
+        if method == "GET":
+            return Answer(200, {}, msgspec.json.encode(list(self.open.values())))
+        number = int(path.rpartition("v")[2])
+        if number == 1:
+            self.asked += 1
+            if self.asked < 3:
+                raise Broken("reset")
+        del self.open[number]
+        return Answer(204, {}, b"")
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def venue(monkeypatch: pytest.MonkeyPatch) -> OneBreaks:
+    there = OneBreaks()
+    monkeypatch.setattr(watchdog, "venue_session", lambda *_: there)
+    monkeypatch.setattr(watchdog, "GAP", 0.01)
+    return there
+
+
+def sweep_of(directory: Path, venue: OneBreaks, journal: str = "k3v9q2xa") -> watchdog.Sweep:
+    venue.open = {n: order_of(journal, n) for n in (1, 2, 3)}
+    order = WatchOrder(directory=str(directory), journal=journal, epoch=1, url="u", key="k", secret="s", landing=0.0, give_up=20.0)
+    return watchdog.Sweep(order)
+
+
+def test_an_order_whose_cancel_breaks_keeps_no_other_one_working(
+    tmp_path: Path, venue: OneBreaks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[set[int]] = []
+    monkeypatch.setattr(watchdog.time, "sleep", lambda _: left.append(set(venue.open)))
+    assert sweep_of(tmp_path, venue, write(tmp_path)).run()
+    assert left[0] == {1}
+    assert left[-1] == set()
+
+
+@pytest.mark.parametrize("there", ["nothing", "another"])
+def test_a_journal_that_was_moved_away_leaves_no_order(tmp_path: Path, venue: OneBreaks, there: str) -> None:
+    if there == "another":
+        write(tmp_path, reduce_only=True)
+    assert sweep_of(tmp_path, venue).run()
+    assert venue.open == {}
+
+
+def write(directory: Path, *, reduce_only: bool = False) -> str:
+    """A journal with the three intents; its name."""
+    with Journal.open(directory / "journal", segment_size=1 << 20) as journal:
+        for n in (1, 2, 3):
+            journal.append(intended(n, reduce_only=reduce_only), Sync.SOON, 1)
+        return journal.id
+
+
+def test_a_journal_that_looked_torn_in_the_middle_of_a_write_keeps_its_exits(
+    tmp_path: Path, venue: OneBreaks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def written_meanwhile(_: Path, **which: str) -> Iterator[tuple[int, int, Intended]]:
+        looks.append(1)
+        yield 1, 1, intended(1)
+        if len(looks) < 3:
+            raise JournalDamaged("record 2 does not read")
+        yield 2, 1, intended(2, reduce_only=True)
+        yield 3, 1, intended(3)
+
+    monkeypatch.setattr(watchdog, "show", written_meanwhile)
+    assert sweep_of(tmp_path, venue).run()
+    assert set(venue.open) == {2}
+
+
+def intended(number: int, *, reduce_only: bool = False) -> Intended:
+    wanted = Intent(
+        strategy=1,
+        source=number,
+        instrument=1,
+        side=Side.BUY,
+        type=OrderType.LIMIT,
+        tif=TimeInForce.GTC,
+        qty=1,
+        limit_px=1,
+        reduce_only=reduce_only,
+    )
+    return Intended(number=number, epoch=1, intent=wanted, approval=1, limits_version=1, ref_px=1, ts=1)

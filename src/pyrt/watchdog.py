@@ -13,16 +13,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from pyrt.config import Secret, Veiled, mask_logs
-from pyrt.errors import Misbehaved, PyrtError
+from pyrt.errors import JournalDamaged, Misbehaved, PyrtError
 from pyrt.execution.cid import parse_cid
-from pyrt.journal.inspect import show
+from pyrt.journal.inspect import TRIES, show
 from pyrt.model import Intended
 from pyrt.monitor import RiskPage
 from pyrt.ports import VenueOrder
@@ -65,15 +65,16 @@ class Watchdog:
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
+        self._pipe = -1
         self._start()
 
     def _start(self) -> None:
         order = self._order
         fd = os.open(Path(order.directory) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        reader, self._pipe = os.pipe()
+        reader, pipe = os.pipe()
         try:
             # Before it is born: a session that dies in between leaves it with its order, and it finds the pipe closed.
-            os.write(self._pipe, msgspec.json.encode(order) + b"\n")
+            os.write(pipe, msgspec.json.encode(order) + b"\n")
             # It inherits what is blocked here: a signal finds it deaf from its first instant, not from when it has imported.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
             try:
@@ -88,11 +89,12 @@ class Watchdog:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         except BaseException:
-            os.close(self._pipe)
+            os.close(pipe)
             raise
         finally:
             os.close(reader)
             os.close(fd)
+        self._pipe = pipe
 
     @property
     def ended(self) -> int | None:
@@ -100,8 +102,8 @@ class Watchdog:
         return self._process.poll()
 
     def restart(self) -> None:
-        """Start another one in place of one that ended."""
-        os.close(self._pipe)
+        """Start another one in place of one that ended. Raises OSError: there is none then, until another try."""
+        self._hang_up()
         self._start()
 
     def farewell(self, patience: float = 10.0) -> None:
@@ -110,13 +112,18 @@ class Watchdog:
             os.write(self._pipe, FAREWELL)
         except OSError:
             log.warning("the watchdog had ended before")
-        finally:
-            os.close(self._pipe)
+        self._hang_up()
         try:
             self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _hang_up(self) -> None:
+        # Once: the number may be somebody else's file by the next time.
+        pipe, self._pipe = self._pipe, -1
+        if pipe >= 0:
+            os.close(pipe)
 
 
 class Sweep:
@@ -135,9 +142,9 @@ class Sweep:
         while clear < 2 or time.monotonic() < begun + self._order.landing:
             try:
                 left = [o for o in self._open() if self._is_entry(o, protective, last)]
+                heard = time.monotonic()
                 for entry in left:
                     self._cancel(entry)
-                heard = time.monotonic()
                 clear = 0 if left else clear + 1
             except (Broken, Ended, Misbehaved) as e:
                 clear = 0
@@ -155,16 +162,22 @@ class Sweep:
 
     def _intents(self) -> tuple[set[int], int | None]:
         """Numbers that only reduce, and the last number; (none, None) where the journal cannot be read: then all are entries."""
-        protective, last = set(), 0
         try:
-            for _, _, fact in show(Path(self._order.directory) / "journal"):
-                if isinstance(fact, Intended) and fact.epoch <= self._order.epoch:
-                    last = max(last, fact.number)
-                    if fact.intent.reduce_only:
-                        protective.add(fact.number)
+            for _ in range(TRIES - 1):
+                with suppress(JournalDamaged):
+                    return self._read()
+            return self._read()
         except (PyrtError, OSError) as e:
             log.error("ALARM: the journal cannot be read (%s): every order with its mark is cancelled, exits too", e)
             return set(), None
+
+    def _read(self) -> tuple[set[int], int]:
+        protective, last = set(), 0
+        for _, _, fact in show(Path(self._order.directory) / "journal", journal=self._order.journal):
+            if isinstance(fact, Intended) and fact.epoch <= self._order.epoch:
+                last = max(last, fact.number)
+                if fact.intent.reduce_only:
+                    protective.add(fact.number)
         return protective, last
 
     def _is_entry(self, order: VenueOrder, protective: set[int], last: int | None) -> bool:
@@ -177,7 +190,11 @@ class Sweep:
         return pages.read_orders(self._get, self._reader, status="open", since=0)
 
     def _cancel(self, order: VenueOrder) -> None:
-        answer = self._ask("DELETE", f"/v2/orders/{quote(order.id, safe='')}")
+        try:
+            answer = self._ask("DELETE", f"/v2/orders/{quote(order.id, safe='')}")
+        except (Broken, Ended) as e:  # the others are cancelled all the same; the next look asks again
+            log.warning("the cancel of %s (%s) was not answered: %s", order.cid, order.symbol, e)
+            return
         log.info("cancelled %s (%s %s %s): HTTP %d", order.cid, order.side.name, order.qty, order.symbol, answer.status)
 
     def _get(self, path: str) -> object:

@@ -1,5 +1,6 @@
 """The switch to a new segment: what its header names is on the disk before it, and it is written whole."""
 
+import errno
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pyrt.journal import Journal, segments
+from pyrt.journal import Journal, segments, snapshots
+from pyrt.journal.snapshots import Snapshot
 from pyrt.model import Latched
 from pyrt.ports import Sync
 
@@ -67,3 +69,28 @@ def test_the_names_of_directories_are_synced_until_a_segment_is_there(tmp_path: 
     synced.clear()
     written(directory)
     assert directory.parent not in synced
+
+
+def test_what_found_no_room_gives_back_what_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    written = 0
+
+    def fills_up(fd: int) -> None:
+        nonlocal written
+        written += 1
+        if written == 3:
+            raise full
+
+    monkeypatch.setattr(segments, "sync_file", fills_up)
+    with pytest.raises(OSError, match="No space left"):
+        segments.prepare(tmp_path, 8 << 20)
+    assert written == 3
+    assert list(tmp_path.iterdir()) == []
+
+    def refuses(fd: int) -> None:
+        raise full
+
+    monkeypatch.setattr(snapshots.os, "fsync", refuses)
+    with pytest.raises(OSError, match="No space left"):
+        snapshots.write(tmp_path, Snapshot(seq=1, state=bytes(1 << 20), state_hash=bytes(16)))
+    assert list(tmp_path.iterdir()) == []

@@ -120,7 +120,7 @@ def test_a_note_that_was_cut_short_before_its_name_is_a_request(tmp_path: Path, 
     try:
         note = halt.HaltNote(tmp_path, page)
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", lambda *names: 1 / 0)  # the power goes
+            patch.setattr(halt, "unread", lambda *names: 1 / 0)  # the power goes
             with pytest.raises(ZeroDivisionError):
                 note._write("no disk")
         assert not (tmp_path / REQUEST).exists()

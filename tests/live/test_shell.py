@@ -346,6 +346,31 @@ def test_a_fault_of_ours_ends_the_session_in_order(caplog: pytest.LogCaptureFixt
     assert caplog.text.count("Traceback") == 1
 
 
+def test_a_fault_on_the_journals_thread_ends_the_session_too_and_keeps_no_other_order_back() -> None:
+    async def body() -> None:
+        s = Buyer()
+        live = Live(s)
+        live.start()
+        sends = live.broker.submit
+
+        def submit(command: Submit) -> None:
+            if command.request.number == 1:
+                raise ZeroDivisionError("a fault")
+            sends(command)
+
+        live.broker.submit = submit  # type: ignore[method-assign]
+        s.buy("AAPL", 1, limit=90)
+        s.buy("AAPL", 2, limit=90)
+        live.quote()
+        live.journal.sync()
+        await until(lambda: live.failures)
+        assert live.failures == ["a fault inside pyrt: ZeroDivisionError: a fault"]
+        assert live.shell.half_done
+        assert [c.request.number for c in live.broker.take(Submit)] == [2]
+
+    on_loop(body)
+
+
 def test_a_listener_that_fails_costs_the_session_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def body() -> None:
         live = Live(Buyer())

@@ -205,7 +205,7 @@ def test_whatever_a_kill_file_says_somebody_wants_it_to_stop(tmp_path: Path, con
     (tmp_path / REQUEST).write_bytes(content)
     control = Control.__new__(Control)
     control._directory = tmp_path
-    control._stuck = None
+    control._seen = {}
     acted: list[Any] = []
     control._act = lambda request, done: acted.append((request, done))  # type: ignore[method-assign]
     control._read()

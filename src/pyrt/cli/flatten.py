@@ -18,7 +18,9 @@ from pyrt.desk import INTENT_LIFE
 from pyrt.errors import ConfigError
 from pyrt.execution.orders import Order
 from pyrt.live import Live
+from pyrt.live.control import WHOLE
 from pyrt.model import EXTERNAL, CancelIntent, Instrument, Intent, OrderType, TimeInForce
+from pyrt.monitor import Level
 from pyrt.ports import Subscription
 
 log = logging.getLogger("pyrt")
@@ -40,7 +42,8 @@ def flatten(
 ) -> None:
     """Cancel every order of the account and close every position with market orders that only reduce.
 
-    It needs the journal for itself: end the session first (Ctrl-C, or `pyrt kill`).
+    It needs the journal for itself: end the session first (Ctrl-C). Where the system or the account is HALTED or KILLED no order
+    leaves, these neither: `pyrt resume` first; nothing else trades in this session.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def flatten(
         summary = trade(plan)
     print("\n".join(summary.lines()))
     if summary.failed or summary.positions or summary.open_orders or summary.unexplained or not flattener.done:
-        print("pyrt: not flat: see the summary; a latch is opened by `pyrt resume`", file=sys.stderr)
+        print(f"pyrt: not flat: {flattener.why}", file=sys.stderr)
         raise SystemExit(1)
 
 
@@ -97,6 +100,7 @@ class Flattener:
 
     def __init__(self, patience: float) -> None:
         self.done = False
+        self.why = "see the summary; a latch is opened by `pyrt resume`"
         self._patience = patience
         self._asked: dict[tuple[int, int], float] = {}  # (strategy, instrument) -> when its closing order was sent
         self._cancelled: set[int] = set()
@@ -109,6 +113,10 @@ class Flattener:
         while time.monotonic() < give_up:
             if live.session.running and self._flat(live):
                 self.done, reason = True, "flat"
+                break
+            if live.session.running and (barred := _barred(live)) and not live.session.execution.open_orders():
+                self.why = f"{barred}, so no closing order leaves -- `pyrt resume`, then `pyrt flatten` again"
+                reason = barred
                 break
             if live.session.running:
                 self._press(live)
@@ -147,6 +155,12 @@ class Flattener:
             self._asked[key] = time.monotonic()
             log.info("closing %s %s of %s", instrument.quantity(qty), instrument.symbol, session.names.get(strategy, "external"))
             live.shell.handle(_closing(live, strategy, instrument, qty))
+
+
+def _barred(live: Live) -> str:
+    """What lets no order leave; "" for nothing."""
+    closed = {scope: fact.level for scope, fact in live.session.risk.latches.items() if scope in WHOLE}
+    return next((f"{scope} is {level}" for scope, level in closed.items() if Level[level] >= Level.HALTED), "")
 
 
 def _quoted(live: Live, instrument: Instrument) -> bool:

@@ -73,8 +73,7 @@ def _wait(home: Path, id: str, request: KillRequest, give_up: float) -> bool:
     """Follow the session's report; whether it ended well."""
     begun, answer = time.monotonic(), None
     while time.monotonic() < give_up:
-        found = report(home)
-        answer = found if found is not None and found.id == id else answer
+        answer = report(home, id) or answer
         if answer is not None and (answer.failed or (answer.durable and answer.verified)):
             break
         if answer is None and not is_running(home):

@@ -12,8 +12,8 @@ def restore(source: Path, *, state: Path | None = None) -> None:
 
     Be sure that no session runs on the old state any more, here or on another machine. The next `pyrt run` reads from the venue
     what happened since. Where that journal sent orders after the backup, it ends HALTED: those that still work are cancelled, and
-    the fills of all are in the account's position, but nobody knows which strategy they belong to. Look, then `pyrt resume`, or
-    `pyrt flatten`.
+    the fills of all are in the account's position, but nobody knows which strategy they belong to. Look, then
+    `pyrt resume`, and `pyrt flatten` where those shares are not wanted.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """A copy of a session's state that can be put back: taken while the session runs, checked, and there whole or not at all.
 
     DEST/manifest.json   what it is: journal, last record, chain hash, and length and sha256 of every file
-    DEST/state/          journal/ (its segments and snapshots), recording/, reports/, KILL where it waits
+    DEST/state/          journal/ (its segments and snapshots), recording/, reports/, KILL and KILL.* where they wait
 
 Records are only ever appended, so what a survey of the journal found whole may be copied afterwards without asking anybody to stop.
 """
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from pyrt.ports import Sync
 
 MANIFEST, STATE = "manifest.json", "state"
 BESIDE = ("recording", "reports")  # folders of the state directory that are kept, file by file
-REQUEST = "KILL"  # a halt that no session has acted upon
+REQUESTS = re.compile(r"KILL(\.[0-9a-f]{16})?")  # halts that no session has acted upon
 CHUNK = 1 << 20
 TRIES = 3  # a journal that is being written may look torn in the middle of a write
 SMALLEST = 1 << 16  # bytes of the segment that says that the journal was put back
@@ -66,8 +67,10 @@ def backup(state: Path, target: Path, *, made: int, pyrt: str) -> Manifest:
         _copy_journal(state / "journal", copy / "journal")
         for name in BESIDE:
             _copy_folder(state / name, copy / name)
-        with suppress(FileNotFoundError):
-            _copy_file(state / REQUEST, copy / REQUEST)
+        for path in sorted(state.iterdir()):
+            if REQUESTS.fullmatch(path.name):
+                with suppress(FileNotFoundError):
+                    _copy_file(path, copy / path.name)
         _check(copy / "journal")
         head = head_of(copy / "journal")
         manifest = Manifest(pyrt=pyrt, made=made, state=str(state.absolute()), head=head, files=list(_listed(copy)))

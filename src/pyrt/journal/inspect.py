@@ -71,9 +71,9 @@ def ended(directory: Path | str) -> bool:
     return last is not None and last.closed and not last.torn
 
 
-def show(directory: Path | str, after: int = 0) -> Iterator[tuple[int, int, Fact]]:
+def show(directory: Path | str, after: int = 0, *, journal: str = "") -> Iterator[tuple[int, int, Fact]]:
     """(seq, venue ns, fact) of every valid record above `after`. Raises JournalDamaged, JournalError."""
-    for record in _records(Path(directory), after):
+    for record in _records(Path(directory), after, journal):
         if record.type >= USER:
             yield record.seq, record.ts, codec.decode(record.type, record.flags, record.payload)
 
@@ -85,8 +85,10 @@ def anchors(directory: Path | str, after: int = 0) -> Iterator[tuple[int, Anchor
             yield record.seq, anchor_of(record.payload)
 
 
-def _records(directory: Path, after: int) -> Iterator[Record]:
-    ends, _ = segments.survey(directory)
+def _records(directory: Path, after: int, journal: str = "") -> Iterator[Record]:
+    ends, last = segments.survey(directory)
+    if journal and (last is None or last.header.journal != journal):
+        raise JournalError(f"the journal {journal} is not there", where=str(directory), mend="was it moved?")
     for number, end in enumerate(ends, 1):
         if end > after:
             with segments.reading(segments.segment_path(directory, number), end) as reader:

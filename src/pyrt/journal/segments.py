@@ -50,6 +50,9 @@ def prepare(directory: Path, size: int, wanted: Callable[[], bool] = lambda: Tru
             _write(fd, zeros[: size - begin])
             sync_file(fd)  # in small steps: one large one would hold up the journal's own syncs
         os.fsync(fd)
+    except OSError:  # where the disk is full, what is left of it takes the room that a KILL needs
+        preparing.unlink(missing_ok=True)
+        raise
     finally:
         os.close(fd)
     preparing.rename(prepared)

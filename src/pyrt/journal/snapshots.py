@@ -50,13 +50,21 @@ def write(directory: Path, snapshot: Snapshot) -> None:
     """Write, sync, rename, sync the directory. Raises OSError."""
     body = _BODY.pack(snapshot.seq, len(snapshot.state_hash)) + snapshot.state_hash + snapshot.state
     unfinished = directory / f"snapshot-{snapshot.seq:016d}.tmp"
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb") as file:  # noqa: PTH123 -- the descriptor carries the mode
-        file.write(_HEAD.pack(_MAGIC, crc32c_of(body)) + body)
-        file.flush()
-        os.fsync(fd)
+    try:
+        _write(unfinished, _HEAD.pack(_MAGIC, crc32c_of(body)) + body)
+    except OSError:  # where the disk is full, what is left of it takes room from the journal
+        unfinished.unlink(missing_ok=True)
+        raise
     unfinished.rename(directory / f"snapshot-{snapshot.seq:016d}.bin")
     sync_directory(directory)
+
+
+def _write(path: Path, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:  # noqa: PTH123 -- the descriptor carries the mode
+        file.write(content)
+        file.flush()
+        os.fsync(fd)
 
 
 def oldest(directory: Path) -> int:

@@ -1,17 +1,25 @@
 """How people and other processes stop a running session: the file KILL, SIGUSR1, and the risk page that blocks at once.
 
 KILL in the state directory is a JSON object {"level", "scope", "who", "why", "id"}; what is left out means: KILLED, system.
-An empty file is enough. It is removed when the latch is durable; kill.json beside it tells how far the cancels are.
+An empty file is enough. It is removed when the latch is durable; kill.json beside it tells how far the cancels are. Where one
+waits already the next is KILL.<16 hexadecimal digits>: no request takes the place of another, or waits for its proof.
 """
 
 import asyncio
 import logging
 import os
+import re
+import secrets
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
+from pyrt.errors import ConfigError
+from pyrt.journal.segments import sync_directory
 from pyrt.live.shell import LiveShell
 from pyrt.model import Latched, Message
 from pyrt.monitor import Level, RiskPage
@@ -23,7 +31,10 @@ log = logging.getLogger("pyrt")
 REQUEST, REPORT = "KILL", "kill.json"
 LONGEST = 65_536  # bytes of a request that are read
 TICK = 0.1  # s between two looks for the file, and between heartbeats
+REBIRTH = 10.0  # s between two tries to start a watchdog in place of one that ended
+OTHERS = 15  # reports that stay beside the newest
 WHOLE = ("system", "account")
+_NAME = re.compile(rf"{REQUEST}(\.[0-9a-f]{{16}})?")
 
 
 class KillRequest(msgspec.Struct, kw_only=True):
@@ -46,32 +57,77 @@ class KillReport(msgspec.Struct, kw_only=True):
     verified: bool = False  # the venue showed twice that nothing is left
     open: int = 0
     failed: str = ""
+    others: list["KillReport"] = []  # of requests before it, the last ones
 
 
 def ask(directory: Path, request: KillRequest) -> None:
     """Put a request where the session of a state directory, running or next to run, finds it. Raises OSError."""
-    if request.scope in WHOLE and request.level in Level.__members__ and (page := RiskPage.find(directory)) is not None:
-        page.close_latch(Level[request.level])  # before anything else: from here on no order leaves
-        page.close()
-    _replace(directory / REQUEST, msgspec.json.encode(request))
+    if request.scope in WHOLE and request.level in Level.__members__:
+        try:
+            page = RiskPage.find(directory)
+            if page is not None:
+                page.close_latch(Level[request.level])  # before anything else: from here on no order leaves
+                page.close()
+        except (ConfigError, OSError) as e:  # the session closes it when it has found the request
+            log.warning("the risk page was not closed: %s", e)
+    written = _written(directory / f"{REQUEST}.{secrets.token_hex(8)}.tmp", msgspec.json.encode(request))
+    own = directory.stat()
+    if own.st_uid != os.geteuid() == 0:  # root asks: what the session cannot read stops all of it
+        os.chown(written, own.st_uid, own.st_gid, follow_symlinks=False)
+    unread(directory, written)
 
 
-def report(directory: Path) -> KillReport | None:
-    """The last report of a state directory."""
+def unread(directory: Path, written: Path) -> None:
+    """Give a request that lies ready its name, beside those that nobody has read yet. Raises OSError."""
     try:
-        return msgspec.json.decode((directory / REPORT).read_bytes(), type=KillReport)
+        os.link(written, directory / REQUEST)
+    except OSError:  # one waits there, or the file system knows no second names
+        written.rename(directory / f"{REQUEST}.{secrets.token_hex(8)}")
+    else:
+        written.unlink()
+    sync_directory(directory)
+
+
+def waiting(directory: Path) -> list[Path]:
+    """The requests of a state directory that are not yet durable latches. Raises nothing."""
+    try:
+        return sorted(path for path in directory.iterdir() if _NAME.fullmatch(path.name))
+    except OSError:  # no descriptor is left, perhaps: then the one that needs none
+        return [directory / REQUEST] if os.access(directory / REQUEST, os.F_OK) else []
+
+
+def report(directory: Path, id: str = "") -> KillReport | None:
+    """The last report of a state directory, or the one on a request."""
+    try:
+        newest = msgspec.json.decode((directory / REPORT).read_bytes(), type=KillReport)
     except (OSError, msgspec.DecodeError):
         return None
+    return next((found for found in (newest, *newest.others) if found.id == id), None) if id else newest
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
-    temporary.replace(path)
+def _written(path: Path, content: bytes) -> Path:
+    """A new file, durable; what is left of one that did not become whole takes no room."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+class _Kill(NamedTuple):
+    """A request that was acted upon, until its proof."""
+
+    answer: KillReport
+    seq: int  # of the latch's fact
+    done: Callable[[], None]
+
+
+Found = tuple[KillRequest, tuple[int, int], bytes | None]
 
 
 class Control:
@@ -85,22 +141,22 @@ class Control:
         self._watchdog = watchdog
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._stuck: tuple[int, int] | None = None  # inode and change of a request that could not be removed: acted upon once
-        self._answering: tuple[KillReport, int, Callable[[], None]] | None = None  # report, seq of the latch, what ends it
+        self._seen: dict[Path, Found] = {}  # what waits and was acted upon once
+        self._kills: list[_Kill] = []
+        self._reports: dict[str, KillReport] = {}  # by the request's id, the newest last
+        self._reborn = -REBIRTH  # monotonic s of the last try to start a watchdog
         shell.listeners.append(self._hear)
         shell.watchers.append(self._see)
 
     def start(self) -> None:
         """Take the journal's latch over to the page, a waiting KILL before anything is traded, and begin to beat."""
-        pending = self._request()
+        pending = [found[0] for path in waiting(self._directory) if (found := self._request(path)) is not None]
         left = Level(min(self._page.level, Level.KILLED))  # by the session before
         latched = max((Level[f.level] for s, f in self._session.risk.latches.items() if s in WHOLE), default=Level.ACTIVE)
-        asked = pending[0] if pending is not None else None
-        whole = asked is not None and asked.scope in WHOLE and asked.level in Level.__members__
-        told = max(latched, Level[asked.level]) if asked is not None and whole else latched
-        if left >= Level.HALTED and left > told:  # its journal could not hold the latch, and its disk no request as strong
+        asked = [Level[r.level] for r in pending if r.scope in WHOLE and r.level in Level.__members__]
+        if left >= Level.HALTED and left > max([latched, *asked]):  # its journal could not hold the latch, and its disk no request
             self._act(KillRequest(level=left.name, who="risk page", why="closed when the last session ended"), lambda: None)
-        elif pending is not None:
+        elif pending:
             self._page.close_latch(latched)
         else:
             self._page.level = latched
@@ -119,21 +175,24 @@ class Control:
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK, self._tick)
         self._page.beat()
+        self._read()
+        for kill in list(self._kills):
+            self._follow(kill)
         self._guard()
-        if self._answering is not None:
-            self._follow()
-        elif (self._directory / REQUEST).exists():
-            self._read()
 
     def _guard(self) -> None:
-        if self._watchdog is not None and (status := self._watchdog.ended) is not None:
-            text = f"the watchdog ended with status {status}; another one is started"
-            self._shell.alarm(Alarm(severity="critical", code="WATCHDOG", text=text))
+        if self._watchdog is None or (status := self._watchdog.ended) is None or time.monotonic() < self._reborn + REBIRTH:
+            return
+        self._reborn = time.monotonic()
+        text = f"the watchdog ended with status {status}; another one is started"
+        try:
             self._watchdog.restart()
+        except OSError as e:
+            text = f"the watchdog ended with status {status}, and another one cannot be started ({e.strerror}): tried again"
+        self._shell.alarm(Alarm(severity="critical", code="WATCHDOG", text=text))
 
-    def _request(self) -> tuple[KillRequest, tuple[int, int], bytes | None] | None:
+    def _request(self, path: Path) -> Found | None:
         """What waits, which file it is, and its bytes, None where they cannot be read. Whatever it says: somebody wants a stop."""
-        path = self._directory / REQUEST
         try:
             status = path.stat()
         except OSError:
@@ -151,22 +210,22 @@ class Control:
         return request, (status.st_ino, status.st_mtime_ns), content
 
     def _read(self) -> None:
-        found = self._request()
-        if found is None or found[1] == self._stuck:
+        paths = waiting(self._directory)
+        self._seen = {path: seen for path, seen in self._seen.items() if path in paths}
+        for path in paths:
+            found = self._request(path)
+            if found is not None and self._seen.get(path) != found:
+                self._seen[path] = found
+                self._act(found[0], partial(self._done, path, found))
+
+    def _done(self, path: Path, found: Found) -> None:
+        """The latch is durable, its request goes; a newer one under the same name stays."""
+        if self._request(path) != found:
             return
-        request, which, content = found
-
-        def done() -> None:
-            now = self._request()
-            if now is None or now[1:] != (which, content):  # a newer request stays
-                return
-            try:
-                (self._directory / REQUEST).unlink()
-            except OSError as e:
-                self._stuck = which
-                log.error("%s was acted upon and cannot be removed (%s): the next start stops again", REQUEST, e.strerror)
-
-        self._act(request, done)
+        try:
+            path.unlink()
+        except OSError as e:
+            log.error("%s was acted upon and cannot be removed (%s): the next start stops again", path.name, e.strerror)
 
     def _act(self, request: KillRequest, done: Callable[[], None]) -> None:
         scope = self._scope(request.scope)
@@ -181,25 +240,25 @@ class Control:
         if scope in WHOLE:
             self._page.close_latch(Level[request.level])
         self._shell.handle(Kill(level=request.level, scope=scope, reason=request.why, who=request.who))
-        self._answering = (answer, self._shell.appended, done)
-        self._follow()
+        kill = _Kill(answer, self._shell.appended, done)
+        self._kills.append(kill)
+        self._follow(kill)
 
-    def _follow(self) -> None:
-        assert self._answering is not None
-        answer, seq, done = self._answering
-        before = (answer.durable, answer.open)
+    def _follow(self, kill: _Kill) -> None:
+        answer = kill.answer
+        before = (answer.durable, answer.open, answer.verified, answer.failed)
         journaled = self._shell.journal.failed is None  # else the latch is only known here, and the request must stay
-        answer.durable = answer.durable or (journaled and self._shell.journal.durable >= seq)
+        answer.durable = answer.durable or (journaled and self._shell.journal.durable >= kill.seq)
         answer.failed = self._shell.failed
         answer.open = self._left(answer)
         answer.verified = self._session.execution.recovered and not self._session.execution.sweeping and not answer.open
-        if (answer.durable, answer.open) != before or answer.verified or answer.failed:
+        if (answer.durable, answer.open, answer.verified, answer.failed) != before:
             self._answer(answer)
         if answer.durable:
-            done()
-        if (answer.durable and answer.verified) or answer.failed:
+            kill.done()
+        if (answer.durable and answer.verified) or (answer.failed and (answer.durable or not journaled)):
             log.info("KILL: %s is %s, %d open orders left", answer.scope, answer.level, answer.open)
-            self._answering = None
+            self._kills.remove(kill)
 
     def _left(self, answer: KillReport) -> int:
         scope = self._scope(answer.scope)
@@ -209,8 +268,14 @@ class Control:
         return sum(scope in (*WHOLE, f"strategy:{o.strategy}", f"instrument:{o.instrument}") for o in covered)
 
     def _answer(self, answer: KillReport) -> None:
+        self._reports.pop(answer.id, None)
+        others = list(self._reports.values())[-OTHERS:]
+        self._reports = {each.id: each for each in (*others, answer)}
+        content = msgspec.json.encode(msgspec.structs.replace(answer, others=others))
+        temporary = self._directory / f"{REPORT}.{os.getpid()}.tmp"
         try:
-            _replace(self._directory / REPORT, msgspec.json.encode(answer))
+            temporary.unlink(missing_ok=True)
+            _written(temporary, content).replace(self._directory / REPORT)
         except OSError as e:
             log.warning("%s: %s", self._directory / REPORT, e.strerror)
 

@@ -1,8 +1,8 @@
 """A latch that the journal cannot hold: when the journal itself fails, the next start must still find the system HALTED.
 
 The request lies beside the journal before it is needed, as zeros in KILL.spare, so that it takes no room on a full disk; it becomes
-KILL, which the next session acts upon before it trades, and removes when the latch is durable. The risk page, in memory already,
-says the same where even that cannot be written.
+KILL, or stands beside one; the next session acts upon it before it trades, and removes it when the latch is durable. The risk page,
+in memory already, says the same where even that cannot be written.
 """
 
 import logging
@@ -12,8 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from pyrt.journal.segments import sync_directory
-from pyrt.live.control import REQUEST, KillRequest
+from pyrt.live.control import REQUEST, KillRequest, unread
 from pyrt.monitor import Level, RiskPage
 
 log = logging.getLogger("pyrt")
@@ -34,9 +33,8 @@ class HaltNote:
             written = os.pread(fd, SIZE, 0).strip(b"\0 ")
         finally:
             os.close(fd)
-        if written and not (directory / REQUEST).exists():  # the power went before it had its name
-            (directory / SPARE).rename(directory / REQUEST)
-            sync_directory(directory)
+        if written:  # the power went before it had its name
+            unread(directory, directory / SPARE)
         fd = os.open(directory / SPARE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.pwrite(fd, bytes(SIZE), 0)
@@ -65,8 +63,6 @@ class HaltNote:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            if not (self._directory / REQUEST).exists():  # what somebody asked for is not weaker
-                (self._directory / SPARE).rename(self._directory / REQUEST)
-                sync_directory(self._directory)
+            unread(self._directory, self._directory / SPARE)
         except OSError as e:
             log.error("%s: the halt was not written (%s); only the risk page tells of it", self._directory / REQUEST, e.strerror)

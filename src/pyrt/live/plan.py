@@ -106,3 +106,6 @@ class Plan(msgspec.Struct, kw_only=True):
     listeners: list[Any] = []
     database: Database | None = None  # of PostgreSQL, for a second projection of the journal
     companions: list[Companion] = []  # coroutines on the session's loop, from before recovery until its end
+
+    def __post_init__(self) -> None:
+        self.directory = self.directory.absolute()  # a strategy may change the working directory

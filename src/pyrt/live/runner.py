@@ -121,9 +121,9 @@ class Runner:
                 shell.close()
                 if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
                     await asyncio.to_thread(shell.broker.close)
-                    page.close()
                     if watchdog is not None:
                         await asyncio.to_thread(watchdog.farewell)
+                    page.close()  # last: until here a SIGUSR1 leaves its word there, for the next start
 
     async def _connected(self, session: Session, shell: LiveShell, control: Control, keeper: Keeper) -> Summary:
         """Run with both streams, and with whatever stands beside the session."""

@@ -335,7 +335,10 @@ class LiveShell:
             return
         with self._holding:
             while self._held and self._held[0][0] <= seq:
-                self._send(self._held.popleft()[1])
+                try:
+                    self._send(self._held.popleft()[1])
+                except Exception as e:  # nobody is above us here: without a word it would stay an intent for ever
+                    self._loop.call_soon_threadsafe(self._broken, e)
 
     def _send(self, command: Submit | Replace) -> None:
         assert self.broker is not None

@@ -132,5 +132,7 @@ class RiskPage:
 
 def _check(fd: int, path: Path) -> None:
     status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+    if status.st_uid != os.geteuid() != 0:  # root stops whatever runs
+        raise ConfigError("belongs to another user", where=str(path), mend="do this as the user whose session it is, or as root")
+    if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
         raise ConfigError("is not a private file of ours", where=str(path), mend="remove it")
