@@ -100,7 +100,13 @@ class AlpacaLink:
         asset = self._get(_asset(symbol), missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling"))
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
-        return instrument_of(asset, number)
+        if asset.get("symbol") != symbol:  # it has several names, and speaks of itself by one
+            named = str(asset.get("symbol"))[:32]
+            raise ConfigError(f"{symbol} is called {named} on {self.name}", mend=f"write {named} in `symbols`")
+        try:
+            return instrument_of(asset, number)
+        except ValueError as e:
+            raise Misbehaved(f"the terms of {symbol} cannot be used: {e}", where=self._at.trading + _asset(symbol)) from None
 
     def asset(self, instrument: Instrument) -> AssetTold:
         """What the venue says of an asset now; blocks. Raises VenueError, ConfigError for one that it no longer knows."""
