@@ -73,7 +73,7 @@ ADAPTERS: tuple[Mutant, ...] = (
         "budget-of-a-shorter-minute",
         "requests are forgotten before the venue forgets them",
         "pyrt.venues.alpaca.budget",
-        "        while self._sent and self._sent[0] <= now - WINDOW:",
+        "        while self._sent and self._sent[0] <= now - WINDOW - LATE:",
         "        while self._sent and self._sent[0] <= now - WINDOW // 20:",
         {**CALM, "pace": 0.02, "two": True, "rate_limit": 100, "told": False, "hasty": True},
         SAFE,
