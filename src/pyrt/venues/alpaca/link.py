@@ -176,7 +176,10 @@ class AlpacaLink:
         return History(url=self._at.data, key=self._keys.key, secret=self._keys.secret, feed=self._data_feed)
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> Records:
-        """The last n closed bars that end at or before `before`, oldest first; below a minute they are made from trades."""
+        """The last n closed bars that end at or before `before`, oldest first; below a minute they are made from trades.
+
+        They join the live ones: what was told before a split is told as if it had been made.
+        """
         client = self.history()
         end = before - before % interval
         try:
@@ -197,7 +200,7 @@ class AlpacaLink:
     def _last_bars(self, client: History, instrument: Instrument, interval: int, n: int, end: int) -> Records:
         bars = np.empty(0, bar_dtype)
         for span in (2 * n * interval, 30 * n * interval + 5 * DAY):  # the second reaches over nights, weekends and holidays
-            pages = client.bars(instrument, interval, end - span, end - interval, limit=n, newest=True)
+            pages = client.bars(instrument, interval, end - span, end - interval, limit=n, newest=True, adjustment="split")
             bars = np.concatenate([bars[:0], *pages])[::-1]
             if len(bars) >= n:
                 break
