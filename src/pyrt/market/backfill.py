@@ -73,6 +73,8 @@ class Holes:
         columns = columns_of(trades)
         ts = columns[2]
         last = int(ts.max())
+        if came := int(trades["ts_recv"][-1]):  # one that is dated next hour would keep every trade until then
+            last = min(last, came + self._margin)
         self._newest = max(self._newest, last)
         self._recent.add(columns, last)
         while 0 < self._recent.oldest < self._newest - self._margin:
