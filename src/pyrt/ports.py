@@ -222,6 +222,7 @@ class VenueAccount(Message, frozen=True, kw_only=True):
     fractional: bool = True
     crypto: bool = True
     options_level: int = 0
+    accrued: str = ""  # fees that are taken off the balances by now and are told as activities after the day's end; "" = not told
 
 
 class Outcome(IntEnum):

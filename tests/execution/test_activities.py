@@ -154,6 +154,23 @@ def test_activities_that_are_not_told_prove_nothing_of_the_cash(bench: Bench) ->
     assert bench.codes() == []
 
 
+def test_fees_that_are_off_the_cash_before_their_activity_are_told_by_the_account(bench: Bench) -> None:
+    """A sale's fees leave the balances at once and are posted after the day's end: until then the account names their sum."""
+
+    def look(cash: str, accrued: str, *told: VenueActivity) -> list[str]:
+        bench.t += 10 * SECOND
+        bench.fire("execution.snapshot" if "execution.snapshot" in bench.timers else "execution.reconcile")
+        bench.snapshot(account=msgspec.structs.replace(ACCOUNT, cash=cash, accrued=accrued), activities=told)
+        return bench.codes()
+
+    fee = activity(1, "FEE", "-0.05")
+    assert [look("999.95", "0.05"), look("999.95", "0.05")] == [[], []]
+    assert [look("999.95", "0", fee), look("999.95", "", fee)] == [[], []]  # posted: off the cash already
+    assert [look("999.95", "0.03", fee), look("999.95", "0.03", fee)] == [[], []]  # another venue takes them off later
+    assert moved(bench) == [("FEE", -50_000_000)]
+    assert [look("999.9", "0.03", fee), look("999.9", "0.03", fee)] == [[], ["CASH_BREAK"]]
+
+
 def test_a_new_journal_that_was_not_told_of_them_takes_them_for_older() -> None:
     bench = Bench()
     bench.start(activities=None)

@@ -1,7 +1,7 @@
 """The submit algorithm, rule by rule."""
 
 import pytest
-from tests.reference.bench import EPOCH, Bench, order, update
+from tests.reference.bench import EPOCH, SHARE, Bench, execution, order, update
 
 from pyrt.clock import SECOND
 from pyrt.model import CancelIntent, CancelWanted, Intended, OrderChanged, OrderStatus, Refused
@@ -300,6 +300,27 @@ def test_replacing(bench: Bench) -> None:
     bench.on(SubmitResult(number=2, attempt=1, outcome=Outcome.ACCEPTED, order=order(2, limit_price="191", replaces="v1")))
     bench.on(update("replaced", order(status="replaced", replaced_by="v2")))
     assert [o.status for o in bench.engine.orders.values()] == [OrderStatus.REPLACED, OrderStatus.ACCEPTED]
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_replacement_that_the_venue_works_anew_ends_where_its_chain_is_filled(bench: Bench, anew: bool) -> None:
+    """4 of 10 are filled, then the price is changed: 6 more are wanted, and a venue was seen to work all 10 again."""
+    bench.approve()
+    bench.on(answer(Outcome.ACCEPTED, order=order()))
+    bench.on(execution("4", "4"))
+    bench.approve(replaces=1, limit_px=191 * SECOND)
+    new = {"limit_price": "191", "replaces": "v1"}
+    bench.on(SubmitResult(number=2, attempt=1, outcome=Outcome.ACCEPTED, order=order(2, **new)))
+    bench.on(update("replaced", order(status="replaced", replaced_by="v2", filled_qty="4")))
+    bench.on(execution("5", "5", number=2, **new))
+    assert (bench.codes(), bench.asked(Cancel)) == ([], [])
+    bench.on(execution("6", "1", number=2, status="partially_filled" if anew else "filled", **new))
+    assert bench.codes() == ["OVERFILL"] * anew
+    assert [c.venue_order_id for c in bench.asked(Cancel)] == ["v2"] * anew
+    bench.on(LookupResult(number=2, found=Found.FOUND, order=order(2, filled_qty="5", status="partially_filled", **new)))
+    assert bench.codes() == []  # an older sight proves nothing
+    assert bench.status == ("PENDING_CANCEL" if anew else "FILLED")
+    assert bench.engine.positions == {1: 10 * SHARE}
 
 
 def test_a_refused_replacement_leaves_the_order_as_it_was(bench: Bench) -> None:

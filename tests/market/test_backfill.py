@@ -68,6 +68,21 @@ def test_only_what_was_not_told_is_fed_behind_the_word_that_all_is_known() -> No
     assert (holes.filled, holes.closed, holes.open) == (2, 1, 0)
 
 
+def test_a_trade_of_next_year_does_not_keep_every_trade_until_then() -> None:
+    holes = begun()
+    for second in range(10, 100):
+        told = trades(*((second * 4096 + n, 10**7 if second == 20 else second) for n in range(4096)))
+        told["ts_recv"] = T + second * SECOND
+        tell(holes, told.view(market_dtype))
+        assert len(holes._recent) < 100_000
+    tell(holes, gap(99, 120))
+    holes.up(T + 120 * SECOND)
+    hole = holes.due(T + 500 * SECOND)
+    assert hole is not None
+    out = holes.fill(hole, trades((98 * 4096, 98), (99 * 4096 + 7, 99), (7, 105)), T + 500 * SECOND)
+    assert ids(out) == [7]  # what was told near the loss is known
+
+
 def test_a_filling_holds_no_key_for_each_trade_of_a_busy_stream() -> None:
     many = 50_000
     holes = begun()

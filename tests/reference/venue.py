@@ -15,7 +15,13 @@ class Row:
     def __init__(self, venue_id: str, request: OrderRequest, now: int) -> None:
         self.id, self.request, self.created_at, self.updated_at = venue_id, request, now, now
         self.qty, self.filled, self.status = to_units(request.qty), 0, "new"
+        self.base = 0  # what the orders that it replaced filled: part of qty
         self.replaces = self.replaced_by = ""
+
+    @property
+    def left(self) -> int:
+        """What is still to be filled."""
+        return self.qty - self.base - self.filled
 
     def show(self) -> VenueOrder:
         r = self.request
@@ -74,8 +80,10 @@ class Venue:
         old = self.rows[venue_id]
         if old.status not in ("new", "partially_filled"):
             raise Refusal(422, 42210000, "order is not replaceable")
+        if to_units(request.qty) <= old.base + old.filled:
+            raise Refusal(422, 42210000, "qty must be more than what is filled")
         row = self._new(request, now)
-        row.replaces, old.replaced_by = old.id, row.id
+        row.replaces, old.replaced_by, row.base = old.id, row.id, old.base + old.filled
         old.status, old.updated_at = "replaced", now
         self._tell("replaced", old, now)
         self._tell("new", row, now)
@@ -93,7 +101,7 @@ class Venue:
     def fill(self, venue_id: str, qty: int, px: str, now: int) -> None:
         row = self.rows[venue_id]
         row.filled += qty
-        full, late = row.filled >= row.qty, row.status in FINAL
+        full, late = row.left <= 0, row.status in FINAL
         row.status, row.updated_at = "filled" if full else row.status if late else "partially_filled", now
         sign = 1 if row.request.side is Side.BUY else -1
         symbol = row.request.symbol

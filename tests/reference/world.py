@@ -436,11 +436,11 @@ class World:
     def _fill(self) -> None:
         rows = self.venue.working()
         if self.rng.random() < 0.1:  # an execution that crossed the cancel and is told after it
-            rows = [row for row in self.venue.rows.values() if row.status == "canceled" and row.filled < row.qty] or rows
+            rows = [row for row in self.venue.rows.values() if row.status == "canceled" and row.left > 0] or rows
         if rows:
             row = self.rng.choice(rows)
-            qty = self.rng.choice((row.qty - row.filled, SECOND, SECOND))
-            self.venue.fill(row.id, min(qty, row.qty - row.filled), "100.25", EPOCH + self.t)
+            qty = self.rng.choice((row.left, SECOND, SECOND))
+            self.venue.fill(row.id, min(qty, row.left), "100.25", EPOCH + self.t)
 
     def _foreign(self) -> None:
         self.serial += 1

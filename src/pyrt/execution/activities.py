@@ -18,6 +18,7 @@ class Activities:
         self._orders = orders
         self._splits: list[VenueActivity] = []  # and fees in coins: told by the last snapshot, not yet booked
         self._difference = 0  # of the cash, at the last reading
+        self.accrued = 0  # fees, at the last reading: they may be off the cash, and no activity tells them before the day's end
 
     # -------------------------------------------------------------------------------------------- booking
     def fold(self, told: tuple[VenueActivity, ...], opening: bool, flows: set[int], step: Step) -> None:
@@ -109,6 +110,8 @@ class Activities:
             self._difference = 0
             if difference:  # rounding that would add up
                 self._move(BASE, cash - owed[difference], step)
+        elif self.accrued > 0 and any(abs(each + self.accrued) <= CASH_TOLERANCE for each in owed):
+            self._difference = 0
         elif difference != self._difference or len(flows) > 1:
             self._difference = difference
             return False

@@ -291,11 +291,11 @@ class ExecutionEngine:
         elif result.found is Found.ABSENT and order.working:
             self._reconciler.vanished(order, step)
 
-    def _found(self, order: Order, appeared: bool, step: Step) -> None:
+    def _found(self, order: Order, stray: bool, step: Step) -> None:
         """The venue showed an order: its fate is no longer open, and what nobody wants is cancelled."""
         self._submitter.forget(order.number)
         self._late.known(order.venue_order_id)
-        if appeared and order.is_open:
+        if stray and order.is_open:
             self._canceller.want(order, self._submitter, step)
         self._canceller.seen(order, step)
 

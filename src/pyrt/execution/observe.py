@@ -5,7 +5,19 @@ from collections.abc import Callable
 from pyrt._core.types import PX_SCALE, Side, to_units
 from pyrt.execution.groups import Groups, terms_of
 from pyrt.execution.orders import BUST, CORRECTIONS, Order, Orders
-from pyrt.execution.sighting import EVENTS, FILLS, STATUS, TIFS, TYPES, filled_at_least, next_status, same, stranger, units
+from pyrt.execution.sighting import (
+    EVENTS,
+    FILLS,
+    STATUS,
+    TIFS,
+    TYPES,
+    filled_at_least,
+    next_status,
+    same,
+    stranger,
+    units,
+    works_anew,
+)
 from pyrt.execution.step import Step
 from pyrt.model import (
     Defined,
@@ -29,7 +41,7 @@ class Observer:
 
     def __init__(self, orders: Orders, found: Callable[[Order, bool, Step], None], ask: Callable[[Step], None]) -> None:
         self._orders = orders
-        self._found = found  # the venue showed this order (True: it was thought absent): stop asking, cancel it if unwanted
+        self._found = found  # the venue showed this order (True: it should not be there): stop asking, cancel it if unwanted
         self._ask = ask  # something is missing: read the venue
         self.groups = Groups(orders, ask)
         self.proved: dict[int, int] = {}  # number -> mono of the last sighting
@@ -114,7 +126,11 @@ class Observer:
             self._move(order, seen, status, event, appeared, step)
         if order.group:
             self.groups.bind(order, seen, step, self.observe)
-        self._found(order, appeared, step)
+        anew = works_anew(order, seen, status, self._orders)
+        if anew and (text := f"replacement {order.cid} goes on beyond what its chain is for: cancelled") not in self._told:
+            self._told.add(text)
+            step.alarm("critical", "OVERFILL", text)
+        self._found(order, appeared or anew, step)
 
     def grow(self, order: Order, seen: VenueOrder, step: Step) -> None:
         """Before its fills are booked: what the venue added to an order (an exit follows its entry) is no overfill of it."""

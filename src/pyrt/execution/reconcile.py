@@ -179,11 +179,9 @@ class Reconciler:
 
     def _account(self, snapshot: VenueSnapshot, step: Step) -> None:
         shown = snapshot.account
+        told = (shown.cash, shown.buying_power, shown.equity, shown.last_equity, shown.multiplier, shown.settled, shown.accrued)
         try:
-            cash, buying_power, equity, last_equity, multiplier, settled = (
-                rounded_down(text or "0")
-                for text in (shown.cash, shown.buying_power, shown.equity, shown.last_equity, shown.multiplier, shown.settled)
-            )
+            cash, buying_power, equity, last_equity, multiplier, settled, accrued = (rounded_down(text or "0") for text in told)
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"account: {e}")
             return
@@ -202,6 +200,7 @@ class Reconciler:
             crypto=shown.crypto,
             options_level=shown.options_level,
         )
+        self._activities.accrued = accrued
         known = self._orders.account
         if known is not None and known.account_id != shown.id:
             text = f"this journal belongs to account {known.account_id}; the keys are of {shown.id}"

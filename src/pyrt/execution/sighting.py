@@ -62,6 +62,19 @@ def same(order: Order, seen: VenueOrder, instrument: Instrument) -> bool:
     return ours == theirs and order.stop_px == units(seen.stop_price, PX_SCALE)
 
 
+def works_anew(order: Order, seen: VenueOrder, status: OrderStatus, orders: Orders) -> bool:
+    """Whether a replacement goes on although its chain has filled what it is for: a venue may work its whole quantity anew."""
+    if not order.replaces or order.group or not order.qty or status.is_final:
+        return False
+    exp = orders.instruments[order.instrument].qty_exp
+    if not order.filled <= units(seen.filled_qty, exp) < units(seen.qty, exp):  # an older sight, or all of it is done
+        return False
+    filled, member = 0, orders.by_number.get(order.number)
+    while member is not None:
+        filled, member = filled + member.filled - member.base, orders.by_number.get(member.replaces)
+    return filled >= order.qty
+
+
 def next_status(order: Order, status: OrderStatus, event: str, appeared: bool) -> OrderStatus:
     """The state after a sighting: fills decide about FILLED, finals stay, our own pending wishes stay until they are answered."""
     if order.qty and order.filled >= order.qty:

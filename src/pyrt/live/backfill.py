@@ -9,6 +9,7 @@ import numpy as np
 
 from pyrt.live.shell import LiveShell
 from pyrt.market.backfill import Hole, Holes
+from pyrt.market.halts import Halts
 from pyrt.model import Instrument
 from pyrt.ports import Alarm, Event, StreamState
 from pyrt.session import Session
@@ -50,8 +51,10 @@ class Backfill:
         self._pace, self._pauses = pace, pauses
         self._begun = False
         self._news = asyncio.Event()
+        self.halts = Halts(lambda: session.market.refs)
+        self.holes.on_loss = self.halts.lost
         shell.screen = self.holes.screen
-        shell.heard = self.holes.heard
+        shell.heard = self._heard
         shell.watchers.append(self._hear)
 
     async def run(self) -> None:
@@ -94,7 +97,7 @@ class Backfill:
         shell, before = self._shell, self.holes.filled
         records = self.holes.fill(hole, trades, shell.now().venue)
         shell.handle_market(records)
-        self.holes.heard(records)
+        self._heard(records)
         filled = self.holes.filled - before
         self._session.counts["backfilled"] += filled
         if filled:
@@ -105,6 +108,16 @@ class Backfill:
             shell.alarm(Alarm(severity="info", code="BACKFILLED", text=text))
         else:
             log.info("%s: the stream's loss missed no trade", instrument.symbol)
+
+    def _heard(self, records: Records) -> None:
+        self.holes.heard(records)
+        if self.halts.doubted and len(resumed := self.halts.heard(records)):
+            self._shell.handle_market(resumed)
+            for number in resumed["instrument"].tolist():
+                text = (
+                    f"{self._session.instruments[number].symbol} trades: the end of its halt was not told while the stream was away"
+                )
+                self._shell.alarm(Alarm(severity="info", code="RESUMED", text=text))
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, StreamState) and event.stream == "data" and event.up:

@@ -38,6 +38,7 @@ class Holes:
         self.told_again = 0  # trades of the stream that a filling had told before: dropped
         self.closed = 0  # holes filled, those included in which nothing was missed
         self.abandoned = 0  # holes pushed out by MOST newer ones, or given up because more was told meanwhile than is held
+        self.on_loss: Callable[[int, int], None] = lambda instrument, ts: None  # told of each GAP that opens a hole
         self._margin, self._lag, self._most_held = margin, lag, held
         self._first = 0  # venue ns before which nothing is asked for
         self._newest = 0  # ts of the newest trade told
@@ -66,11 +67,14 @@ class Holes:
         for gap in records[is_gap].view(gap_dtype) if is_gap.any() else ():
             if gap["cause"] in _LOST and not gap["flags"] & Flag.BACKFILLED:
                 self._open(int(gap["instrument"]), int(gap["from_ts"]))
+                self.on_loss(int(gap["instrument"]), int(gap["ts_event"]))
 
     def _keep(self, trades: Records) -> None:
         columns = columns_of(trades)
         ts = columns[2]
         last = int(ts.max())
+        if came := int(trades["ts_recv"][-1]):  # one that is dated next hour would keep every trade until then
+            last = min(last, came + self._margin)
         self._newest = max(self._newest, last)
         self._recent.add(columns, last)
         while 0 < self._recent.oldest < self._newest - self._margin:

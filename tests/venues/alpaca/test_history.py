@@ -22,6 +22,7 @@ from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.history import timeframe
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
+from pyrt.venues.sim.actions import Action
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.corrections import revise
 from pyrt.venues.sim.market.market import open_market
@@ -133,6 +134,18 @@ def test_bars_of_days_up_to_yesterday_under_the_times_of_their_sessions() -> Non
     assert bars["start"].tolist() == [day.open for day in days]
     assert bars["ts_event"].tolist() == [day.close + CLOSING_PRINTS for day in days]
     assert bars["interval"].tolist() == [DAY] * 3
+
+
+@pytest.mark.parametrize("interval", [MINUTE, DAY])
+def test_a_history_across_a_split_joins_the_prices_of_now(interval: int) -> None:
+    """An average over it would be of two different shares."""
+    split = Action(kind="forward_split", symbol="SPY", ex_date=date(2026, 3, 4), new_rate=4)
+    with simulated_venue(market="generated:rate=4,symbols=SPY", start=split.ex + 3600 * SECOND, actions=(split,)) as venue:
+        link = link_to(venue)
+        bars = link.warm_up(Instrument(id=1, symbol="SPY", lot=1), interval, 80 if interval == MINUTE else 4, link.clock.at(0))
+        recent = link.trades(Instrument(id=1, symbol="SPY", lot=1), split.ex, split.ex + MINUTE)
+    assert bars["start"][0] < split.ex
+    assert 0.5 < bars["close_px"].min() / bars["close_px"].max() <= bars["close_px"].max() / recent["px"].min() < 2
 
 
 def test_what_a_link_refuses() -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 
 from pyrt.config import Secret
@@ -41,6 +42,22 @@ def test_a_pair_is_one_part_of_a_path() -> None:
         [instrument] = link.instruments(["BTC/USD"], 1)
         assert (instrument.symbol, instrument.asset_class) == ("BTC/USD", AssetClass.CRYPTO)
         assert link.asset(instrument).tradable
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "error", "text"),
+    [
+        ("BTCUSD", {"symbol": "BTC/USD"}, ConfigError, "BTCUSD is called BTC/USD"),
+        ("aapl", {"symbol": "AAPL", "class": "us_equity"}, ConfigError, "aapl is called AAPL"),
+        ("BTC/USD", {"symbol": "BTC/USD", "price_increment": "0.0000000001"}, Misbehaved, "terms of BTC/USD"),
+    ],
+)
+def test_an_asset_that_cannot_be_taken_as_it_is_named(
+    asked: str, answer: dict[str, str], error: type[Exception], text: str
+) -> None:
+    body = msgspec.json.encode({"class": "crypto", "tradable": True, **answer})
+    with answering(lambda path: (200, "application/json", body)) as link, pytest.raises(error, match=text):
+        link.instruments([asked], 1)
 
 
 @contextmanager

@@ -298,6 +298,11 @@ ACCOUNT = {
 OLD = {"pattern_day_trader": False, "daytrade_count": 0, "daytrading_buying_power": "0", "bod_dtbp": "0"}
 
 
+@pytest.mark.parametrize(("told", "want"), [({}, ""), ({"accrued_fees": None}, ""), ({"accrued_fees": "0.05"}, "0.05")])
+def test_fees_that_the_account_owes(told: dict[str, Any], want: str) -> None:
+    assert wire.Reader().account(ACCOUNT | told).accrued == want
+
+
 @pytest.mark.parametrize("extra", [{}, OLD, {"multiplier": 2}, {"trading_blocked": False, "novelty": [1]}])
 def test_the_account_of_old_and_new_payloads(extra: dict[str, Any]) -> None:
     account = wire.Reader().account(ACCOUNT | extra)

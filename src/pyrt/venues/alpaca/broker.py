@@ -239,10 +239,13 @@ class AlpacaBroker:
         return msgspec.structs.replace(taken, account=self._configured(session, taken.account))
 
     def _activities(self, session: VenueSession, since: int) -> tuple[VenueActivity, ...] | None:
-        """What happened beside the trades; None where the venue does not tell it, and nobody knows. Raises NotAuthorized."""
+        """What happened beside the trades; None where the venue does not tell it, and nobody knows.
+
+        It told the rest a moment ago: where it refuses this, it refuses this, and not the keys.
+        """
         try:
             return pages.read_activities(partial(self._get, session), self._reader(), since=since)
-        except Misbehaved:
+        except VenueError:
             self._count("activities not told")
             return None
 

@@ -73,9 +73,20 @@ class History:
         self._session.close()
 
     def bars(
-        self, instrument: Instrument, interval: int, start: int, end: int, *, limit: int = 0, newest: bool = False
+        self,
+        instrument: Instrument,
+        interval: int,
+        start: int,
+        end: int,
+        *,
+        limit: int = 0,
+        newest: bool = False,
+        adjustment: str = "raw",
     ) -> Iterator[np.ndarray[Any, Any]]:
-        """Pages of bars (bar_dtype) starting in [start, end] ns; interval: whole minutes, in ns; newest: backwards from the end."""
+        """Pages of bars (bar_dtype) starting in [start, end] ns; interval: whole minutes, in ns; newest: backwards from the end.
+
+        adjustment: "raw", or "split", as if a share had always been what it is now. A pair knows none.
+        """
         params = {
             "symbols": instrument.symbol,
             "timeframe": timeframe(interval),
@@ -84,6 +95,8 @@ class History:
             "limit": str(min(limit or 10_000, 10_000)),
             "sort": "desc" if newest else "asc",
         }
+        if instrument.asset_class != AssetClass.CRYPTO:
+            params["adjustment"] = adjustment
         left = limit
         for page in self._pages(instrument, "bars", params):
             rows = (page.bars or {}).get(instrument.symbol, [])

@@ -100,7 +100,13 @@ class AlpacaLink:
         asset = self._get(_asset(symbol), missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling"))
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
-        return instrument_of(asset, number)
+        if asset.get("symbol") != symbol:  # it has several names, and speaks of itself by one
+            named = str(asset.get("symbol"))[:32]
+            raise ConfigError(f"{symbol} is called {named} on {self.name}", mend=f"write {named} in `symbols`")
+        try:
+            return instrument_of(asset, number)
+        except ValueError as e:
+            raise Misbehaved(f"the terms of {symbol} cannot be used: {e}", where=self._at.trading + _asset(symbol)) from None
 
     def asset(self, instrument: Instrument) -> AssetTold:
         """What the venue says of an asset now; blocks. Raises VenueError, ConfigError for one that it no longer knows."""
@@ -170,7 +176,10 @@ class AlpacaLink:
         return History(url=self._at.data, key=self._keys.key, secret=self._keys.secret, feed=self._data_feed)
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> Records:
-        """The last n closed bars that end at or before `before`, oldest first; below a minute they are made from trades."""
+        """The last n closed bars that end at or before `before`, oldest first; below a minute they are made from trades.
+
+        They join the live ones: what was told before a split is told as if it had been made.
+        """
         client = self.history()
         end = before - before % interval
         try:
@@ -191,7 +200,7 @@ class AlpacaLink:
     def _last_bars(self, client: History, instrument: Instrument, interval: int, n: int, end: int) -> Records:
         bars = np.empty(0, bar_dtype)
         for span in (2 * n * interval, 30 * n * interval + 5 * DAY):  # the second reaches over nights, weekends and holidays
-            pages = client.bars(instrument, interval, end - span, end - interval, limit=n, newest=True)
+            pages = client.bars(instrument, interval, end - span, end - interval, limit=n, newest=True, adjustment="split")
             bars = np.concatenate([bars[:0], *pages])[::-1]
             if len(bars) >= n:
                 break

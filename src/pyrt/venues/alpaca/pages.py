@@ -60,14 +60,14 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
         if after > 0:
             query["after"] = wire.format_time(after - _OVERLAPS[narrow])
         rows = wire.rows_of(get(f"/v2/orders?{urlencode(query)}"))
-        before, latest, size = len(found), 0, 0
+        before, size, times = len(found), 0, []
         for row in rows:
             for order in reader.orders(row):
                 found.update((each.id, each) for each in (order, *order.legs))
                 size += 1 + len(order.legs)
-            if row.get("submitted_at"):
-                latest = max(latest, wire.parse_time(row["submitted_at"]))
-        if max(len(rows), size) < ORDERS_PAGE:  # nobody says whether the limit counts exits that are rolled up into a row
+            times += [row["submitted_at"]] if row.get("submitted_at") else []
+        # Nobody says whether the limit counts exits that are rolled up into a row.
+        if max(len(rows), size) < ORDERS_PAGE:
             return tuple(found.values())
         if len(found) > before:
             narrow = 0
@@ -75,9 +75,9 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
             narrow += 1
         else:
             raise Misbehaved(f"{ORDERS_PAGE} orders or more at one instant: pages cannot tell them apart")
-        if not latest:
+        if not times:
             raise Misbehaved("a page of orders without submission times")
-        after = max(after, latest)  # it counts by the time of submission
+        after = max([after, *map(wire.parse_time, times)])  # it counts by the time of submission
 
 
 def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill, ...]:

@@ -75,6 +75,7 @@ class Account(msgspec.Struct):
     non_marginable_buying_power: Text = None
     crypto_status: str | None = None
     options_trading_level: int | None = None
+    accrued_fees: Text = None
 
 
 class Configuration(msgspec.Struct):

@@ -296,6 +296,7 @@ class Reader:
             shorting=account.shorting_enabled,
             crypto=account.crypto_status in (None, "ACTIVE"),
             options_level=account.options_trading_level or 0,
+            accrued=_optional(account.accrued_fees, "accrued_fees"),
         )
 
     def configured(self, account: VenueAccount, value: Any) -> VenueAccount:
