@@ -80,7 +80,7 @@ from pyrt._core.types import trade_dtype
 from pyrt.market.told import Keys, columns_of, untold
 
 trades = np.zeros(20_000, trade_dtype)
-trades["trade_id"] = np.arange(20_000)
+trades["trade_id"] = np.arange(20_000) * 10**12
 keys = Keys()
 keys.add(columns_of(trades[:15_000]), 1)
 before = set(sys.modules)
