@@ -1,7 +1,7 @@
 """Which trades a stream told, as keys in blocks: what the venue's history tells of the same time doubles none. Pure."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -139,6 +139,6 @@ def keys_of(trades: Records) -> list[Key]:
     return list(zip(*(column.tolist() for column in columns_of(trades)), strict=True))
 
 
-def among(trades: Records, keys: set[Key]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def among(trades: Records, keys: Container[Key]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which of some trades are among the keys."""
     return np.fromiter((key in keys for key in keys_of(trades)), bool, len(trades))
