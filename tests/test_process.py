@@ -76,3 +76,47 @@ def test_threads_that_come_and_go_leave_no_heaps_behind() -> None:
     assert steady["heaps"] == 1
     assert steady["left"] < 2048  # KiB
     assert told("not")["heaps"] > 1  # what a process has that does not ask for it
+
+
+_STORM = """
+import json
+from pathlib import Path
+
+from pyrt.process import FreeMemory, steady_memory
+
+steady = steady_memory()
+
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+
+def storm():
+    waits = []
+    for turn in range(5000):
+        waits.append(bytes(3200))
+        if not turn % 3:
+            kept.append(bytes(600))
+
+
+kept = []
+free = FreeMemory()
+calm = free.give_back()
+before = resident()
+storm()
+after = resident() - before
+given = free.give_back()
+left = resident() - before
+print(json.dumps([steady, calm, given, after, left, free.give_back()]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of glibc")
+def test_what_a_storm_left_free_between_what_lives_on_is_given_back_once() -> None:
+    done = subprocess.run([sys.executable, "-c", _STORM], capture_output=True, text=True, timeout=60, check=True)
+    steady, calm, given, after, left, again = json.loads(done.stdout)
+    if not steady:
+        pytest.skip("the C library is not glibc")
+    assert (calm, given, again) == (False, True, False)
+    assert after > 12 << 10  # KiB
+    assert left < after - (6 << 10)

@@ -6,7 +6,7 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ _NAMES = frozenset((*(name for pair in KEY_NAMES for name in pair), DATABASE_NAM
 _PR_SET_DUMPABLE = 4
 # <malloc.h> of glibc: each of them ends the allocator's own adjusting of the thresholds, which only ever goes up.
 _STEADY = {"M_ARENA_MAX": (-8, 1), "M_MMAP_THRESHOLD": (-3, 512 << 10), "M_TRIM_THRESHOLD": (-1, 1 << 20)}
+_MUCH = 2 << 20  # bytes
 _held: dict[str, str] = {}  # what `holding` took out of the environment
 
 
@@ -39,6 +40,40 @@ def steady_memory() -> bool:
         return False
     taken = [mallopt(name, value) for name, value in _STEADY.values()]
     return all(taken)
+
+
+_COUNTS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+
+
+class _Heap(ctypes.Structure):
+    """struct mallinfo2 of glibc."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in _COUNTS)
+
+
+class FreeMemory:
+    """What lies free in the middle of the heap after a storm, where the C library keeps it for ever."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self._look: Callable[[], _Heap] | None = getattr(libc, "mallinfo2", None)
+        self._trim = getattr(libc, "malloc_trim", None)
+        self._left = 0  # bytes that lay free when it was last given back, or fewer
+        if self._look is not None:
+            self._look.restype = _Heap
+
+    def give_back(self) -> bool:
+        """Give its pages to the system where it grew by much: a millisecond for each MiB; any thread. True where it was done."""
+        if self._look is None or self._trim is None:
+            return False
+        now = self._look()
+        free = now.fordblks - now.keepcost
+        self._left = min(self._left, free)
+        if free < self._left + _MUCH:
+            return False
+        self._trim(0)
+        self._left = free  # the C library still counts it as free
+        return True
 
 
 def make_private(directory: Path) -> None:

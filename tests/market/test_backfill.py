@@ -157,6 +157,24 @@ def test_what_a_filling_told_first_is_dropped_when_the_stream_tells_it() -> None
     assert ids(tell(holes, stream((2, 31)))) == [2]
 
 
+def test_a_stream_that_is_lost_every_half_minute_is_remembered_for_two() -> None:
+    """Each filling put off the end of what the ones before it had told: the memory of it never ended."""
+    holes = begun()
+    for turn in range(200):
+        at = 30 * turn
+        tell(holes, stream((10 * turn, at)))
+        tell(holes, gap(at, at + 2))
+        holes.up(T + (at + 2) * SECOND)
+        hole = holes.due(T + (at + 3) * SECOND)
+        assert hole is not None
+        holes.heard(holes.fill(hole, trades((10 * turn + 1, at + 1), (10 * turn + 2, at + 1)), T + (at + 3) * SECOND))
+        last = 10 * turn + 2
+        assert ids(tell(holes, stream((last, at + 1)))) == []
+        assert len(holes._early) <= 2 * (120 // 30)
+    assert holes.filled == 2 * 200
+    assert holes.told_again == 200
+
+
 def test_the_same_trade_id_at_another_instrument_is_another_trade() -> None:
     holes = begun()
     tell(holes, stream((1, 20)))

@@ -1,5 +1,7 @@
 """Trades told while a session starts: what of the venue's history is news, within a bound."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -69,3 +71,25 @@ def test_a_start_that_lasts_keeps_no_more_than_the_bound_and_says_what_it_forgot
     history: list[Any] = [(1, at, at) for at in range(1, 1011)] + [(2, 5, 5), (2, 5, first)]
     # of the time of which nothing is known nothing is fed: it may have been told
     assert keys(told.untold(trades(history))) == [(1, at, at) for at in range(1001, 1011)] + [(2, 5, first)]
+
+
+_LOOK_UP = """
+import sys
+import numpy as np
+from pyrt._core.types import trade_dtype
+from pyrt.market.told import Keys, columns_of, untold
+
+trades = np.zeros(20_000, trade_dtype)
+trades["trade_id"] = np.arange(20_000) * 10**12
+keys = Keys()
+keys.add(columns_of(trades[:15_000]), 1)
+before = set(sys.modules)
+assert len(untold(trades[10_000:], keys)) == 5000
+print(*sys.modules.keys() - before)
+"""
+
+
+def test_a_long_look_up_loads_no_module() -> None:
+    """What is loaded while orders wait is time of the loop, and memory for the rest of the session."""
+    done = subprocess.run([sys.executable, "-c", _LOOK_UP], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []

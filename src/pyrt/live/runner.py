@@ -37,8 +37,8 @@ from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
 from pyrt.model import AssetClass, Defined, Instruments, Message, Recovered, money
 from pyrt.monitor import RiskPage
-from pyrt.ports import Append, Start, Stop, Subscription, Sync
-from pyrt.process import make_private, steady_memory
+from pyrt.ports import Append, ClockMeasured, Start, Stop, Subscription, Sync
+from pyrt.process import FreeMemory, make_private, steady_memory
 from pyrt.risk import RiskManager
 from pyrt.session import Session
 from pyrt.venues.alpaca.keys import LIVE
@@ -201,10 +201,16 @@ class Runner:
                 wait.cancel()
 
     async def _watch_clock(self, shell: LiveShell) -> None:
+        free = FreeMemory()
+
+        def measure() -> ClockMeasured:
+            free.give_back()  # in a thread of its own, once a minute
+            return self.plan.link.measure()
+
         while True:
             await asyncio.sleep(CLOCK_EVERY)
             try:
-                shell.put(await asyncio.to_thread(self.plan.link.measure))
+                shell.put(await asyncio.to_thread(measure))
             except VenueError as e:
                 log.warning("the venue's clock was not measured: %s", e)
 

@@ -45,8 +45,8 @@ class Holes:
         self._holes: dict[int, list[Hole]] = {}
         self._recent = Keys()  # of trades told within the margin of the newest, and some before
         self._held = Keys()  # of trades told in or near the holes
-        self._early: set[Key] = set()  # fed by a filling, so late that the stream may tell them yet
-        self._early_until = 0
+        self._early: dict[Key, int] = {}  # fed by a filling, so late that the stream may tell them yet -> until when, venue ns
+        self._early_until = 0  # the first of these instants
 
     # ------------------------------------------------------------------------------------------------ what is told
     def screen(self, records: Records) -> Records:
@@ -86,7 +86,8 @@ class Holes:
                 self._held.add(inside, last)
                 self._bound()
         if self._early and self._newest > self._early_until:
-            self._early.clear()
+            self._early = {key: until for key, until in self._early.items() if until >= self._newest}
+            self._early_until = min(self._early.values(), default=0)
 
     def _bound(self) -> None:
         """A stream that tells without ever being up would fill the memory: its holes stay holes, and their bars flagged."""
@@ -157,8 +158,9 @@ class Holes:
         self.filled += len(fresh)
         late = fresh[fresh["ts_event"] > hole.end - OVERLAP]
         if len(late):
-            self._early.update(keys_of(late))
-            self._early_until = max(self._early_until, hole.end + OVERLAP)
+            until = hole.end + OVERLAP
+            self._early_until = min(self._early_until, until) if self._early else until
+            self._early.update(dict.fromkeys(keys_of(late), until))
         out: Records = fresh.view(market_dtype)
         if not self._settle(hole):
             return out

@@ -31,10 +31,13 @@ class Rows:
         return len(self._raw)
 
     def __iter__(self) -> Iterator[Any]:
-        return map(decode, self._raw)
+        try:
+            yield from map(_json.decode, self._raw)
+        except _UNREADABLE as error:
+            raise Misbehaved(f"not JSON: {error}") from None
 
 
-def decode(body: bytes | msgspec.Raw) -> Any:
+def decode(body: bytes) -> Any:
     """JSON as dicts, lists, text and ints; a float is its text. Raises Misbehaved."""
     try:
         return _json.decode(body)

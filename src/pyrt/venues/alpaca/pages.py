@@ -93,7 +93,8 @@ def read_fills(get: Get, reader: wire.Reader, *, since: int) -> tuple[VenueFill,
         rows = wire.rows_of(get(f"/v2/account/activities/FILL?{urlencode(query)}"))
         before = len(found)
         for row in rows:
-            found.update((fill.activity_id, fill) for fill in reader.fills(row))
+            for fill in reader.fills(row):
+                found[fill.activity_id] = fill
         if len(rows) < FILLS_PAGE:
             return tuple(found.values())
         if len(found) == before:
@@ -111,7 +112,8 @@ def read_activities(get: Get, reader: wire.Reader, *, since: int) -> tuple[Venue
     while True:
         rows = wire.rows_of(get(f"/v2/account/activities?{urlencode(query)}"))
         for row in rows:
-            found.update((activity.activity_id, activity) for activity in reader.activities(row))
+            for activity in reader.activities(row):
+                found[activity.activity_id] = activity
         if len(rows) < FILLS_PAGE:
             return tuple(found.values())
         query["page_token"] = id_of(row)
