@@ -403,13 +403,6 @@ class ListTold(Message, frozen=True, kw_only=True):
     error: str = ""
 
 
-class VolTold(Message, frozen=True, kw_only=True):
-    """The volatility at which a contract is to be valued: a year's, as 0.25."""
-
-    instrument: int
-    vol: float
-
-
 class ExitWanted(Message, frozen=True, kw_only=True):
     """Risk wants a strategy's position reduced, or a stop behind it; the session makes an Intent of the strategy of it."""
 
@@ -456,7 +449,6 @@ Event = (
     | AssetTold
     | HistoryTold
     | ListTold
-    | VolTold
     | ExitWanted
     | Start
     | Stop

@@ -58,7 +58,6 @@ from pyrt.ports import (
     Submit,
     Sync,
     TimerFired,
-    VolTold,
 )
 from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
@@ -143,7 +142,7 @@ class Session:
             Stop: (risk.on, execution.on),
             StreamState: (risk.on, execution.on),
             ClockMeasured: (risk.on,),
-            **dict.fromkeys((SetLimits, AssetTold, HistoryTold, ListTold, VolTold), (risk.on,)),
+            **dict.fromkeys((SetLimits, AssetTold, HistoryTold, ListTold), (risk.on,)),
         }
         self._otherwise = (execution.on,)
 

@@ -49,7 +49,8 @@ class Channels:
         sim, now = self.sim, self.sim.kernel.now
         if sim.meddled:
             return
-        if not sim.is_trading or sim.venue.crowded:
+        spent = 2 * len(sim.oracle.sends) > sim.rate_limit  # by our own sliding count, when the venue has begun a new minute
+        if not sim.is_trading or sim.venue.crowded or spent:
             self._hindered = max(self._hindered, now)
         for bound in (SEEN, BOOKED):
             if now >= self._hindered + bound:

@@ -15,11 +15,12 @@ from tests.faults import kernel as kernel_
 from tests.faults import net as net_
 from tests.faults import venue as venue_
 from tests.faults.doors import Appender, Ears, JournalDoor, Page, Projection, Shell
+from tests.faults.tables import Following, Unlinked
 
 from pyrt import process
 from pyrt.execution import past
 from pyrt.journal import journal as journal_module
-from pyrt.journal import segments, snapshots
+from pyrt.journal import projection, projection_feed, projection_tables, segments, snapshots
 from pyrt.live import backfill, control, halt, keeper, room, runner, shell, warm_up
 from pyrt.market import data as market_data
 from pyrt.risk import Limits
@@ -53,7 +54,7 @@ def installed(sim: "Simulation") -> Iterator[None]:
     chance = random.Random(sim.rng.randrange(1 << 60))
     files.Path.system = sim.system
     net_.Adapter.net = net_.Session.net = sim.net
-    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = sim
+    Shell.sim = JournalDoor.sim = Appender.sim = Page.sim = Following.sim = Unlinked.sim = sim
     Appender.disk, Appender.system = sim.disk, sim.system
     clock_, threading_, requests_ = kernel_.Clock, kernel_.Threading, net_.Requests
     puts: list[tuple[Any, str, Any]] = [(m, "time", clock_) for m in (broker, clock, history, lanes, link, session, shell)]
@@ -88,7 +89,10 @@ def installed(sim: "Simulation") -> Iterator[None]:
         (runner, "Journal", JournalDoor),
         (runner, "recover", sim.recover),
         (runner, "LiveShell", Shell),
-        (runner, "ProjectionFeed", Projection),
+        (runner, "ProjectionFeed", Following if sim.tables is not None else Projection),
+        (projection, "Path", Unlinked),
+        (projection_feed, "threading", threading_),
+        (projection_tables, "time", clock_),
         (runner, "RiskPage", Page),
         (process, "os", sim.system),
         (control, "TICK", 0.5),

@@ -210,6 +210,9 @@ class Oracle:
         if isinstance(fact, Intended):
             self.born.add(fact.number)
             self._name_legs(fact)
+            self.sim.mistakes.decided(fact)
+            if self.sim.references is not None:
+                self.sim.references.decided(fact)
             if abs(off := fact.ts - MONDAY - self.sim.kernel.now) > CLOCK:
                 self.violate("S9", f"intent {fact.number} is of an instant {off / 1e9:+.3f} s from the venue's")
         elif isinstance(fact, OrderChanged):

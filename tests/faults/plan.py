@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from tests.faults.kernel import MS, SECOND
+from tests.faults.themes import OTHERS, rare
 
 from pyrt.execution import Settings, past
 from pyrt.venues.sim.exchange.travel import Latency
@@ -27,7 +28,6 @@ REST = (
 )
 UPDATES = ("update lost", "update doubled", "update late", "update reordered")
 STREAMS = ("stream reset", "stream half open", "stream silent", "stream closed", "garbage frame")
-OTHERS = ("foreign order", "foreign cancel", "overfill", "bust")
 THEMES = ("net",) * 4 + ("streams", "updates", "disk", "storm", "others", "kill", "strategy", "calm") + ("all",) * 3
 
 
@@ -122,7 +122,7 @@ class Plan(msgspec.Struct, kw_only=True):
         if seed % 17 == 8:  # a quiet day, but for a stream that loses some of what it should tell
             self.chances, self.events, self.lives = {"update lost": 0.3}, {}, 0.0
             self.pace, self.rate_limit, self.chaos = 0.5, 600, 60 * SECOND
-        return self
+        return rare(self, seed)
 
     def countdown(self, rng: random.Random) -> int:
         """Points until the process dies; 0 = it does not."""

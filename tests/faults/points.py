@@ -8,7 +8,8 @@ start must recover, and everything must come to be as the venue has it.
 import random
 
 from tests.faults.kernel import SECOND, World
-from tests.faults.plan import OTHERS, REST, UPDATES, Plan
+from tests.faults.plan import REST, UPDATES, Plan
+from tests.faults.themes import OTHERS, rare
 from tests.faults.world import Simulation, Verdict
 
 from pyrt.execution import Settings
@@ -37,7 +38,7 @@ def weather(seed: int, rng: random.Random) -> Plan:
     if rng.random() < 0.8:  # what is in doubt is settled sooner: more of a history lies behind it
         plan.settings = Settings(deadline=SECOND, settle=SECOND)
     plan.lives, plan.nested = 1.0, 0.0
-    return plan
+    return rare(plan, seed)
 
 
 class Points(Simulation):

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from tests.faults.installed import sweep
+from tests.faults.themes import BOOKS
 from tests.faults.world import Verdict, run
 
 # Number in the programme, what it is there, what is done here; then the kinds that the world counts.
@@ -40,8 +41,18 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "requests that the venue itself refuses; a POST that somebody on the way repeats",
         ("rejected", "refusal", "doubled request"),
     ),
+    (
+        "F20",
+        "quotes told crossed, locked, one-sided, empty, zero, absurd, dated back or ahead; halts; a symbol that says nothing",
+        (*(f"told: {kind}" for kind in BOOKS), "quiet symbol", "halt", "market halt"),
+    ),
     ("F21", "frames that are no messages", ("garbage frame",)),
     ("F23", "wall clock off by up to an hour, stepped by one", ("clock step",)),
+    (
+        "F24",
+        "tables locked, slow, ruined, deleted under the session, older after a power cut",
+        ("met: tables locked", "met: tables slow", "met: tables ruined", "tables gone", "tables of before a power cut"),
+    ),
     ("F27", "a strategy that raises", ("strategy raises",)),
     ("F31", "no subset of open orders exceeds a limit, at each order taken", ("worst case",)),
     ("-", "the same with exits that work: brackets, OTOs, OCOs, trailing stops", ("exits",)),

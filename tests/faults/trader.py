@@ -25,12 +25,16 @@ class Chaos(Strategy):
         self._exits = exits  # how often an entry has exits, and a position gets some
         self._last: dict[str, Any] = {}
         self.idle = False  # decides nothing any more
+        self._raised = False
 
     def on_start(self) -> None:
         self._again()
 
     def on_quote(self, quote: Any) -> None:
-        self._last[quote.symbol] = quote
+        if self._raised:
+            raise AssertionError("a strategy that raised is called again")
+        if quote.bid_px > 0 < quote.ask_px:  # of what has no middle, the last that had
+            self._last[quote.symbol] = quote
 
     def on_timer(self, name: str) -> None:
         self.act()
@@ -44,6 +48,7 @@ class Chaos(Strategy):
         if self.idle:
             return
         if self._happens("strategy raises"):
+            self._raised = True
             raise RuntimeError("a strategy that raises")
         rng = self._rng
         symbol = rng.choice(SYMBOLS)

@@ -67,6 +67,7 @@ class Tape:
         self._now = begin
         self._ids = 0
         self.trades: list[tuple[int, str, int, int, int]] = []  # ts, symbol, px, qty, id
+        self.quiet: dict[int, int] = {}  # instrument -> venue ns until which nothing happens in it
 
     next_event = 0
 
@@ -75,7 +76,7 @@ class Tape:
         at = self._now // TICK * TICK + TICK
         while at <= until:
             for instrument in self._instruments:
-                if self._rng.random() < 0.6:
+                if self._rng.random() < 0.6 and at >= self.quiet.get(instrument.id, 0):
                     rows += self._event(instrument, at)
             at += TICK
         self._now = until

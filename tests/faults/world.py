@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from tests.faults import disk as disk_
-from tests.faults import files, folds
+from tests.faults import files, folds, tables
 from tests.faults import kernel as kernel_
 from tests.faults import net as net_
 from tests.faults import venue as venue_
@@ -18,8 +18,12 @@ from tests.faults.channels import Channels
 from tests.faults.doors import Page, Shell, Updates
 from tests.faults.installed import installed
 from tests.faults.kernel import MS, SECOND, GreenletExit, Kernel, Loop, Machine
+from tests.faults.market import AGES, Market
+from tests.faults.mistakes import Mistakes
 from tests.faults.oracle import Oracle
 from tests.faults.plan import Plan
+from tests.faults.references import References
+from tests.faults.themes import MARKET, TABLES
 from tests.faults.trader import SYMBOLS, Chaos, Other
 from tests.faults.venue import KEY, MONDAY, SECRET, Venue
 
@@ -27,7 +31,7 @@ from pyrt.config import Secret
 from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
 from pyrt.live import recovery, runner
 from pyrt.model import Filled, OrderChanged
-from pyrt.ports import Alarm
+from pyrt.ports import Alarm, Resume
 from pyrt.risk import Limits
 from pyrt.venues.alpaca import link
 from pyrt.venues.alpaca.keys import Keys
@@ -128,6 +132,13 @@ class Simulation:
         self.disk.synced = self.oracle.synced
         self.beliefs = Beliefs(self)
         self.channels = Channels(self)
+        self.mistakes = Mistakes(self)
+        ill = any(kind in MARKET for kind in self.plan.events)
+        self.market = Market(self) if ill else None
+        self.tables = tables.File(self) if any(kind in TABLES for kind in self.plan.events) else None
+        self.references = References(self) if ill else None
+        if ill:
+            self.limits = Limits.of(AGES, base=self.limits)
         self.idle = False  # the strategies decide nothing any more
         self.strategies: list[Chaos] = []
         self.outage = ""  # path whose GETs fail
@@ -180,6 +191,7 @@ class Simulation:
         self.trace("alarm", alarm)
         self.oracle.swept |= self.oracle.killed_at > 0 and alarm.code == "SWEPT" and alarm.text.startswith("system:")
         if alarm.code == "STRATEGY_FAILED" and "a strategy that raises" in alarm.text:
+            self.mistakes.raised(alarm.text.partition(".")[0])
             return
         if alarm.code in CONTRADICTIONS and alarm.code not in self.expected:
             self.violate("-", f"alarm {alarm.code}: {alarm.text}")
@@ -217,6 +229,10 @@ class Simulation:
             if kind == "stream silent for good":
                 wires = [wire for wire in wires if wire.path != "/stream"]
             done = bool(wires) and self._cut(kind, rng.choice(wires), rng)
+        elif self.market is not None and kind in MARKET:
+            done = self.market.strike(kind)
+        elif self.tables is not None and kind in TABLES:
+            done = self.tables.strike(kind)
         elif kind == "storm":
             self.storm = rng.choice(("429", "error before", "lost request", "html", "slow"))
             self.kernel.later(rng.randrange(6 * SECOND), self._calm)
@@ -225,6 +241,8 @@ class Simulation:
             self.kernel.later(rng.randrange(10 * SECOND), self._calm)
         elif kind == "clock step":
             self.machine.wall += rng.choice((-3600, 3600)) * SECOND
+        elif kind == "resume":
+            done = self._resume()
         elif kind == "kill":
             done = files.Path(DIRECTORY).exists()
             if done:  # as `pyrt kill` does: the page first, then the file
@@ -270,6 +288,17 @@ class Simulation:
             wire.downwards(junk, net_.WSMsgType.BINARY)
         return True
 
+    def _resume(self) -> bool:
+        """A human opens what a strategy's mistake closed, as `pyrt resume` does; the next life trades with it again."""
+        if self.shell is None or self.shell.session is None or self.machine.dead:
+            return False
+        latched = [scope for scope in self.shell.session.risk.latches if scope.startswith("strategy:")]
+        for scope in latched:
+            self.shell.put(Resume(scope=scope, who="somebody", why="mended"))
+        if latched:
+            self.mistakes.opened()
+        return bool(latched)
+
     def _calm(self) -> None:
         self.storm = self.outage = ""
 
@@ -292,6 +321,8 @@ class Simulation:
         self.countdown = self.plan.countdown(rng) if self.faulty else 0
         self.system.handles = files.Handles(self.disk)
         self.beliefs.begin()
+        if self.references is not None:
+            self.references.begin()
         self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
         self.machine.spawn(self._life, "main")
 
@@ -363,10 +394,13 @@ class Simulation:
     def buried(self) -> None:
         """The process is gone: what it left, and when it is started again."""
         self.net.end_of(self.machine)
+        self.mistakes.ended()
         self.system.handles.close_all()
         if self.plan_power and self.countdown == 0 and self.faulty:
             if torn := self.disk.power_cut():
                 self.verdict.faults["torn block"] += torn
+            if self.tables is not None:
+                self.tables.power_cut()
             self.page_level = 0
         if not self.over:
             self.kernel.later(self.plan.rest(self.rng) if self.faulty else SECOND // 2, self.boot)
@@ -390,6 +424,8 @@ class Simulation:
         self.kernel.run(self.kernel.now + MS)
         if not self.verdict.violations:
             self.oracle.replayed()
+            if self.tables is not None:
+                self.tables.judge()
         verdict = self.verdict
         verdict.orders, verdict.fills = self.oracle.orders, self.oracle.filled
         verdict.requests, verdict.steps, verdict.ended = len(self.venue.truth._requests), self.kernel.steps, self.kernel.now
@@ -398,6 +434,9 @@ class Simulation:
     def _market(self) -> None:
         self.venue.floor.catch_up()
         self.channels.look()
+        for task in self.machine.tasks if not self.machine.dead else ():
+            if task.error is not None:
+                self.violate("-", f"the thread {task.name} ended by {type(task.error).__name__}: {task.error}")
         self.kernel.later(500 * MS, self._market)
 
     def _healed(self) -> bool:
@@ -407,6 +446,10 @@ class Simulation:
         for strategy in self.strategies:
             strategy.idle = self.idle
         self.rate_limit = self.venue.raise_limit(1000)
+        if self.market is not None:
+            self.market.heal()
+        if self.tables is not None:
+            self.tables.heal()
         healed = self.healed_at = self.kernel.now
         for wire in list(self.net.wires):
             wire.silent = False
@@ -456,6 +499,8 @@ class Simulation:
         self.boot()
         self.kernel.run(self.kernel.now + 30 * SECOND, lambda: self.is_trading)
         self.kernel.run(self.kernel.now + SECOND // 2)
+        if self.tables is not None:
+            self.tables.judge(after=last)
         told = [folds.fact_of(record) for seq, record in self.oracle.history.items() if seq > last]
         new = {type(fact).__name__ for fact in told if not (isinstance(fact, Filled | OrderChanged) and fact.number in open_)}
         if self.meddled:  # what no fill explains is told again

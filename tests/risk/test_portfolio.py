@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from pyrt._core.codes import Code
 from pyrt._core.ledger import Ledger
-from pyrt._core.types import Side, ref_dtype
+from pyrt._core.types import NO_PRICE, Side, ref_dtype
+from pyrt.calendar import close_of
 from pyrt.clock import SECOND
 from pyrt.model import AssetClass, Instrument, Intent, OrderType, TimeInForce
-from pyrt.ports import HistoryTold, VolTold
+from pyrt.ports import HistoryTold
 from pyrt.risk import Limits
-from pyrt.risk.portfolio import UNKNOWN, YEAR, Portfolio, black_scholes, greeks
+from pyrt.risk.names import contract
+from pyrt.risk.portfolio import LEAST, UNKNOWN, YEAR, Portfolio, black_scholes, greeks, implied
 
 PX = QTY = 10**9
 USD = 10**18
@@ -44,7 +46,16 @@ class Book:
                 self.portfolio.history_told(HistoryTold(instrument=number, closes=told, lows=told, volumes=told))
         for number, symbol in enumerate((CALL, PUT), 3):
             self.add(Instrument(id=number, symbol=symbol, asset_class=AssetClass.OPTION, lot=1, qty_exp=0, multiplier=100))
-            self.portfolio.vol_told(VolTold(instrument=number, vol=0.3))
+            self.quote(number, self.worth(number, 0.3))
+
+    def worth(self, number, vol):
+        """A contract's value at a volatility, with the share at 100."""
+        option = contract(self.defined[number].symbol)
+        years = (close_of(option.expiry) - NOW) / YEAR
+        return black_scholes(100.0, option.strike / 10**9, years, vol, call=option.call).value
+
+    def quote(self, number, value):
+        self.refs[number]["bid_px"] = self.refs[number]["ask_px"] = round(value * PX)
 
     def add(self, i):
         self.defined[i.id] = i
@@ -60,6 +71,22 @@ class Book:
         what = {"type": OrderType.LIMIT, "tif": TimeInForce.DAY, "qty": qty}
         intent = Intent(strategy=1, source=9, instrument=instrument, side=side, **what)
         return {name: (f, fails) for name, f, fails in self.portfolio.find(Limits.of(values, base=PAPER), intent, qty, now)}
+
+
+@given(st.floats(50, 200), st.floats(50, 200), st.floats(1 / 365, 2), st.floats(0.05, 2), st.booleans())
+def test_a_volatility_is_found_again_in_what_it_makes_of_a_contract(spot, strike, years, vol, call):
+    value = black_scholes(spot, strike, years, vol, call=call)
+    found = implied(value.value, spot, strike, years, call=call)
+    if found is None:  # so far from the money that rounding alone makes the value
+        assert value.vega < 1e-6
+    else:
+        assert black_scholes(spot, strike, years, found, call=call).value == pytest.approx(value.value, abs=1e-9 * spot)
+
+
+def test_where_no_volatility_explains_a_value_there_is_none():
+    assert implied(99.0, 100.0, 100.0, 0.1, call=True) is None
+    assert implied(4.0, 100.0, 95.0, 0.1, call=True) is None  # less than its exercise brings
+    assert implied(0.0, 100.0, 95.0, 0.0, call=False) == LEAST
 
 
 @pytest.mark.row("S153")
@@ -181,7 +208,7 @@ def test_what_is_missing_denies_and_at_the_limit_it_passes(what):
     assert 0 < exactly < UNKNOWN
     assert [at(format(limit / 10**9, ".9f"))[1] for limit in (exactly // 10**9 - 1, exactly // 10**9)] == [True, False]
     book = Book()
-    book.portfolio.vol_told(VolTold(instrument=3, vol=float("nan")))
+    book.refs[3]["bid_px"] = NO_PRICE  # no volatility of the contract
     f, fails = book.find({what: "1e9"}, instrument=3, qty=2)[what]
     assert fails
     assert f.observed == UNKNOWN

@@ -43,7 +43,6 @@ from pyrt.ports import (
     Start,
     Sync,
     TimerFired,
-    VolTold,
 )
 from pyrt.risk.answers import APPROVAL_LIFE
 from pyrt.risk.asked import ask_core
@@ -145,8 +144,6 @@ class RiskManager(Projection):
                 self.permits.list_told(event)
                 for instrument in self._defined:
                     self._bound(instrument)
-            case VolTold():
-                self.portfolio.vol_told(event)
         return []
 
     def _asset(self, event: AssetTold, now: Now) -> list[Command]:

@@ -20,7 +20,7 @@ from pyrt._core.ledger import Ledger
 from pyrt.calendar import close_of
 from pyrt.clock import DAY
 from pyrt.model import AssetClass, Instrument, Intent
-from pyrt.ports import HistoryTold, VolTold
+from pyrt.ports import HistoryTold
 from pyrt.risk.limits import Limits
 from pyrt.risk.names import Contract, contract, plain
 
@@ -28,6 +28,7 @@ UNKNOWN = 1 << 120  # what a control finds where a price, a volatility or histor
 FEWEST = 20  # days without which there is no value at risk
 CORNERS = 10  # underlyings up to which each corner of the worst case is looked at; beyond, a bound that is not below any
 YEAR = 365 * DAY
+LEAST, MOST, HALVINGS = 0.001, 10.0, 50  # volatilities of a year between which a contract's own is looked for
 _PX = 1e-9
 _MONEY = 10**18
 Floats = NDArray[np.float64]
@@ -71,19 +72,35 @@ def black_scholes(spot: float, strike: float, years: float, vol: float, *, call:
     return Greeks(value, delta, density / (spot * width), spot * density * sqrt(years))
 
 
+def implied(value: float, spot: float, strike: float, years: float, *, call: bool) -> float | None:
+    """The volatility at which an option is worth so much; None where none between LEAST and MOST makes it so."""
+    if years <= 0:
+        return LEAST  # on its last day it is worth what exercise is
+    low, high = LEAST, MOST
+    least, most = (black_scholes(spot, strike, years, vol, call=call).value for vol in (low, high))
+    if not least <= value <= most:
+        return None
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if black_scholes(spot, strike, years, middle, call=call).value < value else (low, middle)
+    return high
+
+
 def _below(x: float) -> float:
     return (1 + erf(x / sqrt(2))) / 2
 
 
 class Portfolio:
-    """Bounds on what the portfolio may lose; the shell hands in history and volatilities, and what is missing denies."""
+    """Bounds on what the portfolio may lose; the shell hands in history, and what is missing denies.
+
+    A contract is valued at the volatility that its own quote implies, at the middle.
+    """
 
     def __init__(self, ledger: Ledger, refs: NDArray[np.void], defined: Mapping[int, Instrument]) -> None:
         self._ledger = ledger
         self._refs = refs
         self._defined = defined
         self._returns: dict[int, Floats] = {}
-        self._vols: dict[int, float] = {}
 
     def history_told(self, event: HistoryTold) -> None:
         """The last daily closes of an instrument."""
@@ -92,13 +109,6 @@ class Portfolio:
             self._returns[event.instrument] = closes[1:] / closes[:-1] - 1
         else:
             self._returns.pop(event.instrument, None)
-
-    def vol_told(self, event: VolTold) -> None:
-        """The volatility of a contract."""
-        if isfinite(event.vol) and event.vol > 0:
-            self._vols[event.instrument] = event.vol
-        else:
-            self._vols.pop(event.instrument, None)
 
     @staticmethod
     def limited(limits: Limits) -> bool:
@@ -134,14 +144,18 @@ class Portfolio:
             option = contract(i.symbol) if i.asset_class == AssetClass.OPTION else None
             of = by_name.get(plain(option.root), 0) if option else number
             spot = self._spot(of)
-            if not spot or (i.asset_class == AssetClass.OPTION and (option is None or number not in self._vols)):
+            if not spot or (i.asset_class == AssetClass.OPTION and option is None):
                 return None
-            greeks, years, vol = Greeks(spot, 1.0, 0.0, 0.0), 0.0, self._vols.get(number, 0.0)
+            greeks, years, vol = Greeks(spot, 1.0, 0.0, 0.0), 0.0, 0.0
             if option:
                 try:
                     years = (close_of(option.expiry) - now) / YEAR
                 except ValueError:  # a symbol that only looks like a contract's
                     return None
+                found_vol = self._vol(number, option, spot, years)
+                if found_vol is None:
+                    return None
+                vol = found_vol
                 greeks = black_scholes(spot, option.strike * _PX, years, vol, call=option.call)
             found.append(Line(of, low * unit, high * unit, spot, greeks, option, years, vol))
         return found
@@ -152,6 +166,14 @@ class Portfolio:
         ref = self._refs[instrument]
         bid, ask, last = int(ref["bid_px"]), int(ref["ask_px"]), int(ref["last_px"])
         return ((bid + ask) / 2 if bid > 0 and ask > 0 else max(last, 0)) * _PX
+
+    def _vol(self, contract: int, option: Contract, spot: float, years: float) -> float | None:
+        """What the middle of the contract's quote implies; None without two sides, or where no volatility explains it."""
+        ref = self._refs[contract] if contract < len(self._refs) else None
+        if ref is None or not 0 < int(ref["bid_px"]) <= int(ref["ask_px"]):
+            return None
+        value = (int(ref["bid_px"]) + int(ref["ask_px"])) / 2 * _PX
+        return implied(value, spot, option.strike * _PX, years, call=option.call)
 
     def tail(self, lines: Sequence[Line], confidence: float) -> tuple[float, float] | None:
         """(value at risk, expected shortfall) of a day: the larger of history's and of the normal law's; None without history."""

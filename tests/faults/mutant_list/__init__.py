@@ -8,5 +8,6 @@ from tests.faults.mutant_list.policies import POLICIES
 from tests.faults.mutant_list.risk import RISK
 from tests.faults.mutant_list.session import SESSION
 from tests.faults.mutant_list.starts import AFTER_A_START
+from tests.faults.mutant_list.told import TOLD
 
-MUTANTS: tuple[Mutant, ...] = (*POLICIES, *EXECUTION, *RISK, *JOURNAL, *ADAPTERS, *SESSION, *AFTER_A_START)
+MUTANTS: tuple[Mutant, ...] = (*POLICIES, *EXECUTION, *RISK, *JOURNAL, *ADAPTERS, *SESSION, *AFTER_A_START, *TOLD)

@@ -240,9 +240,11 @@ class ClockSkew(Fault, kw_only=True, tag="clock_skew"):
 
 
 class DayRoll(Fault, kw_only=True, tag="day_roll"):
-    """The venue's clock jumps to the next midnight of New York, or to the next opening; what it passes over does not happen."""
+    """The venue's clock jumps to the next midnight of New York, the next opening, or a second before the next close; what it
+    passes over does not happen.
+    """
 
-    to: Literal["midnight", "open"] = "midnight"
+    to: Literal["midnight", "open", "close"] = "midnight"
 
 
 AnyFault = (

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from pyrt.calendar import Calendar
-from pyrt.clock import DAY
+from pyrt.clock import DAY, SECOND
 from pyrt.errors import ConfigError
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange.assets import unlike
@@ -176,10 +176,12 @@ class Venue:
         app.add_routes(CorporateRest(floor, config.actions).routes())
 
     def _jump(self, to: str) -> int:
-        """Go on at the next midnight of New York, or the next opening of the exchange."""
+        """Go on at the next midnight of New York, or where there are hours at the next opening, or just before the next close."""
         now = self.floor.now
         calendar = self.floor.exchange.hours.calendar
-        target = calendar.next_open(now) if to == "open" and calendar is not None else new_york_midnight(now, 1)
+        target = new_york_midnight(now, 1)
+        if calendar is not None and to != "midnight":
+            target = calendar.next_open(now) if to == "open" else calendar.next_close(now + SECOND) - SECOND
         past = open_market(self._market, self._seed, self._epoch, self.config.actions)
         self.floor.jump(open_market(self._market, self._seed, target, self.config.actions), last_seen(past, target - 1), target)
         return target

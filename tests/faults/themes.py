@@ -1,0 +1,54 @@
+"""Weathers of what is rare elsewhere, each for every twenty-third seed: what a history of its seed met before, it meets no more.
+
+The numbers are those that no seed kept in tests/seeds has.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.faults.plan import Plan
+
+EVERY = 23
+BOOKS = (
+    "crossed book",
+    "locked book",
+    "one-sided book",
+    "empty book",
+    "zero price",
+    "absurd price",
+    "quote gone back",
+    "quote ahead",
+)
+MARKET = (*BOOKS, "quiet symbol", "halt", "market halt")
+TABLES = ("tables locked", "tables slow", "tables ruined", "tables gone")
+THEME = {0: "others", 2: "market", 4: "tables", 9: "silent", 12: "late", 13: "market", 20: "strategy"}
+OTHERS = ("foreign order", "foreign cancel", "overfill", "bust")
+
+
+def theme_of(seed: int) -> str:
+    """The rare weather of a seed; "" for nearly all."""
+    return THEME.get(seed % EVERY, "")
+
+
+def rare(plan: "Plan", seed: int) -> "Plan":
+    """A plan with the rare weather of its seed, in place of what it had."""
+    theme = theme_of(seed)
+    if not theme:
+        return plan
+    often = seed // EVERY % 3 + 1
+    plan.chances, plan.events = {}, {}
+    if theme == "market":
+        plan.events = dict.fromkeys(MARKET, often)
+        if seed // EVERY % 2:
+            plan.events |= {"stream reset": 2, "stream half open": 1}
+    elif theme == "tables":
+        plan.events = dict.fromkeys(TABLES, often)
+    elif theme == "silent":
+        plan.events = {"stream silent": 8 * often, "stream reset": 1}
+    elif theme == "late":
+        plan.chances = {"held": 0.03 * often}
+    elif theme == "strategy":
+        plan.chances, plan.events = {"strategy raises": 0.05 * often}, {"resume": 6}
+    else:
+        plan.events = {"foreign order": 4 * often, "foreign cancel": 4 * often, "overfill": 1, "bust": 1}
+    return plan
