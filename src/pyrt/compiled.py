@@ -10,6 +10,7 @@ from pyrt._core.strategy import Asked, CompiledStrategy, Dispatch
 from pyrt._core.types import Side
 from pyrt.clock import Now, interval_ns
 from pyrt.errors import ConfigError, OrderError
+from pyrt.fast_lane import FastLane
 from pyrt.model import Instrument, TimeInForce
 from pyrt.sources import is_of_this_core
 from pyrt.strategies import Order, Strategy
@@ -88,7 +89,7 @@ class CompiledStage:
             session.now = Now(ts, ts)
         while due := dispatch.due:
             if due & (_INTENTS | _FAILED):
-                self._take()
+                self._take(due == _INTENTS)
             if due & _FAILED:
                 self._failed()
             if due & _BARS:
@@ -107,11 +108,23 @@ class CompiledStage:
         for number, strategy in self._strategies.items():
             strategy._used(self._session.desk.last_source(number))
 
-    def _take(self) -> None:
-        for number, strategy in self._strategies.items():
-            rows, refused = strategy._take_asked()
-            if rows or refused:
-                self._session.call(number, self.ask, number, rows, refused)
+    def _take(self, alone: bool) -> None:
+        # alone: nobody else is called before it is handled, so that the first that was asked for is the first to be decided.
+        asked = [(number, *strategy._take_asked()) for number, strategy in self._strategies.items()]
+        asked = [each for each in asked if each[1] or each[2]]
+        session = self._session
+        if alone and len(asked) == 1 and session.lane is not None and session.is_idle:
+            self._decide(session.lane, *asked[0])
+        for number, rows, refused in asked:
+            session.call(number, self.ask, number, rows, refused)
+
+    def _decide(self, lane: FastLane, number: int, rows: list[Asked], refused: int) -> None:
+        session = self._session
+        if len(rows) != 1 or refused or number in session.halted or not session.running:
+            return
+        row = rows[0]
+        if row.verb == _ORDER and row.source == session.desk.last_source(number) + 1:
+            lane.take_terms(number, row, session.now.venue + (row.valid_for or INTENT_LIFE), session.now)
 
     def _failed(self) -> None:
         error, failed = self._dispatch.error, self._dispatch.failed()
