@@ -5,18 +5,22 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from tests.reference.room import BUY, LOOSE, QTY, SECOND, MemoryShell, Room
+from tests.reference.room import BUY, LOOSE, QTY, SECOND, SELL, MemoryShell, Room
 from tests.sizes import size
 
 from pyrt._core.types import RecordType, market_dtype, status_dtype
 from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import VenueClock
 from pyrt.errors import OrderError
-from pyrt.model import Defined, Filled, Instrument
+from pyrt.execution.orders import Orders
+from pyrt.execution.submit import request_of
+from pyrt.journal import codec
+from pyrt.model import Defined, Filled, Instrument, Intended, Intent, OrderClass, OrderType, TimeInForce
 from pyrt.ports import (
     Append,
     AssetTold,
@@ -37,6 +41,8 @@ from pyrt.ports import (
 )
 from pyrt.risk import Limits
 from pyrt.strategies import Order, Strategy
+from pyrt.strategies.ticket import TYPES
+from pyrt.venues.alpaca.wire import order_body
 
 NEW_YEAR = Limits.of({"duplicate_window_ms": 5}, base=LOOSE)
 TIGHT = Limits.of(
@@ -53,6 +59,21 @@ TIGHT = Limits.of(
     base=Limits.profile("paper"),
 )
 GUARDED = Limits.of({"require_exit": ["Trader"], "max_sends_per_signal": 2}, base=LOOSE)
+WIDE = {
+    "max_order_qty": "1e7",
+    "max_order_notional": "1e9",
+    "max_position_qty": "1e7",
+    "max_strategy_qty": "1e7",
+    "max_position_notional": "1e9",
+    "max_gross_exposure": "1e9",
+    "max_net_exposure": "1e9",
+    "max_open_order_value": "1e9",
+    "max_quote_age_ms": 10**9,
+}
+INTENT = Intent(
+    strategy=1, source=50, instrument=1, side=BUY, type=OrderType.LIMIT, tif=TimeInForce.DAY, qty=QTY, limit_px=99 * QTY
+)  # fmt: skip
+ROOMS: list[Room] = []  # the one that examples share
 WORLDS: dict[str, dict[str, Any]] = {
     "loose": {},
     "days": {"day_of": ExchangeDays, "calendar": Calendar, "limits": NEW_YEAR},
@@ -386,6 +407,108 @@ def driven(seed: int, world: str, steps: int) -> Drive:
 @given(seed=st.integers(0, 2**32 - 1))
 def test_the_same_inbox_with_the_lane_and_without_is_the_same_session(world: str, seed: int) -> None:
     driven(seed, world, 60)
+
+
+def wide() -> Room:
+    """A session that has decided on AAPL before, holds shares, and lets nearly everything pass."""
+    room = Room(Trader(), limits=Limits.of(WIDE, base=LOOSE))
+    (trader,) = room.session.strategies.values()
+    for _ in range(2):
+        order = trader.buy("AAPL", 2500, limit=99)
+        room.quote()
+        room.accept()
+        room.fill(order.number, price="99")
+    assert room.session.lane is not None
+    assert room.session.lane.decided == 1
+    return room
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_record_and_body_are_those_of_the_fact_and_the_request(data: st.DataObject) -> None:
+    if not ROOMS:
+        ROOMS.append(wide())
+    room, session = ROOMS[0], ROOMS[0].session
+    assert session.lane is not None
+    core, now = session.lane.core, room.now
+    u32, u63 = st.integers(0, 2**32 - 1), st.integers(1, 2**62)
+    price = st.one_of(st.just(0), st.integers(9_000, 11_000).map(lambda cents: cents * 10_000_000))
+    limit_px, stop_px = data.draw(price), data.draw(price)
+    intent = Intent(
+        strategy=1,
+        source=data.draw(st.integers(1000, 2**48 - 1)),
+        instrument=1,
+        side=data.draw(st.sampled_from((BUY, SELL))),
+        type=TYPES[limit_px != 0, stop_px != 0],
+        tif=data.draw(st.sampled_from((TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))),
+        qty=data.draw(st.integers(1, 1000)) * QTY,
+        limit_px=limit_px,
+        stop_px=stop_px,
+        reduce_only=data.draw(st.booleans()),
+        valid_until=data.draw(st.one_of(st.just(0), st.integers(now.venue, 2**63 - 1))),
+    )
+    epoch, version, approval, last = data.draw(u32), data.draw(u32), data.draw(u63), data.draw(u63)
+    core.open(epoch, approval, version, last, 0, 2**62, False, 0)
+    if not core.decide(intent, now.venue, now.mono):
+        event("refused")
+        return
+    assert not core.is_open
+    assert core.key == intent.key
+    assert session.risk.gate.expire(intent.key)
+    fact = Intended(
+        number=last + 1,
+        intent=intent,
+        epoch=epoch,
+        approval=approval + 1,
+        limits_version=version,
+        ref_px=session.risk.gate.ref_px,
+        root=last + 1,
+        ts=now.venue,
+    )
+    assert codec.encode(fact) == (codec.Kind.INTENDED, core.record)
+    orders = Orders("k3v9q2xa", session.instruments, SECOND)
+    orders.apply(fact)
+    assert core.body == order_body(request_of(orders.by_number[last + 1], session.instruments[1]))
+
+
+def test_the_lane_is_closed_until_it_is_told() -> None:
+    room = wide()
+    assert room.session.lane is not None
+    core, now = room.session.lane.core, room.now
+    intent = INTENT
+    assert core.is_open
+    for other in (
+        {"instrument": 2},
+        {"strategy": 2},
+        {"signal": 1},
+        {"extended_hours": True},
+        {"trail_px": QTY},
+        {"order_class": OrderClass.OTO},
+        {"tif": TimeInForce.CLS},
+        {"qty": QTY // 2},
+        {"qty": 0},
+        {"limit_px": 99 * QTY + 1},
+        {"valid_until": now.venue - 1},
+    ):
+        assert not core.decide(msgspec.structs.replace(intent, **other), now.venue, now.mono)
+    core.close()
+    assert not core.decide(intent, now.venue, now.mono)
+    room.session.lane.refresh(now)
+    assert core.decide(intent, now.venue, now.mono)
+    assert not core.decide(msgspec.structs.replace(intent, source=51), now.venue, now.mono)  # good for one decision
+    room.session.lane.decided_before(now)
+    with pytest.raises(RuntimeError, match="another intent"):
+        room.session.lane.take(msgspec.structs.replace(intent, source=52), now)
+
+
+def test_what_was_decided_and_became_no_order_is_a_fault() -> None:
+    room = wide()
+    lane = room.session.lane
+    assert lane is not None
+    assert lane.core.decide(INTENT, room.now.venue, room.now.mono)
+    lane.decided_before(room.now)
+    with pytest.raises(RuntimeError, match="no fact followed"):
+        lane.refresh(room.now)
 
 
 @pytest.mark.nightly

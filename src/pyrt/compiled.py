@@ -10,7 +10,6 @@ from pyrt._core.strategy import Asked, CompiledStrategy, Dispatch
 from pyrt._core.types import Side
 from pyrt.clock import Now, interval_ns
 from pyrt.errors import ConfigError, OrderError
-from pyrt.fast_lane import FastLane
 from pyrt.model import Instrument, TimeInForce
 from pyrt.sources import is_of_this_core
 from pyrt.strategies import Order, Strategy
@@ -60,6 +59,8 @@ class CompiledStage:
     def connect(self, bar_wants: _BarWants) -> None:
         """All instruments are watched: share windows of bars, and tell each strategy its instruments."""
         session = self._session
+        if session.lane is not None:
+            self._dispatch.decide_in(session.lane.core)
         for (instrument, interval), wanted in bar_wants.items():
             asked_for = any(on_bar is not None for _, on_bar in wanted)
             self._dispatch.stream(instrument, interval, session.desk.window(instrument, interval), asked_for)
@@ -83,13 +84,17 @@ class CompiledStage:
         """Session.advance, with compiled strategies called on the way."""
         session, dispatch = self._session, self._dispatch
         self._agree()
-        at = dispatch.run(records, at, 0 if timed else session.now.venue, session.running)
+        now, lane = session.now, session.lane
+        may = lane is not None and session.is_idle
+        at = dispatch.run(records, at, 0 if timed else now.venue, session.running, now.mono if may else 0)
+        if dispatch.decided and lane is not None:
+            lane.decided_before(now)
         if timed and at:
             ts = int(records["ts_event"][at - 1])
             session.now = Now(ts, ts)
         while due := dispatch.due:
             if due & (_INTENTS | _FAILED):
-                self._take(due == _INTENTS)
+                self._take()
             if due & _FAILED:
                 self._failed()
             if due & _BARS:
@@ -99,6 +104,8 @@ class CompiledStage:
             session.settle()
             self._agree()
             dispatch.resume()
+            if dispatch.decided and lane is not None:
+                lane.decided_before(session.now)
         if bars := dispatch.take_count():
             session.counts["bars"] += bars
         return at
@@ -108,23 +115,11 @@ class CompiledStage:
         for number, strategy in self._strategies.items():
             strategy._used(self._session.desk.last_source(number))
 
-    def _take(self, alone: bool) -> None:
-        # alone: nobody else is called before it is handled, so that the first that was asked for is the first to be decided.
-        asked = [(number, *strategy._take_asked()) for number, strategy in self._strategies.items()]
-        asked = [each for each in asked if each[1] or each[2]]
-        session = self._session
-        if alone and len(asked) == 1 and session.lane is not None and session.is_idle:
-            self._decide(session.lane, *asked[0])
-        for number, rows, refused in asked:
-            session.call(number, self.ask, number, rows, refused)
-
-    def _decide(self, lane: FastLane, number: int, rows: list[Asked], refused: int) -> None:
-        session = self._session
-        if len(rows) != 1 or refused or number in session.halted or not session.running:
-            return
-        row = rows[0]
-        if row.verb == _ORDER and row.source == session.desk.last_source(number) + 1:
-            lane.take_terms(number, row, session.now.venue + (row.valid_for or INTENT_LIFE), session.now)
+    def _take(self) -> None:
+        for number, strategy in self._strategies.items():
+            rows, refused = strategy._take_asked()
+            if rows or refused:
+                self._session.call(number, self.ask, number, rows, refused)
 
     def _failed(self) -> None:
         error, failed = self._dispatch.error, self._dispatch.failed()

@@ -16,7 +16,6 @@ from pyrt.model import AssetSeen, Defined, Fact, Intent, LimitsSet
 from pyrt.risk.lane import RiskLane
 
 if TYPE_CHECKING:
-    from pyrt._core.strategy import Asked
     from pyrt.session import Session
 
 # number, record, body, now: an order was decided; its fact follows.
@@ -30,7 +29,7 @@ class FastLane:
         self._session = session
         self._intend = intend
         self._risk = RiskLane(session.risk, *start_of(session.execution.journal_id))
-        self._core = self._risk.core
+        self.core = self._risk.core
         self._ahead = 0  # key of what was decided before there was an intent of it
         self._number = 0  # of the order whose fact is still to come
         self.decided = 0  # orders, in this life
@@ -50,29 +49,24 @@ class FastLane:
             return
         self._session.risk.grant(key)
 
-    def take_terms(self, number: int, row: "Asked", valid_until: int, now: Now) -> None:
-        """The same for what a compiled strategy asked for, before there is an intent of it; that one must come next."""
-        r = row
-        if r.extended_hours or not self._is_fresh(number, r.source):
-            return
-        terms = (r.side, r.qty, r.limit_px, r.stop_px, r.tif or 1, r.reduce_only)
-        if self._core.decide_terms(number, r.source, r.instrument, *terms, valid_until, now.venue, now.mono):
-            self._ahead = number << 48 | r.source
-            self._go(now)
+    def decided_before(self, now: Now) -> None:
+        """What a compiled strategy asked for was decided before there is an intent of it; that one must come next."""
+        self._ahead = self.core.key
+        self._go(now)
 
     def _is_fresh(self, strategy: int, source: int) -> bool:
         return source > self._session.desk.answered(strategy)
 
     def _decides(self, intent: Intent, now: Now) -> bool:
         try:
-            return self._core.decide(intent, now.venue, now.mono)
+            return self.core.decide(intent, now.venue, now.mono)
         except OverflowError:  # a number that no order can have: the rules say so
             return False
 
     def _go(self, now: Now) -> None:
-        self._number = self._core.number
+        self._number = self.core.number
         self.decided += 1
-        self._intend(self._number, self._core.record, self._core.body, now)
+        self._intend(self._number, self.core.record, self.core.body, now)
 
     def refresh(self, now: Now) -> None:
         """Everything is handled: be ready for the next order. Raises RuntimeError where what was decided became no order."""
@@ -86,20 +80,20 @@ class FastLane:
         risk = self._session.risk
         number = self._session.execution.next_after(risk.epoch, risk.approval)
         if number is None:
-            self._core.close()
+            self.core.close()
         else:
             self._risk.open(now.venue, number)
 
     def told(self, fact: Fact) -> None:
         """A fact was applied: what it changes must be told first."""
-        self._core.close()
+        self.core.close()
         if isinstance(fact, AssetSeen | Defined | LimitsSet):
-            self._core.forget()
+            self.core.forget()
 
     def forget(self) -> None:
         """Who may trade what is told anew."""
-        self._core.forget()
+        self.core.forget()
 
     def close(self) -> None:
         """Decide nothing until the next `refresh`."""
-        self._core.close()
+        self.core.close()

@@ -8,7 +8,6 @@ from tests.faults import kernel as kernel_
 from tests.faults.kernel import SECOND
 
 import pyrt._core.log as core_log
-from pyrt.journal import codec
 from pyrt.journal import journal as journal_module
 from pyrt.live import shell
 from pyrt.ports import Alarm, TimerFired
@@ -25,12 +24,6 @@ class Shell(shell.LiveShell):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.sim.shell = self
-
-    def intend(self, number: int, record: bytes, body: bytes, now: Any) -> None:
-        self.sim.oracle.fact(codec.decode(codec.Kind.INTENDED, codec.VERSION, record))
-        self.sim.trace("intend", number)
-        super().intend(number, record, body, now)
-        self.sim.point("intend")
 
     def append(self, fact: Any, sync: Any, now: Any) -> None:
         self.sim.oracle.fact(fact)

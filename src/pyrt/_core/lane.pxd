@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from pyrt._core.ledger cimport Ledger
 from pyrt._core.risk cimport Gate
 from pyrt._core.screen cimport Screen
+from pyrt._core.strategy cimport Decider, wish_t
 from pyrt._core.types cimport i128
 
 
@@ -15,14 +16,6 @@ cdef enum:
     MOST_SYMBOL = 32                   # bytes; a longer one takes the other way
     MOST_BODY = 512                    # bytes
     MOST_PREFIX = 16                   # of a cid
-
-ctypedef struct wish_t:                # what an order is that is nothing but this
-    uint64_t source
-    int64_t qty, limit_px, stop_px     # qty and px units; 0 = none
-    int64_t valid_until                # venue ns; 0 = as long as the session lets one live
-    uint32_t instrument
-    uint16_t strategy
-    uint8_t side, type, tif, reduce_only
 
 ctypedef struct pair_t:                # a strategy in an instrument that it may trade
     int64_t since, until               # venue ns: in between the gate knows the session
@@ -48,7 +41,7 @@ ctypedef struct intended_t:            # a journal record, as journal.codec has 
     uint8_t side, type, tif, bits
 
 
-cdef class Lane:
+cdef class Lane(Decider):
     cdef Gate gate
     cdef Ledger ledger
     cdef Screen screen

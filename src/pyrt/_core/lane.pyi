@@ -2,11 +2,14 @@ from typing import Any, final
 
 from pyrt._core.risk import Gate
 from pyrt._core.screen import Screen
+from pyrt._core.strategy import Decider
 
 @final
-class Lane:
+class Lane(Decider):
     def __new__(cls, gate: Gate, screen: Screen, prefix: str, remainder: int) -> Lane: ...
     is_open: bool
+    @property
+    def key(self) -> int: ...
     @property
     def number(self) -> int: ...
     @property
@@ -43,18 +46,3 @@ class Lane:
     ) -> bool: ...
     def forget(self) -> None: ...
     def decide(self, intent: Any, now: int, mono: int) -> bool: ...
-    def decide_terms(
-        self,
-        strategy: int,
-        source: int,
-        instrument: int,
-        side: int,
-        qty: int,
-        limit_px: int,
-        stop_px: int,
-        tif: int,
-        reduce_only: bool,
-        valid_until: int,
-        now: int,
-        mono: int,
-    ) -> bool: ...

@@ -9,6 +9,7 @@ from pyrt._core.order_text cimport TAIL, VALUES, put_body, put_tail, text_t
 from pyrt._core.prices cimport ORDER_LIMIT, ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, order_t
 from pyrt._core.risk cimport Gate
 from pyrt._core.screen cimport Screen, plain_t
+from pyrt._core.strategy cimport Decider
 from pyrt._core.types cimport SIDE_BUY, SIDE_SELL, UNITS_ROOM, units_text
 
 
@@ -42,11 +43,11 @@ cdef inline text_t _word(const char* at) noexcept nogil:
 
 
 cdef inline bint _on_tick(const pair_t* pair, int64_t px) noexcept nogil:
-    return px > 0 and px % (pair.tick if px >= ONE_DOLLAR else pair.sub_tick) == 0
+    return pair.known and px > 0 and px % (pair.tick if px >= ONE_DOLLAR else pair.sub_tick) == 0
 
 
 @cython.final
-cdef class Lane:
+cdef class Lane(Decider):
     """Decides plain orders on a gate and a screen. `prefix` begins every cid of the journal, `remainder` is that of it."""
 
     def __cinit__(self, Gate gate not None, Screen screen not None, str prefix not None, int remainder):
@@ -130,23 +131,14 @@ cdef class Lane:
         wish.qty, wish.limit_px, wish.stop_px, wish.valid_until = intent.qty, intent.limit_px, intent.stop_px, intent.valid_until
         return self.take(&wish, now, mono)
 
-    def decide_terms(self, uint16_t strategy, uint64_t source, uint32_t instrument, uint8_t side, int64_t qty, int64_t limit_px,
-                     int64_t stop_px, uint8_t tif, bint reduce_only, int64_t valid_until, int64_t now, int64_t mono):
-        """The same of terms that nobody looked at; they are on the instrument's ticks, or False."""
-        cdef wish_t wish
-        cdef uint32_t slot = self.ledger.position_slot(strategy, instrument, False)
-        if not self.is_open or slot >= self.pairs_room or (limit_px and not _on_tick(&self.pairs[slot], limit_px)) or \
-                (stop_px and not _on_tick(&self.pairs[slot], stop_px)):
-            return False
-        wish.source, wish.strategy, wish.instrument = source, strategy, instrument
-        wish.side, wish.tif, wish.reduce_only = side, tif, reduce_only
-        wish.type = (ORDER_STOP_LIMIT if limit_px else ORDER_STOP) if stop_px else ORDER_LIMIT if limit_px else ORDER_MARKET
-        wish.qty, wish.limit_px, wish.stop_px, wish.valid_until = qty, limit_px, stop_px, valid_until
-        return self.take(&wish, now, mono)
+    @property
+    def key(self):
+        """Of the intent that was approved last."""
+        return <uint64_t>self.fact.strategy << 48 | self.fact.source
 
     @property
     def number(self):
-        """Of the order that was decided last."""
+        """Of its order."""
         return self.fact.number
 
     @property
@@ -158,6 +150,15 @@ cdef class Lane:
     def body(self):
         """What is sent of it."""
         return PyBytes_FromStringAndSize(self.text, self.text_n)
+
+    cdef bint take_unseen(self, wish_t* w, int64_t now, int64_t mono) noexcept nogil:
+        """The same of terms that nobody looked at; its type is what its prices make it."""
+        cdef uint32_t slot = self.ledger.position_slot(w.strategy, w.instrument, False)
+        if slot >= self.pairs_room or (w.limit_px and not _on_tick(&self.pairs[slot], w.limit_px)) or \
+                (w.stop_px and not _on_tick(&self.pairs[slot], w.stop_px)):
+            return False
+        w.type = (ORDER_STOP_LIMIT if w.limit_px else ORDER_STOP) if w.stop_px else ORDER_LIMIT if w.limit_px else ORDER_MARKET
+        return self.take(w, now, mono)
 
     cdef bint take(self, const wish_t* w, int64_t now, int64_t mono) noexcept nogil:
         cdef uint32_t slot = self.ledger.position_slot(w.strategy, w.instrument, False)

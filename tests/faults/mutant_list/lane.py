@@ -5,7 +5,7 @@ from tests.faults.patching import Patch
 
 _LANE = "pyrt.fast_lane"
 _SHELL = "pyrt.live.shell"
-_TO_SHELL = "        self._intend(self._number, self._core.record, self._core.body, now)\n"
+_TO_SHELL = "        self._intend(self._number, self.core.record, self.core.body, now)\n"
 _PROOF = "            if codec.encode(fact) != (Kind.INTENDED, record):\n"
 
 LANE: tuple[Mutant, ...] = (
@@ -35,9 +35,9 @@ LANE: tuple[Mutant, ...] = (
             Patch(
                 _LANE,
                 _TO_SHELL,
-                "        record = bytearray(self._core.record)\n"
+                "        record = bytearray(self.core.record)\n"
                 "        record[48:56] = (2 * int.from_bytes(record[48:56], 'little')).to_bytes(8, 'little')\n"
-                "        self._intend(self._number, bytes(record), self._core.body, now)\n",
+                "        self._intend(self._number, bytes(record), self.core.body, now)\n",
             ),
             Patch(_SHELL, _PROOF, "            if False:\n"),
         ),
