@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter_ns
+from time import perf_counter_ns, process_time_ns
 
 import msgspec
 
@@ -23,27 +23,14 @@ from bench.rows.strategy import compiled
 from pyrt._core.events import Quote
 from pyrt.clock import Now
 from pyrt.journal import codec
-from pyrt.model import Fact, Intended, Message
+from pyrt.model import Fact, Intended
 from pyrt.ports import Command, Submit, Sync
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.wire import order_body
 
 MS = 1_000_000
-STAGES = (
-    "frame to records",
-    "records to on_quote",
-    "on_quote",
-    "to Approved",
-    "to Intended",
-    "encode it",
-    "apply it, to Submit",
-    "body",
-)
-SOME = {  # of a compiled strategy: its callback is between two of our stamps
-    "frame to records": STAGES[0],
-    "records to Approved": STAGES[1:4],
-    **{stage: stage for stage in STAGES[4:]},
-}
+STAGES = ("frame to records", "records to on_quote", "on_quote", "to the body", "facts, views and command", "the rest of the step")
+SOME = ("frame to records", "records to the body", *STAGES[4:])  # of a compiled strategy: its callback is between our stamps
 
 
 class Stamped(Taker):
@@ -59,28 +46,27 @@ class Stamped(Taker):
 
 
 class Clocked(Shell):
-    """Notes when the approval came, when the fact was to be journaled and was, and when the order's body was there; ns."""
+    """Notes when the order's fact was encoded and its body was there, and when its command came; ns."""
 
     def __init__(self) -> None:
         super().__init__(lambda body: None)
-        self.stamps = [0] * 5
+        self.stamps = [0, 0]
 
-    def tell(self, message: Message) -> None:
-        if not self.stamps[0]:  # the first of an order's messages is its approval
-            self.stamps[0] = perf_counter_ns()
+    def intend(self, number: int, record: bytes, body: bytes, now: Now) -> None:
+        self.ahead = number
+        self.stamps[0] = perf_counter_ns()
 
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
         if isinstance(fact, Intended):
-            self.stamps[1] = perf_counter_ns()
-            codec.encode(fact)
-            self.stamps[2] = perf_counter_ns()
+            codec.encode(fact)  # where it was journaled before, this is its proof
         self.facts += 1
 
     def perform(self, command: Command) -> None:
         if isinstance(command, Submit):
-            self.stamps[3] = perf_counter_ns()
-            order_body(command.request)
-            self.stamps[4] = perf_counter_ns()
+            if command.request.number != self.ahead:
+                order_body(command.request)
+                self.stamps[0] = perf_counter_ns()
+            self.stamps[1] = perf_counter_ns()
         self.commands.append(command)
 
 
@@ -91,23 +77,26 @@ def orders(strategy: type[Strategy], n: int) -> dict[str, float]:
     session = assemble(shell, [made], Now(T0, T0))
     decoder = material.decoder("msgpack")
     rows = []
+    spent = process_time_ns()
     for k, frame in enumerate(material.frames(material.quotes(n), "msgpack", 1)):
         now = Now(T0 + k * MS * 10, T0 + k * MS * 10)
-        shell.stamps[0] = 0
         begun = perf_counter_ns()
         decoder.feed(frame, now.venue)
         records, _ = decoder.take()
         read = perf_counter_ns()
         session.on_market(records, now)
+        over = perf_counter_ns()
         inside = made.stamps if isinstance(made, Stamped) else []
-        rows.append([begun, read, *inside, *shell.stamps])
+        rows.append([begun, read, *inside, *shell.stamps, over])
         shell.answer(now)
     if session.counts["fills"] != n:
         raise RuntimeError(f"{session.counts['fills']} fills for {n} quotes, refusals {dict(session.refusals)}")
-    names = STAGES if isinstance(made, Stamped) else tuple(SOME)
+    spent = (process_time_ns() - spent) / n
+    names = STAGES if isinstance(made, Stamped) else SOME
     rows = rows[n // 10 :]
     stages = {name: statistics.median(row[i + 1] - row[i] for row in rows) / 1e3 for i, name in enumerate(names)}
-    return stages | {"whole": statistics.median(row[-1] - row[0] for row in rows) / 1e3}
+    whole = statistics.median(row[-3] - row[0] for row in rows) / 1e3
+    return stages | {"frame to body": whole, "CPU of a round trip": spent / 1e3}
 
 
 def measured(checkout: Path, kind: str, n: int) -> dict[str, float]:

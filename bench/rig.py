@@ -125,12 +125,17 @@ class Shell:
         self.venue = Venue()
         self.commands: list[Command] = []
         self.facts = 0
+        self.ahead = 0  # number of an order whose body is queued before its command came
+
+    def intend(self, number: int, record: bytes, body: bytes, now: Now) -> None:
+        self.ahead = number
+        self.queued(body)
 
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
         self.facts += 1
 
     def perform(self, command: Command) -> None:
-        if isinstance(command, Submit):
+        if isinstance(command, Submit) and command.request.number != self.ahead:
             self.queued(order_body(command.request))
         self.commands.append(command)
 

@@ -59,6 +59,8 @@ class CompiledStage:
     def connect(self, bar_wants: _BarWants) -> None:
         """All instruments are watched: share windows of bars, and tell each strategy its instruments."""
         session = self._session
+        if session.lane is not None:
+            self._dispatch.decide_in(session.lane.core)
         for (instrument, interval), wanted in bar_wants.items():
             asked_for = any(on_bar is not None for _, on_bar in wanted)
             self._dispatch.stream(instrument, interval, session.desk.window(instrument, interval), asked_for)
@@ -82,7 +84,11 @@ class CompiledStage:
         """Session.advance, with compiled strategies called on the way."""
         session, dispatch = self._session, self._dispatch
         self._agree()
-        at = dispatch.run(records, at, 0 if timed else session.now.venue, session.running)
+        now, lane = session.now, session.lane
+        may = lane is not None and session.is_idle
+        at = dispatch.run(records, at, 0 if timed else now.venue, session.running, now.mono if may else 0)
+        if dispatch.decided and lane is not None:
+            lane.decided_before(now)
         if timed and at:
             ts = int(records["ts_event"][at - 1])
             session.now = Now(ts, ts)
@@ -98,6 +104,8 @@ class CompiledStage:
             session.settle()
             self._agree()
             dispatch.resume()
+            if dispatch.decided and lane is not None:
+                lane.decided_before(session.now)
         if bars := dispatch.take_count():
             session.counts["bars"] += bars
         return at

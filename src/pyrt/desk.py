@@ -370,6 +370,10 @@ class TradingDesk:
         if last > self._sources.get(strategy, 0):
             self._sources[strategy] = last
 
+    def answered(self, strategy: int) -> int:
+        """The last source of a strategy that facts tell of."""
+        return self._used.get(strategy, 0)
+
     def last_source(self, strategy: int) -> int:
         """The last source that a strategy's intent used; 0 where none did."""
         return self._sources.get(strategy, 0)

@@ -19,6 +19,7 @@ from pyrt.compiled import CompiledStage
 from pyrt.desk import Call, TradingDesk
 from pyrt.errors import ConfigError, OrderError
 from pyrt.execution import ExecutionEngine
+from pyrt.fast_lane import FastLane
 from pyrt.indicators import IndicatorSet
 from pyrt.market import MarketData
 from pyrt.model import (
@@ -85,10 +86,22 @@ class Shell(Protocol):
     def alarm(self, alarm: Alarm) -> None: ...
 
 
+class Hasty(Shell, Protocol):
+    """A shell that may take an order's record before there is a fact."""
+
+    def intend(self, number: int, record: bytes, body: bytes, now: Now) -> None:
+        """Journal the Intended of an order as codec has it, BEFORE_ACT; the same fact comes next through `append`, then its Submit.
+
+        body: what is sent of it.
+        """
+        ...
+
+
 class Session:
     """Components, strategies and the routes between them.
 
     `instruments` must be the registry that the components share. Facts of an earlier life go through `replay` before `start`.
+    fast: plain orders take the fast lane, where the shell has one.
     """
 
     def __init__(
@@ -102,6 +115,7 @@ class Session:
         strategies: Iterable[Strategy] = (),
         sizer: Sizer | None = None,
         dry_run: bool = False,
+        fast: bool = True,
     ) -> None:
         self.instruments = instruments
         self.market = market
@@ -128,6 +142,8 @@ class Session:
         self._units: dict[int, tuple[str, float]] = {}
         self.desk = TradingDesk(self, sizer or Fixed(1))
         self.compiled: CompiledStage | None = None  # where some strategies are compiled
+        intend = getattr(shell, "intend", None)
+        self.lane = FastLane(self, intend) if fast and intend is not None and not dry_run else None
         self._routes: dict[type, tuple[Callable[[Any, Now], Iterable[Command]], ...]] = {
             Intent: (self._intent,),
             ReplaceIntent: (self._intent,),
@@ -194,6 +210,8 @@ class Session:
             self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
         if self.compiled is not None:
             self.compiled.connect(self._bar_wants)
+        if self.lane is not None:
+            self.lane.forget()
 
     def _connect(self, number: int, strategy: Strategy) -> None:
         on_bar = strategy.on_bar if type(strategy).on_bar is not Strategy.on_bar else None
@@ -291,7 +309,7 @@ class Session:
             return
         self._busy = True
         self._refused_now = 0
-        told, calls, queue = self._told, self._calls, self._queue
+        told, calls, queue, lane, moved = self._told, self._calls, self._queue, self.lane, False
         try:
             while True:
                 if told:
@@ -300,11 +318,28 @@ class Session:
                     number, (callback, *arguments) = calls.popleft()
                     self.call(number, callback, *arguments)
                 elif queue:
-                    self._dispatch(queue.popleft())
+                    event = queue.popleft()
+                    if lane is not None and type(event) is Intent:
+                        if moved:  # what it was told may not be so any more
+                            lane.refresh(self.now)
+                        lane.take(event, self.now)
+                    self._dispatch(event)
                 else:
+                    if lane is not None:
+                        lane.refresh(self.now)
                     return
+                moved = True
+        except BaseException:
+            if lane is not None:
+                lane.close()
+            raise
         finally:
             self._busy = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits to be handled."""
+        return not (self._busy or self._told or self._calls or self._queue)
 
     def _dispatch(self, event: Event) -> None:
         for stage in self._routes.get(type(event), self._otherwise):
@@ -378,6 +413,8 @@ class Session:
             self.desk.let_go(numbers)
         if call is not None and self.running:
             self._calls.append(call)
+        if self.lane is not None:
+            self.lane.told(fact)
 
     def _refused(self, event: Refused, now: Now) -> list[Command]:
         for breach in event.breaches:

@@ -53,6 +53,7 @@ COLD = {
     },
     "itch": {"share", "start_table"},
     "l3": {"best", "done", "levels", "of"},
+    "lane": {"_units"},
     "ledger": {"_money", "_position", "_units"},
     "log": {"_look_beyond", "_walk"},
     "match": {"_pit", "_run", "_waiting"},

@@ -12,7 +12,7 @@ SRC = Path(__file__).parents[2] / "src" / "pyrt"
 STAGES = {"market", "signals", "risk", "execution"}
 SHELL = {"bus", "journal", "history", "monitor", "venues"}
 BASE = {"_core", "errors", "model", "clock", "calendar", "config", "process", "sources", "proof"}
-MEETING = {"session", "desk", "compiled", "live", "services"}
+MEETING = {"session", "desk", "compiled", "fast_lane", "live", "services"}
 
 MAY_IMPORT = {
     "_core": {"_core"},
@@ -35,7 +35,20 @@ MAY_IMPORT = {
     "latency": None,
     "watchdog": BASE | SHELL | {"ports", "execution", "watchdog"},
 }
-PURE = {"_core", "market", "signals", "risk", "execution", "strategies", "model", "ports", "session", "desk", "compiled"}
+PURE = {
+    "_core",
+    "market",
+    "signals",
+    "risk",
+    "execution",
+    "strategies",
+    "model",
+    "ports",
+    "session",
+    "desk",
+    "compiled",
+    "fast_lane",
+}
 IMPURE_CORE = {"ring", "log", "spin", "frames"}  # shared memory, the journal appender, waiting and sockets are for the shell
 IMPURE = {
     "asyncio", "datetime", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random", "requests", "secrets", "select",

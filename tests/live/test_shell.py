@@ -12,6 +12,7 @@ from tests.reference.room import ACCOUNT, PX, QTY, SECOND, Room
 from pyrt._core.types import Clock, RecordType, market_dtype, quote_dtype, trade_dtype
 from pyrt.clock import VenueClock
 from pyrt.errors import JournalDamaged, JournalError
+from pyrt.journal import codec
 from pyrt.live.shell import LiveShell
 from pyrt.model import Alarmed, Intended, Latched, OrderStatus
 from pyrt.ports import (
@@ -51,6 +52,9 @@ class BlockedJournal:
             raise self.broken
         self.facts.append((fact, sync))
         return len(self.facts)
+
+    def append_record(self, kind: int, payload: bytes, sync: Sync, ts: int) -> int:
+        return self.append(codec.decode(kind, codec.VERSION, payload), sync, ts)
 
     def on_durable(self, callback: Any) -> None:
         self._callbacks.append(callback)

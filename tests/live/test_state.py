@@ -224,7 +224,7 @@ KEPT = {
 }
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",
-    "risk": """_alarms _approval _clock_off _day_of _defined _dirty _hours _instruments _mark_at _mark_every _parked _refs
+    "risk": """_alarms _approval _clock_off _day_of _defined _dirty _granted _hours _instruments _mark_at _mark_every _parked _refs
         _whole_limited approved exits portfolio refused""",
     "risk._answers": "_first _forgotten _in_flight",
     "risk._in_force": "_configured",

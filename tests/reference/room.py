@@ -7,11 +7,13 @@ import msgspec
 import numpy as np
 
 from pyrt._core.types import RecordType, Side, market_dtype, quote_dtype, timer_dtype, trade_dtype
+from pyrt.calendar import Calendar
 from pyrt.clock import SECOND, Now
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.execution.recall import recall
+from pyrt.journal import codec
 from pyrt.market import MarketData
-from pyrt.model import Alarmed, Fact, Instrument, Instruments, Message
+from pyrt.model import Alarmed, Fact, Instrument, Instruments, Intended, Message
 from pyrt.ports import (
     Alarm,
     Cancel,
@@ -39,6 +41,7 @@ from pyrt.ports import (
 from pyrt.risk import Limits, RiskManager
 from pyrt.session import Session
 from pyrt.strategies import Strategy
+from pyrt.venues.alpaca.wire import order_body
 
 PX = QTY = 10**9
 T0 = 1_800_000_000 * SECOND
@@ -69,11 +72,27 @@ class MemoryShell:
         self.timers: dict[str, int] = {}
         self.alarms: list[Alarm] = []
         self.told: list[Message] = []
+        self.ahead: tuple[int, bytes, Now] | None = None
+        self.bodies: dict[int, bytes] = {}  # of orders that were decided in the fast lane
+
+    def intend(self, number: int, record: bytes, body: bytes, now: Now) -> None:
+        assert self.ahead is None
+        self.ahead = (number, record, now)
+        self.bodies[number] = body
 
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
+        if self.ahead is not None:  # decided in the fast lane: this must be it, to the byte
+            number, record, then = self.ahead
+            assert isinstance(fact, Intended)
+            assert (fact.number, sync, now) == (number, Sync.BEFORE_ACT, then)
+            assert codec.encode(fact) == (codec.Kind.INTENDED, record)
+            self.ahead = None
         self.facts.append(fact)
 
     def perform(self, command: Command) -> None:
+        if isinstance(command, Submit) and command.attempt == 1:
+            number = command.request.number
+            assert self.bodies.pop(number, body := order_body(command.request)) == body
         self.commands.append(command)
 
     def set_timer(self, command: SetTimer) -> None:
@@ -100,6 +119,8 @@ class Room:
         start: bool = True,
         shell: Callable[[], Any] = MemoryShell,
         limits: Limits = LOOSE,
+        day_of: Callable[[int], str] | None = None,
+        calendar: Calendar | None = None,
         **options: Any,
     ) -> None:
         self.shell = shell()
@@ -115,7 +136,7 @@ class Room:
         self.session = Session(
             instruments=instruments,
             market=market,
-            risk=RiskManager(instruments, market.refs, limits=limits),
+            risk=RiskManager(instruments, market.refs, limits=limits, day_of=day_of, calendar=calendar),
             execution=ExecutionEngine("k3v9q2xa", instruments, settings=Settings()),
             shell=self.shell,
             strategies=strategies,

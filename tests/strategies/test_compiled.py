@@ -1,5 +1,6 @@
 """A compiled strategy does what its Python twin does, to the byte of the journal's facts."""
 
+import random
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import material
+from tests.reference.room import Room
 from tests.research.conftest import walk
 from tests.strategies import twins_in_python as python
 
@@ -159,3 +161,33 @@ def test_one_that_was_built_for_another_core_is_refused(compiled: ModuleType, mo
     monkeypatch.setattr("pyrt.sources.core_built", lambda: "0" * 64)
     with pytest.raises(ConfigError, match=r"built for another pyrt.*pyrt build"):
         backtest(compiled.Momentum, material.mixed(100), instruments=(AAPL,), progress=False)
+
+
+def test_decided_at_once_or_by_the_rules_it_is_the_same_session(compiled: ModuleType) -> None:
+    """Compiled strategies in a live session: with the fast lane, whose decision comes before the intent, and without."""
+    rng = random.Random(5)
+    makers = ((compiled.Quoter,), (compiled.Quoter, compiled.Momentum), (compiled.Quoter, python.Momentum))
+    for makes in makers:
+        ours, theirs = (Room(*(make() for make in makes), fast=fast) for fast in (True, False))
+        for _ in range(400):
+            kind, bid, price = rng.random(), 100 + rng.randrange(-3, 4) / 100, rng.choice((99.99, 100, 100.01))
+            pause = rng.choice((10**6, 10**8, 10**9))
+            for room in (ours, theirs):
+                room.tick(pause)
+                if kind < 0.5:
+                    room.quote(bid=bid, ask=bid + 0.02)
+                elif kind < 0.6:
+                    room.trade(price=price)
+                elif kind < 0.85:
+                    room.accept()
+                    room.cancelled()
+                else:
+                    for number in [n for n, o in room.working.items() if o.status in ("new", "partially_filled")][:1]:
+                        room.fill(number, price=str(price))
+            for seen in ("facts", "commands", "timers", "alarms", "told"):
+                assert getattr(ours.shell, seen) == getattr(theirs.shell, seen)
+        assert ours.session.risk.state_digest() == theirs.session.risk.state_digest()
+        assert ours.session.counts == theirs.session.counts
+        assert ours.session.counts["orders"] > 20
+        assert ours.session.lane is not None
+        assert ours.session.lane.decided > 10

@@ -39,13 +39,17 @@ cdef Py_ssize_t cid_digits(uint64_t number, char* out) noexcept nogil:
     return n
 
 
+cdef Py_ssize_t put_tail(char* out, uint64_t number, int remainder) noexcept nogil:
+    cdef Py_ssize_t n = cid_digits(number, out)
+    cdef int check = cid_check(remainder, out, n)
+    out[n], out[n + 1], out[n + 2] = b'-', ALPHABET[check // 32], ALPHABET[check % 32]
+    return n + 3
+
+
 def cid_tail(uint64_t number, int remainder):
     """`<number in base 32>-<check>`; remainder: that of what comes before it. See execution.cid."""
-    cdef char text[16]
-    cdef Py_ssize_t n = cid_digits(number, text)
-    cdef int check = cid_check(remainder, text, n)
-    text[n], text[n + 1], text[n + 2] = b'-', ALPHABET[check // 32], ALPHABET[check % 32]
-    return PyUnicode_DecodeASCII(text, n + 3, NULL)
+    cdef char text[TAIL]
+    return PyUnicode_DecodeASCII(text, put_tail(text, number, remainder), NULL)
 
 
 cdef char* put_body(char* out, const text_t* values) noexcept nogil:

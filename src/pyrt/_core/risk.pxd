@@ -10,4 +10,5 @@ cdef class Gate(Controls):
     cdef int64_t fact_px(self, const order_t* order, int64_t ref_px) noexcept nogil
     cdef void confirm_order(self, const order_t* order, int64_t ref_px, int64_t at) noexcept nogil
     cdef bint latched(self, uint32_t strategy, uint32_t instrument) noexcept nogil
+    cdef void value(self, int64_t now) noexcept nogil                                                      # a mark
     cdef void stale(self, tape_t* t, ref_t* ref, bint held, int64_t now) noexcept nogil

@@ -277,6 +277,10 @@ cdef class Gate:
         now: venue ns. With it, what is held on a quote and a trade that are both too old is valued at the worst of the touch, the
         last trade and, in the session, the band.
         """
+        self.value(now)
+        return _money(self.pnl)
+
+    cdef void value(self, int64_t now) noexcept nogil:
         cdef i128 total = self.ledger.realised - self.ledger.fees, one = 0
         cdef position_t* a
         cdef ref_t ref
@@ -305,7 +309,6 @@ cdef class Gate:
         if self.unmarked == 0:                               # what is not valued makes no peak
             self.peak = i128_max(self.peak, total)
             self.days_peak = i128_max(self.days_peak, total)
-        return _money(total)
 
     cdef void stale(self, tape_t* t, ref_t* ref, bint held, int64_t now) noexcept nogil:
         cdef int64_t px = ref.bid_px if held else ref.ask_px, band = t.lower_px if held else t.upper_px

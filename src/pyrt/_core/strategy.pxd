@@ -126,6 +126,19 @@ cdef struct place_t:                   # what is wanted of one instrument
     uint32_t session                   # and of those that the session wants
 
 
+ctypedef struct wish_t:                # what an order is that is nothing but this
+    uint64_t source
+    int64_t qty, limit_px, stop_px     # qty and px units; 0 = none
+    int64_t valid_until                # venue ns; 0 = as long as the session lets one live
+    uint32_t instrument
+    uint16_t strategy
+    uint8_t side, type, tif, reduce_only
+
+
+cdef class Decider:                    # the lane, as far as this module knows it
+    cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil
+
+
 cdef class Dispatch:
     cdef Pipeline pipeline
     cdef pipeline_t* p
@@ -143,9 +156,15 @@ cdef class Dispatch:
     cdef readonly uint32_t due
     cdef readonly int64_t bars         # handled since it was set to 0
     cdef readonly object error         # what a callback raised
+    cdef Decider lane                  # where the only order of a record is decided at once; None = nowhere
+    cdef int64_t mono                  # monotonic ns; 0 = nothing is decided here
+    cdef uint32_t askers               # strategies that asked for something
+    cdef void* asker                   # the last of them
+    cdef readonly bint decided         # that order was
 
     cdef place_t* watched(self, uint32_t instrument) except NULL
     cdef int handle(self) except -1 nogil
     cdef int handle_bar(self, const bar_t* bar) except -1 nogil
     cdef int handle_record(self) except -1 nogil
     cdef void stop(self) noexcept nogil
+    cdef void decide(self) noexcept nogil

@@ -16,6 +16,9 @@ from pyrt._core.types cimport SIDE_BUY, SIDE_SELL, TYPE_DELTA, TYPE_QUOTE, TYPE_
 from pyrt._core.types import bar_dtype as _bar_dtype
 
 
+cdef int64_t INTENT_LIFE = 30_000_000_000                    # ns of venue time, as Strategy.buy has it
+
+
 class Asked(NamedTuple):
     """What a compiled callback asked for, in the units of an Intent."""
 
@@ -236,6 +239,13 @@ cdef void _work(CompiledStrategy s, uint64_t source, uint32_t instrument, uint8_
 
 
 # ---------------------------------------------------------------------------------------------------- the stage
+cdef class Decider:
+    """Whoever decides about an order without words: decides nothing itself."""
+
+    cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil:
+        return False
+
+
 @cython.final
 cdef class Dispatch:
     """Runs a pipeline, and calls compiled strategies where their records and bars are due, without the GIL.
@@ -312,11 +322,16 @@ cdef class Dispatch:
                 if self.places[i].callers[k].strategy == <void*>strategy:
                     self.places[i].callers[k].halted = True
 
-    def run(self, records, Py_ssize_t start, int64_t now, bint live) -> int:
+    def decide_in(self, Decider lane not None) -> None:
+        """Decide there at once what is asked for alone."""
+        self.lane = lane
+
+    def run(self, records, Py_ssize_t start, int64_t now, bint live, int64_t mono=0) -> int:
         """Process 64-byte records from `start`; returns the index after the first that has something for the session.
 
-        now: venue ns that callbacks see; 0 = each record's own time. live: strategies are called. Raises RuntimeError where the
-        record before is not wholly handled: see resume.
+        now: venue ns that callbacks see; 0 = each record's own time. live: strategies are called. mono: monotonic ns, with which
+        an order may be decided here; 0 = others come first. Raises RuntimeError where the record before is not wholly handled: see
+        resume.
         """
         cdef Py_buffer view
         cdef Py_ssize_t n
@@ -326,7 +341,8 @@ cdef class Dispatch:
         if not 0 <= start <= n:
             PyBuffer_Release(&view)
             raise IndexError(f"start {start} of {n} records")
-        self.fixed_now, self.live = now, live
+        self.fixed_now, self.live, self.mono = now, live, mono
+        self.askers, self.decided = 0, False
         self.pipeline.running = True
         try:
             with nogil:
@@ -336,6 +352,7 @@ cdef class Dispatch:
                         self.record = &(<const market_t*>view.buf)[start - 1]
                         self.open_record = self.p.due & DUE_RECORD
                         self.handle()
+                self.decide()
         except BaseException as e:
             self.error = e
             self.due |= DUE_FAILED
@@ -351,12 +368,13 @@ cdef class Dispatch:
 
     def resume(self) -> None:
         """Go on with what the last record brought, after the session took what was due."""
-        self.due = 0
-        self.error = None
+        self.due = self.askers = 0
+        self.error, self.decided = None, False
         self.pipeline.running = True
         try:
             with nogil:
                 self.handle()
+                self.decide()
         except BaseException as e:
             self.error = e
             self.due |= DUE_FAILED
@@ -454,3 +472,21 @@ cdef class Dispatch:
     cdef void stop(self) noexcept nogil:
         if (<CompiledStrategy>self.calling.strategy).asked_count or (<CompiledStrategy>self.calling.strategy).refused:
             self.due |= DUE_INTENTS
+            self.asker = self.calling.strategy
+            self.askers += 1
+
+    cdef void decide(self) noexcept nogil:
+        # Whoever else is due may send before it, or fail, and then comes first.
+        cdef const intent_t* row
+        cdef wish_t wish
+        if self.due != DUE_INTENTS or self.askers != 1 or self.mono == 0 or self.fixed_now == 0 or <void*>self.lane == <void*>None:
+            return
+        row = (<CompiledStrategy>self.asker).asked
+        if (<CompiledStrategy>self.asker).asked_count != 1 or (<CompiledStrategy>self.asker).refused or row.verb != VERB_ORDER or \
+                row.extended_hours:
+            return
+        wish.source, wish.strategy, wish.instrument = row.source, (<CompiledStrategy>self.asker).number, row.instrument
+        wish.side, wish.tif, wish.reduce_only = row.side, row.tif if row.tif else TIF_DAY, row.reduce_only
+        wish.qty, wish.limit_px, wish.stop_px = row.qty, row.limit_px, row.stop_px
+        wish.valid_until = self.fixed_now + (row.valid_for if row.valid_for else INTENT_LIFE)
+        self.decided = self.lane.take_unseen(&wish, self.fixed_now, self.mono)

@@ -166,6 +166,11 @@ cdef enum:                             # Clock
     CLOCK_MONO = 2
 
 
+cdef enum:
+    UNITS_ROOM = 24                    # bytes of units as text: a sign, nineteen digits, a point
+
+
 # Text and numbers at the edge: exact or refused, never rounded in silence.
 cdef bint parse_fixed(const char* text, Py_ssize_t n, int exp, int64_t* out) noexcept nogil   # decimal text -> units of 10^-exp
+cdef Py_ssize_t units_text(int64_t units, int exp, char* out) noexcept nogil   # and back, exp 0 to 18; returns how long it is
 cdef object i128_to_object(uint64_t lo, int64_t hi)

@@ -1,7 +1,7 @@
 """Records, dtypes, enums and exact numbers: the vocabulary of the core."""
 from cpython.mem cimport PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeASCII
-from libc.string cimport strlen
+from libc.string cimport memcpy, strlen
 
 from decimal import Decimal
 from enum import IntEnum, IntFlag
@@ -237,13 +237,10 @@ def from_units(int64_t units, int exp=9):
     return _strip(Decimal(units).scaleb(-exp))
 
 
-def format_units(int64_t units, int exp=9):
-    """Write an integer of 10^-exp as decimal text without exponent or trailing zeros: the form that venues read."""
+cdef Py_ssize_t units_text(int64_t units, int exp, char* out) noexcept nogil:
     cdef uint64_t whole, rest, scale = 1
-    cdef char text[24]                          # a sign, nineteen digits, a point
+    cdef char text[UNITS_ROOM]
     cdef int i, begin = sizeof(text)
-    if not 0 <= exp <= 18:
-        return format(_strip(Decimal(units).scaleb(-exp)), "f")
     for i in range(exp):
         scale = scale * 10
     whole = <uint64_t>units if units >= 0 else 0 - <uint64_t>units
@@ -268,7 +265,16 @@ def format_units(int64_t units, int exp=9):
     if units < 0:
         begin -= 1
         text[begin] = b'-'
-    return PyUnicode_DecodeASCII(&text[begin], sizeof(text) - begin, NULL)
+    memcpy(out, &text[begin], sizeof(text) - begin)
+    return sizeof(text) - begin
+
+
+def format_units(int64_t units, int exp=9):
+    """Write an integer of 10^-exp as decimal text without exponent or trailing zeros: the form that venues read."""
+    cdef char text[UNITS_ROOM]
+    if not 0 <= exp <= 18:
+        return format(_strip(Decimal(units).scaleb(-exp)), "f")
+    return PyUnicode_DecodeASCII(text, units_text(units, exp, text), NULL)
 
 
 cdef _strip(value):

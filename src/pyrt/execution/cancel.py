@@ -41,6 +41,11 @@ class Canceller:
         """Whether a scope's latch is at HALTED or above."""
         return scope in self._blocked or self._orders.latches.get(scope) in _CLOSED
 
+    @property
+    def any_closed(self) -> bool:
+        """Whether any scope is."""
+        return bool(self._blocked) or any(level in _CLOSED for level in self._orders.latches.values())
+
     def barred(self, order: Order) -> bool:
         """Whether nobody wants this order at the venue any more."""
         if order.number in self.wishes or order.unwanted:

@@ -14,15 +14,15 @@ _SHAPE = re.compile(r"p1-([0-9A-Za-z]{8})-([0-9a-z]{1,13})-([0-9a-z]{2})")
 
 def cid(journal_id: str, number: int) -> str:
     """`p1-<journal id>-<number in base 32>-<check>`, at most 48 characters. Raises ValueError for a foreign id or number."""
-    prefix, remainder = _prefix(journal_id)
+    prefix, remainder = start_of(journal_id)
     if not prefix or not 0 < number < 1 << 64:
         raise ValueError(f"no cid for journal {journal_id!r} and number {number}")
     return prefix + cid_tail(number, remainder)
 
 
 @lru_cache(maxsize=64)
-def _prefix(journal_id: str) -> tuple[str, int]:
-    """What all cids of a journal begin with, and its remainder; "" for what is no journal's id."""
+def start_of(journal_id: str) -> tuple[str, int]:
+    """(what all cids of a journal begin with, its remainder for the check); "" for what is no journal's id."""
     if not re.fullmatch(r"[0-9A-Za-z]{8}", journal_id):
         return "", 0
     prefix = f"p1-{journal_id}-"

@@ -69,6 +69,24 @@ class ExecutionEngine:
         """The orders that are not over, and the last of those that are, by number."""
         return self._orders.by_number
 
+    @property
+    def journal_id(self) -> str:
+        """Whose orders these are."""
+        return self._orders.journal_id
+
+    def next_after(self, epoch: int, approval: int) -> int | None:
+        """The last order's number, where the approval after that one surely becomes an order and is sent at once; else None."""
+        if (
+            self._orders.epoch != epoch
+            or not self._reconciler.recovered
+            or not self._submitter.follows(epoch, approval)
+            or self._canceller.stopped
+            or self._canceller.any_closed
+            or self._observer.groups.parked
+        ):
+            return None
+        return self._orders.last_number
+
     def open_orders(self) -> list[Order]:
         """The orders that are not final, by number."""
         return [self._orders.open[number] for number in sorted(self._orders.open)]

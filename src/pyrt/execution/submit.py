@@ -87,6 +87,10 @@ class Submitter:
             self._change(old, OrderStatus.PENDING_REPLACE, step)
         self._send(orders.by_number[number], step)
 
+    def follows(self, epoch: int, approval: int) -> bool:
+        """Whether an approval is the last that was seen, so that the next one is expected."""
+        return epoch == self._approval_epoch and approval == self._approval
+
     def _fault(self, approved: Approved, step: Step, ready: bool) -> Breach | None:
         """Why an approval is not acted upon; None where it is."""
         intent = approved.intent

@@ -147,7 +147,10 @@ class Journal:
         if sync is Sync.LAZY and self._log.pending * 2 > self._capacity:
             self.lazy_dropped += 1
             return self._log.seq
-        kind, payload = codec.encode(fact)
+        return self.append_record(*codec.encode(fact), sync, ts)
+
+    def append_record(self, kind: int, payload: bytes, sync: Sync, ts: int) -> int:
+        """Put a fact that is encoded already behind all others, as `append` does."""
         return self._append(kind, payload, ts, sync is Sync.BEFORE_ACT and self._urgent, codec.VERSION)
 
     def _append(self, kind: int, payload: bytes, ts: int, urgent: bool, version: int) -> int:

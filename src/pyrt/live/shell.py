@@ -15,7 +15,8 @@ from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
 from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalError, PyrtError
 from pyrt.execution.recall import recall
-from pyrt.journal import Journal
+from pyrt.journal import Journal, codec
+from pyrt.journal.codec import Kind
 from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
 from pyrt.live.latest import Latest
@@ -94,6 +95,7 @@ class LiveShell:
         self._holding = threading.Lock()
         self._recalls: set[asyncio.Task[None]] = set()  # readings of the journal under way
         self._appended = 0
+        self._ahead = b""  # the record of an order that is in the journal, and whose fact is to come
         self._barrier = 0  # the last fact that must be durable before an order leaves
         self._next_close = 0
         journal.on_durable(self._durable)
@@ -217,14 +219,32 @@ class LiveShell:
             self._barrier = self._appended
         self.tell(fact)
 
+    def intend(self, number: int, record: bytes, body: bytes, now: Now) -> None:
+        """Journal an order's Intended before there is a fact of it: its sync begins while the fact is made."""
+        if self._ahead:
+            raise RuntimeError("an order was decided, and no fact followed")
+        if self._unjournaled:
+            return
+        try:
+            self._appended = self.journal.append_record(Kind.INTENDED, record, Sync.BEFORE_ACT, now.venue)
+        except JournalError as e:
+            self._fail(e)
+            return
+        self._ahead = record
+
     def _journal(self, fact: Fact, sync: Sync, ts: int) -> bool:
         if self._unjournaled:
             return False
-        try:
-            self._appended = self.journal.append(fact, sync, ts)
-        except JournalError as e:
-            self._fail(e)
-            return False
+        if self._ahead:
+            record, self._ahead = self._ahead, b""
+            if codec.encode(fact) != (Kind.INTENDED, record):
+                raise RuntimeError(f"the journal has another record than this {type(fact).__name__}")
+        else:
+            try:
+                self._appended = self.journal.append(fact, sync, ts)
+            except JournalError as e:
+                self._fail(e)
+                return False
         if self.projection is not None:
             self.projection.offer(self._appended, fact)
         return True

@@ -26,6 +26,11 @@ class Answers:
         """Whether it was answered so long ago that the answer is not kept."""
         return intent.source <= self._forgotten.get(intent.strategy, 0)
 
+    @property
+    def is_settled(self) -> bool:
+        """No approval is in flight."""
+        return not self._in_flight
+
     def is_in_flight(self, key: int) -> bool:
         """Whether an approval of it may still become an order."""
         return key in self._in_flight

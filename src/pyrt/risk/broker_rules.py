@@ -43,7 +43,7 @@ class BrokerRules:
         self._ledger = ledger
         self._refs = refs
         self._calendar = calendar
-        self._screen = Screen(ledger, refs)
+        self.screen = Screen(ledger, refs)
 
     @property
     def account(self) -> AccountSeen | None:
@@ -54,9 +54,9 @@ class BrokerRules:
     def account(self, seen: AccountSeen | None) -> None:
         self._account = seen
         if seen is None:
-            self._screen.account(False, False, 0)
+            self.screen.account(False, False, 0)
         else:
-            self._screen.account(True, seen.shorting and seen.equity >= SHORTS_NEED, seen.buying_power)
+            self.screen.account(True, seen.shorting and seen.equity >= SHORTS_NEED, seen.buying_power)
 
     def broken(self, intent: Intent, instrument: Instrument, now: int, chain: int = 0) -> list[Broken]:
         """The rules that an order breaks at venue time `now`, before it is reserved; `chain`: key of what it replaces."""
@@ -85,7 +85,7 @@ class BrokerRules:
         ):
             return False
         asset = self._assets.get(instrument.id, instrument)
-        return asset.tradable and self._screen.clean(
+        return asset.tradable and self.screen.clean(
             instrument.id,
             i.side,
             i.qty,

@@ -45,6 +45,10 @@ class Hours:
         """Whether a circuit breaker stops an instrument."""
         return self._stopped and instrument.asset_class != AssetClass.CRYPTO
 
+    def known(self, instrument: int) -> tuple[int, int]:
+        """From when until when the gate knows an instrument's session, venue ns."""
+        return self._known.get(instrument, (0, 0))
+
     def forget(self, instrument: int) -> None:
         """What decides an instrument's session has changed."""
         self._known.pop(instrument, None)

@@ -49,6 +49,12 @@ class Losses:
         if days is not None and (seen := self._gate.days_drawdown) >= days:
             yield "DRAWDOWN", f"{text(seen, 'money')} of {limits.max_days_drawdown}"
 
+    def bounds(self, limits: Limits, every: int) -> tuple[tuple[int | None, int | None, int | None], tuple[int | None, int]]:
+        """What a mark is held against, 1e-18 money: losses that close a latch; and the peak that is a fact from a venue ns on."""
+        self._use(limits)
+        peak = None if self._step is None else (self.peak + self._step) * MONEY
+        return self._bounds, (peak, self.peak_at + every)
+
     def _use(self, limits: Limits) -> None:
         if limits is not self._limits:
             losses = (limits.max_daily_loss, limits.max_drawdown, limits.max_days_drawdown)

@@ -88,6 +88,7 @@ class RiskManager(Projection):
         self._mark_every = mark_every
         self._mark_at = 0  # venue ns of the timer asked for; 0 = none
         self._clock_off = 0  # ns; above 0 nothing but reductions is approved
+        self._granted = 0  # key of an intent that the fast lane approved and reserved, until it comes
 
     def apply(self, fact: Fact) -> None:
         """Take in one journaled fact."""
@@ -170,6 +171,15 @@ class RiskManager(Projection):
         words = "no entry is approved until the next measurement" if self._clock_off else "it is set anew"
         return [Alarm(severity="warning", code="CLOCK_OFFSET", text=f"our clock was {off / SECOND:.3f} s off the venue's; {words}")]
 
+    def grant(self, key: int) -> None:
+        """The fast lane asked every control about the intent that comes next, and the gate holds its reservation."""
+        self._granted = key
+
+    @property
+    def approval(self) -> int:
+        """The last one of this epoch."""
+        return self._approval
+
     def authorise(self, strategy: int, instruments: Iterable[int]) -> None:
         """From here on only strategies that were named may trade, each in its instruments alone (R25); all may reduce."""
         self.permits.authorise(strategy, instruments)
@@ -185,6 +195,11 @@ class RiskManager(Projection):
     # ------------------------------------------------------------------------------------------------ decisions
     def _decide(self, intent: Intent, now: Now, replaces: int) -> list[Command]:
         key = intent.key
+        if self._granted:
+            granted, self._granted = self._granted, 0
+            if granted != key:
+                raise RuntimeError(f"intent {granted} was granted, and {key} came")
+            return self._approve(intent, now, 0, 0)
         first = self._answers.first(key)
         if first is not None:
             return [Publish(message=first)]

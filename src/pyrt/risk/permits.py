@@ -109,7 +109,11 @@ class Permits:
     # ------------------------------------------------------------------------------------------------ what is found
     def is_free(self, intent: Intent) -> bool:
         """Whether no control here denies it without a look: no opinion led to it, and its strategy may trade the instrument."""
-        return not intent.signal and (not self._senders or intent.instrument in self._senders.get(intent.strategy, ()))
+        return not intent.signal and self.may(intent)
+
+    def may(self, intent: Intent) -> bool:
+        """Whether its strategy may trade its instrument."""
+        return not self._senders or intent.instrument in self._senders.get(intent.strategy, ())
 
     def find(self, intent: Intent, reduces: Callable[[], bool]) -> list[tuple[str, Failure, bool]]:
         """(name of the limit, what it found, whether it fails) of each control here that looks at the intent.

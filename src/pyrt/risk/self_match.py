@@ -53,6 +53,11 @@ class Parked:
         cancel = CancelIntent(strategy=head.intent.strategy, source=head.intent.source)
         return [Publish(message=cancel), self._look(now)]
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing waits, and nothing that waited is to be decided."""
+        return not (self._waits or self._again)
+
     def holds(self, key: int) -> bool:
         """Whether that order waits."""
         return key in self._waits

@@ -1,0 +1,65 @@
+"""Broken versions of the fast lane: what is decided before there is an object of it."""
+
+from tests.faults.mutant_list.mutant import CALM, POWER, QUICK, SAFE, Mutant, one
+from tests.faults.patching import Patch
+
+_LANE = "pyrt.fast_lane"
+_SHELL = "pyrt.live.shell"
+_TO_SHELL = "        self._intend(self._number, self.core.record, self.core.body, now)\n"
+_PROOF = "            if codec.encode(fact) != (Kind.INTENDED, record):\n"
+
+LANE: tuple[Mutant, ...] = (
+    one(
+        "lane-waits-for-nothing",
+        "an order of the fast lane leaves before its record is durable",
+        _SHELL,
+        "        if self._journal(fact, sync, now.venue) and sync is Sync.BEFORE_ACT:\n",
+        "        decided = bool(self._ahead)\n"
+        "        if self._journal(fact, sync, now.venue) and sync is Sync.BEFORE_ACT and not decided:\n",
+        POWER,
+        SAFE,
+    ),
+    one(
+        "lane-writes-nothing",
+        "the fast lane's record is taken for written, and is not",
+        _SHELL,
+        "            self._appended = self.journal.append_record(Kind.INTENDED, record, Sync.BEFORE_ACT, now.venue)\n",
+        "            self._appended = self._appended\n",
+        POWER,
+        SAFE,
+    ),
+    Mutant(
+        "lane-another-record",
+        "the record of the fast lane has another quantity than the order, and nobody looks",
+        (
+            Patch(
+                _LANE,
+                _TO_SHELL,
+                "        record = bytearray(self.core.record)\n"
+                "        record[48:56] = (2 * int.from_bytes(record[48:56], 'little')).to_bytes(8, 'little')\n"
+                "        self._intend(self._number, bytes(record), self.core.body, now)\n",
+            ),
+            Patch(_SHELL, _PROOF, "            if False:\n"),
+        ),
+        CALM,
+        SAFE,
+    ),
+    one(
+        "lane-decides-twice",
+        "what the fast lane decided is decided again",
+        _LANE,
+        "        self._session.risk.grant(key)\n",
+        "        pass\n",
+        QUICK,
+        SAFE,
+    ),
+    one(
+        "lane-keeps-the-number",
+        "the fast lane is not told that a number was given",
+        _LANE,
+        "            self._risk.open(now.venue, number)\n",
+        "            self._risk.open(now.venue, max(number - 1, 0))\n",
+        QUICK,
+        SAFE,
+    ),
+)
