@@ -284,6 +284,9 @@ class Path:
         self.system.disk.rng.shuffle(names)  # a directory has no order
         return iter([self / name for name in names if fnmatchcase(name, pattern)])
 
+    def iterdir(self) -> Iterator["Path"]:
+        return self.glob("*")
+
     def rename(self, target: "Path") -> None:
         if World.machine.dead:
             return
