@@ -134,6 +134,24 @@ def test_an_order_whose_cancel_breaks_keeps_no_other_one_working(
     assert left[-1] == set()
 
 
+def test_an_order_that_is_not_understood_keeps_no_other_one_working(tmp_path: Path, venue: OneBreaks) -> None:
+    """A stranger's without a side that anybody knows, one that is no object, and one of ours with a number that is none."""
+    sweep = sweep_of(tmp_path, venue, write(tmp_path))
+    odd: list[Any] = [{**order_of("k3v9q2xa", 7), "client_order_id": "human", "side": "sideways"}, 5, {"id": None}]
+    venue.open[2] |= {"limit_price": "a lot"}
+    shown = venue.exchange
+
+    def exchange(attempt: Any, method: str, *rest: Any) -> Answer:
+        answer = shown(attempt, method, *rest)
+        if method != "GET":
+            return answer
+        return Answer(200, {}, msgspec.json.encode([*odd, *msgspec.json.decode(answer.body)]))
+
+    venue.exchange = exchange  # type: ignore[method-assign]
+    assert sweep.run()
+    assert venue.open == {}
+
+
 @pytest.mark.parametrize("there", ["nothing", "another"])
 def test_a_journal_that_was_moved_away_leaves_no_order(tmp_path: Path, venue: OneBreaks, there: str) -> None:
     if there == "another":

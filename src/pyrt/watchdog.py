@@ -15,10 +15,12 @@ import threading
 import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
+from pyrt._core.types import Side
 from pyrt.config import Secret, Veiled, mask_logs
 from pyrt.errors import JournalDamaged, Misbehaved, PyrtError
 from pyrt.execution.cid import parse_cid
@@ -126,13 +128,28 @@ class Watchdog:
             os.close(pipe)
 
 
+class _Marks(wire.Reader):
+    """Reads of an order at least what cancels it: an oddity of one, a stranger's perhaps, must save no other."""
+
+    def orders(self, row: Any) -> list[VenueOrder]:
+        try:
+            return super().orders(row)
+        except Misbehaved as e:
+            log.warning("an order was not understood: %s", e)
+        told = row if isinstance(row, dict) else {}
+        name, cid, symbol = (str(told.get(field) or "") for field in ("id", "client_order_id", "symbol"))
+        if not name:
+            return []
+        return [VenueOrder(id=name, cid=cid, symbol=symbol, side=Side.BUY, type="", tif="", qty="", filled_qty="0")]
+
+
 class Sweep:
     """One round of cancelling: from its beginning on, all that this journal had intended by then in lives up to ours."""
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
         self._session = venue_session(order.url, Keys(Secret(order.key), Secret(order.secret)))
-        self._reader = wire.Reader()
+        self._reader = _Marks()
 
     def run(self) -> bool:
         """Cancel and verify; False where the venue was not reached before `give_up`."""
@@ -195,7 +212,7 @@ class Sweep:
         except (Broken, Ended) as e:  # the others are cancelled all the same; the next look asks again
             log.warning("the cancel of %s (%s) was not answered: %s", order.cid, order.symbol, e)
             return
-        log.info("cancelled %s (%s %s %s): HTTP %d", order.cid, order.side.name, order.qty, order.symbol, answer.status)
+        log.info("cancelled %s (%s %s): HTTP %d", order.cid, order.qty or "?", order.symbol, answer.status)
 
     def _get(self, path: str) -> object:
         answer = self._ask("GET", path)

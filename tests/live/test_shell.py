@@ -493,6 +493,33 @@ def test_a_measured_clock_is_used_and_time_never_goes_back() -> None:
     on_loop(body)
 
 
+def test_a_step_of_the_clock_is_believed_from_the_second_measurement_on() -> None:
+    async def body() -> None:
+        live = Live(Buyer())
+        live.start()
+
+        def tell(ahead: int) -> None:
+            now = live.shell.now()
+            live.shell.handle(ClockMeasured(clock=VenueClock(epoch=true.at(now.mono) + ahead, origin=now.mono), uncertainty=10**6))
+
+        true, hour = live.shell.clock, 3600 * SECOND
+        tell(hour)  # one wrong answer, and the next is right
+        assert live.shell.clock is true
+        tell(0)
+        tell(hour)
+        assert live.shell.clock is true
+        tell(-hour)  # each says something else
+        assert live.shell.now().venue < true.at(live.shell.now().mono) + SECOND
+        tell(-hour)  # twice: it is so
+        assert live.shell.clock is not true
+        assert live.shell.clock.at(0) < true.at(0) - hour + SECOND
+        told = VenueClock(epoch=true.epoch + 9 * hour, origin=true.origin, rate=60.0)
+        live.shell.handle(ClockMeasured(clock=told, uncertainty=10**6))
+        assert live.shell.clock is told  # time that somebody makes goes as it likes
+
+    on_loop(body)
+
+
 def test_the_inbox_is_numbered_without_holes() -> None:
     async def body() -> None:
         live = Live(Buyer())

@@ -48,6 +48,7 @@ SIM = "sim"  # the one venue that may be always open
 log = logging.getLogger("pyrt")
 STOP_PATIENCE = 10.0  # seconds that the end of a session waits for cancelled entries
 CLOCK_EVERY = 60.0  # seconds between two measurements of the venue's clock
+CLOCK_AGAIN = 2.0  # seconds after one that nobody believes yet
 TELL_EVERY = 10.0  # seconds between two lines about a recovery that does not end
 
 
@@ -208,7 +209,7 @@ class Runner:
             return self.plan.link.measure()
 
         while True:
-            await asyncio.sleep(CLOCK_EVERY)
+            await asyncio.sleep(CLOCK_EVERY if shell.steps.doubted is None else CLOCK_AGAIN)
             try:
                 shell.put(await asyncio.to_thread(measure))
             except VenueError as e:

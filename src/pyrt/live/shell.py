@@ -19,6 +19,7 @@ from pyrt.journal import Journal, codec
 from pyrt.journal.codec import Kind
 from pyrt.journal.projection_feed import Offered
 from pyrt.journal.recorder import Recorder
+from pyrt.live.clock_steps import ClockSteps
 from pyrt.live.latest import Latest
 from pyrt.live.timers import Timers
 from pyrt.market.told import Told
@@ -73,6 +74,7 @@ class LiveShell:
         self.on_unjournaled: Callable[[str], None] = lambda text: None  # called once, when the journal failed
         self.failed = ""  # why the session cannot go on
         self.half_done = False  # a fault of ours may have left components without a fact that the journal has
+        self.steps = ClockSteps()
         self.refused = False  # the venue answers nothing any more: there is no use in waiting for it
         self.states: dict[str, StreamState] = {}  # what each stream said last
         self.rose: dict[str, int] = {}  # venue ns at which each stream last came up
@@ -147,7 +149,7 @@ class LiveShell:
     def _look(self, event: Event, now: Now) -> None:
         """What the shell itself takes from an event on its way in."""
         if isinstance(event, ClockMeasured):
-            if abs(event.clock.at(now.mono) - now.venue) > event.uncertainty:  # else it proves nothing
+            if self.steps.takes(event, self.clock, now):
                 self.clock = event.clock
         elif isinstance(event, StreamState):
             before = self.states.get(event.stream)

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from pyrt.config import Secret
-from pyrt.errors import ConfigError, Misbehaved
-from pyrt.model import AssetClass
-from pyrt.venues.alpaca.budget import Budget
+from pyrt.errors import ConfigError, Misbehaved, NotConnected
+from pyrt.model import AssetClass, Instrument
+from pyrt.venues.alpaca import link as link_module
+from pyrt.venues.alpaca.budget import Budget, Purpose
 from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 
@@ -58,6 +59,27 @@ def test_an_asset_that_cannot_be_taken_as_it_is_named(
     body = msgspec.json.encode({"class": "crypto", "tradable": True, **answer})
     with answering(lambda path: (200, "application/json", body)) as link, pytest.raises(error, match=text):
         link.instruments([asked], 1)
+
+
+def test_questions_about_many_symbols_leave_the_budget_to_orders_and_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "_ROOM", 0)
+    asked: list[str] = []
+
+    def page(path: str) -> tuple[int, str, bytes]:
+        asked.append(path)
+        return 200, "application/json", msgspec.json.encode({"symbol": path.rpartition("/")[2], "tradable": True})
+
+    with answering(page) as link:
+        link._budget = Budget(100, time.monotonic_ns)  # of which 50 may be spent already
+        for number in range(10):
+            link.asset(Instrument(id=1 + number, symbol=f"S{number}"))
+        with pytest.raises(NotConnected, match="budget"):
+            link.asset(Instrument(id=11, symbol="S10"))
+        assert (len(asked), link._budget.spent()) == (10, 60)
+        with pytest.raises(NotConnected, match="budget"):
+            link.instruments([f"T{number}" for number in range(100)], 1)
+        assert link._budget.spent() == 90
+        assert link._budget.acquire(Purpose.CANCEL, 0)
 
 
 @contextmanager

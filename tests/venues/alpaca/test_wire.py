@@ -215,9 +215,10 @@ def test_unknown_names_are_counted_within_bounds() -> None:
     assert sum(reader.counters.values()) == 2000
 
 
-def test_parents_of_several_legs_are_counted_and_their_legs_kept() -> None:
+@pytest.mark.parametrize("side", ["", "buy", None])
+def test_parents_of_several_legs_are_counted_and_their_legs_kept(side: str | None) -> None:
     reader = wire.Reader()
-    parent = order_json("p", order_class="mleg", side="", symbol="")
+    parent = order_json("p", order_class="mleg", side=side, symbol="")
     legs = [order_json("l1", order_class="mleg", side="buy"), order_json("l2", order_class="mleg", side="sell")]
     assert [order.cid for row in (parent, *legs) for order in reader.orders(row)] == ["l1", "l2"]
     assert reader.counters["mleg parent"] == 1

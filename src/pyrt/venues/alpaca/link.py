@@ -18,7 +18,7 @@ from pyrt.model import AssetClass, Instrument, Instruments
 from pyrt.ports import AssetTold, ClockMeasured, Sink
 from pyrt.venues.alpaca.body import read_page
 from pyrt.venues.alpaca.broker import AlpacaBroker
-from pyrt.venues.alpaca.budget import Budget
+from pyrt.venues.alpaca.budget import WINDOW, Budget, Purpose
 from pyrt.venues.alpaca.clock import measure_clock
 from pyrt.venues.alpaca.feed import AlpacaFeed
 from pyrt.venues.alpaca.history import History
@@ -29,6 +29,7 @@ from pyrt.venues.alpaca.stream import TradingStream
 
 Records = np.ndarray[Any, Any]
 _TIMEOUT = (5.0, 10.0)
+_ROOM = 2 * WINDOW  # ns that a question about a symbol waits for room
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +98,8 @@ class AlpacaLink:
         return [self._instrument(symbol, first_id + i) for i, symbol in enumerate(symbols)]
 
     def _instrument(self, symbol: str, number: int) -> Instrument:
-        asset = self._get(_asset(symbol), missing=ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling"))
+        unknown = ConfigError(f"{self.name} has no symbol {symbol!r}", mend="check its spelling")
+        asset = self._get(_asset(symbol), unknown, Purpose.LOOKUP)
         if not asset.get("tradable", False):
             raise ConfigError(f"{symbol} is not tradable on {self.name}", mend="take it out of `symbols`")
         if asset.get("symbol") != symbol:  # it has several names, and speaks of itself by one
@@ -111,7 +113,7 @@ class AlpacaLink:
     def asset(self, instrument: Instrument) -> AssetTold:
         """What the venue says of an asset now; blocks. Raises VenueError, ConfigError for one that it no longer knows."""
         gone = ConfigError(f"{self.name} has no symbol {instrument.symbol!r}", mend="take it out of `symbols`")
-        asset = self._get(_asset(instrument.symbol), missing=gone)
+        asset = self._get(_asset(instrument.symbol), gone, Purpose.SNAPSHOT)
         return AssetTold(
             instrument=instrument.id,
             tradable=asset.get("tradable") is True and asset.get("status", "active") == "active",
@@ -219,9 +221,19 @@ class AlpacaLink:
 
         patience: s in which a request that fails is tried again. Raises VenueError.
         """
-        return read_statement(lambda path: self._read(path, read_page), since, patience)
 
-    def _get(self, path: str, missing: Exception | None = None) -> dict[str, Any]:
+        def get(path: str) -> Any:
+            self._budget.note()
+            return self._read(path, read_page)
+
+        return read_statement(get, since, patience)
+
+    def _get(self, path: str, missing: Exception | None = None, purpose: Purpose | None = None) -> dict[str, Any]:
+        """One object. purpose: it waits for its share of the budget, since there may be one request for each of many symbols."""
+        if purpose is None:
+            self._budget.note()
+        elif not self._budget.acquire(purpose, time.monotonic_ns() + _ROOM):
+            raise NotConnected("no room in the request budget", where=self._at.trading + path)
         value = self._read(path, msgspec.json.decode, missing)
         if not isinstance(value, dict):
             raise Misbehaved("an answer that is no object", where=self._at.trading + path)
@@ -231,7 +243,6 @@ class AlpacaLink:
         """The body of one GET; blocks. Raises VenueError, and `missing` for the venue's own 404."""
         where = self._at.trading + path
         headers = {"APCA-API-KEY-ID": self._keys.key.reveal(), "APCA-API-SECRET-KEY": self._keys.secret.reveal()}
-        self._budget.note()
         try:
             with requests.Session() as session:
                 session.trust_env = False

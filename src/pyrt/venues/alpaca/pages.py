@@ -65,7 +65,7 @@ def read_orders(get: Get, reader: wire.Reader, *, status: str, since: int) -> tu
             for order in reader.orders(row):
                 found.update((each.id, each) for each in (order, *order.legs))
                 size += 1 + len(order.legs)
-            times += [row["submitted_at"]] if row.get("submitted_at") else []
+            times += [row["submitted_at"]] if isinstance(row, dict) and row.get("submitted_at") else []
         # Nobody says whether the limit counts exits that are rolled up into a row.
         if max(len(rows), size) < ORDERS_PAGE:
             return tuple(found.values())

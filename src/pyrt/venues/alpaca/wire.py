@@ -225,7 +225,7 @@ class Reader:
 
     def orders(self, row: Any) -> list[VenueOrder]:
         """The order of a list's row; a parent of a multi-leg order, which has no side, is counted and left out for its legs."""
-        if isinstance(row, dict) and row.get("order_class") == "mleg" and not row.get("side"):
+        if isinstance(row, dict) and row.get("order_class") == "mleg" and not (row.get("side") and row.get("symbol")):
             self.counters["mleg parent"] += 1
             return [self.order(leg) for leg in row.get("legs") or ()]
         return [self.order(row)]
