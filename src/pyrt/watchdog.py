@@ -61,7 +61,7 @@ class WatchOrder(Veiled, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Starts the child; `farewell` ends it in peace, and our death, however it comes, sets it off."""
+    """Starts the child; `farewell` ends it in peace; `leave`, and our death, however it comes, set it off."""
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
@@ -118,6 +118,10 @@ class Watchdog:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def leave(self) -> None:
+        """Go without a word: it cancels what works, and ends when that is proved."""
+        self._hang_up()
 
     def _hang_up(self) -> None:
         # Once: the number may be somebody else's file by the next time.
