@@ -39,6 +39,8 @@ LOG = "watchdog.log"
 FAREWELL = b"done\n"
 LOOK = 0.2  # s between two looks at the session
 GAP = 1.0  # s between two looks at the venue
+# Not from the working directory, where a file may be called as a library is; it may also be another one by now.
+BIRTH = "import sys; sys.path.append(sys.argv[1]); from pyrt.watchdog import main; main()"
 DEAF = (signal.SIGINT, signal.SIGABRT)  # a service manager sends them to every process of a session
 _LARGEST = 65_536
 
@@ -79,7 +81,7 @@ class Watchdog:
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "pyrt.watchdog"],
+                    [sys.executable, "-P", "-c", BIRTH, str(Path(__file__).resolve().parents[1])],
                     stdin=reader,
                     stdout=subprocess.DEVNULL,
                     stderr=fd,
@@ -283,7 +285,3 @@ def main() -> None:
     mask_logs(Secret(order.key), Secret(order.secret))
     with live_allowed() if order.live else nullcontext():
         watch(order, 0)
-
-
-if __name__ == "__main__":
-    main()
