@@ -199,3 +199,16 @@ def intended(number: int, *, reduce_only: bool = False) -> Intended:
         reduce_only=reduce_only,
     )
     return Intended(number=number, epoch=1, intent=wanted, approval=1, limits_version=1, ref_px=1, ts=1)
+
+
+# ---------------------------------------------------------------------------------------------------- its birth
+def test_what_lies_in_the_working_directory_is_not_taken_for_a_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("msgspec.py", "selectors.py", "calendar.py"):  # such as a strategy of somebody's is called
+        (tmp_path / name).write_text("raise SystemExit(7)")
+    monkeypatch.setenv("PYTHONPATH", "src")  # as from a checkout: of another directory by now
+    monkeypatch.chdir(tmp_path)
+    child = Watchdog(
+        WatchOrder(directory=str(tmp_path), journal="j", epoch=1, url="http://127.0.0.1:9", key="key", secret="secret")
+    )
+    child.farewell(60)
+    assert (child.ended, (tmp_path / watchdog.LOG).read_text()) == (0, "")

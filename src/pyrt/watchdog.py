@@ -41,6 +41,8 @@ LOG = "watchdog.log"
 FAREWELL = b"done\n"
 LOOK = 0.2  # s between two looks at the session
 GAP = 1.0  # s between two looks at the venue
+# Not from the working directory, where a file may be called as a library is; it may also be another one by now.
+BIRTH = "import sys; sys.path.append(sys.argv[1]); from pyrt.watchdog import main; main()"
 DEAF = (signal.SIGINT, signal.SIGABRT)  # a service manager sends them to every process of a session
 _LARGEST = 65_536
 
@@ -63,7 +65,7 @@ class WatchOrder(Veiled, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Starts the child; `farewell` ends it in peace, and our death, however it comes, sets it off."""
+    """Starts the child; `farewell` ends it in peace; `leave`, and our death, however it comes, set it off."""
 
     def __init__(self, order: WatchOrder) -> None:
         self._order = order
@@ -81,7 +83,7 @@ class Watchdog:
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "pyrt.watchdog"],
+                    [sys.executable, "-P", "-c", BIRTH, str(Path(__file__).resolve().parents[1])],
                     stdin=reader,
                     stdout=subprocess.DEVNULL,
                     stderr=fd,
@@ -120,6 +122,10 @@ class Watchdog:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def leave(self) -> None:
+        """Go without a word: it cancels what works, and ends when that is proved."""
+        self._hang_up()
 
     def _hang_up(self) -> None:
         # Once: the number may be somebody else's file by the next time.
@@ -296,7 +302,3 @@ def main() -> None:
     mask_logs(Secret(order.key), Secret(order.secret))
     with live_allowed() if order.live else nullcontext():
         watch(order, 0)
-
-
-if __name__ == "__main__":
-    main()

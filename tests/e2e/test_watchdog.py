@@ -201,3 +201,15 @@ def test_an_ordered_end_leaves_no_watchdog(venue: Venue, start: Start, resting: 
     assert "open 1" in summary
     assert only_the_exit(venue)
     assert watchdog_log(tmp_path) == ""
+
+
+@pytest.mark.nightly
+def test_what_an_ordered_end_could_not_prove_it_cancels(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
+    run = start(*resting).until("trading:")
+    both(venue)
+    venue.fault("rate_limited", seconds=18)  # no cancel of the session gets through
+    summary = run.end(signal.SIGINT)
+    assert "open 2" in summary
+    assert "the watchdog goes on cancelling" in run.log
+    wait_for(lambda: only_the_exit(venue), "the entry to be cancelled")
+    wait_for(lambda: "verified twice" in watchdog_log(tmp_path), "the proof")

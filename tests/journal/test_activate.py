@@ -94,3 +94,16 @@ def test_what_found_no_room_gives_back_what_it_took(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match="No space left"):
         snapshots.write(tmp_path, Snapshot(seq=1, state=bytes(1 << 20), state_hash=bytes(16)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_snapshot_that_the_disk_does_not_give_back_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Journal.open(tmp_path, segment_size=8192) as journal:
+        for state in (b"old", b"new"):
+            journal.snapshot(journal.append(FACT, Sync.BEFORE_ACT, 1), state, bytes(16))
+        newest = max(tmp_path.glob("snapshot-*.bin"))
+        newest.unlink()
+        newest.mkdir()  # reading it is an error of the system's, as of a bad sector
+        found = journal.latest_snapshot()
+    assert found is not None
+    assert found.state == b"old"
+    assert "cannot be read (Is a directory): passed over" in caplog.text

@@ -16,7 +16,7 @@ from tests.reference.room import LOOSE, SECOND
 from pyrt.cli.flatten import Flattener
 from pyrt.execution import Settings
 from pyrt.journal import inspect
-from pyrt.live import Live, Plan, Runner, control
+from pyrt.live import Live, Plan, Runner, Summary, control, runner
 from pyrt.live.control import REQUEST, KillRequest, ask, report
 from pyrt.model import Latched
 from pyrt.monitor import Level, RiskPage
@@ -148,28 +148,61 @@ def test_a_flatten_that_a_latch_forbids_says_so_at_once(tmp_path: Path, monkeypa
     assert flattener.why == f"system is {level}, so no closing order leaves -- `pyrt resume`, then `pyrt flatten` again"
 
 
+class Guard:
+    """A watchdog that notes how the session took leave."""
+
+    ended = None
+
+    def __init__(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self.meanwhile = meanwhile
+        self.told: list[str] = []
+
+    def farewell(self) -> None:
+        self.meanwhile()
+        self.told.append("done")
+
+    def leave(self) -> None:
+        self.told.append("")
+
+
+async def guarded(tmp_path: Path, guard: Guard, does: Callable[[Runner], None] = lambda session: None) -> Summary:
+    """A short session with a watchdog; `does` is called once an entry rests."""
+    options = {"limits": LOOSE, "settings": Settings(snapshot_gap=SECOND // 20), "record": False, "durability": "os"}
+    plan = Plan(link=test_runner.link, directory=tmp_path, strategies=[Rests()], **options)
+    session = Runner(plan)
+    session._watchdog = lambda *_: guard  # type: ignore[assignment,method-assign,return-value]
+    test_runner.then = lambda strategy: (does(session), session.stop("enough"))  # type: ignore[assignment,return-value,func-returns-value]
+    return await asyncio.wait_for(session.run(), 60)
+
+
 def test_a_kill_in_the_last_moments_of_a_session_is_found_by_the_next(tmp_path: Path) -> None:
     async def body() -> None:
-        loop, heard = asyncio.get_running_loop(), threading.Event()
+        loop, heard, sessions = asyncio.get_running_loop(), threading.Event(), list[Runner]()
 
-        class Slow:  # a watchdog that still sweeps: the session waits for its end
-            ended = None
+        def signalled() -> None:  # SIGUSR1, while the session waits for a watchdog that still sweeps
+            loop.call_soon_threadsafe(lambda: (sessions[0].kill(), heard.set()))
+            heard.wait(20)
 
-            def farewell(self) -> None:
-                loop.call_soon_threadsafe(lambda: (session.kill(), heard.set()))  # SIGUSR1
-                heard.wait(20)
+        await guarded(tmp_path, Guard(signalled), sessions.append)
 
-        options = {"limits": LOOSE, "settings": Settings(snapshot_gap=SECOND // 20), "record": False, "durability": "os"}
-        plan = Plan(link=test_runner.link, directory=tmp_path, strategies=[Rests()], duration=0.3, **options)
-        session = Runner(plan)
-        session._watchdog = lambda *_: Slow()  # type: ignore[assignment,method-assign,return-value]
-        await asyncio.wait_for(session.run(), 60)
-
-    test_runner.then = lambda strategy: None
     asyncio.run(body())
     test_runner.link = test_runner.Link()
     assert play(tmp_path, duration=0.3).orders == 0
     assert latches(tmp_path) == {("system", "KILLED")}
+
+
+def test_an_end_that_the_venue_did_not_prove_leaves_the_watchdog_its_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "STOP_PATIENCE", 0.3)
+    guard = Guard()
+    test_runner.link.deaf = True  # the venue takes the cancel, and never says that the order is gone
+    summary = asyncio.run(guarded(tmp_path, guard))
+    assert (summary.open_orders, guard.told) == (1, [""])
+    assert "the watchdog goes on" in caplog.text
+    test_runner.link = test_runner.Link()
+    asyncio.run(guarded(tmp_path / "another", proved := Guard()))
+    assert proved.told == ["done"]
 
 
 def test_a_strategy_that_changes_the_working_directory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

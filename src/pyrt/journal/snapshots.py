@@ -79,6 +79,9 @@ def newest_first(directory: Path) -> Iterator[Snapshot]:
             data = path.read_bytes()
         except FileNotFoundError:  # pruned meanwhile
             continue
+        except OSError as e:
+            log.warning("%s cannot be read (%s): passed over", path, e.strerror)
+            continue
         snapshot = _parse(data)
         if snapshot is None:
             log.warning("%s is damaged, or of another program: passed over", path)

@@ -65,6 +65,7 @@ class Runner:
         self._begun = time.monotonic()
         self._control: Control | None = None
         self._snapshot_seq = 0  # the record after which the newest snapshot was taken
+        self._proved = False  # that no entry is left at the venue, or that the venue answers nobody with our keys
 
     async def run(self) -> Summary:
         """Recover, trade until the time is over or `stop` is called, end in order. Raises PyrtError for what a user can mend."""
@@ -122,8 +123,11 @@ class Runner:
                 shell.close()
                 if not self.aborting:  # else requests under way end with the process, and the watchdog takes over
                     await asyncio.to_thread(shell.broker.close)
-                    if watchdog is not None:
+                    if watchdog is not None and self._proved:
                         await asyncio.to_thread(watchdog.farewell)
+                    elif watchdog is not None:
+                        log.warning("the venue did not prove that no entry is left: the watchdog goes on cancelling (see its log)")
+                        watchdog.leave()
                     page.close()  # last: until here a SIGUSR1 leaves its word there, for the next start
 
     async def _connected(self, session: Session, shell: LiveShell, control: Control, keeper: Keeper) -> Summary:
@@ -299,6 +303,7 @@ class Runner:
         execution = session.execution
         while (execution.sweeping or execution.unresolved) and time.monotonic() < give_up and not shell.refused:
             await asyncio.sleep(0.02)
+        self._proved = shell.refused or not (execution.sweeping or execution.unresolved)
         return self._summary(session, shell)
 
     def _summary(self, session: Session, shell: LiveShell) -> Summary:
