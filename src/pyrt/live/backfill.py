@@ -52,6 +52,7 @@ class Backfill:
         self._news = asyncio.Event()
         shell.screen = self.holes.screen
         shell.heard = self.holes.heard
+        shell.inbox.passed = self.holes.passed
         shell.watchers.append(self._hear)
 
     async def run(self) -> None:
