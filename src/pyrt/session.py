@@ -287,17 +287,27 @@ class Session:
             return self.compiled.advance(records, at, timed)
         pipeline = self.market.pipeline
         at = pipeline.run(records, at)  # type: ignore[arg-type]  # before 3.12 nothing says that an array is a buffer
-        due = pipeline.due
         if timed and at:
             ts = int(records["ts_event"][at - 1])
             self.now = Now(ts, ts)
-        if due:
+        self._due(records, at)
+        return at
+
+    def _due(self, records: np.ndarray[Any, Any], at: int) -> None:
+        pipeline = self.market.pipeline
+        if due := pipeline.due:
             if due & DUE_BARS:
                 self.bars(pipeline.take_bars())
             if due & DUE_RECORD:
                 self.record(records, at - 1)
         self.settle()
-        return at
+
+    def resume(self, records: np.ndarray[Any, Any], at: int, now: Now) -> None:
+        """Go on with records that are counted, and that the pipeline has seen up to `at`, where something is due."""
+        self.now = now
+        self._due(records, at)
+        while at < len(records):
+            at = self.advance(records, at)
 
     def settle(self) -> None:
         """Handle what callbacks asked for."""

@@ -14,6 +14,7 @@ import requests
 from tests.e2e.drill import LIMITS, Report, compare
 from tests.e2e.processes import Venue
 
+from pyrt._core.inbox import Inbox
 from pyrt._core.types import RecordType, gap_dtype, trade_dtype
 from pyrt.clock import SECOND, Now
 from pyrt.config import Secret
@@ -67,19 +68,23 @@ class ShortLink(AlpacaLink):
     gaps: list[tuple[int, int]]  # (mono, instrument)
     told: list[tuple[int, int, int]]  # (instrument, trade id, ts)
 
-    def feed(self, *args: Any, sink: Callable[..., None], **options: Any) -> Any:
+    def feed(self, *args: Any, sink: Callable[..., None], inbox: Inbox, **options: Any) -> Any:
         self.gaps, self.told = [], []
 
-        def hear(records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
+        def note(records: np.ndarray[Any, Any]) -> None:
             gaps = records[records["type"] == RecordType.GAP].view(gap_dtype)
             self.gaps += [(time.monotonic_ns(), int(gap["instrument"])) for gap in gaps]
             trades = records[records["type"] == RecordType.TRADE].view(trade_dtype)
             columns = (trades[name].tolist() for name in ("instrument", "trade_id", "ts_event"))
             self.told += zip(*columns, strict=True)
+
+        def hear(records: np.ndarray[Any, Any], bars: np.ndarray[Any, Any]) -> None:
+            note(records)
             sink(records, bars)
 
+        inbox.watch = note
         short = {"stale_after": STALE, "ping_after": PING, "answer_within": ANSWER, "limit_delay": LIMIT}
-        return super().feed(*args, sink=hear, **short, **options)
+        return super().feed(*args, sink=hear, inbox=inbox, **short, **options)
 
     def stream(self, sink: Any, **options: Any) -> Any:
         short = {"patience": ANSWER, "ping_idle": PING, "ping_reply": PING, "first_pause": 0.02, "longest_pause": 0.1}

@@ -24,6 +24,7 @@ class Shell(shell.LiveShell):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.sim.shell = self
+        self.inbox.watch = self._believe
 
     def append(self, fact: Any, sync: Any, now: Any) -> None:
         self.sim.oracle.fact(fact)
@@ -48,9 +49,12 @@ class Shell(shell.LiveShell):
             self.sim.beliefs.covered(self.session)
 
     def handle_feed(self, records: Any, bars: Any) -> None:
+        self._believe(records)
+        super().handle_feed(records, bars)
+
+    def _believe(self, records: Any) -> None:
         if self.session is not None and len(records):
             self.sim.beliefs.heard(records, self.session)
-        super().handle_feed(records, bars)
 
 
 class JournalDoor:

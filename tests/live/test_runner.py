@@ -142,7 +142,7 @@ class Link:
     def instruments(self, symbols: Any, first_id: int) -> list[Instrument]:
         return [Instrument(id=first_id + i, symbol=s) for i, s in enumerate(symbols)]
 
-    def feed(self, instruments: Any, *, sink: Any, events: Any, clock: Any, symbols: Any) -> Stream:
+    def feed(self, instruments: Any, *, sink: Any, events: Any, clock: Any, symbols: Any, inbox: Any) -> Stream:
         self.sink = sink
         self.streams["data"] = Stream(events, "data")
         return self.streams["data"]

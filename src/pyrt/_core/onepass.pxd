@@ -1,6 +1,7 @@
 """A frame's bytes through decoder, book, bars and references in one call."""
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from pyrt._core.inbox cimport Inbox
 from pyrt._core.pipeline cimport Pipeline, pipeline_t
 from pyrt._core.wire cimport Decoder
 
@@ -15,7 +16,11 @@ cdef class Reader:                     # what whole messages are handed to, with
 
 cdef class Intake(Reader):
     cdef readonly Decoder decoder
+    cdef Inbox inbox
     cdef object clock, on_control, on_records
+    cdef public bint plain             # frames may go to the inbox
+    cdef public uint64_t messages      # that gave records or bars
+    cdef readonly int64_t last         # ts_recv of the last of them
 
 
 cdef class OnePass(Reader):

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer, disjoint_base
 
+from pyrt._core.inbox import Inbox
 from pyrt._core.pipeline import Pipeline
 from pyrt._core.wire import Decoder
 
@@ -13,6 +14,10 @@ class Reader: ...
 
 @final
 class Intake(Reader):
+    plain: bool
+    messages: int
+    @property
+    def last(self) -> int: ...
     @property
     def decoder(self) -> Decoder: ...
     def __new__(
@@ -22,6 +27,7 @@ class Intake(Reader):
         clock: Callable[[], int],
         on_control: Callable[[bytes], object],
         on_records: Callable[[int], object],
+        inbox: Inbox | None = None,
     ) -> Self: ...
 
 @final

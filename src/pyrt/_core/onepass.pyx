@@ -24,19 +24,34 @@ cdef class Intake(Reader):
     """Decodes messages where they lie; Python is called where one gave something.
 
     clock: ns that records carry as ts_recv, asked once a message. on_control: gets each control message as bytes.
-    on_records: called with the clock's ns once records or bars wait in `decoder.take()`.
+    on_records: called with the clock's ns once records or bars wait in `decoder.take()`. inbox: takes what it can while `plain`,
+    before on_records is called; its clock is then asked in place of `clock`.
     """
 
-    def __cinit__(self, Decoder decoder not None, *, clock, on_control, on_records):
+    def __cinit__(self, Decoder decoder not None, *, clock, on_control, on_records, Inbox inbox=None):
         self.decoder, self.clock, self.on_control, self.on_records = decoder, clock, on_control, on_records
+        self.inbox = inbox
+        self.plain = True
 
     cdef int message(self, const uint8_t* data, Py_ssize_t n) except -1:
-        cdef object now = self.clock()
-        cdef bint some = self.decoder.read(data, n, now) > 0
-        for control in self.decoder.control:
-            self.on_control(control)
+        cdef int64_t mono = 0, now
+        cdef bint some
+        if self.inbox is not None:
+            mono = self.inbox.monotonic()
+            now = self.inbox.at(mono)
+        else:
+            now = self.clock()
+        some = self.decoder.read(data, n, now) > 0
+        if self.decoder.n_controls:
+            for control in self.decoder.control:
+                self.on_control(control)
+            if self.inbox is not None:                  # what came of them was told later instants
+                mono = self.inbox.monotonic()
         if some:
-            self.on_records(now)
+            self.messages += 1
+            self.last = now
+            if self.inbox is None or not self.plain or not self.inbox.take(self.decoder, mono):
+                self.on_records(now)
         return 0
 
 

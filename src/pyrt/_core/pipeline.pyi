@@ -10,6 +10,9 @@ from pyrt._core.conditions import BarField
 from pyrt._core.sampled import BarSpec
 
 @final
+class Lines: ...
+
+@final
 class Pipeline:
     def __new__(cls, *, capacity: int = 4096, grace: int = 250_000_000, rules: Mapping[str, BarField] | None = None) -> Self: ...
     def add(

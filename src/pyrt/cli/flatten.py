@@ -186,5 +186,5 @@ def _closing(live: Live, strategy: int, instrument: Instrument, qty: int) -> Int
         tif=TimeInForce.DAY,
         qty=abs(qty),
         reduce_only=True,
-        valid_until=live.session.now.venue + INTENT_LIFE,
+        valid_until=live.shell.now().venue + INTENT_LIFE,
     )

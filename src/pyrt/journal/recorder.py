@@ -11,7 +11,6 @@ import secrets
 import struct
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pyrt._core.entries import Entries
 from pyrt._core.log import crc32c_of
 from pyrt._core.types import bar_dtype, market_dtype
 from pyrt.clock import Now
@@ -87,36 +87,44 @@ class Recorder:
     def __init__(self, directory: Path | str, *, limit_bytes: int = 4 << 30, queue_bytes: int = 16 << 20) -> None:
         self.directory = Path(directory)
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.entries = 0
-        self.dropped = 0
         self.failed = ""  # why nothing is recorded any more
-        self._limit, self._queue_limit = limit_bytes, queue_bytes
+        self._limit = limit_bytes
         self._file_limit = max(limit_bytes // FILES, 4096)
         self._run = secrets.token_bytes(16)
-        self._queue: deque[tuple[int, Now, Kind, bytes]] = deque()
-        self._taken = self._written = 0  # payload bytes put into the queue, and out of it
         self._wanted = threading.Event()
+        self.queue = Entries(queue_bytes, wake=self._wanted.set)  # the live session's inbox adds to it natively
         self._closing = False
         self._fd = -1
         self._room = 0
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
+    @property
+    def entries(self) -> int:
+        """How many there were, dropped ones too."""
+        return self.queue.count
+
+    @property
+    def dropped(self) -> int:
+        """Entries that are not there, because too many waited or nothing can be written."""
+        return self.queue.dropped
+
     def records(self, records: Records, now: Now) -> None:
         """Record market records (any of the 64-byte dtypes) or bars, as one entry."""
-        self._put(now, Kind.BARS if records.dtype.itemsize == bar_dtype.itemsize else Kind.MARKET, records.tobytes())
+        kind = Kind.BARS if records.dtype.itemsize == bar_dtype.itemsize else Kind.MARKET
+        self.queue.put(kind, now.venue, now.mono, records.tobytes())
 
     def event(self, event: Event, now: Now) -> None:
         """Record any other entry of the inbox."""
-        self._put(now, Kind.EVENT, _pack(event))
+        self.queue.put(Kind.EVENT, now.venue, now.mono, _pack(event))
 
     def begin(self, run: Run, now: Now) -> None:
         """Record what the session is made of."""
-        self._put(now, Kind.RUN, _pack(run))
+        self.queue.put(Kind.RUN, now.venue, now.mono, _pack(run))
 
     def command(self, command: Command, now: Now) -> None:
         """Record what the session asks of the venue."""
-        self._put(now, Kind.COMMAND, _pack(command))
+        self.queue.put(Kind.COMMAND, now.venue, now.mono, _pack(command))
 
     def close(self) -> None:
         """Write what waits, and end."""
@@ -132,16 +140,6 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _put(self, now: Now, kind: Kind, payload: bytes) -> None:
-        self.entries += 1
-        if self.failed or self._taken - self._written + len(payload) > self._queue_limit:
-            self.dropped += 1
-            return
-        self._taken += len(payload)
-        self._queue.append((self.entries, now, kind, payload))
-        if not self._wanted.is_set():
-            self._wanted.set()
-
     # ---- the recorder's thread
     def _work(self) -> None:
         try:
@@ -150,25 +148,23 @@ class Recorder:
                 time.sleep(0 if self._closing else PAUSE)
                 self._wanted.clear()
                 self._drain()
+            self.queue.put(Kind.CLOSED, 0, 0, b"")
             self._drain()
-            self._write(_entry(self.entries + 1, Now(0, 0), Kind.CLOSED, b""))
         except OSError as e:
             self.failed = f"recording ended: {e.strerror}"
+            self.queue.closed = True
             log.warning("%s: %s", self.directory, self.failed)
         finally:
             if self._fd >= 0:
                 os.close(self._fd)
 
     def _drain(self) -> None:
-        while self._queue:
-            parts, size, payload = [], 0, 0
-            while self._queue and size < min(1 << 18, self._file_limit // 2):
-                item = self._queue.popleft()
-                payload += len(item[3])
-                parts.append(_entry(*item))
-                size += len(parts[-1])
-            self._write(b"".join(parts))
-            self._written += payload
+        while True:
+            data, payload = self.queue.take(min(1 << 18, self._file_limit // 2))
+            if not data:
+                return
+            self._write(data)
+            self.queue.written(payload)
 
     def _write(self, data: bytes) -> None:
         if len(data) > self._room:
@@ -193,13 +189,6 @@ class Recorder:
         self._fd = os.open(self.directory / f"{number:08d}.inbox", flags, 0o600)
         self._room = self._file_limit
         self._write(_FILE.pack(_MAGIC, VERSION, self._run))
-
-
-def _entry(number: int, now: Now, kind: Kind, payload: bytes) -> bytes:
-    size = _ENTRY.size + len(payload)
-    rest = _ENTRY.pack(size, 0, number, now.venue, now.mono, kind)[8:] + payload
-    length = size.to_bytes(4, "little")
-    return length + crc32c_of(length + rest).to_bytes(4, "little") + rest
 
 
 def _files(directory: Path) -> list[Path]:

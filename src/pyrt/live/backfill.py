@@ -52,9 +52,10 @@ class Backfill:
         self._begun = False
         self._news = asyncio.Event()
         self.halts = Halts(lambda: session.market.refs)
-        self.holes.on_loss = self.halts.lost
+        self.holes.on_loss, self.holes.doubts = self.halts.lost, lambda: bool(self.halts.doubted)
         shell.screen = self.holes.screen
         shell.heard = self._heard
+        shell.inbox.passed = self.holes.passed
         shell.watchers.append(self._hear)
 
     async def run(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 import numpy as np
 
+from pyrt._core.inbox import Inbox
 from pyrt.clock import VenueClock
 from pyrt.config import Secret
 from pyrt.execution import Settings
@@ -56,6 +57,7 @@ class Link(Protocol):
         events: Sink,
         clock: Clock,
         symbols: Collection[str],
+        inbox: Inbox,  # may be given frames natively; what it does not take goes to the sink
     ) -> Feed: ...
 
     def stream(self, sink: Sink) -> Stream: ...

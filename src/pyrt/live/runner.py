@@ -136,7 +136,12 @@ class Runner:
         stream = link.stream(shell.put)
         wanted = _wanted(session)
         feed = link.feed(
-            session.instruments, sink=shell.handle_feed, events=shell.put, clock=shell.venue_clock, symbols=wanted.trades
+            session.instruments,
+            sink=shell.handle_feed,
+            events=shell.put,
+            clock=shell.venue_clock,
+            symbols=wanted.trades,
+            inbox=shell.inbox,
         )
         feed.want(wanted)
         live = Live(self, session, shell, feed, Backfill(session, shell, link))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pyrt._core.inbox import Inbox
 from pyrt._core.types import Clock, RecordType, market_dtype, timer_dtype
 from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalError, PyrtError
@@ -63,6 +64,7 @@ class LiveShell:
 
     def __init__(self, *, journal: Journal, clock: VenueClock, recorder: Recorder | None, projection: Offered | None) -> None:
         self.journal = journal
+        self.inbox = Inbox(monotonic=time.monotonic_ns, on_due=self._due, on_close=self._schedule)  # of frames that need nobody
         self.clock = clock
         self.recorder = recorder
         self.projection = projection
@@ -83,12 +85,10 @@ class LiveShell:
         self.screen: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = lambda records: records  # what of the feed is news
         self.heard: Callable[[np.ndarray[Any, Any]], None] = lambda records: None  # told of what was fed, after the session
         self.query = ""  # why the last query of the venue failed; "" = it did not
-        self.seq = 0
         self._loop = asyncio.get_running_loop()
         self._timers = Timers()
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0  # monotonic ns
-        self._venue = 0  # the last instant shown
         self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
         self.latencies = Latest(4096)  # ns from an inbox entry to the start of an order that it caused
         self._begun = 0  # monotonic ns at which the present inbox entry came
@@ -105,8 +105,22 @@ class LiveShell:
     def now(self) -> Now:
         """This instant on both clocks. Venue time never goes back: a clock that was ahead waits until it is not."""
         mono = time.monotonic_ns()
-        self._venue = venue = max(self._venue, self.clock.at(mono))
-        return Now(venue, mono)
+        return Now(self.inbox.show(mono), mono)
+
+    @property
+    def seq(self) -> int:
+        """Number of the inbox's last entry."""
+        return self.inbox.seq
+
+    @property
+    def clock(self) -> VenueClock:
+        """The present map from monotonic to venue time."""
+        return self._clock
+
+    @clock.setter
+    def clock(self, clock: VenueClock) -> None:
+        self._clock = clock
+        self.inbox.clock(clock.epoch, clock.origin, clock.rate)
 
     @property
     def appended(self) -> int:
@@ -130,7 +144,7 @@ class LiveShell:
         now = now or self.now()
         self._begun = now.mono
         self._look(event, now)
-        self.seq += 1
+        self.inbox.seq += 1
         if self.recorder is not None:
             self.recorder.event(event, now)
         for watcher in self.watchers:
@@ -182,6 +196,27 @@ class LiveShell:
         records = self.screen(records)
         self.handle_market(records)
         self.heard(records)
+        if not self.inbox.open and self.trades is None and self.session is not None:
+            self._open_inbox(self.session)
+
+    def _open_inbox(self, session: Session) -> None:
+        """From now on frames are taken in natively, unless compiled strategies are called on the way."""
+        if session.compiled is not None:
+            return
+        entries = self.recorder.queue if self.recorder is not None else None
+        self.inbox.connect(session.market.pipeline, session.counts, entries, sequenced=session.market.has_depth)
+        self.inbox.open = True
+
+    def _due(self, records: np.ndarray[Any, Any], at: int, venue: int, mono: int) -> None:
+        """A frame that the inbox took in, numbered and recorded, from the first record on that is due a callback."""
+        if self.session is None:
+            return
+        self._begun = mono
+        try:
+            self.session.resume(records, at, Now(venue, mono))
+        except Exception as e:
+            self._broken(e)
+        self._schedule()
 
     def handle_market(self, records: np.ndarray[Any, Any]) -> None:
         """Market records through the session, numbered in the inbox's order; loop thread only."""
@@ -190,7 +225,7 @@ class LiveShell:
         now = self.now()
         self._begun = now.mono
         records["seq"] = np.arange(self.seq + 1, self.seq + 1 + len(records), dtype=np.uint64)
-        self.seq += len(records)
+        self.inbox.seq += len(records)
         if self.recorder is not None:
             self.recorder.records(records, now)
         if self.trades is not None:
@@ -301,7 +336,7 @@ class LiveShell:
 
     def alarm(self, alarm: Alarm) -> None:
         log.log(_LEVELS.get(alarm.severity, logging.ERROR), "%s: %s", alarm.code, alarm.text)
-        now = self.now().venue if self.session is None else self.session.now.venue
+        now = self.now().venue if self.session is None else max(self.session.now.venue, self.inbox.venue)
         fact = Alarmed(severity=alarm.severity, code=alarm.code, text=alarm.text, ts=now)
         if alarm.severity != "info":
             self._journal(fact, Sync.SOON, now)
@@ -419,4 +454,5 @@ class LiveShell:
         """Stop waking; the owner closes broker and journal."""
         if self._wake is not None:
             self._wake.cancel()
+        self.inbox.open = False
         self.session = None

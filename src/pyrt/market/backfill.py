@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyrt._core.inbox import Passed
 from pyrt._core.types import Flag, GapCause, RecordType, gap_dtype, market_dtype, trade_dtype
 from pyrt.clock import SECOND
 from pyrt.market.sequencer import Records, gap_record
@@ -39,6 +40,8 @@ class Holes:
         self.closed = 0  # holes filled, those included in which nothing was missed
         self.abandoned = 0  # holes pushed out by MOST newer ones, or given up because more was told meanwhile than is held
         self.on_loss: Callable[[int, int], None] = lambda instrument, ts: None  # told of each GAP that opens a hole
+        self.doubts: Callable[[], bool] = lambda: False  # somebody else hears everything, too
+        self.passed = Passed(on_full=self._catch_up)  # trades of frames that went past `heard`
         self._margin, self._lag, self._most_held = margin, lag, held
         self._first = 0  # venue ns before which nothing is asked for
         self._newest = 0  # ts of the newest trade told
@@ -60,6 +63,7 @@ class Holes:
 
     def heard(self, records: Records) -> None:
         """Market records that the session was fed: its trades are kept while a filling may ask for them, GAP records open holes."""
+        self._catch_up()
         trades = trades_of(records)
         if len(trades):
             self._keep(trades)
@@ -68,6 +72,16 @@ class Holes:
             if gap["cause"] in _LOST and not gap["flags"] & Flag.BACKFILLED:
                 self._open(int(gap["instrument"]), int(gap["from_ts"]))
                 self.on_loss(int(gap["instrument"]), int(gap["ts_event"]))
+        self._look()
+
+    def _catch_up(self) -> None:
+        """Hear what was kept natively."""
+        if len(trades := self.passed.take().view(trade_dtype)):
+            self._keep(trades)
+
+    def _look(self) -> None:
+        """Frames may go past `screen` and `heard` while there is no hole, and no filling that told more than the stream."""
+        self.passed.quiet = not (self._holes or self._early or self.doubts())
 
     def _keep(self, trades: Records) -> None:
         columns = columns_of(trades)
@@ -125,6 +139,7 @@ class Holes:
             self._holes[instrument] = kept
             if not kept:
                 del self._holes[instrument]
+        self._look()
 
     def up(self, at: int) -> None:
         """The stream is up with all that is wanted: what went on ends here."""
@@ -152,6 +167,7 @@ class Holes:
         `heard` is to be told of them too. Once nothing of the instrument is missing any more, a GAP record flagged BACKFILLED goes
         before them, because its bars are whole with them.
         """
+        self._catch_up()
         fresh = untold(trades, self._held, self._recent).copy()
         fresh["flags"] |= np.uint16(Flag.BACKFILLED)
         fresh["ts_recv"] = now
@@ -162,7 +178,9 @@ class Holes:
             self._early_until = min(self._early_until, until) if self._early else until
             self._early.update(dict.fromkeys(keys_of(late), until))
         out: Records = fresh.view(market_dtype)
-        if not self._settle(hole):
+        last = self._settle(hole)
+        self._look()
+        if not last:
             return out
         whole = gap_record(hole.instrument, GapCause.DISCONNECT, ts=now, from_ts=hole.start, to_ts=hole.end)
         whole["flags"] = Flag.BACKFILLED

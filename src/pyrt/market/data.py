@@ -110,6 +110,11 @@ class MarketData:
         return self._sequencers[instrument]
 
     @property
+    def has_depth(self) -> bool:
+        """Whether some deltas go through `sequence`."""
+        return bool(self._sequencers)
+
+    @property
     def wanted(self) -> list[int]:
         """Instruments whose book needs a snapshot from the venue."""
         return [i for i, sequencer in self._sequencers.items() if sequencer.wanted]

@@ -509,7 +509,7 @@ def test_delays_grow_with_jitter_and_fall_only_after_data() -> None:
             await until(lambda: feed.up)
             assert feed._backoff.tries == 3
             await venue.trade(1)
-            await until(lambda: feed._messages)
+            await until(lambda: feed._intake.messages)
             venue.cut()
             await until(lambda: feed.connections == 5)
             assert feed._backoff.tries == 1

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from picows import WSError, WSHandshakeError, WSMsgType
 
+from pyrt._core.inbox import Inbox
 from pyrt._core.onepass import Intake
 from pyrt._core.types import Flag, GapCause, RecordType, bar_dtype, gap_dtype, market_dtype
 from pyrt._core.wire import Decoder
@@ -83,6 +84,7 @@ class AlpacaFeed:
         max_message: int = 16 << 20,
         quote_unit: int = 1,
         rng: Random | None = None,
+        inbox: Inbox | None = None,
     ) -> None:
         if not url.startswith(("ws://", "wss://")):
             raise ConfigError(f"{url!r} is no WebSocket address", where="data stream", mend="begin it with wss:// or ws://")
@@ -104,7 +106,7 @@ class AlpacaFeed:
         self._backoff = Backoff(*reconnect_delay, self._rng)
         flag = Flag.FEED_IEX if url.endswith("/iex") else Flag.FEED_SIP if url.endswith("/sip") else 0
         self._decoder = Decoder(codec, feed_flag=int(flag))
-        self._intake = Intake(self._decoder, clock=clock, on_control=self._on_control, on_records=self._on_records)
+        self._intake = Intake(self._decoder, clock=clock, on_control=self._on_control, on_records=self._on_records, inbox=inbox)
         self._parse = (msgspec.msgpack if codec == "msgpack" else msgspec.json).decode
         self._compose = (msgspec.msgpack if codec == "msgpack" else msgspec.json).encode
         self._frames: Frames | None = None
@@ -112,8 +114,6 @@ class AlpacaFeed:
         self._ending: Ending | None = None
         self._authenticated = False
         self._due = 0.0  # loop time by which the venue must have answered; 0 = nothing is asked
-        self._messages = 0  # data messages of this connection
-        self._last_data = 0  # venue ns
         self._missed: dict[int, tuple[GapCause, int]] = {}  # instrument -> cause and last sight, until the stream is back
         self._closing = asyncio.Event()
         self._ended = asyncio.Event()
@@ -156,7 +156,7 @@ class AlpacaFeed:
                 ending = await self._connection()
                 if self._closing.is_set():
                     break
-                if self._messages:
+                if self._intake.messages:
                     self._backoff.reset()
                 text = masked(ending.text)  # the venue may quote what it was sent
                 self._tell(False, text, final=ending.final)
@@ -181,7 +181,7 @@ class AlpacaFeed:
     # ------------------------------------------------------------------------------------------------ one connection
     async def _connection(self) -> Ending:
         self._authenticated = False
-        self._messages = 0
+        self._intake.messages = 0  # of this connection
         self._opening = asyncio.ensure_future(self._open())
         try:
             frames = await self._opening
@@ -250,7 +250,7 @@ class AlpacaFeed:
             if frames.lost.done():
                 break
             now = loop.time()
-            silence = self._silence.look(now, self._messages, bool(self.channels.symbols) and self._trading())
+            silence = self._silence.look(now, self._intake.messages, bool(self.channels.symbols) and self._trading())
             if self._due and now > self._due:
                 self._end(Ending("the venue did not answer in time"), graceful=False)
             elif silence:
@@ -262,8 +262,6 @@ class AlpacaFeed:
             self._frames.end(ending.text, graceful=graceful)
 
     def _on_records(self, now: int) -> None:
-        self._messages += 1
-        self._last_data = now
         self._report_missed()
         self._sink(*self._decoder.take())
 
@@ -328,12 +326,13 @@ class AlpacaFeed:
 
     def _mark_missed(self, cause: GapCause) -> None:
         symbols = self.channels.symbols
-        if self._messages:  # told, though the acknowledgement of some of them may have been lost
+        if self._intake.messages:  # told, though the acknowledgement of some of them may have been lost
             symbols |= self.channels.asked
-        seen = self._last_data or self._clock()
+        seen = self._intake.last or self._clock()
         for instrument in self._instruments:
             if instrument.symbol in symbols or "*" in symbols:
                 self._missed.setdefault(instrument.id, (cause, seen))
+        self._intake.plain = not self._missed
 
     def _report_missed(self) -> None:
         if not self._missed:
@@ -344,6 +343,7 @@ class AlpacaFeed:
         for gap, (instrument, (cause, seen)) in zip(gaps, sorted(self._missed.items()), strict=True):
             gap["instrument"], gap["cause"], gap["from_ts"] = instrument, cause, seen
         self._missed.clear()
+        self._intake.plain = True
         self._sink(gaps.view(market_dtype), np.zeros(0, bar_dtype))
 
     # ------------------------------------------------------------------------------------------------ small things

@@ -1,0 +1,133 @@
+"""What a live session does with each frame before anyone in Python wants to know of it."""
+cimport cython
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
+from libc.stdlib cimport free, malloc
+
+import numpy as np
+
+from pyrt._core.pipeline cimport pipeline_run
+from pyrt._core.types cimport TYPE_DELTA, TYPE_TRADE
+from pyrt._core.types import market_dtype as _market_dtype
+
+
+cdef enum:
+    MARKET = 1                         # Kind of a recording's entry
+    ROOM = 4096                        # trades
+
+
+cdef object _copied(const market_t* records, Py_ssize_t n):
+    return np.frombuffer(PyByteArray_FromStringAndSize(<char*>records, n * <Py_ssize_t>sizeof(market_t)), _market_dtype)
+
+
+@cython.final
+cdef class Passed:
+    """The trades of frames that were taken in natively, until they are taken; on_full: called when there is no room for one more."""
+
+    def __cinit__(self, *, on_full):
+        self.rows = <market_t*>malloc(ROOM * sizeof(market_t))
+        if self.rows == NULL:
+            raise MemoryError("no memory for trades")
+        self.on_full = on_full
+        self.quiet = True
+
+    def __dealloc__(self):
+        free(self.rows)
+
+    cdef int keep(self, const market_t* records, Py_ssize_t n) except -1:
+        cdef Py_ssize_t i
+        for i in range(n):
+            if records[i].header.type != TYPE_TRADE:
+                continue
+            if self.n == ROOM:
+                self.on_full()
+                if self.n == ROOM:
+                    raise RuntimeError("nobody took the trades")
+            self.rows[self.n] = records[i]
+            self.n += 1
+        return 0
+
+    def take(self):
+        """The trades since the last call (market_dtype)."""
+        taken = _copied(self.rows, self.n)
+        self.n = 0
+        return taken
+
+
+@cython.final
+cdef class Inbox:
+    """Takes in frames of market records while `open`: numbers and records them, keeps trades, runs the pipeline.
+
+    Python is called where something is due: on_due(records, at, venue, mono) with a copy of the frame's records, the index after the
+    one that is due, and both clocks; on_close() where the pipeline's next close has moved. monotonic: gives ns, asked once a frame.
+    The venue's clock is told by `clock`; it is never shown going back.
+    """
+
+    def __cinit__(self, *, monotonic, on_due, on_close):
+        self.monotonic, self.on_due, self.on_close = monotonic, on_due, on_close
+        self.rate = 1.0
+
+    def clock(self, int64_t epoch, int64_t origin, double rate) -> None:
+        """The venue's clock from now on, as VenueClock has it."""
+        self.epoch, self.origin, self.rate = epoch, origin, rate
+
+    def show(self, int64_t mono) -> int:
+        """Venue ns at a monotonic instant; never less than before."""
+        return self.look(mono)
+
+    def connect(self, Pipeline pipeline not None, counts, Entries entries, *, bint sequenced) -> None:
+        """What frames are run through, where their messages are counted, and who records them.
+
+        sequenced: deltas are somebody else's, and so is a frame with one.
+        """
+        self.pipeline, self.counts, self.entries, self.sequenced = pipeline, counts, entries, sequenced
+
+    cdef int64_t at(self, int64_t mono) noexcept nogil:
+        cdef int64_t elapsed = mono - self.origin
+        return self.epoch + (elapsed if self.rate == 1.0 else <int64_t>(elapsed * self.rate))
+
+    cdef int64_t look(self, int64_t mono) noexcept nogil:
+        self.shown = max(self.shown, self.at(mono))
+        return self.shown
+
+    cdef bint is_plain(self, const market_t* records, Py_ssize_t n) noexcept nogil:
+        cdef Py_ssize_t i
+        if not self.open:
+            return False
+        if self.sequenced:
+            for i in range(n):
+                if records[i].header.type == TYPE_DELTA:
+                    return False
+        return True
+
+    cdef bint take(self, Decoder decoder, int64_t mono) except -1:
+        cdef market_t* records = decoder.records
+        cdef Py_ssize_t n = decoder.n_records, i
+        if not self.is_plain(records, n) or (self.passed is not None and not self.passed.quiet):
+            return False
+        decoder.n_records = decoder.n_bars = 0                  # the venue's own bars are not asked for
+        if n == 0:
+            return True
+        self.venue, self.mono = self.look(mono), mono
+        for i in range(n):
+            self.seq += 1
+            records[i].header.seq = self.seq
+        if self.entries is not None:
+            self.entries.add(MARKET, self.venue, mono, records, n * <Py_ssize_t>sizeof(market_t))
+        if self.passed is not None:
+            self.passed.keep(records, n)
+        self.counts["messages"] += n
+        if self.watch is not None:
+            self.watch(_copied(records, n))
+        self.run(records, n)
+        return True
+
+    cdef int run(self, const market_t* records, Py_ssize_t n) except -1:
+        cdef Py_ssize_t at
+        self.pipeline._idle()
+        at = pipeline_run(&self.pipeline.p, records, 0, n)
+        if self.pipeline.p.due:
+            self.on_due(_copied(records, n), at, self.venue, self.mono)
+        elif self.pipeline.p.next_close != self.next_close:
+            self.on_close()
+        self.next_close = self.pipeline.p.next_close
+        return 0
