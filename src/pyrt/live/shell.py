@@ -268,6 +268,9 @@ class LiveShell:
             self._fail(e)
             return
         self._ahead = record
+        prepare = getattr(self.broker, "prepare", None)  # not every broker keeps bodies
+        if prepare is not None:
+            prepare(number, body)
 
     def _journal(self, fact: Fact, sync: Sync, ts: int) -> bool:
         if self._unjournaled:

@@ -34,7 +34,9 @@ from pyrt.ports import (
     TakeSnapshot,
     Withdraw,
 )
+from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.broker import AlpacaBroker
+from pyrt.venues.alpaca.lanes import MOST
 from pyrt.venues.alpaca.session import VenueSession
 
 KEY, SECRET = Secret("PKCANARYKEY0001"), Secret("cAnArY/secret+value=0001")
@@ -102,6 +104,18 @@ def test_an_order_that_the_venue_takes_is_accepted(make: Make, inbox: Inbox, ser
     }  # fmt: skip
     assert seen.headers["apca-api-key-id"] == KEY.reveal()
     assert seen.headers["apca-api-secret-key"] == SECRET.reveal()
+
+
+def test_a_body_that_was_made_before_is_what_is_sent_and_only_once(make: Make, inbox: Inbox, server: RestServer) -> None:
+    broker = make()
+    broker.prepare(7, wire.order_body(submit(7).request)[:-1] + b', "note": "made before"}')
+    for sent in (1, 2):
+        broker.submit(submit(7))
+        inbox.wait(sent)
+    assert [seen.json.get("note") for seen in server.requests] == ["made before", None]
+    for number in range(MOST + 1):
+        broker.prepare(number, b"{}")
+    assert len(broker._prepared) == 1  # what is never sent is let go
 
 
 def answering(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Script:

@@ -41,7 +41,7 @@ from pyrt.venues.alpaca import answers, pages, wire
 from pyrt.venues.alpaca.body import decode, read_page
 from pyrt.venues.alpaca.budget import WINDOW, Budget, Purpose
 from pyrt.venues.alpaca.keys import Keys
-from pyrt.venues.alpaca.lanes import Lane, Task, Watch
+from pyrt.venues.alpaca.lanes import MOST, Lane, Task, Watch
 from pyrt.venues.alpaca.session import Answer, Attempt, Broken, Ended, VenueSession
 from pyrt.venues.alpaca.transport import venue_session
 
@@ -104,6 +104,7 @@ class AlpacaBroker:
         self._snapshots = Lane("alpaca-snapshot", connect)
         self._queued: dict[int, Task] = {}  # number -> its attempt, as long as its result is to come
         self._queueing = threading.Lock()
+        self._prepared: dict[int, bytes] = {}  # bodies of orders that were decided, and wait for their sync
         self._configuration: Any = None  # of the account, as last told; by the snapshot lane's thread alone
         self._configured_until = 0
 
@@ -122,9 +123,16 @@ class AlpacaBroker:
         return self._budget
 
     # ------------------------------------------------------------------------------------------------ the port
+    def prepare(self, number: int, body: bytes) -> None:
+        """Keep the body of an order whose command is to come; any thread."""
+        if len(self._prepared) == MOST:
+            self._prepared.clear()  # orders that were withdrawn since; a body that is missing is made again
+        self._prepared[number] = body
+
     def submit(self, command: Submit) -> None:
         """POST an order once."""
-        self._send_order(command, "POST", "/v2/orders", wire.order_body(command.request))
+        body = self._prepared.pop(command.request.number, b"")
+        self._send_order(command, "POST", "/v2/orders", body or wire.order_body(command.request))
 
     def replace(self, command: Replace) -> None:
         """PATCH an order once, behind what was asked for its symbol before."""
