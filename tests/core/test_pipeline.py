@@ -1,7 +1,9 @@
 """The market stage: references, flags, callbacks, timers and many instruments in one run."""
 
+import os
 import random
 import resource
+import subprocess
 import sys
 import threading
 
@@ -338,3 +340,20 @@ def test_a_batch_makes_no_object_per_event(pipeline):
     before = sys.getallocatedblocks()
     pipeline.run(records)
     assert sys.getallocatedblocks() - before < 50
+
+
+def test_a_pipeline_that_the_garbage_collector_finds_lets_its_memory_go_once():
+    """Its books and bars lie in memory of another object, which the collector may clear first. In a process of its own."""
+    code = (
+        "import gc\n"
+        "from pyrt._core.pipeline import Pipeline\n"
+        "for _ in range(50):\n"
+        "    ring = [Pipeline()]\n"
+        "    ring[0].add(1, 10_000_000, intervals=(10**9,), keep=64)\n"
+        "    ring.append(ring)\n"
+        "    del ring\n"
+        "    gc.collect()\n"
+    )
+    env = {**os.environ, "MALLOC_PERTURB_": "165"}  # what was freed is not what it was
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

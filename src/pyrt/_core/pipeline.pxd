@@ -45,7 +45,7 @@ cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t 
 
 
 cdef class Lines:
-    cdef list blocks
+    cdef void* blocks                  # of memory, each begins with where the one before it is
     cdef uint8_t* at
     cdef size_t left
 

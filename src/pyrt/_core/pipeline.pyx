@@ -1,7 +1,7 @@
 """The market stage as one loop over records."""
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 import numpy as np
@@ -263,21 +263,25 @@ cdef class Lines:
     Apart by whatever a heap puts between them they would meet in the same few sets of the cache.
     """
 
-    def __cinit__(self):
-        self.blocks = []
+    def __dealloc__(self):
+        cdef void* before
+        while self.blocks != NULL:
+            before = (<void**>self.blocks)[0]
+            free(self.blocks)
+            self.blocks = before
 
     cdef void* take(self, size_t size) except NULL:
         cdef size_t whole = (size + LINE - 1) // LINE | 1       # an odd number of lines: all sets are used alike
-        cdef unsigned char[::1] block
-        cdef size_t ahead
+        cdef void* fresh = NULL
         cdef void* taken
         if self.left < whole * LINE:
-            fresh = np.zeros(BLOCK * whole * LINE + LINE, np.uint8)
-            block = fresh
-            ahead = -<size_t>&block[0] & LINE - 1
-            self.at = &block[ahead]
+            fresh = calloc(BLOCK * whole + 2, LINE)             # pages that nobody takes are never touched
+            if fresh == NULL:
+                raise MemoryError("no memory for an instrument")
+            (<void**>fresh)[0] = self.blocks
+            self.blocks = fresh
+            self.at = <uint8_t*>fresh + LINE + (-<size_t>fresh & LINE - 1)
             self.left = BLOCK * whole * LINE
-            self.blocks.append(fresh)
         taken = self.at
         self.at += whole * LINE
         self.left -= whole * LINE
@@ -285,6 +289,7 @@ cdef class Lines:
 
 
 @cython.final
+@cython.no_gc_clear                                  # its end still reads what Lines hold
 cdef class Pipeline:
     """Books, bars and references of many instruments, fed with 64-byte market records.
 
