@@ -286,6 +286,24 @@ def test_a_stream_that_tells_without_ever_being_up_is_not_held_for_ever() -> Non
     assert ids(holes.fill(hole, trades((130, 130), (131, 135)), T + 152 * SECOND)) == [131]
 
 
+def test_what_lies_before_every_hole_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses follow each other so that one hole at least is always open."""
+    monkeypatch.setattr("pyrt.market.told._BLOCK", 16)
+    holes, most = begun(), 0
+    for turn in range(100):
+        start = 20 * turn
+        tell(holes, gap(start, start + 2, 1 + turn % 2))
+        holes.up(T + (start + 2) * SECOND)
+        for at in range(start + 2, start + 20):
+            tell(holes, stream((at, at)))
+        for hole in list(holes._holes.get(2 - turn % 2, [])):
+            holes.fill(hole, trades(), T + (start + 19) * SECOND)
+        most = max(most, len(holes._held))
+        assert holes.open == 1
+    assert most < 150
+    assert holes.abandoned == 0
+
+
 def test_what_was_held_for_holes_that_are_filled_does_not_count_against_the_next() -> None:
     holes = Holes(held=100)
     holes.begin(T)

@@ -193,8 +193,16 @@ class Holes:
         self.closed += len(left) < len(holes)
         if left:
             self._holes[hole.instrument] = left
-            return False
-        self._holes.pop(hole.instrument, None)
+        else:
+            self._holes.pop(hole.instrument, None)
+        self._let_go()
+        return not left
+
+    def _let_go(self) -> None:
+        """Hold nothing from before every hole: where losses follow each other, one may always be open."""
         if not self._holes:
             self._held.clear()
-        return True
+            return
+        first = min(hole.start for holes in self._holes.values() for hole in holes)
+        while 0 < self._held.oldest < first:
+            self._held.let_go()
