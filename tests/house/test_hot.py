@@ -16,6 +16,7 @@ PATH = {
     "book": {"book_apply", "book_set", "book_flags", "book_walk"},
     "sampled": {"samples_trade"},
     "sweep": {"_advance", "_over"},
+    "fed": {"feed_bar"},
     "inbox": {"at", "is_plain", "look"},
     "itch": {"itch_message", "itch_feed", "itch_bare"},
     "l3": {"l3_event", "l3_apply"},

@@ -63,6 +63,7 @@ cdef inline bint bars_in_order(bars_t* bars, const trade_t* trade, uint8_t field
 
 
 cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace, uint32_t keep, uint32_t keep_trades, int qty_exp) except -1
+cdef bint has_interval(const bars_t* bars, int64_t code) noexcept nogil
 cdef object set_sessions(bars_t* bars, boundaries, anchored)          # the array that must outlive the bars, or None
 cdef object take_rows(bars_out_t* out)
 cdef object forming_rows(bars_t* bars)

@@ -430,6 +430,17 @@ cdef int start_bars(bars_t* bars, uint32_t instrument, intervals, int64_t grace,
     return 0
 
 
+cdef bint has_interval(const bars_t* bars, int64_t code) noexcept nogil:
+    cdef uint32_t k
+    for k in range(bars.intervals):
+        if bars.series[k].interval == code:
+            return True
+    for k in range(bars.samples.n):
+        if bars.samples.each[k].code == code:
+            return True
+    return False
+
+
 cdef object set_sessions(bars_t* bars, boundaries, anchored):
     # The array to keep alive, or None.
     cdef const int64_t[::1] edges

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from pyrt._core.bar_window cimport bars_out_t
 from pyrt._core.bars cimport bars_t
 from pyrt._core.book cimport book_t
+from pyrt._core.fed cimport fed_t
 from pyrt._core.types cimport market_t, ref_t
 
 
@@ -24,7 +25,7 @@ cdef struct slot_t:
     book_t* book                       # NULL: not added
     bars_t* bars                       # NULL: no intervals
     uint32_t wake                      # 1 << RecordType
-    uint32_t reserved
+    uint32_t fed                       # number + 1 of its first set of indicators
 
 cdef struct pipeline_t:
     slot_t* slots
@@ -36,6 +37,8 @@ cdef struct pipeline_t:
     int64_t closed_at
     const uint8_t* rules
     bars_out_t out
+    fed_t* fed                         # sets of indicators
+    uint32_t feds
     uint64_t unknown                   # records of instruments that were not added, or of no known type
 
 
@@ -58,6 +61,7 @@ cdef class Pipeline:
     cdef int64_t grace
     cdef object rows                   # all reserved references
     cdef Lines book_lines, bars_lines  # where they lie
+    cdef list sets                     # of indicators, whose memory `fed` points into
     cdef list boundaries               # arrays that bars point into
     cdef bint running
 

@@ -7,12 +7,15 @@ from libc.string cimport memset
 import numpy as np
 
 from pyrt._core.bars cimport (
-    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_in_order, bars_trade, forming_rows, set_sessions, start_bars,
-    take_rows,
+    bars_cancel, bars_close, bars_counters, bars_free, bars_gap, bars_in_order, bars_trade, forming_rows, has_interval, set_sessions,
+    start_bars, take_rows,
 )
 from pyrt._core.book cimport NEEDS_ROOM, OrderBook, book_apply, book_free, book_grow, book_init, book_quote, book_refuse
 from pyrt._core.buffers cimport open_records
 from pyrt._core.conditions cimport UPDATES_LAST, default_rules, fill_rules, trade_fields
+from pyrt._core.fed cimport feed_bar
+from pyrt._core.indicators cimport IndicatorSet
+from pyrt._core.sampled cimport read_code
 from pyrt._core.types cimport (
     CLOCK_VENUE, FLAG_BACKFILLED, FLAG_CROSSED, FLAG_GAP, FLAG_HALTED, FLAG_LAST, NO_PX, STATE_HALTED, STATE_PAUSED, STATE_QUOTING,
     STATE_TRADING, TYPE_BAR, TYPE_DELTA, TYPE_GAP, TYPE_QUOTE, TYPE_STATUS, TYPE_TIMER, TYPE_TRADE, TYPE_TRADE_CANCEL, delta_t,
@@ -217,9 +220,17 @@ cdef bint pipeline_record(pipeline_t* p, const market_t* record) noexcept nogil:
     return p.due != 0
 
 
+cdef void _feed(pipeline_t* p, int64_t first) noexcept nogil:
+    # The bars from `first` on to the indicators that wait for them.
+    cdef int64_t i
+    for i in range(first, p.out.n):
+        feed_bar(p.fed, p.slots[p.out.rows[i].instrument].fed, &p.out.rows[i])
+
+
 cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     cdef const market_t* record
     cdef slot_t* slot
+    cdef int64_t before = p.out.n
     p.due = 0
     while i < n:
         record = &records[i]
@@ -232,6 +243,8 @@ cdef Py_ssize_t pipeline_run(pipeline_t* p, const market_t* records, Py_ssize_t 
                 break
         elif pipeline_record(p, record):
             break
+    if p.feds > 0 and p.out.n > before:
+        _feed(p, before)
     return i
 
 
@@ -310,6 +323,7 @@ cdef class Pipeline:
             raise ValueError(f"a grace is 0 ns or more, not {grace}")
         self.grace = grace
         self.boundaries = []
+        self.sets = []
         self.book_lines, self.bars_lines = Lines(), Lines()
         whole = np.zeros(MOST_INSTRUMENTS * sizeof(ref_t) + LINE, np.uint8)
         memory = whole
@@ -332,6 +346,7 @@ cdef class Pipeline:
                 bars_free(self.p.slots[id].bars)
         free(self.p.slots)
         free(self.p.closes)
+        free(self.p.fed)
         free(self.p.out.rows)
 
     def add(self, uint32_t instrument, int64_t tick, *, intervals=(), uint32_t wake=0, bint top_only=True, boundaries=None,
@@ -370,6 +385,31 @@ cdef class Pipeline:
         slot.bars = <bars_t*>bars
         slot.wake = wake
         self.p.top = max(self.p.top, instrument + 1)
+
+    def attach(self, uint32_t instrument, interval, IndicatorSet indicators not None) -> None:
+        """Step `indicators` with each bar of an instrument and interval when it closes, before anybody is called for it.
+
+        interval as in `add`. Amended bars and bars older than the last one stay out. From then on nobody else may update the set.
+        Raises KeyError for an instrument that was not added, ValueError where it has no bars of that interval.
+        """
+        cdef slot_t* slot = self._slot(instrument)
+        cdef int64_t code = read_code(interval)
+        cdef void* fed
+        cdef fed_t* f
+        self._idle()
+        if slot.bars == NULL or not has_interval(slot.bars, code):
+            raise ValueError(f"instrument {instrument} has no bars of {interval}")
+        fed = realloc(self.p.fed, (self.p.feds + 1) * sizeof(fed_t))
+        if fed == NULL:
+            raise MemoryError("no memory for indicators")
+        self.p.fed = <fed_t*>fed
+        self.sets.append(indicators)
+        f = &self.p.fed[self.p.feds]
+        f.nodes, f.count, f.out, f.demands = indicators.nodes, indicators.count, indicators.store, indicators.demands
+        f.unit = slot.bars.samples.one
+        f.interval, f.newest, f.refused, f.next = code, -1, 0, slot.fed
+        self.p.feds += 1
+        slot.fed = self.p.feds
 
     cdef int _idle(self) except -1:
         if self.running:
@@ -437,6 +477,12 @@ cdef class Pipeline:
         """What the bars of an instrument refused or could not place. Raises KeyError for one that was not added."""
         cdef slot_t* slot = self._slot(instrument)
         return bars_counters(slot.bars) if slot.bars != NULL else {}
+
+    @property
+    def unfed(self) -> int:
+        """Bars that attached indicators could not take: beyond 1e100, or not above 0 where a logarithm is wanted."""
+        cdef uint32_t i
+        return sum([self.p.fed[i].refused for i in range(self.p.feds)])
 
     @property
     def unknown(self) -> int:

@@ -26,3 +26,4 @@ cdef int sweep(indicator_t** nodes, uint32_t count, object high, object low, obj
                object rows, double* last) except -1
 cdef int sweep_bars(indicator_t** nodes, uint32_t count, object bars, int qty_exp, uint32_t demands, object rows, double* last) except -1
 cdef int sweep_one(indicator_t** nodes, uint32_t count, const double* tick, uint32_t demands, double* out) except -1
+cdef bint sweep_bar(indicator_t** nodes, uint32_t count, const bar_t* bar, double unit, uint32_t demands, double* out) noexcept nogil   # False: nothing was done, it cannot be taken

@@ -164,3 +164,14 @@ cdef int sweep_one(indicator_t** nodes, uint32_t count, const double* tick, uint
         raise ValueError(f"high {c.high[0]}, low {c.low[0]}, close {c.close[0]}, volume {c.volume[0]}: not what it can take")
     _over(nodes, count, &c, 1, out, 0)
     return 0
+
+
+cdef bint sweep_bar(indicator_t** nodes, uint32_t count, const bar_t* bar, double unit, uint32_t demands, double* out) noexcept nogil:
+    cdef columns_t c
+    cdef double tick[FIELDS]
+    read_bar(bar, unit, tick)
+    _point(&c, tick + HIGH, tick + LOW, tick + CLOSE, tick + VOLUME, tick + PRICE)
+    if _are_bad(&c, 1, demands):
+        return False
+    _over(nodes, count, &c, 1, out, 0)
+    return True
