@@ -1,8 +1,9 @@
 """From the bytes of a quote's frame to the body of the order that it causes, in one process, stage by stage.
 
 `python -m bench.order_path [--against CHECKOUT] [--orders N] [--rounds N]`: us of each stage, the median of a round's orders, the
-least of the rounds. With --against the same rounds run on another checkout too (its compiled modules beside its sources), in turn,
-each in a process of its own. The fact is encoded as the journal has it; no disk, no socket, no thread.
+least of the rounds, with the fast lane and without it; in turn, each round in a process of its own. With --against the rounds run
+on another checkout too (its compiled modules beside its sources). The fact is encoded as the journal has it; no disk, no socket, no
+thread.
 """
 
 import argparse
@@ -70,9 +71,14 @@ class Clocked(Shell):
         self.commands.append(command)
 
 
-def orders(strategy: type[Strategy], n: int) -> dict[str, float]:
+class Slow(Clocked):
+    """Takes facts alone: every order goes by the rules."""
+
+    intend = None  # type: ignore[assignment]
+
+
+def orders(strategy: type[Strategy], n: int, shell: Clocked) -> dict[str, float]:
     """us of each stage, the median of n orders, and of the whole."""
-    shell = Clocked()
     made = strategy()
     session = assemble(shell, [made], Now(T0, T0))
     decoder = material.decoder("msgpack")
@@ -99,11 +105,11 @@ def orders(strategy: type[Strategy], n: int) -> dict[str, float]:
     return stages | {"frame to body": whole, "CPU of a round trip": spent / 1e3}
 
 
-def measured(checkout: Path, kind: str, n: int) -> dict[str, float]:
+def measured(checkout: Path, lane: str, kind: str, n: int) -> dict[str, float]:
     """A round in a process of its own, on the modules of a checkout."""
     here = Path(__file__).resolve().parents[1]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(checkout / "src"), str(here)))}
-    argv = [sys.executable, "-m", "bench.order_path", "--round", kind, "--orders", str(n)]
+    argv = [sys.executable, "-m", "bench.order_path", "--round", kind, "--lane", lane, "--orders", str(n)]
     out = subprocess.run(argv, env=environment, cwd=here, check=True, capture_output=True, text=True).stdout
     return msgspec.json.decode(out, type=dict[str, float])
 
@@ -123,18 +129,20 @@ def main() -> int:
     parser.add_argument("--against", type=Path, help="another checkout, compiled in place")
     parser.add_argument("--orders", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--lane", choices=("on", "off"), default="on", help=argparse.SUPPRESS)
     parser.add_argument("--round", choices=("Python", "compiled"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.round:
-        found = orders(Stamped if asked.round == "Python" else compiled("Taker"), asked.orders)
+        shell = Clocked() if asked.lane == "on" else Slow()
+        found = orders(Stamped if asked.round == "Python" else compiled("Taker"), asked.orders, shell)
         print(msgspec.json.encode(found).decode())
         return 0
     here = Path(__file__).resolve().parents[1]
-    checkouts = [here] if asked.against is None else [here, asked.against.resolve()]
-    names = ("least of the rounds",) if asked.against is None else ("this checkout", "the other")
+    ways = [(here, "on"), (here, "off"), *([(asked.against.resolve(), "on")] if asked.against else ())]
+    names = ("with the lane", "without it", "the other checkout")[: len(ways)]
     for kind in ("Python", "compiled"):
-        rounds = [[measured(checkout, kind, asked.orders) for checkout in checkouts] for _ in range(asked.rounds)]
-        least = [{stage: min(row[i][stage] for row in rounds) for stage in rounds[0][i]} for i in range(len(checkouts))]
+        rounds = [[measured(*way, kind, asked.orders) for way in ways] for _ in range(asked.rounds)]
+        least = [{stage: min(row[i][stage] for row in rounds) for stage in rounds[0][i]} for i in range(len(ways))]
         print(*lines(names, kind, least), sep="\n")
     return 0
 

@@ -512,7 +512,8 @@ def test_what_was_decided_and_became_no_order_is_a_fault() -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(36_000)
 @pytest.mark.parametrize("world", WORLDS)
 def test_long_sessions_with_the_lane_and_without_are_the_same(world: str) -> None:
-    decided = sum(driven(seed, world, 600).decided for seed in range(size("LANE_SEEDS", 40)))
-    assert decided > 300
+    for seed in range(size("LANE_SEEDS", 20)):
+        assert driven(seed, world, 600).both[0].session.counts["intents"] > 50

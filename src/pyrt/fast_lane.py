@@ -27,6 +27,7 @@ class FastLane:
 
     def __init__(self, session: "Session", intend: Intend) -> None:
         self._session = session
+        self._manager, self._execution = session.risk, session.execution
         self._intend = intend
         self._risk = RiskLane(session.risk, *start_of(session.execution.journal_id))
         self.core = self._risk.core
@@ -47,7 +48,7 @@ class FastLane:
         else:
             self._seen = intent
             return
-        self._session.risk.grant(key)
+        self._manager.grant(key)
 
     def decided_before(self, now: Now) -> None:
         """What a compiled strategy asked for was decided before there is an intent of it; that one must come next."""
@@ -71,14 +72,13 @@ class FastLane:
     def refresh(self, now: Now) -> None:
         """Everything is handled: be ready for the next order. Raises RuntimeError where what was decided became no order."""
         if self._number:
-            if self._ahead or self._number not in self._session.execution.orders:
+            if self._ahead or self._number not in self._execution.orders:
                 raise RuntimeError(f"order {self._number} was decided, and no fact followed")
             self._number = 0
         if self._seen is not None:
             self._risk.learn(self._seen, now.venue)
             self._seen = None
-        risk = self._session.risk
-        number = self._session.execution.next_after(risk.epoch, risk.approval)
+        number = self._execution.next_after(self._manager.epoch, self._manager.approval)
         if number is None:
             self.core.close()
         else:

@@ -44,7 +44,8 @@ class Canceller:
     @property
     def any_closed(self) -> bool:
         """Whether any scope is."""
-        return bool(self._blocked) or any(level in _CLOSED for level in self._orders.latches.values())
+        latches = self._orders.latches
+        return bool(self._blocked) or (bool(latches) and any(level in _CLOSED for level in latches.values()))
 
     def barred(self, order: Order) -> bool:
         """Whether nobody wants this order at the venue any more."""

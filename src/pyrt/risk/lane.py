@@ -24,19 +24,19 @@ class RiskLane:
 
     def open(self, venue: int, number: int) -> None:
         """Let it take the next decision, unless a control has a say that it does not know. number: of the last order."""
-        risk, losses = self._risk, self._risk._losses
-        _, since, until = self._day
+        risk, losses, in_force = self._risk, self._risk._losses, self._risk._in_force
+        day, since, until = self._day
         if not since <= venue < until:
-            _, since, until = self._day = self._span(venue)
-        if self._day[0] != losses.day or not self._is_plain():
+            day, since, until = self._day = self._span(venue)
+        if day != losses.day or not self._is_plain():
             self.core.close()
             return
-        against = (risk.limits_version, risk.limits, losses.peak, losses.peak_at)
+        against = (in_force.limits, losses.peak, losses.peak_at)
         if against != self._held_against:
-            closing, peak = losses.bounds(risk.limits, risk._mark_every)
-            self.core.losses(*closing, *peak, bool(risk.limits.require_exit))
+            closing, peak = losses.bounds(in_force.limits, risk._mark_every)
+            self.core.losses(*closing, *peak, bool(in_force.limits.require_exit))
             self._held_against = against
-        self.core.open(risk.epoch, risk._approval, risk.limits_version, number, since, until, risk._dirty, risk._mark_at)
+        self.core.open(risk.epoch, risk._approval, in_force.version, number, since, until, risk._dirty, risk._mark_at)
 
     def _is_plain(self) -> bool:
         """Whether nothing beside the gate, the broker's rules and the marks has a say about a plain order."""

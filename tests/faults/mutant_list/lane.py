@@ -48,7 +48,7 @@ LANE: tuple[Mutant, ...] = (
         "lane-decides-twice",
         "what the fast lane decided is decided again",
         _LANE,
-        "        self._session.risk.grant(key)\n",
+        "        self._manager.grant(key)\n",
         "        pass\n",
         QUICK,
         SAFE,
