@@ -65,6 +65,19 @@ class System:
     def getpid() -> int:
         return 4242
 
+    def link(self, source: Any, target: Any) -> None:
+        """A second name of a file."""
+        if World.machine.dead:
+            return
+        self.disk.check("link")
+        of, old = self.disk.parent(str(source))
+        directory, name = self.disk.parent(str(target))
+        if name in directory.names:
+            raise FileExistsError(errno.EEXIST, "there is one of this name", str(target))
+        directory.names[name] = of.names[old]
+        directory.changed()
+        self.disk.point("disk linked")
+
     def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
         text = str(path)
         node = self.disk.find(text)

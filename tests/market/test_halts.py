@@ -99,7 +99,7 @@ def test_a_session_is_fed_what_is_proved() -> None:
     told = Told()
     alarms: list[Any] = []
     session = SimpleNamespace(market=told.market, instruments=told.market.instruments)
-    shell = SimpleNamespace(watchers=[], handle_market=told.run, alarm=alarms.append)
+    shell = SimpleNamespace(watchers=[], inbox=SimpleNamespace(), handle_market=told.run, alarm=alarms.append)
     backfill = Backfill(session, shell, None)  # type: ignore[arg-type]
     for records in (status(1, TradingState.PAUSED), loss(20), trade(21)):
         told.run(records)

@@ -137,7 +137,6 @@ def test_statements_hold_parameters() -> None:
 QUEUES = {
     ("execution/engine.py", "_own"): "facts of one step, emptied by `apply` before the next",
     ("journal/projection_feed.py", "_queue"): "`queue` facts; beyond, the journal is read instead and let_go counts",
-    ("journal/recorder.py", "_queue"): "queue_bytes; beyond, entries are dropped and counted",
     ("live/alerts.py", "_queue"): "WAITING alerts, half of them alarms; beyond, one is lost and says so",
     ("live/replay.py", "_recorded"): "facts of one entry of a recording that is read",
     ("live/replay.py", "_sent"): "commands of one entry of a recording that is read",
