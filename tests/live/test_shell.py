@@ -5,6 +5,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from tests.reference.room import ACCOUNT, PX, QTY, SECOND, Room
@@ -176,6 +177,34 @@ def test_a_submit_waits_until_its_intent_is_durable() -> None:
         assert [c.request.number for c in live.broker.take(Submit)] == [1]
         live.journal.sync()
         assert [c.request.number for c in live.broker.take(Submit)] == [2]
+
+    on_loop(body)
+
+
+@pytest.mark.parametrize("sent_before", [0, 2])
+def test_a_fact_that_is_not_the_record_which_went_before_it_ends_the_session_and_nothing_leaves(sent_before: int) -> None:
+    """The fast lane journals an order before there is a fact; what then comes must be that fact, to the byte."""
+
+    async def body() -> None:
+        s = Buyer()
+        live = Live(s)
+        live.start()
+        for _ in range(sent_before + 1):
+            s.buy("AAPL", 1, limit=90)
+            live.quote()
+        live.journal.sync()
+        assert len(live.broker.take(Submit)) == sent_before + 1
+        told = next(f for f, _ in live.journal.facts if isinstance(f, Intended))
+        record = codec.encode(msgspec.structs.replace(told, number=99))[1]
+        live.shell.intend(99, record, b"{}", live.shell.now())
+        known = len(live.journal.facts)
+        assert not live.shell.failed
+        s.buy("AAPL", 3, limit=90)
+        live.quote()
+        assert "a fault inside pyrt: RuntimeError" in live.shell.failed
+        live.journal.sync()
+        assert live.broker.take(Submit) == []
+        assert not [f for f, _ in live.journal.facts[known:] if isinstance(f, Intended)]
 
     on_loop(body)
 

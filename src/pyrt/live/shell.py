@@ -276,9 +276,9 @@ class LiveShell:
         if self._unjournaled:
             return False
         if self._ahead:
-            record, self._ahead = self._ahead, b""
-            if codec.encode(fact) != (Kind.INTENDED, record):
+            if codec.encode(fact) != (Kind.INTENDED, self._ahead):
                 raise RuntimeError(f"the journal has another record than this {type(fact).__name__}")
+            self._ahead = b""
         else:
             try:
                 self._appended = self.journal.append(fact, sync, ts)

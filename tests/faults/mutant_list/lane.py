@@ -6,7 +6,7 @@ from tests.faults.patching import Patch
 _LANE = "pyrt.fast_lane"
 _SHELL = "pyrt.live.shell"
 _TO_SHELL = "        self._intend(self._number, self.core.record, self.core.body, now)\n"
-_PROOF = "            if codec.encode(fact) != (Kind.INTENDED, record):\n"
+_PROOF = "            if codec.encode(fact) != (Kind.INTENDED, self._ahead):\n"
 
 LANE: tuple[Mutant, ...] = (
     one(
