@@ -26,6 +26,7 @@ def rows() -> Iterator[Row]:
             "ns",
             N,
             (ours(records, symbols), bare(records, symbols)),
+            bound=1.15,
         )
 
 
