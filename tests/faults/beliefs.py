@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.folds import latches
+from tests.faults.hours import is_open
 from tests.faults.trader import SYMBOLS
+from tests.faults.venue import VenueClock
 
 from pyrt._core.risk import Level
 from pyrt._core.types import Flag, RecordType, trade_dtype
@@ -22,6 +24,7 @@ class Beliefs:
     def __init__(self, sim: "Simulation") -> None:
         self.sim = sim
         self.blind = False  # a frame of the data stream was lost in a way that nobody can notice
+        self.unordered = False  # prints come late
         self._tape: dict[str, list[int]] = {symbol: [] for symbol in SYMBOLS}  # ids of its trades, in order
         self._place: dict[int, int] = {}  # trade id -> place in its list
         self._read = 0  # of the venue's tape
@@ -95,7 +98,7 @@ class Beliefs:
             if kind == RecordType.GAP:
                 self._flagged.add(instrument)
                 self.blind = False
-            elif kind == RecordType.TRADE and not flags & Flag.BACKFILLED:
+            elif kind == RecordType.TRADE and not flags & (Flag.BACKFILLED | Flag.CORRECTED):
                 self._trade(instrument, number, session)
 
     def _trade(self, instrument: int, number: int, session: Any) -> None:
@@ -103,7 +106,7 @@ class Beliefs:
         if place is None:
             self.sim.violate("15", f"trade {number} was never printed")
             return
-        if last is not None and place > last + 1 and instrument not in self._flagged and not self.blind:
+        if last is not None and place > last + 1 and instrument not in self._flagged and not (self.blind or self.unordered):
             symbol = session.instruments[instrument].symbol
             self.sim.violate("15", f"{symbol}: {place - last - 1} trades are missing before {number} and no gap says so")
         self._last[instrument] = place
@@ -136,6 +139,8 @@ class Beliefs:
         shut = max(whole.values()) >= Level.HALTED
         if not (self.sim.plan.require_exit and self.sim.idle) or self.sim.oracle.killed_at or shut:
             return []
+        if self.sim.hours is not None and not is_open(VenueClock.begin + self.sim.kernel.now):
+            return []  # nothing is sent while the exchange is closed, no exit either
         free = {symbol: q - sells - exits for symbol, (q, buys, sells, exits) in self.exposure().items() if not buys}
         return [("exits", f"{symbol}: {qty} held have no exit") for symbol, qty in free.items() if qty > 0]
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.kernel import SECOND
 from tests.faults.plan import STREAMS, UPDATES
-from tests.faults.venue import MONDAY
+from tests.faults.venue import VenueClock
 
 from pyrt._core.types import to_units
 from pyrt.ports import LookupResult, VenueSnapshot
@@ -61,7 +61,7 @@ class Channels:
         state = sim.venue.exchange.state
         while self._judged[bound] < len(state.fills):
             fill = state.fills[self._judged[bound]]
-            age = now + MONDAY - fill.ts
+            age = now + VenueClock.begin - fill.ts
             if age < bound:
                 break
             row = state.rows[fill.number - 1]

@@ -518,8 +518,8 @@ class Wire:
         if self.closed:
             return
         self.net.sim.point("ws frame")
-        if self.net.sim.references is not None and self.path != "/stream":
-            self.net.sim.references.frame(self, frame)
+        for ear in self.net.sim.listeners if self.path != "/stream" else ():
+            ear.frame(self, frame)
         try:
             self.listener.on_ws_frame(self.transport, frame)
         except Exception as e:

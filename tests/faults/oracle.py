@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from tests.faults import folds
 from tests.faults.kernel import PREEMPTED
-from tests.faults.venue import MONDAY
+from tests.faults.venue import VenueClock
 
 from pyrt._core.log import crc32c_of
 from pyrt._core.types import to_units
@@ -211,9 +211,9 @@ class Oracle:
             self.born.add(fact.number)
             self._name_legs(fact)
             self.sim.mistakes.decided(fact)
-            if self.sim.references is not None:
-                self.sim.references.decided(fact)
-            if abs(off := fact.ts - MONDAY - self.sim.kernel.now) > CLOCK:
+            for judge in self.sim.listeners:
+                judge.decided(fact)
+            if abs(off := fact.ts - VenueClock.begin - self.sim.kernel.now) > CLOCK:
                 self.violate("S9", f"intent {fact.number} is of an instant {off / 1e9:+.3f} s from the venue's")
         elif isinstance(fact, OrderChanged):
             self._changed(fact)

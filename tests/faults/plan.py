@@ -57,6 +57,7 @@ class Plan(msgspec.Struct, kw_only=True):
     hasty: bool = False  # risk does not hold back how often orders leave
     kept: int = past.KEPT  # orders that are over and still whole
     rows: int = 1 << 12  # of those that were let go: more than a history has orders, and no memory that a life must touch
+    night: int = -1  # which of hours.NIGHTS the world lives through, with the exchange's hours in force
 
     @classmethod
     def of(cls, rng: random.Random) -> "Plan":

@@ -8,7 +8,7 @@ import msgspec
 from tests.faults.kernel import MS, SECOND
 from tests.faults.market import AGES
 from tests.faults.trader import SYMBOLS
-from tests.faults.venue import CENT, MONDAY
+from tests.faults.venue import CENT, VenueClock
 
 from pyrt._core.types import Side
 from pyrt.model import Intended
@@ -33,19 +33,10 @@ class Told(msgspec.Struct):
     halted: bool = False
 
 
-class References:
-    """A process's knowledge of the market, made of the frames that reached it, by other means than its own."""
+class Frames:
+    """Messages of the data stream as they reach the process, read by other means than its own."""
 
-    def __init__(self, sim: "Simulation") -> None:
-        self._sim = sim
-        self.begin()
-
-    def begin(self) -> None:
-        """A life begins."""
-        self._of = {symbol: Told() for symbol in SYMBOLS}
-        self._stopped = False  # the whole market
-        self._wire: Any = None  # that told data last
-        self._since = 0  # instant of its first data
+    def __init__(self) -> None:
         self._part = b""
 
     def frame(self, wire: Any, frame: Any) -> None:
@@ -61,9 +52,30 @@ class References:
             return
         for message in messages if isinstance(messages, list) else []:
             if isinstance(message, dict):
-                self._message(wire, message)
+                self.message(wire, message)
 
-    def _message(self, wire: Any, message: dict[str, Any]) -> None:
+    def message(self, wire: Any, message: dict[str, Any]) -> None:
+        """One of them."""
+        raise AssertionError(message)
+
+
+class References(Frames):
+    """A process's knowledge of the market, made of the frames that reached it, by other means than its own."""
+
+    def __init__(self, sim: "Simulation") -> None:
+        super().__init__()
+        self._sim = sim
+        self.begin()
+
+    def begin(self) -> None:
+        """A life begins."""
+        self._of = {symbol: Told() for symbol in SYMBOLS}
+        self._stopped = False  # the whole market
+        self._wire: Any = None  # that told data last
+        self._since = 0  # instant of its first data
+
+    def message(self, wire: Any, message: dict[str, Any]) -> None:
+        """What is told of prices and halts."""
         kind = message.get("T")
         if kind not in ("q", "t", "s", "subscription"):
             return
@@ -79,16 +91,16 @@ class References:
         if kind == "q":
             self._quote(told, message)
         elif kind == "t":
-            told.trades.append((_ns(message["t"]), _px(message["p"])))
+            told.trades.append((ns_of(message["t"]), px_of(message["p"])))
         else:
             told.halted = message["sc"] in HALTS if message["sc"] in (*HALTS, *RESUMPTIONS) else told.halted
             self._stopped = message.get("rc") == "MWC1" or (self._stopped and message["sc"] not in RESUMPTIONS)
 
     @staticmethod
     def _quote(told: Told, message: dict[str, Any]) -> None:
-        told.bid = _px(message["bp"]) if message["bs"] else 0
-        told.ask = _px(message["ap"]) if message["as"] else 0
-        told.quoted, told.gap = _ns(message["t"]), False
+        told.bid = px_of(message["bp"]) if message["bs"] else 0
+        told.ask = px_of(message["ap"]) if message["as"] else 0
+        told.quoted, told.gap = ns_of(message["t"]), False
 
     # ------------------------------------------------------------------------------------------------ the judgement
     def decided(self, fact: Intended) -> None:
@@ -137,17 +149,17 @@ class References:
 
     def _must_know(self, symbol: str) -> bool:
         """Whether a halt was told to this very connection, long enough ago."""
-        since = self._sim.venue.exchange.state.halts.get(1 + SYMBOLS.index(symbol), (0, 0))[0] - MONDAY
+        since = self._sim.venue.exchange.state.halts.get(1 + SYMBOLS.index(symbol), (0, 0))[0] - VenueClock.begin
         wire = self._wire
         up = wire is not None and not (wire.silent or wire.deaf or wire.closed) and self._since < since
         return up and self._sim.kernel.now > since + ON_ITS_WAY
 
 
-def _px(price: float) -> int:
+def px_of(price: float) -> int:
     return round(price * 100) * CENT
 
 
-def _ns(at: Any) -> int:
+def ns_of(at: Any) -> int:
     if isinstance(at, str):
         at = datetime.fromisoformat(at)
     return round(at.timestamp() * 1000) * MS

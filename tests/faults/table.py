@@ -47,6 +47,11 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (*(f"told: {kind}" for kind in BOOKS), "quiet symbol", "halt", "market halt"),
     ),
     ("F21", "frames that are no messages", ("garbage frame",)),
+    (
+        "F22",
+        "the exchange's hours over a clock change, a half day, midnight, a night; prints late, taken back, corrected",
+        ("night", "late print", "print taken back"),
+    ),
     ("F23", "wall clock off by up to an hour, stepped by one", ("clock step",)),
     (
         "F24",

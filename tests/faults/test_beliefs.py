@@ -16,7 +16,7 @@ def alone(levels: list[tuple[str, str]], believed: dict[str, Level]) -> list[tup
     facts = [Latched(level=level, scope=scope, code="KILLED", reason="", who="somebody", ts=1) for scope, level in levels]
     history = {seq: codec.encode(fact) for seq, fact in enumerate(facts, 1)}
     oracle = SimpleNamespace(history=history, killed_at=0)
-    sim: Any = SimpleNamespace(oracle=oracle, plan=SimpleNamespace(require_exit=True), idle=True)
+    sim: Any = SimpleNamespace(oracle=oracle, plan=SimpleNamespace(require_exit=True), idle=True, hours=None)
     gate = SimpleNamespace(level=lambda scope: believed.get(scope, Level.ACTIVE))
     beliefs = Beliefs(sim)
     beliefs.exposure = lambda: {"AAPL": (10, 0, 0, 0)}  # type: ignore[method-assign]

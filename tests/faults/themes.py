@@ -21,7 +21,7 @@ BOOKS = (
 )
 MARKET = (*BOOKS, "quiet symbol", "halt", "market halt")
 TABLES = ("tables locked", "tables slow", "tables ruined", "tables gone")
-THEME = {0: "others", 2: "market", 4: "tables", 9: "silent", 12: "late", 13: "market", 20: "strategy"}
+THEME = {0: "others", 2: "market", 4: "tables", 7: "hours", 9: "silent", 12: "late", 13: "market", 20: "strategy"}
 OTHERS = ("foreign order", "foreign cancel", "overfill", "bust")
 
 
@@ -43,6 +43,9 @@ def rare(plan: "Plan", seed: int) -> "Plan":
             plan.events |= {"stream reset": 2, "stream half open": 1}
     elif theme == "tables":
         plan.events = dict.fromkeys(TABLES, often)
+    elif theme == "hours":
+        plan.night = seed // EVERY % 6
+        plan.pace, plan.lives = 0.1, 0.0 if seed // EVERY % 2 else 400.0
     elif theme == "silent":
         plan.events = {"stream silent": 8 * often, "stream reset": 1}
     elif theme == "late":

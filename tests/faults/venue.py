@@ -15,6 +15,7 @@ from tests.faults.kernel import MS, SECOND, Kernel
 from tests.faults.plan import Plan
 
 from pyrt._core.types import RecordType, market_dtype
+from pyrt.calendar import Calendar
 from pyrt.model import Instrument
 from pyrt.venues.sim.exchange import corrections
 from pyrt.venues.sim.exchange.exchange import Exchange
@@ -43,6 +44,7 @@ class VenueClock:
     """Stands in for the module `time` in the venue."""
 
     kernel: Kernel
+    begin = MONDAY  # venue ns at the instant 0 of the world
 
     @classmethod
     def monotonic_ns(cls) -> int:
@@ -54,7 +56,7 @@ class VenueClock:
 
     @classmethod
     def time(cls) -> float:
-        return (MONDAY + cls.kernel.now) / 1e9
+        return (cls.begin + cls.kernel.now) / 1e9
 
 
 class Tape:
@@ -67,6 +69,7 @@ class Tape:
         self._now = begin
         self._ids = 0
         self.trades: list[tuple[int, str, int, int, int]] = []  # ts, symbol, px, qty, id
+        self.prints: Callable[[int], int] = lambda ns: ns  # the first instant from one on at which anybody trades
         self.quiet: dict[int, int] = {}  # instrument -> venue ns until which nothing happens in it
 
     next_event = 0
@@ -78,7 +81,7 @@ class Tape:
             for instrument in self._instruments:
                 if self._rng.random() < 0.6 and at >= self.quiet.get(instrument.id, 0):
                     rows += self._event(instrument, at)
-            at += TICK
+            at = self.prints(at + TICK)
         self._now = until
         return np.frombuffer(rows, market_dtype)
 
@@ -150,15 +153,24 @@ class Reply(msgspec.Struct):
 class Venue:
     """Everything behind the net."""
 
-    def __init__(self, kernel: Kernel, rng: random.Random, symbols: tuple[str, ...], *, rate_limit: int, plan: Plan) -> None:
-        VenueClock.kernel = kernel
+    def __init__(
+        self, kernel: Kernel, rng: random.Random, symbols: tuple[str, ...], *, rate_limit: int, plan: Plan, begin: int = 0
+    ) -> None:
+        VenueClock.kernel, VenueClock.begin = kernel, begin or MONDAY
         self.kernel = kernel
         listed = [Instrument(id=i, symbol=s) for i, s in enumerate(symbols, 1)]
         self.exchange = Exchange(
-            listed, cash="1000000", start=MONDAY, seed=rng.randrange(1 << 30), latency=plan.latency, second_leg=plan.second_leg
+            listed,
+            cash="1000000",
+            start=VenueClock.begin,
+            seed=rng.randrange(1 << 30),
+            latency=plan.latency,
+            second_leg=plan.second_leg,
+            calendar=Calendar() if begin else None,
+            always_open=not begin,
         )
-        self.tape = Tape(listed, random.Random(rng.randrange(1 << 60)), MONDAY)
-        self.floor = Floor(self.tape, self.exchange, MONDAY, 1.0)  # type: ignore[arg-type]
+        self.tape = Tape(listed, random.Random(rng.randrange(1 << 60)), VenueClock.begin)
+        self.floor = Floor(self.tape, self.exchange, VenueClock.begin, 1.0)  # type: ignore[arg-type]
         self.floor.clock = msgspec.structs.replace(self.floor.clock, origin=0)
         self.truth = Truth()
         faults = Faults(self.truth, lambda: self.floor.now)

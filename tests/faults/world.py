@@ -16,6 +16,7 @@ from tests.faults import venue as venue_
 from tests.faults.beliefs import PATIENCE, Beliefs
 from tests.faults.channels import Channels
 from tests.faults.doors import Page, Shell, Updates
+from tests.faults.hours import NIGHTS, Hourly, Hours, at, next_prints
 from tests.faults.installed import installed
 from tests.faults.kernel import MS, SECOND, GreenletExit, Kernel, Loop, Machine
 from tests.faults.market import AGES, Market
@@ -25,7 +26,7 @@ from tests.faults.plan import Plan
 from tests.faults.references import References
 from tests.faults.themes import MARKET, TABLES
 from tests.faults.trader import SYMBOLS, Chaos, Other
-from tests.faults.venue import KEY, MONDAY, SECRET, Venue
+from tests.faults.venue import KEY, SECRET, Venue, VenueClock
 
 from pyrt.config import Secret
 from pyrt.errors import ConfigError, JournalBusy, JournalDamaged, PyrtError
@@ -122,7 +123,11 @@ class Simulation:
         self.shell: Shell | None = None
         self.runner: Any = None
         self.expected: set[str] = set()
-        self.venue = Venue(self.kernel, rng, SYMBOLS, rate_limit=self.rate_limit, plan=self.plan)
+        night = NIGHTS[self.plan.night] if self.plan.night >= 0 else None
+        begin = at(night.begin) if night is not None else 0
+        self.wakes = 0  # instant until which nobody lives
+        self.night_ends = at(night.wake) - begin if night is not None and mode != "points" else 0
+        self.venue = Venue(self.kernel, rng, SYMBOLS, rate_limit=self.rate_limit, plan=self.plan, begin=begin)
         self.venue.trading._path = Updates(self)  # type: ignore[assignment]
         self.net = net_.Net(self, random.Random(rng.randrange(1 << 60)))
         self.disk = disk_.Disk(random.Random(rng.randrange(1 << 60)), self.point)
@@ -133,17 +138,21 @@ class Simulation:
         self.beliefs = Beliefs(self)
         self.channels = Channels(self)
         self.mistakes = Mistakes(self)
+        self.hours = Hours(self) if night is not None else None
+        if self.hours is not None:
+            self.venue.tape.prints = next_prints
         ill = any(kind in MARKET for kind in self.plan.events)
         self.market = Market(self) if ill else None
         self.tables = tables.File(self) if any(kind in TABLES for kind in self.plan.events) else None
         self.references = References(self) if ill else None
+        self.listeners = [each for each in (self.references, self.hours) if each is not None]
         if ill:
             self.limits = Limits.of(AGES, base=self.limits)
         self.idle = False  # the strategies decide nothing any more
         self.strategies: list[Chaos] = []
         self.outage = ""  # path whose GETs fail
         self.system = files.System(self.disk)
-        self.machine = Machine(self.kernel, 1, MONDAY)
+        self.machine = Machine(self.kernel, 1, VenueClock.begin)
 
     # ------------------------------------------------------------------------------------------------ what others call
     def point(self, name: str) -> None:
@@ -305,6 +314,9 @@ class Simulation:
     # ------------------------------------------------------------------------------------------------ lives
     def boot(self) -> None:
         """Start the process."""
+        if self.kernel.now < self.wakes:
+            self.kernel.at(self.wakes, self.boot)
+            return
         if self.over or (not self.machine.dead and self.machine.tasks):
             return
         self.page = self.shell = self.runner = None
@@ -313,7 +325,9 @@ class Simulation:
         gc.collect(1)  # the life before: memory that is used again costs less than new
         rng = self.rng
         self.verdict.lives += 1
-        wall = MONDAY + (rng.randrange(-3600, 3600) * SECOND if self.faulty and rng.random() < 0.1 else rng.randrange(-20, 20) * MS)
+        wall = VenueClock.begin + (
+            rng.randrange(-3600, 3600) * SECOND if self.faulty and rng.random() < 0.1 else rng.randrange(-20, 20) * MS
+        )
         self.machine = kernel_.World.machine = Machine(self.kernel, rng.randrange(1 << 40), wall)
         self.machine.on_death.append(self.buried)
         self.plan_power = rng.random() < self.plan.power
@@ -321,8 +335,8 @@ class Simulation:
         self.countdown = self.plan.countdown(rng) if self.faulty else 0
         self.system.handles = files.Handles(self.disk)
         self.beliefs.begin()
-        if self.references is not None:
-            self.references.begin()
+        for each in self.listeners:
+            each.begin()
         self.trace("boot", f"life {self.verdict.lives}, dies after {self.countdown} points")
         self.machine.spawn(self._life, "main")
 
@@ -332,8 +346,11 @@ class Simulation:
         reason = ""
         try:
             to = link.AlpacaLink("sim", ADDRESSES, KEYS, rate_limit=self.rate_limit)
-            strategies = [Chaos(random.Random(self.rng.randrange(1 << 60)), self.plan.pace, self.happens, self.plan.exits)]
+            first = Chaos if self.hours is None else Hourly
+            strategies = [first(random.Random(self.rng.randrange(1 << 60)), self.plan.pace, self.happens, self.plan.exits)]
             self.strategies = strategies
+            if self.hours is not None:
+                strategies[0].hours = self.hours  # type: ignore[attr-defined]
             if self.plan.two:
                 strategies.append(
                     Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2, self.happens, self.plan.exits)
@@ -351,6 +368,7 @@ class Simulation:
                     snapshot_facts=self.plan.keep,
                     record=False,
                     watchdog=False,
+                    calendar=self.hours is not None,
                 )
             )
             summary = loop.run_until_complete(self.runner.run())
@@ -395,6 +413,8 @@ class Simulation:
         """The process is gone: what it left, and when it is started again."""
         self.net.end_of(self.machine)
         self.mistakes.ended()
+        if self.hours is not None:
+            self.hours.ended()
         self.system.handles.close_all()
         if self.plan_power and self.countdown == 0 and self.faulty:
             if torn := self.disk.power_cut():
@@ -412,6 +432,9 @@ class Simulation:
         self.kernel.later(0, self._market)
         self.boot()
         self.plan.schedule(self)
+        if self.night_ends:
+            end = self.night_ends + 15 * SECOND
+            self.kernel.later(14 * SECOND, self._night)
         self.kernel.run(end, lambda: bool(self.verdict.violations))
         if not self.verdict.violations and self.mode == "liveness" and self._healed():
             self._end_in_order()
@@ -437,7 +460,15 @@ class Simulation:
         for task in self.machine.tasks if not self.machine.dead else ():
             if task.error is not None:
                 self.violate("-", f"the thread {task.name} ended by {type(task.error).__name__}: {task.error}")
-        self.kernel.later(500 * MS, self._market)
+        self.kernel.at(max(self.kernel.now + 500 * MS, self.wakes), self._market)
+
+    def _night(self) -> None:
+        """Whatever lived dies, and is started again before the opening; nobody prints anything meanwhile."""
+        self.wakes = self.night_ends
+        self.venue.tape.quiet |= dict.fromkeys((1, 2), VenueClock.begin + self.wakes)
+        if not self.machine.dead:
+            self.note("night")
+            self.crash("night")
 
     def _healed(self) -> bool:
         """Faults stop; whether within 60 simulated seconds everything is as the venue has it."""

@@ -6,12 +6,14 @@ from tests.faults.themes import MARKET, TABLES
 _LIMITS = "pyrt.risk.limits"
 _FEED = "pyrt.journal.projection_feed"
 _SESSION = "pyrt.session"
+_CALENDAR = "pyrt.calendar"
 ILL = {**CALM, "pace": 0.05, "hasty": True, "events": dict.fromkeys(MARKET, 3)}
 # Books of no use, and then nothing: what is left is old.
 OLD = {**ILL, "events": {"crossed book": 3, "empty book": 3, "quiet symbol": 9}}
 WIDE = {**ILL, "events": {"absurd price": 12}}
 HALTS = {**ILL, "events": {"halt": 4, "market halt": 4}}
 BEHIND = {**CALM, "pace": 0.03, "hasty": True, "events": dict.fromkeys(TABLES, 3)}
+SUMMER, HALF = {**CALM, "night": 1}, {**CALM, "night": 2}
 RUINED = {**CALM, "pace": 1.0, "chaos": 40 * SECOND, "events": {"tables ruined": 9}}  # so few facts that all have room meanwhile
 MISTAKES = {**DEATHS, "lives": 400.0, "pace": 0.05, "chances": {"strategy raises": 0.05}}
 
@@ -95,6 +97,33 @@ TOLD: tuple[Mutant, ...] = (
         "            self._queue.append((seq, fact))",
         "            self._queue.append((seq, fact))\n            self._closing.wait(0.001)",
         BEHIND,
+        SAFE,
+    ),
+    one(
+        "clocks-never-change",
+        "New York is five hours behind all the year",
+        _CALENDAR,
+        'NEW_YORK = ZoneInfo("America/New_York")',
+        'NEW_YORK = ZoneInfo("Etc/GMT+5")',
+        SUMMER,
+        SAFE,
+    ),
+    one(
+        "half-day-is-a-whole-one",
+        "a session ends at four in the afternoon on every day",
+        _CALENDAR,
+        "    return early if half else time(16)",
+        "    return time(16)",
+        HALF,
+        SAFE,
+    ),
+    one(
+        "amended-bar-is-kept-back",
+        "a bar that late prints changed is not told again",
+        _SESSION,
+        "            wanted = self._bar_wants.get(key)\n            if not wanted:",
+        '            wanted = self._bar_wants.get(key)\n            if not wanted or bars[i]["revision"]:',
+        SUMMER,
         SAFE,
     ),
     one(
