@@ -115,6 +115,7 @@ class TakeSnapshot(Message, frozen=True, kw_only=True):
 
     query: int
     since: int
+    urgent: bool = False  # a kill or a stop waits for it: it goes before what else is read
 
 
 class Recall(Message, frozen=True, kw_only=True):

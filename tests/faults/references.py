@@ -31,6 +31,7 @@ class Told(msgspec.Struct):
     trades: deque[tuple[int, int]] = msgspec.field(default_factory=lambda: deque(maxlen=64))  # ts, px
     gap: bool = False  # something was missed since the last quote
     halted: bool = False
+    on: Any = None  # the connection that told of the halt
 
 
 class Frames:
@@ -93,7 +94,8 @@ class References(Frames):
         elif kind == "t":
             told.trades.append((ns_of(message["t"]), px_of(message["p"])))
         else:
-            told.halted = message["sc"] in HALTS if message["sc"] in (*HALTS, *RESUMPTIONS) else told.halted
+            if message["sc"] in (*HALTS, *RESUMPTIONS):
+                told.halted, told.on = message["sc"] in HALTS, wire
             self._stopped = message.get("rc") == "MWC1" or (self._stopped and message["sc"] not in RESUMPTIONS)
 
     @staticmethod
@@ -111,7 +113,7 @@ class References(Frames):
         symbol = session.instruments[fact.intent.instrument].symbol
         told, name = self._of[symbol], f"order {fact.number} of {symbol}"
         self._sim.note("reference judged")
-        if told.halted or self._stopped:
+        if (told.halted and not self._passed(told, symbol)) or self._stopped:
             self._sim.violate("15", f"{name} was approved, and the stream had told that {symbol} is halted")
         elif self._must_know(symbol):
             self._sim.violate("15", f"{name} was approved, and the venue had told that {symbol} is halted, to a stream that was up")
@@ -146,6 +148,10 @@ class References(Frames):
         tape = self._sim.venue.tape.trades[-500:]
         all_ = [*told.trades, *((at, px) for at, name, px, _, _ in tape if name == symbol)]
         return {px for at, px in all_ if now - TRADE_AGE <= at <= now + TRADE_AGE}
+
+    def _passed(self, told: Told, symbol: str) -> bool:
+        """Whether a halt that an earlier connection told is over at the venue: a deal behind the stream's return proves it."""
+        return told.on is not self._wire and 1 + SYMBOLS.index(symbol) not in self._sim.venue.exchange.state.halts
 
     def _must_know(self, symbol: str) -> bool:
         """Whether a halt was told to this very connection, long enough ago."""

@@ -54,6 +54,7 @@ class ExecutionEngine:
         self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask)
         self._submitter = Submitter(self._orders, self._observer, self._settings, self._canceller.barred, self._canceller.bars)
         self._reconciler.observer, self._reconciler.submitter = self._observer, self._submitter
+        self._reconciler.urgent = lambda: bool(self._canceller.sweeps)
         self._own: deque[tuple[Fact, list[Order]]] = deque()  # decided here, not yet come back through apply; what each let go of
         self._buffer: list[TradeUpdate] = []  # the stream until the first snapshot is folded in
         self._started = False

@@ -59,6 +59,7 @@ class Reconciler:
         self._polled: dict[int, int] = {}  # number -> mono of a look-up of late
         self._denied: dict[int, int] = {}  # number -> the sighting before a look-up that found nothing
         self._opening: object = None  # what the first snapshot of a new journal showed
+        self.urgent: Callable[[], bool] = lambda: False  # a sweep waits to be verified
 
     # -------------------------------------------------------------------------------------------- asking
     def ask(self, step: Step) -> None:
@@ -106,7 +107,7 @@ class Reconciler:
         self._asked = self._last = step.now.mono or 1
         self._again = False
         self.observer.trail, self.observer.flows = {}, {self._orders.cash_flow}
-        step.do(TakeSnapshot(query=self._query, since=self._since(step)))
+        step.do(TakeSnapshot(query=self._query, since=self._since(step), urgent=self.urgent()))
 
     def _since(self, step: Step) -> int:
         if not self.synced_at:

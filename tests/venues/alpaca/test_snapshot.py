@@ -103,6 +103,19 @@ def take(inbox: Inbox, server: RestServer, transport: str, monkeypatch: pytest.M
     broker.close()
 
 
+def test_a_kill_is_verified_from_the_share_that_other_readings_leave(inbox: Inbox, server: RestServer) -> None:
+    """Half of 40 counts as spent: six tenths have room for four more requests, nine tenths for sixteen."""
+    server.script = Books([order(1, START, status="new")], [])
+    broker = AlpacaBroker(url=server.url, key=KEY, secret=SECRET, sink=inbox, clock=lambda: CLOCK, deadline=PATIENCE, budget=40)
+    try:
+        for number in (1, 2):
+            broker.snapshot(TakeSnapshot(query=number, since=START, urgent=True))
+        assert [type(answer) for answer in inbox.wait(2)] == [VenueSnapshot, VenueSnapshot]
+        assert broker.budget.spent() > 20 + 4
+    finally:
+        broker.close()
+
+
 def test_a_snapshot_is_whole(take: Callable[..., Any], server: RestServer) -> None:
     orders = [
         order(1, START - 10**12, status="new"),  # old and open

@@ -238,45 +238,47 @@ class AlpacaBroker:
         return self._masked(answers.looked_up(command, answer, self._reader()))
 
     def _do_snapshot(self, command: TakeSnapshot, task: Task, session: VenueSession) -> Event:
+        purpose = Purpose.LOOKUP if command.urgent else Purpose.SNAPSHOT
+        get = partial(self._get, session, purpose)
         try:
-            taken = pages.snapshot(command, partial(self._get, session), self._reader(), self._venue_now())
-            taken = msgspec.structs.replace(taken, activities=self._activities(session, command.since))
+            taken = pages.snapshot(command, get, self._reader(), self._venue_now())
+            taken = msgspec.structs.replace(taken, activities=self._activities(get, command.since))
         except VenueError as error:
             final = isinstance(error, NotAuthorized)
             return QueryFailed(query=command.query, text=self._mask(error.what), final=final)
-        return msgspec.structs.replace(taken, account=self._configured(session, taken.account))
+        return msgspec.structs.replace(taken, account=self._configured(session, purpose, taken.account))
 
-    def _activities(self, session: VenueSession, since: int) -> tuple[VenueActivity, ...] | None:
+    def _activities(self, get: pages.Get, since: int) -> tuple[VenueActivity, ...] | None:
         """What happened beside the trades; None where the venue does not tell it, and nobody knows.
 
         It told the rest a moment ago: where it refuses this, it refuses this, and not the keys.
         """
         try:
-            return pages.read_activities(partial(self._get, session), self._reader(), since=since)
+            return pages.read_activities(get, self._reader(), since=since)
         except VenueError:
             self._count("activities not told")
             return None
 
-    def _configured(self, session: VenueSession, account: VenueAccount) -> VenueAccount:
+    def _configured(self, session: VenueSession, purpose: Purpose, account: VenueAccount) -> VenueAccount:
         """The account with what its owner wishes, asked for now and then; where the venue does not tell, as it told before."""
         if time.monotonic_ns() >= self._configured_until:
             try:
-                told = decode(self._ask(session, "/v2/account/configurations"))
+                told = decode(self._ask(session, purpose, "/v2/account/configurations"))
                 self._reader().configured(account, told)
                 self._configuration, self._configured_until = told, time.monotonic_ns() + _CONFIGURED
             except (Broken, Ended, Misbehaved):
                 self._count("configurations not told")
         return account if self._configuration is None else self._reader().configured(account, self._configuration)
 
-    def _ask(self, session: VenueSession, path: str) -> bytes:
+    def _ask(self, session: VenueSession, purpose: Purpose, path: str) -> bytes:
         """One answer, once. Raises Broken, Ended, Misbehaved."""
         until = time.monotonic_ns() + WINDOW
-        answer = self._exchange(None, session, Attempt(), Purpose.SNAPSHOT, "GET", path, None, until=until)
+        answer = self._exchange(None, session, Attempt(), purpose, "GET", path, None, until=until)
         if answer.status != 200:
             raise Misbehaved(f"{path}: HTTP {answer.status}")
         return answer.body
 
-    def _get(self, session: VenueSession, path: str) -> Any:
+    def _get(self, session: VenueSession, purpose: Purpose, path: str) -> Any:
         """One page, with retries. Raises NotAuthorized where asking again is useless, Misbehaved for no whole answer."""
         text = ""
         for pause in (0.0, *_PAGE_PAUSES):
@@ -284,7 +286,7 @@ class AlpacaBroker:
                 break
             until = time.monotonic_ns() + 2 * WINDOW
             try:
-                answer = self._exchange(None, session, Attempt(), Purpose.SNAPSHOT, "GET", path, None, until=until)
+                answer = self._exchange(None, session, Attempt(), purpose, "GET", path, None, until=until)
             except (Broken, Ended) as error:
                 text = str(error)
                 continue

@@ -15,7 +15,7 @@ class Purpose(Enum):
     """What a request is for; the value is the share of the limit up to which it may be sent."""
 
     CANCEL = 1.0  # the last fifth is its own
-    LOOKUP = 0.9  # an unknown order blocks exposure
+    LOOKUP = 0.9  # an unknown order blocks exposure, and a kill waits to be verified
     ORDER = 0.8
     SNAPSHOT = 0.6
 
