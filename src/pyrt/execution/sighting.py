@@ -66,6 +66,9 @@ def works_anew(order: Order, seen: VenueOrder, status: OrderStatus, orders: Orde
     """Whether a replacement goes on although its chain has filled what it is for: a venue may work its whole quantity anew."""
     if not order.replaces or order.group or not order.qty or status.is_final:
         return False
+    old = orders.by_number.get(order.replaces)
+    if old is not None and old.status is not OrderStatus.REPLACED:  # on its way yet: what filled meanwhile rejects it
+        return False
     exp = orders.instruments[order.instrument].qty_exp
     if not order.filled <= units(seen.filled_qty, exp) < units(seen.qty, exp):  # an older sight, or all of it is done
         return False
