@@ -72,6 +72,7 @@ class References(Frames):
         """A life begins."""
         self._of = {symbol: Told() for symbol in SYMBOLS}
         self._stopped = False  # the whole market
+        self._stopped_on: Any = None  # the connection that told so
         self._wire: Any = None  # that told data last
         self._since = 0  # instant of its first data
 
@@ -96,7 +97,10 @@ class References(Frames):
         else:
             if message["sc"] in (*HALTS, *RESUMPTIONS):
                 told.halted, told.on = message["sc"] in HALTS, wire
-            self._stopped = message.get("rc") == "MWC1" or (self._stopped and message["sc"] not in RESUMPTIONS)
+            if message.get("rc") == "MWC1":
+                self._stopped, self._stopped_on = True, wire
+            elif message["sc"] in RESUMPTIONS:
+                self._stopped = False
 
     @staticmethod
     def _quote(told: Told, message: dict[str, Any]) -> None:
@@ -113,7 +117,7 @@ class References(Frames):
         symbol = session.instruments[fact.intent.instrument].symbol
         told, name = self._of[symbol], f"order {fact.number} of {symbol}"
         self._sim.note("reference judged")
-        if (told.halted and not self._passed(told, symbol)) or self._stopped:
+        if (told.halted and not self._passed(told.on, symbol)) or (self._stopped and not self._passed(self._stopped_on, symbol)):
             self._sim.violate("15", f"{name} was approved, and the stream had told that {symbol} is halted")
         elif self._must_know(symbol):
             self._sim.violate("15", f"{name} was approved, and the venue had told that {symbol} is halted, to a stream that was up")
@@ -149,9 +153,9 @@ class References(Frames):
         all_ = [*told.trades, *((at, px) for at, name, px, _, _ in tape if name == symbol)]
         return {px for at, px in all_ if now - TRADE_AGE <= at <= now + TRADE_AGE}
 
-    def _passed(self, told: Told, symbol: str) -> bool:
+    def _passed(self, on: Any, symbol: str) -> bool:
         """Whether a halt that an earlier connection told is over at the venue: a deal behind the stream's return proves it."""
-        return told.on is not self._wire and 1 + SYMBOLS.index(symbol) not in self._sim.venue.exchange.state.halts
+        return on is not self._wire and 1 + SYMBOLS.index(symbol) not in self._sim.venue.exchange.state.halts
 
     def _must_know(self, symbol: str) -> bool:
         """Whether a halt was told to this very connection, long enough ago."""
