@@ -85,7 +85,8 @@ class References(Frames):
             for told in self._of.values():
                 told.gap = True
         if kind == "subscription":
-            self._wire = wire if self._wire is not None else None
+            if self._wire is not None and wire is not self._wire:
+                self._wire, self._since = wire, self._sim.kernel.now
             return
         if wire is not self._wire:
             self._wire, self._since = wire, self._sim.kernel.now
