@@ -1,10 +1,12 @@
 """`pyrt replay`, `why`, `why-not`: sessions on the simulated venue, one that ended and one that was killed, come out the same."""
 
 import json
+import os
 import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tests.cli.processes import call, pyrt
@@ -38,6 +40,8 @@ class Trader(pyrt.Strategy):
             self.buy(quote.symbol, self.size)
         elif self.quotes % 20 == 11 and self.position(quote.symbol):
             self.sell(quote.symbol, 1, limit=quote.bid - 1)
+        if str(self.quotes) == os.environ.get("TRADER_ENDS"):  # of the process, not of the session: no replay ends by it
+            os.kill(os.getpid(), signal.SIGTERM)
         if self.die and self.quotes == self.die:
             os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -49,7 +53,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = tmp_path_factory.mktemp("played")
     (here / "trader.py").write_text(STRATEGY)
     own = ("--strategy", str(here / "trader.py"), "--sim-state", str(here / "state"))
-    done = pyrt(here, "run", *own, "--for", "3s")
+    with mock.patch.dict(os.environ, TRADER_ENDS="60"):
+        done = pyrt(here, "run", *own, "--for", "60s")
     assert done.returncode == 0, done.stderr
     assert pyrt(here, "run", *own, "--set", "die=60", "--for", "60s").returncode == -9
     return here
