@@ -86,6 +86,22 @@ def test_what_is_not_ours_to_cancel_is_named(tmp_path: Path) -> None:
     assert stops(world) == STANDS
 
 
+def test_a_stop_that_was_refused_for_long_is_tried_at_once_when_another_quantity_lacks_it(tmp_path: Path) -> None:
+    world = World(tmp_path, POLICY)
+    world.do(lambda: world.hand.buy("AAPL", 10))
+    row = world.exchange.submit(
+        {"symbol": "AAPL", "qty": "5", "side": "buy", "type": "limit", "limit_price": "95", "time_in_force": "gtc"}, world.now.venue
+    )
+    world._pump()
+    world.later(60)  # by now half a minute and more lies between two tries
+    assert not stops(world)
+    world.exchange.cancel(row["id"], world.now.venue)
+    world._pump()
+    world.do(lambda: world.hand.sell("AAPL", 2))
+    world.later(4)
+    assert stops(world) == [(8, OrderType.STOP, OrderStatus.ACCEPTED)]
+
+
 @pytest.mark.parametrize("short", [0, 5])
 def test_a_stop_of_another_strategy_goes_only_where_it_protects_nothing(tmp_path: Path, short: int) -> None:
     """Two protections: neither goes for the other, and the alarm says so. A stop that opens a position is an entry."""

@@ -113,6 +113,22 @@ def test_a_cancel_without_effect_is_pressed_again(working: Bench, http: int) -> 
     assert waits == [1, 2, 4, 4]
 
 
+def test_what_the_venue_ended_is_neither_cancelled_nor_looked_up_again_while_its_fills_are_missing(working: Bench) -> None:
+    """The stream lost them: asking for its end again and again would eat the requests that the snapshot with its fills needs."""
+    working.on(WISH)
+    working.on(cancelled(http=422))
+    working.asked(Lookup)
+    working.on(LookupResult(number=1, found=Found.FOUND, order=order(filled_qty="10", status="filled")))
+    working.fire("execution.snapshot")
+    assert working.asked(TakeSnapshot)
+    working.fire("execution.cancel.1")
+    for _ in range(20):
+        working.fire("execution.poll")
+        assert not working.asked(Cancel)
+        assert not working.asked(Lookup)
+    assert working.status == "PENDING_CANCEL"
+
+
 def test_after_the_venue_rejects_it_a_single_wish_ends(working: Bench) -> None:
     working.on(WISH)
     working.on(update("order_cancel_rejected", order()))

@@ -32,6 +32,7 @@ class Told(msgspec.Struct):
     gap: bool = False  # something was missed since the last quote
     halted: bool = False
     on: Any = None  # the connection that told of the halt
+    at: int = 0  # when it did
 
 
 class Frames:
@@ -73,6 +74,7 @@ class References(Frames):
         self._of = {symbol: Told() for symbol in SYMBOLS}
         self._stopped = False  # the whole market
         self._stopped_on: Any = None  # the connection that told so
+        self._stopped_at = 0
         self._wire: Any = None  # that told data last
         self._since = 0  # instant of its first data
 
@@ -97,9 +99,9 @@ class References(Frames):
             told.trades.append((ns_of(message["t"]), px_of(message["p"])))
         else:
             if message["sc"] in (*HALTS, *RESUMPTIONS):
-                told.halted, told.on = message["sc"] in HALTS, wire
+                told.halted, told.on, told.at = message["sc"] in HALTS, wire, self._sim.kernel.now
             if message.get("rc") == "MWC1":
-                self._stopped, self._stopped_on = True, wire
+                self._stopped, self._stopped_on, self._stopped_at = True, wire, self._sim.kernel.now
             elif message["sc"] in RESUMPTIONS:
                 self._stopped = False
 
@@ -118,7 +120,8 @@ class References(Frames):
         symbol = session.instruments[fact.intent.instrument].symbol
         told, name = self._of[symbol], f"order {fact.number} of {symbol}"
         self._sim.note("reference judged")
-        if (told.halted and not self._passed(told.on, symbol)) or (self._stopped and not self._passed(self._stopped_on, symbol)):
+        halted = told.halted and not self._passed(told.on, told.at, symbol)
+        if halted or (self._stopped and not self._passed(self._stopped_on, self._stopped_at, symbol)):
             self._sim.violate("15", f"{name} was approved, and the stream had told that {symbol} is halted")
         elif self._must_know(symbol):
             self._sim.violate("15", f"{name} was approved, and the venue had told that {symbol} is halted, to a stream that was up")
@@ -154,14 +157,18 @@ class References(Frames):
         all_ = [*told.trades, *((at, px) for at, name, px, _, _ in tape if name == symbol)]
         return {px for at, px in all_ if now - TRADE_AGE <= at <= now + TRADE_AGE}
 
-    def _passed(self, on: Any, symbol: str) -> bool:
+    def _passed(self, on: Any, at: int, symbol: str) -> bool:
         """Whether a halt that an earlier connection told is over at the venue: a deal behind the stream's return proves it."""
-        return on is not self._wire and 1 + SYMBOLS.index(symbol) not in self._sim.venue.exchange.state.halts
+        return on is not self._wire and not 0 <= self._halted_since(symbol) <= at
+
+    def _halted_since(self, symbol: str) -> int:
+        """The instant at which the halt began that is on at the venue; -1 = none is."""
+        begun = self._sim.venue.exchange.state.halts.get(1 + SYMBOLS.index(symbol))
+        return begun[0] - VenueClock.begin if begun is not None else -1
 
     def _must_know(self, symbol: str) -> bool:
         """Whether a halt was told to this very connection, long enough ago."""
-        since = self._sim.venue.exchange.state.halts.get(1 + SYMBOLS.index(symbol), (0, 0))[0] - VenueClock.begin
-        wire = self._wire
+        since, wire = self._halted_since(symbol), self._wire
         up = wire is not None and not (wire.silent or wire.deaf or wire.closed) and self._since < since
         return up and self._sim.kernel.now > since + ON_ITS_WAY
 

@@ -1,6 +1,6 @@
 """Wishes that an order ends: single cancels, and sweeps that cancel a whole scope and verify that nothing is left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import msgspec
 
@@ -27,8 +27,10 @@ class Wish(msgspec.Struct):
 class Canceller:
     """Cancels until the venue proves an end; a wish for an order of unknown fate waits until it is found."""
 
-    def __init__(self, orders: Orders, settings: Settings, ask: Callable[[Step], None]) -> None:
+    def __init__(self, orders: Orders, settings: Settings, ask: Callable[[Step], None], over: Container[int]) -> None:
+        """over: numbers of orders that the venue ended and of which fills are still missing: no DELETE does anything to them."""
         self._orders = orders
+        self._over = over
         self._settings = settings
         self._ask = ask
         self.wishes: dict[int, Wish] = {}
@@ -88,7 +90,7 @@ class Canceller:
 
     def press(self, order: Order, step: Step) -> None:
         """Send the DELETE of an unwanted working order, unless one is under way or was answered a moment ago."""
-        if not order.working or not self.barred(order):
+        if not order.working or not self.barred(order) or order.number in self._over:
             return
         wish = self.wishes.setdefault(order.number, Wish())
         pause = self._settings.backoff[min(wish.tries, len(self._settings.backoff)) - 1] if wish.tries else 0

@@ -51,7 +51,7 @@ class ExecutionEngine:
         self._late = Late(self._orders)
         self._reconciler = Reconciler(self._orders, self._settings, self._late)
         self._observer = Observer(self._orders, self._found, self._reconciler.ask)
-        self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask)
+        self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask, self._observer.held)
         self._submitter = Submitter(self._orders, self._observer, self._settings, self._canceller.barred, self._canceller.bars)
         self._reconciler.observer, self._reconciler.submitter = self._observer, self._submitter
         self._reconciler.urgent = lambda: bool(self._canceller.sweeps)

@@ -21,6 +21,7 @@ from pyrt.ports import QueryFailed, Sync, TakeSnapshot, VenueFill, VenueOrder, V
 _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
 _MANY_BREAKS = 3  # symbols with one, from which on the whole account only reduces
+_FEW = 4  # open orders that are asked for one by one
 _MOST_OPENINGS = 60  # snapshots that a new journal waits for one in which nothing moved
 _MANY_UNTOLD = 3
 _ROUNDS = 5  # snapshots after which recovery ends with what is unexplained
@@ -336,19 +337,27 @@ class Reconciler:
 
     # -------------------------------------------------------------------------------------------- while running
     def poll(self, step: Step) -> None:
-        """Ask for open orders that nothing proved of late: one by one where they are few, else by a snapshot."""
+        """Ask for open orders that nothing proved of late: one by one where they are few, else by a snapshot.
+
+        A snapshot of many pages may take longer than an order may be unproved: those that wait for one already, the oldest first,
+        are asked for as well.
+        """
         now, proved = step.now.mono, self.observer.proved
         limit = now - self._settings.poll_age
-        aged: list[Order] = [o for o in self._orders.open.values() if o.working and proved.get(o.number, 0) <= limit]
-        if len(aged) > 4:
+        over = self.observer.held  # what is missing of them no look at them tells, but a snapshot, which was asked for
+        open_ = (o for o in self._orders.open.values() if o.working and o.number not in over)
+        aged: list[Order] = [o for o in open_ if proved.get(o.number, 0) <= limit]
+        self._polled = {number: at for number, at in self._polled.items() if at > now - self._settings.poll_lost}
+        few = len(aged) <= _FEW
+        if not few:
             if not self._asked:  # the one under way proves them
                 self.ask(step)
-            return
-        self._polled = {number: at for number, at in self._polled.items() if at > now - self._settings.poll_lost}
-        for order in aged:
-            if self._polled.get(order.number, -1) <= proved.get(order.number, 0):  # else its answer is still to come
-                self._polled[order.number] = now
-                step.do(order.lookup)
+            limit -= self._settings.poll_every
+        seen = {o.number: proved.get(o.number, 0) for o in aged}
+        due = [o for o in aged if seen[o.number] <= limit and self._polled.get(o.number, -1) <= seen[o.number]]  # no answer to come
+        for order in due if few else sorted(due, key=lambda o: seen[o.number])[:_FEW]:
+            self._polled[order.number] = now
+            step.do(order.lookup)
 
     def forget(self, number: int) -> None:
         """An order was let go."""

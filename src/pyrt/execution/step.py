@@ -19,7 +19,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backoff: tuple[int, ...] = (SECOND, 2 * SECOND, 4 * SECOND)
     lookup_backoff: tuple[int, ...] = (SECOND // 4, SECOND // 2, SECOND, 2 * SECOND, 4 * SECOND)
     lookups: int = 8  # under way at once
-    poll_every: int = SECOND
+    poll_every: int = SECOND // 2
     poll_age: int = 3 * SECOND  # an open order unproved for longer is asked for: what nobody told is known within 5 s
     poll_lost: int = 5 * SECOND  # and asked for again, where no answer proves it
     reconcile_every: int = 60 * SECOND

@@ -32,7 +32,7 @@ class Exits:
         self._parked = parked
         self.names: dict[int, str] = {}  # strategy -> its name
         self._alone: dict[Key, int] = {}  # venue ns since which it has no exit
-        self._tries: dict[Key, tuple[int, int]] = {}  # next try, venue ns; wait after it
+        self._tries: dict[Key, tuple[int, int, int, int]] = {}  # next try, venue ns; wait after it; what lacked, what was free
         self._wanted: dict[Key, ExitWanted] = {}  # the last that was asked for
         self._refused: dict[Key, tuple[str, ...]] = {}  # why it was refused, as it was told
 
@@ -62,8 +62,9 @@ class Exits:
         if now.venue - since < patience or self._parked.exit_of(strategy, instrument.id, side):
             return []
         commands: list[Command] = []
-        at, wait = self._tries.get(key, (0, 0))
-        qty = min(lacking, self._free(strategy, instrument.id))
+        free = self._free(strategy, instrument.id)
+        qty = min(lacking, free)
+        at, wait, lacked, was_free = self._tries.get(key, (0, 0, 0, 0))
         if not wait:
             of = f"{instrument.quantity(lacking)} of {instrument.quantity(abs(held))} {instrument.symbol}"
             sent = "one is sent" if qty == lacking else "all is offered by other orders"
@@ -71,11 +72,13 @@ class Exits:
                 sent = f"one is sent for {instrument.quantity(qty)}, the rest is offered by other orders"
             text = f"{self.names[strategy]}: {of} without a working stop for {limits.exit_within_ms / 1000:g} s; {sent}"
             commands.append(Alarm(severity="critical", code="NO_EXIT", text=text))
+        if wait and (lacking != lacked or free > was_free):  # another question than the one that was refused: not so patient
+            at, wait = min(at, now.venue), 0
         if now.venue < at or px <= 0 or qty <= 0:
-            self._tries.setdefault(key, (now.venue, SECOND))
+            self._tries.setdefault(key, (now.venue, SECOND, lacking, free))
             return commands
         wait = min(max(2 * wait, patience, SECOND), LONGEST)
-        self._tries[key] = (now.venue + wait, wait)
+        self._tries[key] = (now.venue + wait, wait, lacking, free)
         return [*commands, self._wish(strategy, instrument, side, qty, px, limits.exit_distance_bps)]
 
     def _wish(self, strategy: int, instrument: Instrument, side: Side, qty: int, px: int, distance_bps: int) -> Publish:

@@ -86,7 +86,7 @@ RISK: tuple[Mutant, ...] = (
         "exit-for-what-is-offered-too",
         "the stop behind a position is for more than is free, and refused whole",
         "pyrt.risk.exits",
-        "        qty = min(lacking, self._free(strategy, instrument.id))\n",
+        "        qty = min(lacking, free)\n",
         "        qty = lacking\n",
         EXITS,
         HEALED,

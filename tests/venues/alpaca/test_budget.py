@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyrt.venues.alpaca.budget import LATE, WINDOW, Budget, Purpose
+from pyrt.venues.alpaca.budget import LATE, PATIENCE, WINDOW, Budget, Purpose
 
 SECOND = 1_000_000_000
 
@@ -52,6 +52,21 @@ def test_shares_cancels_last() -> None:
     assert take(budget, Purpose.LOOKUP, clock) == 20
     assert take(budget, Purpose.CANCEL, clock) == 20
     assert take(budget, Purpose.CANCEL, clock) == 0
+
+
+def test_a_snapshot_that_orders_keep_out_gets_the_room_of_a_look_up() -> None:
+    """An account that trades all the time would else never be compared with the venue."""
+    clock = Clock()
+    budget = fresh(200, clock)
+    assert take(budget, Purpose.ORDER, clock) == 160
+    asked = clock.now
+    assert not budget.acquire(Purpose.SNAPSHOT, clock.now, since=asked)
+    clock.now += PATIENCE - 1
+    assert not budget.acquire(Purpose.SNAPSHOT, clock.now, since=asked)
+    clock.now += 1
+    assert not budget.acquire(Purpose.SNAPSHOT, clock.now)  # another one, which is asked for now
+    assert sum(budget.acquire(Purpose.SNAPSHOT, clock.now, since=asked) for _ in range(30)) == 20
+    assert take(budget, Purpose.CANCEL, clock) == 20
 
 
 def test_what_others_spend_counts() -> None:

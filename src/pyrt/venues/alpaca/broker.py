@@ -239,14 +239,15 @@ class AlpacaBroker:
 
     def _do_snapshot(self, command: TakeSnapshot, task: Task, session: VenueSession) -> Event:
         purpose = Purpose.LOOKUP if command.urgent else Purpose.SNAPSHOT
-        get = partial(self._get, session, purpose)
+        asked = time.monotonic_ns()
+        get = partial(self._get, session, purpose, asked)
         try:
             taken = pages.snapshot(command, get, self._reader(), self._venue_now())
             taken = msgspec.structs.replace(taken, activities=self._activities(get, command.since))
         except VenueError as error:
             final = isinstance(error, NotAuthorized)
             return QueryFailed(query=command.query, text=self._mask(error.what), final=final)
-        return msgspec.structs.replace(taken, account=self._configured(session, purpose, taken.account))
+        return msgspec.structs.replace(taken, account=self._configured(session, purpose, asked, taken.account))
 
     def _activities(self, get: pages.Get, since: int) -> tuple[VenueActivity, ...] | None:
         """What happened beside the trades; None where the venue does not tell it, and nobody knows.
@@ -259,26 +260,26 @@ class AlpacaBroker:
             self._count("activities not told")
             return None
 
-    def _configured(self, session: VenueSession, purpose: Purpose, account: VenueAccount) -> VenueAccount:
+    def _configured(self, session: VenueSession, purpose: Purpose, asked: int, account: VenueAccount) -> VenueAccount:
         """The account with what its owner wishes, asked for now and then; where the venue does not tell, as it told before."""
         if time.monotonic_ns() >= self._configured_until:
             try:
-                told = decode(self._ask(session, purpose, "/v2/account/configurations"))
+                told = decode(self._ask(session, purpose, asked, "/v2/account/configurations"))
                 self._reader().configured(account, told)
                 self._configuration, self._configured_until = told, time.monotonic_ns() + _CONFIGURED
             except (Broken, Ended, Misbehaved):
                 self._count("configurations not told")
         return account if self._configuration is None else self._reader().configured(account, self._configuration)
 
-    def _ask(self, session: VenueSession, purpose: Purpose, path: str) -> bytes:
+    def _ask(self, session: VenueSession, purpose: Purpose, asked: int, path: str) -> bytes:
         """One answer, once. Raises Broken, Ended, Misbehaved."""
         until = time.monotonic_ns() + WINDOW
-        answer = self._exchange(None, session, Attempt(), purpose, "GET", path, None, until=until)
+        answer = self._exchange(None, session, Attempt(), purpose, "GET", path, None, until=until, since=asked)
         if answer.status != 200:
             raise Misbehaved(f"{path}: HTTP {answer.status}")
         return answer.body
 
-    def _get(self, session: VenueSession, purpose: Purpose, path: str) -> Any:
+    def _get(self, session: VenueSession, purpose: Purpose, asked: int, path: str) -> Any:
         """One page, with retries. Raises NotAuthorized where asking again is useless, Misbehaved for no whole answer."""
         text = ""
         for pause in (0.0, *_PAGE_PAUSES):
@@ -286,7 +287,7 @@ class AlpacaBroker:
                 break
             until = time.monotonic_ns() + 2 * WINDOW
             try:
-                answer = self._exchange(None, session, Attempt(), purpose, "GET", path, None, until=until)
+                answer = self._exchange(None, session, Attempt(), purpose, "GET", path, None, until=until, since=asked)
             except (Broken, Ended) as error:
                 text = str(error)
                 continue
@@ -318,9 +319,10 @@ class AlpacaBroker:
         *,
         until: int,
         end_at: int = 0,
+        since: int = 0,
     ) -> Answer:
         """Wait for the budget until `until`, then send; over at the deadline, or at `end_at`. Raises Broken, Ended."""
-        if not self._budget.acquire(purpose, until, lambda: task is None or task.wanted):
+        if not self._budget.acquire(purpose, until, lambda: task is None or task.wanted, since=since):
             raise Ended("closing" if self._closing.is_set() else "no room in the request budget in time")
         if task is not None and not task.begin():
             raise Ended("expired in the queue")

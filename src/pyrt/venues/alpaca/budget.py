@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 
 WINDOW = 60_000_000_000  # ns
+PATIENCE = 10_000_000_000  # ns after which a snapshot may spend what a look-up may: orders alone could else keep it out for ever
 LATE = 1_000_000_000  # ns after its place was taken in which a request may leave: it connects first, and the way takes its time
 _NS = 1_000_000_000
 
@@ -42,15 +43,18 @@ class Budget:
         """Requests a minute; 0 is none."""
         return self._limit
 
-    def acquire(self, purpose: Purpose, until: int, wanted: Callable[[], bool] = lambda: True) -> bool:
+    def acquire(self, purpose: Purpose, until: int, wanted: Callable[[], bool] = lambda: True, *, since: int = 0) -> bool:
         """Wait for room and take it; False when `until` (monotonic ns) or the end of the budget came first, or it is unwanted.
 
-        After what `wanted` reads has changed, call `look_again`.
+        After what `wanted` reads has changed, call `look_again`. since: when a snapshot was asked for (monotonic ns); 0 is now.
         """
         with self._changed:
+            urgent_at = (since or self._mono()) + PATIENCE
             while not self._closed and wanted():
                 now = self._mono()
                 at = self._room_at(purpose, now)
+                if purpose is Purpose.SNAPSHOT and at > now:
+                    at = min(at, max(urgent_at, self._room_at(Purpose.LOOKUP, now)))
                 if at <= now:
                     self._sent.append(now)
                     return True
