@@ -1,5 +1,7 @@
 """Recovery, and the drop-copy check while running."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from tests.reference.bench import ACCOUNT, EPOCH, SHARE, Bench, activity, execution, order, position, update
@@ -109,6 +111,29 @@ def test_a_new_journal_adopts_what_the_account_holds() -> None:
     assert bench.engine.recovered
     bench.on(update("partial_fill", order(id="h", cid="human", filled_qty="5", status="partially_filled"), price="9", qty="3"))
     assert bench.engine.positions[1] == 10 * SHARE
+
+
+def test_a_new_journal_does_not_begin_with_a_reading_during_which_a_trade_may_have_fallen() -> None:
+    """Others trade all the time: no two readings are the same. Our clock says when a reading began, and may be late with it."""
+    bench = Bench()
+
+    def shown(n: int, age: int) -> dict[str, Any]:
+        fill = activity(str(n), "1", venue_id="h", ts=EPOCH + bench.t - age)
+        return {
+            "orders": (order(id="h", cid="human", qty="90", filled_qty=str(n)),),
+            "positions": (position(str(n)),),
+            "fills": (fill,),
+        }
+
+    bench.start(**shown(1, 0))
+    for n in range(2, 12):
+        bench.fire("execution.snapshot")
+        bench.snapshot(**shown(n, SECOND // 30))
+        assert not bench.told(PositionAdjusted)
+    bench.fire("execution.snapshot")
+    bench.snapshot(**shown(12, 2 * SECOND))
+    [opening] = bench.told(PositionAdjusted)
+    assert opening.qty == 12 * SHARE
 
 
 def test_an_old_journal_never_invents_a_position(bench: Bench) -> None:

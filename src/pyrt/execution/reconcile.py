@@ -168,12 +168,13 @@ class Reconciler:
         """Positions and orders were read one after the other: a new journal starts from them only when nothing moved.
 
         Two snapshots that show the same prove it; where others trade all the time, a snapshot in which no fill is younger than its
-        beginning (fills are read last). Where even that never comes, the journal starts at last, and the break latches.
+        beginning (fills are read last), which our clock knows to a second. Where even that never comes, the journal starts at last,
+        and the break latches.
         """
         shown = (snapshot.positions, tuple((order.id, order.filled_qty) for order in snapshot.orders))
         before, self._opening = self._opening, shown
         self._rounds += 1
-        still = all(fill.ts < snapshot.begun for fill in snapshot.fills)
+        still = all(fill.ts < snapshot.begun - SECOND for fill in snapshot.fills)
         quiet = shown in (((), ()), before) or (self._rounds >= _ROUNDS and still) or self._rounds >= _MOST_OPENINGS
         if quiet:
             self._rounds = 0  # what follows is recovery's own count
