@@ -202,7 +202,7 @@ EXECUTION: tuple[Mutant, ...] = (
                 "        if False:\n",
             ),
         ),
-        orders(QUICK, refusal=0.3),
+        orders({**QUICK, "hasty": True}, refusal=0.3),
         HEALED,
     ),
     one(
