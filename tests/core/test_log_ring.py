@@ -20,6 +20,11 @@ def resident() -> int:
     return int(kept[0].split()[1]) * 1024
 
 
+def sanitized() -> bool:
+    """Under the address sanitizer, which keeps what was freed for a while, to see who still uses it."""
+    return "libasan" in Path("/proc/self/maps").read_text()
+
+
 def test_all_pages_of_the_ring_are_there_before_the_first_record(tmp_path: Path) -> None:
     header = log.SegmentHeader("abcdefgh", bytes(16), 1, 1, 0, bytes(16), 8192)
     path = tmp_path / "1.segment"
@@ -30,6 +35,7 @@ def test_all_pages_of_the_ring_are_there_before_the_first_record(tmp_path: Path)
     taken = resident() - before
     assert taken > ROOM - 8 * MIB
     del appender
-    assert resident() - before < ROOM // 2
+    if not sanitized():
+        assert resident() - before < ROOM // 2
     os.close(segment)
     os.close(bell)

@@ -120,9 +120,10 @@ def test_a_hundred_million_records_arrive(program: Program) -> None:
     print(run(drill, "latency", 1_000_000))
 
 
+@pytest.mark.parametrize("flags", [(), TSAN], ids=["as built", "thread sanitizer"])
 @pytest.mark.parametrize("seconds", [1, pytest.param(600, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])])
-def test_the_thread_sanitizer_sees_no_race(program: Program, seconds: int) -> None:
-    said = run(program("drill", *TSAN), "threads", seconds)
+def test_readers_that_are_overrun_see_nothing_torn(program: Program, seconds: int, flags: tuple[str, ...]) -> None:
+    said = run(program("drill", *flags), "threads", seconds)
     assert said["torn"] == 0
     assert said["lost"] > 0
     assert said["read"] > 0

@@ -48,6 +48,8 @@ cdef extern from "log.h" nogil:
     int64_t log_now()
     void log_sleep(int bell, int64_t ns)
     void log_ring(int bell)
+    void log_pause()
+    int sched_yield()
     uint64_t LOG_LOAD(uint64_t x)
     void LOG_STORE(uint64_t x, uint64_t v)
 
@@ -80,6 +82,8 @@ cdef class Appender:
     cdef uint64_t stable               # the last seq on stable storage
     cdef uint64_t sleeping             # AWAKE, LINGERING, ASLEEP
     cdef uint64_t failed_              # 0, or 1: final
+    cdef bint awaited                  # somebody waited for the last group: another may follow
+    cdef int64_t watch                 # ns of looking for an urgent record before sleeping
     cdef int64_t linger                # ns that a record nobody waits for may wait for company
     cdef int bell, ringer              # file descriptors: what the writing thread sleeps on, what wakes it
     cdef int fd                        # of the open segment
@@ -97,6 +101,7 @@ cdef class Appender:
     cdef bint _room(self, uint64_t need) noexcept nogil
     cdef void _put(self, const unsigned char* payload, uint32_t n, uint16_t type, uint16_t flags, int64_t ts) noexcept nogil
     cdef bint _wait(self, int64_t timeout, bint flush) noexcept nogil
+    cdef void _look(self, uint64_t head) noexcept nogil
     cdef int _turn(self) noexcept nogil
     cdef int _flush(self, uint64_t begin, uint64_t end) noexcept nogil
     cdef int _settle(self, uint64_t tail, uint64_t last, int64_t begun) noexcept nogil

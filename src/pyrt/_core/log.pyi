@@ -53,6 +53,7 @@ class Appender:
         capacity: int = ...,
         linger: int = 5_000_000,
         sync: bool = True,
+        watch: int = 0,
     ) -> Appender: ...
     @property
     def seq(self) -> int: ...

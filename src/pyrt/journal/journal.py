@@ -21,6 +21,7 @@ from pyrt.ports import Sync
 
 OS_WARNING = "durability 'os': the journal survives a kill of this process, but not a crash of the machine or a loss of power"
 LINGER = 5_000_000  # ns: half of the 10 ms that a fact may wait for its sync
+WATCH = 100_000 if (os.cpu_count() or 1) > 1 else 0  # ns: a few times what it takes to wake a thread
 
 Durable = Callable[[int, JournalError | None], None]
 
@@ -86,6 +87,7 @@ class Journal:
                 capacity=capacity,
                 linger=self._linger,
                 sync=sync,
+                watch=WATCH if self._urgent else 0,
             )
         except OSError as e:
             self._let_go()

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -120,6 +121,14 @@ static inline void log_ring(int bell) {
     uint64_t one = 1; /* an eventfd's word; eight bytes in a pipe. A full pipe rings already. */
     ssize_t ignored = write(bell, &one, sizeof one);
     (void)ignored;
+}
+
+static inline void log_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 #define LOG_LOAD(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
