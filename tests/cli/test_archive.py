@@ -1,15 +1,18 @@
 """`pyrt journal archive`, and every verb that reads a journal: the same before and after; one line where the archive is damaged."""
 
 import gzip
+import os
 import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from tests.cli.processes import call, pyrt
 from tests.cli.test_replay import STRATEGY
 
+from pyrt._core.log import PAGE
 from pyrt.journal import segments
 from pyrt.journal.inspect import show
 from pyrt.model import Intended
@@ -24,7 +27,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "trader.py").write_text(STRATEGY)
     for _ in range(2):
         own = ("--strategy", str(here / "trader.py"), "--sim-state", str(here / "state"), "--segment-size", str(1 << 17))
-        done = pyrt(here, "run", *own, "--for", "2s")
+        with mock.patch.dict(os.environ, TRADER_ENDS="20"):
+            done = pyrt(here, "run", *own)
         assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in (here / "state" / "journal").glob("*.journal")) == ["00000001.journal", "00000002.journal"]
     return here / "state"
@@ -84,7 +88,7 @@ def test_the_verb_archives_what_is_old_and_says_what_it_would(tmp_path: Path, st
 def test_the_verb_leaves_a_journal_that_is_damaged_as_it_is(tmp_path: Path, state: Path) -> None:
     first = segments.segment_path(state / "journal", 1)
     data = bytearray(first.read_bytes())
-    data[8000] ^= 1
+    data[PAGE + 300] ^= 1
     first.write_bytes(data)
     done = call(tmp_path, "journal", "archive", str(state), "--keep-days", "0")
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)

@@ -132,6 +132,9 @@ def test_an_unknown_symbol(tmp_path: Path, sim: str) -> None:
 
 
 RAISING = """
+import os
+import signal
+
 import pyrt
 
 
@@ -161,8 +164,13 @@ class Elsewhere(Mine):
 
 
 class Good(Mine):
+    bars = 0
+
     def on_bar(self, bar):
         self.log("alive")
+        self.bars += 1
+        if self.bars == 2:  # every other one has had its first
+            os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
@@ -170,14 +178,14 @@ def test_a_strategy_that_raises_is_halted_and_the_others_go_on(tmp_path: Path, s
     (tmp_path / "my.py").write_text(RAISING)
     classes = ("Starts", "Divides", "OffTick", "Elsewhere", "Good")
     options = [word for name in classes for word in ("--strategy", f"my.py:{name}")]
-    done = pyrt(tmp_path, "run", *options, "--sim-url", sim, "--for", "5s", keys=True, cwd=tmp_path)
+    done = pyrt(tmp_path, "run", *options, "--sim-url", sim, keys=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "STRATEGY_FAILED" in line]
     assert len(lines) == 4, done.stderr
     for name, words in {
-        "Starts": ("on_start raised ValueError: two lines", "my.py:12"),
-        "Divides": ("on_bar raised ZeroDivisionError", "my.py:17"),
+        "Starts": ("on_start raised ValueError: two lines", "my.py:15"),
+        "Divides": ("on_bar raised ZeroDivisionError", "my.py:20"),
         "OffTick": ("price 190.001 is off the tick of 0.01", "use 190 or 190.01, or pass round="),
         "Elsewhere": ("no instrument 'TSLA'", "known are AAPL"),
     }.items():

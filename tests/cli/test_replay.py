@@ -54,9 +54,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "trader.py").write_text(STRATEGY)
     own = ("--strategy", str(here / "trader.py"), "--sim-state", str(here / "state"))
     with mock.patch.dict(os.environ, TRADER_ENDS="60"):
-        done = pyrt(here, "run", *own, "--for", "60s")
+        done = pyrt(here, "run", *own)
     assert done.returncode == 0, done.stderr
-    assert pyrt(here, "run", *own, "--set", "die=60", "--for", "60s").returncode == -9
+    assert pyrt(here, "run", *own, "--set", "die=60").returncode == -9
     return here
 
 

@@ -27,7 +27,11 @@ from pyrt.venues.alpaca.keys import Keys
 from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
 HOLDER = """
+import os
+import signal
+
 import pyrt
+from pyrt.model import OrderStatus
 
 
 class Holder(pyrt.Strategy):
@@ -35,18 +39,21 @@ class Holder(pyrt.Strategy):
     interval = "1s"
 
     def on_start(self):
-        self.asked = set()
+        self.asked = {}
+        self.ending = False
 
     def on_quote(self, quote):
         if quote.symbol not in self.asked:
-            self.asked.add(quote.symbol)
-            if quote.symbol == "MSFT":
-                self.buy("MSFT", 3, limit="330.00", tif="gtc")
-            else:
-                self.buy(quote.symbol, 7)
+            limit = {"limit": "330.00", "tif": "gtc"} if quote.symbol == "MSFT" else {}
+            self.asked[quote.symbol] = self.buy(quote.symbol, 3 if limit else 7, **limit)
+        elif not self.ending and len(self.asked) == len(self.symbols) and all(map(self.settled, self.asked.values())):
+            self.ending = True
+            os.kill(os.getpid(), signal.SIGTERM)  # in order: once, however often it is called before that arrives
+
+    def settled(self, order):
+        return order.breaches or order.status == (OrderStatus.ACCEPTED if order.limit else OrderStatus.FILLED)
 
     def on_stop(self):
-        import os, signal
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -149,7 +156,7 @@ def test_flatten_cancels_and_closes_what_a_killed_session_left(tmp_path: Path) -
         while not account(url, "/v2/positions"):
             time.sleep(0.05)
         at = ("--sim-url", url, "--journal", state, "--deadline", "2", "--settle", "1")
-        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), "--for", "6s", *at, keys=True)
+        killed = pyrt(tmp_path, "run", "--strategy", str(tmp_path / "holder.py"), *at, keys=True)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         assert sorted(p["symbol"] for p in account(url, "/v2/positions")) == ["AAPL", "TSLA"]
         assert len(account(url, "/v2/orders?status=open")) == 1
@@ -218,7 +225,7 @@ def test_a_configured_run_trades_what_the_files_say(tmp_path: Path, sim: str) ->
     (tmp_path / "desk" / "pyrt.toml").write_text("[strategies.Holder]\nuse = 'mine.py'\n[risk]\nmax_order_size = 100\n")
     files = ("--config", str(tmp_path / "market.json"), "--config", str(tmp_path / "desk" / "pyrt.toml"))
     state = str(tmp_path / "state")
-    done = pyrt(tmp_path, "run", *files, "--sim-url", sim, "--journal", state, "--for", "3s", keys=True)
+    done = pyrt(tmp_path, "run", *files, "--sim-url", sim, "--journal", state, keys=True)
     assert "zmq_pub_address is not used in one process" in done.stderr
     refused = [fact for _, _, fact in show(tmp_path / "state" / "journal") if type(fact).__name__ == "Refused"]
     assert [b.code for b in refused[0].breaches] == ["ORDER_NOTIONAL"]

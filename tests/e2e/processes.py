@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Self
 import pytest
 import requests
 
+from pyrt.live.control_socket import ask
 from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
 PATIENCE = 60.0  # s that a condition may take on a busy machine
@@ -113,6 +115,19 @@ class Run:
             return False
 
         wait_for(said, f"{text!r} in\n{self.log}")
+        return self
+
+    def counted(self, **least: int) -> Self:
+        """Wait until the session has counted at least so much: messages, bars, orders, fills."""
+        self.until("trading:")
+        [state] = re.findall(r"state in (\S+)", self.log)
+
+        def enough() -> bool:
+            assert self.process.poll() is None, f"ended with {self.process.returncode} before {least}:\n{self.log}"
+            answer = ask(Path(state), verb="status")
+            return answer is not None and all(answer["figures"]["counts"].get(name, 0) >= n for name, n in least.items())
+
+        wait_for(enough, f"{least} in\n{self.log}")
         return self
 
     def kill(self) -> None:

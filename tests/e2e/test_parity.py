@@ -1,11 +1,10 @@
 """A recorded live session, played again with its own delays, decides the same."""
 
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
+from tests.e2e.processes import Run
 
 from pyrt.journal import Journal
 from pyrt.research.parity import Replay, canonical
@@ -17,10 +16,12 @@ from pyrt.venues.sim.library import simulated_venue
 @pytest.mark.row("S003", "S124", "S138")
 def test_a_recorded_session_played_again_decides_the_same(tmp_path: Path) -> None:
     with simulated_venue(seed=3) as venue:
-        env = {**os.environ, "APCA_API_KEY_ID": venue.key, "APCA_API_SECRET_KEY": venue.secret}
-        argv = [sys.executable, "-m", "pyrt", "run", "--sim-url", venue.url, "--journal", str(tmp_path), "--for", "8s"]
-        done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=100)
-        assert done.returncode == 0, done.stderr
+        run = Run("--sim-url", venue.url, "--journal", str(tmp_path))
+        try:
+            said = run.counted(bars=15, fills=2).end(signal.SIGINT)
+        finally:
+            run.close()
+        assert run.process.returncode == 0, run.log
         truth = venue.truth()
     journal = Journal.open(tmp_path / "journal")
     try:
@@ -31,7 +32,7 @@ def test_a_recorded_session_played_again_decides_the_same(tmp_path: Path) -> Non
     replay = Replay(tmp_path / "recording", live, truth["requests"], [SmaCross(), QuoteMaker()], journal_id=journal_id)
     played = canonical(replay.run())
     recorded = canonical(live)
-    assert len(recorded["fills"]) >= 2, done.stdout
+    assert len(recorded["fills"]) >= 2, said
     for kind in ("intents", "orders", "fills"):
         assert played[kind] == recorded[kind], (kind, replay.latency.missed)
     # Only a query that was under way when the live session ended has no recorded delay.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.e2e.processes import Run
 
 
 def run_pyrt(tmp_path: Path, *options: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
@@ -24,24 +25,32 @@ def number(summary: str, name: str) -> int:
 
 @pytest.mark.row("S018", "S072")
 def test_a_session_without_options_trades_and_ends_in_order(tmp_path: Path) -> None:
-    done = run_pyrt(tmp_path, "--for", "12s", "--seed", "3")
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    assert number(done.stdout, "messages") > 100
-    assert number(done.stdout, "bars") > 5
-    assert number(done.stdout, "orders") >= 1
-    assert number(done.stdout, "fills") >= 1
-    assert "unexplained shares: 0" in done.stdout
-    assert "unknown orders: 0" in done.stdout
+    run = Run("--seed", "3", XDG_STATE_HOME=str(tmp_path / "state"))
+    try:
+        said = run.counted(messages=100, bars=5, orders=1, fills=1).end(signal.SIGINT)
+    finally:
+        run.close()
+    assert run.process.returncode == 0, run.log
+    assert "Traceback" not in run.log
+    assert number(said, "messages") >= 100
+    assert number(said, "bars") >= 5
+    assert number(said, "orders") >= 1
+    assert number(said, "fills") >= 1
+    assert "unexplained shares: 0" in said
+    assert "unknown orders: 0" in said
 
 
 @pytest.mark.row("S122")
 def test_a_restart_finds_the_same_account_and_journal(tmp_path: Path) -> None:
-    first = run_pyrt(tmp_path, "--for", "8s", "--sim-state", str(tmp_path / "sim"))
-    assert first.returncode == 0, first.stderr
+    run = Run("--sim-state", str(tmp_path / "sim"))
+    try:
+        first = run.counted(fills=1).end(signal.SIGINT)
+    finally:
+        run.close()
+    assert run.process.returncode == 0, run.log
     again = run_pyrt(tmp_path, "--for", "3s", "--sim-state", str(tmp_path / "sim"))
     assert again.returncode == 0, again.stderr
-    account = re.search(r"account (\S+)", first.stdout)
+    account = re.search(r"account (\S+)", first)
     assert account
     assert account[1] in again.stdout
     assert "unexplained shares: 0" in again.stdout

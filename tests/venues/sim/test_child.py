@@ -16,7 +16,7 @@ from pyrt.venues.sim.child import SimProcess
 
 def alive(url: str) -> bool:
     try:
-        return requests.get(f"{url}/sim/clock", timeout=5).status_code == 200
+        return requests.get(f"{url}/sim/clock", timeout=60).status_code == 200
     except requests.ConnectionError:
         return False
 
@@ -49,7 +49,7 @@ def test_what_it_says_is_the_error(tmp_path: Path) -> None:
 def test_it_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom pyrt.venues.sim.child import SimProcess\n"
-        f"sim = SimProcess(state=Path({str(tmp_path / 'venue')!r}))\nprint(sim.address.url, flush=True)\ntime.sleep(60)\n"
+        f"sim = SimProcess(state=Path({str(tmp_path / 'venue')!r}))\nprint(sim.address.url, flush=True)\ntime.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
