@@ -397,7 +397,8 @@ class Simulation:
             machine.dead = True
             _drop_tasks(loop)
         self.trace("exit", reason)
-        if self.oracle.failed_at and not self.plan.events and self.plan.chances.keys() <= {"disk error", "slow disk"}:
+        began = self.shell is not None and self.shell.broker is not None  # else it has no way to the venue, and only says why
+        if self.oracle.failed_at and began and not self.plan.events and self.plan.chances.keys() <= {"disk error", "slow disk"}:
             self.oracle.all_cancelled()
         if "a fault inside pyrt" in reason:
             self.violate("-", reason)
