@@ -61,7 +61,7 @@ class FastLane:
     def _decides(self, intent: Intent, now: Now) -> bool:
         try:
             return self.core.decide(intent, now.venue, now.mono)
-        except OverflowError:  # a number that no order can have: the rules say so
+        except (OverflowError, TypeError):  # a term that no order can have: the rules say so
             return False
 
     def _go(self, now: Now) -> None:
