@@ -517,3 +517,12 @@ def test_what_was_decided_and_became_no_order_is_a_fault() -> None:
 def test_long_sessions_with_the_lane_and_without_are_the_same(world: str) -> None:
     for seed in range(size("LANE_SEEDS", 20)):
         assert driven(seed, world, 600).both[0].session.counts["intents"] > 50
+
+
+def test_a_term_that_is_no_bool_is_for_the_rules() -> None:
+    seen = []
+    for room in rooms("loose"):
+        room.session.strategies[1].buy("AAPL", 1, limit=99, reduce_only=None)  # type: ignore[arg-type]
+        room.quote("AAPL")
+        seen.append((room.shell.facts, room.shell.commands))
+    assert seen[0] == seen[1]

@@ -9,6 +9,7 @@ import numpy as np
 from pyrt._core.recent import RecentBars
 from pyrt._core.strategy import CompiledStrategy
 from pyrt._core.types import NO_PRICE, Clock, Side, bar_dtype
+from pyrt._core.verbs import Seat
 from pyrt.clock import interval_text
 from pyrt.errors import OrderError
 from pyrt.execution.orders import ENTRY
@@ -34,7 +35,7 @@ from pyrt.model import (
 from pyrt.ports import Alarm, ExitWanted, SetTimer
 from pyrt.signals import Sizer
 from pyrt.strategies.order import Order, Position
-from pyrt.strategies.ticket import default_tif
+from pyrt.strategies.ticket import TIFS, default_tif
 
 if TYPE_CHECKING:
     from pyrt.session import Session
@@ -73,6 +74,26 @@ class TradingDesk:
         self._bars: dict[tuple[int, int], RecentBars] = {}
         self._books: dict[int, OrderBook] = {}
         self.compiled: dict[int, CompiledStrategy] = {}  # who wants its orders shown in C
+
+    def seat(self, strategy: int) -> Seat:
+        """From which a strategy's plain verbs are done natively."""
+        session = self._session
+        return Seat(
+            session,
+            session.risk.ledger,
+            strategy,
+            order=Order,
+            holding=Position,
+            intent=_plain_intent,
+            tif_of=default_tif,
+            post=session._queue.append,
+            known=session.instruments._by_symbol,
+            tifs=TIFS,
+            orders=self._orders,
+            opened=self._open,
+            sources=self._sources,
+            shown=self.compiled,
+        )
 
     # ------------------------------------------------------------------------------------------------ verbs
     @property
@@ -238,7 +259,9 @@ class TradingDesk:
             self._go_on(order, orders[number])
         for number in state.open:
             self._track(self._by_number[number])
-        self._used, self._sources = dict(state.used), dict(state.used)
+        self._used = dict(state.used)
+        self._sources.clear()  # seats know this one
+        self._sources.update(state.used)
 
     def _go_on(self, order: Order, known: Known) -> None:
         """What the venue made of its terms, and its exits."""
@@ -403,3 +426,31 @@ class TradingDesk:
         """Orders are over for so long that only the journal has them whole; a strategy that holds one keeps it as it is."""
         for number in numbers:
             self._by_number.pop(number, None)
+
+
+def _plain_intent(
+    strategy: int,
+    source: int,
+    instrument: int,
+    side: int,
+    kind: int,
+    tif: int,
+    qty: int,
+    limit_px: int,
+    stop_px: int,
+    reduce_only: bool,
+    valid_until: int,
+) -> Intent:
+    return Intent(
+        strategy=strategy,
+        source=source,
+        instrument=instrument,
+        side=Side(side),
+        type=OrderType(kind),
+        tif=TimeInForce(tif),
+        qty=qty,
+        limit_px=limit_px,
+        stop_px=stop_px,
+        reduce_only=reduce_only,
+        valid_until=valid_until,
+    )

@@ -14,10 +14,12 @@ from pyrt.clock import Now
 from pyrt.execution.cid import start_of
 from pyrt.model import AssetSeen, Defined, Fact, Intent, LimitsSet
 from pyrt.risk.lane import RiskLane
+from pyrt.strategies import Order
 
 if TYPE_CHECKING:
     from pyrt.session import Session
 
+SOURCE = (1 << 48) - 1  # of an Intent's key
 # number, record, body, now: an order was decided; its fact follows.
 Intend = Callable[[int, bytes, bytes, Now], None]
 
@@ -34,16 +36,16 @@ class FastLane:
         self._ahead = 0  # key of what was decided before there was an intent of it
         self._number = 0  # of the order whose fact is still to come
         self.decided = 0  # orders, in this life
-        self._seen: Intent | None = None  # the last that took the other way
+        self._seen: Intent | Order | None = None  # the last that took the other way
 
-    def take(self, intent: Intent, now: Now) -> None:
-        """Decide an intent at once, if that can be."""
-        key = intent.key
+    def take(self, intent: Intent | Order, now: Now) -> None:
+        """Decide an intent at once, if that can be; an Order is its Intent, which is not needed for it."""
+        key = intent.key if type(intent) is Intent else intent._key  # type: ignore[union-attr]
         if self._ahead:
             if key != self._ahead:
                 raise RuntimeError(f"order {self._number} was decided for another intent than {key}")
             self._ahead = 0
-        elif self._is_fresh(intent.strategy, intent.source) and self._decides(intent, now):
+        elif self._is_fresh(key >> 48, key & SOURCE) and self._decides(intent, now):
             self._go(now)
         else:
             self._seen = intent
@@ -58,10 +60,12 @@ class FastLane:
     def _is_fresh(self, strategy: int, source: int) -> bool:
         return source > self._session.desk.answered(strategy)
 
-    def _decides(self, intent: Intent, now: Now) -> bool:
+    def _decides(self, intent: Intent | Order, now: Now) -> bool:
+        if not isinstance(intent, Intent):
+            return self.core.decide_order(intent, now.venue, now.mono)
         try:
             return self.core.decide(intent, now.venue, now.mono)
-        except OverflowError:  # a number that no order can have: the rules say so
+        except (OverflowError, TypeError):  # a term that no order can have: the rules say so
             return False
 
     def _go(self, now: Now) -> None:
@@ -76,7 +80,7 @@ class FastLane:
                 raise RuntimeError(f"order {self._number} was decided, and no fact followed")
             self._number = 0
         if self._seen is not None:
-            self._risk.learn(self._seen, now.venue)
+            self._risk.learn(self._seen if isinstance(self._seen, Intent) else self._seen.intent, now.venue)
             self._seen = None
         number = self._execution.next_after(self._manager.epoch, self._manager.approval)
         if number is None:

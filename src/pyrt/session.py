@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyrt._core.events import bar_at, event_at, header_at
+from pyrt._core.loop import Loop
 from pyrt._core.strategy import CompiledStrategy
 from pyrt._core.types import Flag, RecordType, status_dtype
 from pyrt.clock import Now, interval_ns
@@ -62,7 +63,7 @@ from pyrt.ports import (
 )
 from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
-from pyrt.strategies import Strategy
+from pyrt.strategies import Order, Strategy
 from pyrt.strategies.fed_bars import FedBars
 
 
@@ -97,12 +98,14 @@ class Hasty(Shell, Protocol):
         ...
 
 
-class Session:
+class Session(Loop):
     """Components, strategies and the routes between them.
 
     `instruments` must be the registry that the components share. Facts of an earlier life go through `replay` before `start`.
     fast: plain orders take the fast lane, where the shell has one.
     """
+
+    now: Now
 
     def __init__(
         self,
@@ -132,7 +135,7 @@ class Session:
         self._names: dict[str, int] = {}
         self._told: deque[Event] = deque()  # what components said to one another: before anything else
         self._calls: deque[Call] = deque()  # callbacks that facts call for: before the next event
-        self._queue: deque[Event] = deque()
+        self._queue: deque[Event | Order] = deque()  # an Order is its Intent, which need not be there yet
         self._busy = False
         self._refused_now = 0  # orders, since the event that is handled came
         self._started = False
@@ -189,6 +192,7 @@ class Session:
                 self._perform([Append(fact=StrategyNamed(strategy=number, name=strategy.name), sync=Sync.SOON)])
             strategy._id = number
             strategy._desk = self.desk
+            strategy._seat = self.desk.seat(number)
             self.strategies[number] = strategy
             self._connect(number, strategy)
             self.risk.exits.names[number] = strategy.name
@@ -329,11 +333,11 @@ class Session:
                     self.call(number, callback, *arguments)
                 elif queue:
                     event = queue.popleft()
-                    if lane is not None and type(event) is Intent:
+                    if lane is not None and isinstance(event, Intent | Order):
                         if moved:  # what it was told may not be so any more
                             lane.refresh(self.now)
                         lane.take(event, self.now)
-                    self._dispatch(event)
+                    self._dispatch(event.intent if isinstance(event, Order) else event)
                 else:
                     if lane is not None:
                         lane.refresh(self.now)
@@ -396,7 +400,7 @@ class Session:
             else:
                 shell.perform(command)
 
-    def post(self, event: Event) -> None:
+    def post(self, event: Event | Order) -> None:
         """Queue an event from within a callback; it is handled when the callback has returned."""
         self._queue.append(event)
 

@@ -25,6 +25,7 @@ PATH = {
     "pipeline": {"pipeline_record", "pipeline_close", "pipeline_run"},
     "recent": {"push", "tail"},
     "strategy": {"ask", "buy", "close", "open_orders", "position", "sell"},
+    "types": {"float_units", "parse_fixed"},
     "controls": {"check_order", "reserve"},
     "prices": {"refer", "price"},
     "ring": {"publish_records", "read_records"},
@@ -80,7 +81,8 @@ COLD = {
         "on_trade",
         "watched",
     },  # callbacks may raise
-    "types": {"_strip", "i128_to_object"},
+    "types": {"_strip", "i128_to_object", "plain_units"},
+    "verbs": {"held", "intent", "is_price", "row", "seat_of", "send", "working"},
     "wire": {"_enter_keys", "keep_controls", "read"},
 }
 # Hot functions that may allocate, each of them only to grow what it was given.

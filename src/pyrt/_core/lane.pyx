@@ -11,6 +11,7 @@ from pyrt._core.risk cimport Gate
 from pyrt._core.screen cimport Screen, plain_t
 from pyrt._core.strategy cimport Decider
 from pyrt._core.types cimport SIDE_BUY, SIDE_SELL, UNITS_ROOM, units_text
+from pyrt._core.verbs cimport Ticket
 
 
 cdef enum:
@@ -130,6 +131,10 @@ cdef class Lane(Decider):
         wish.side, wish.type, wish.tif, wish.reduce_only = intent.side, intent.type, intent.tif, intent.reduce_only
         wish.qty, wish.limit_px, wish.stop_px, wish.valid_until = intent.qty, intent.limit_px, intent.stop_px, intent.valid_until
         return self.take(&wish, now, mono)
+
+    def decide_order(self, Ticket order not None, int64_t now, int64_t mono):
+        """The same of an order that was sent natively, whose Intent nobody made yet."""
+        return self.is_open and self.take(&order.wish, now, mono)
 
     @property
     def key(self):

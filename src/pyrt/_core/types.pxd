@@ -174,3 +174,4 @@ cdef enum:
 cdef bint parse_fixed(const char* text, Py_ssize_t n, int exp, int64_t* out) noexcept nogil   # decimal text -> units of 10^-exp
 cdef Py_ssize_t units_text(int64_t units, int exp, char* out) noexcept nogil   # and back, exp 0 to 18; returns how long it is
 cdef object i128_to_object(uint64_t lo, int64_t hi)
+cdef bint plain_units(value, int exp, int64_t* out)      # False: not an int, a str or a float that is surely this many units

@@ -1,6 +1,7 @@
 """Records, dtypes, enums and exact numbers: the vocabulary of the core."""
 from cpython.mem cimport PyMem_Free
 from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.math cimport llrint
 from libc.string cimport memcpy, strlen
 
 from decimal import Decimal
@@ -11,6 +12,7 @@ import numpy as np
 
 cdef extern from "Python.h":
     char* PyOS_double_to_string(double value, char format, int precision, int flags, int* kind) except NULL
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* n) except NULL
 
 
 PX_SCALE = 9
@@ -195,6 +197,40 @@ cdef object i128_to_object(uint64_t lo, int64_t hi):
     return (<object>hi << 64) | lo
 
 
+cdef int64_t* TENS = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000]
+
+
+cdef inline bint float_units(double value, int exp, int64_t* out) noexcept nogil:
+    # A decimal of at most 15 digits that rounds to this double is the only one of so few, so it is what repr writes. The division of
+    # two whole numbers below 2^53 rounds as reading that decimal does.
+    cdef int64_t units
+    if not -999_999.0 < value < 999_999.0:
+        return False
+    units = llrint(value * 1e9)
+    if units / 1e9 != value or units % TENS[9 - exp]:
+        return False
+    out[0] = units / TENS[9 - exp]
+    return True
+
+
+cdef bint plain_units(value, int exp, int64_t* out):
+    cdef const char* text
+    cdef Py_ssize_t n
+    if not 0 <= exp <= 9:
+        return False
+    if type(value) is float:
+        return float_units(value, exp, out)
+    if type(value) is int:
+        if not -9_000_000_000 < value < 9_000_000_000:
+            return False
+        out[0] = <int64_t>value * TENS[exp]
+        return True
+    if type(value) is not str or not (<str>value).isascii():        # a lone surrogate has no UTF-8
+        return False
+    text = PyUnicode_AsUTF8AndSize(value, &n)
+    return parse_fixed(text, n, exp, out)               # blanks around it are for whoever strips them
+
+
 def to_units(value, int exp=9):
     """Turn a number in whole units into an exact integer of 10^-exp: to_units(190) = to_units("190.00") = 190 * 10**9.
 
@@ -205,18 +241,14 @@ def to_units(value, int exp=9):
     cdef char* digits
     cdef bint fits
     cdef int64_t out = 0
+    if plain_units(value, exp, &out):           # what most callers give
+        return out
     if type(value) is float:                    # its repr, without the object
         digits = PyOS_double_to_string(value, b'r', 0, 0, NULL)
         fits = parse_fixed(digits, strlen(digits), exp, &out)
         PyMem_Free(digits)
         if fits:
             return out
-    if type(value) is int and -9_000_000_000 < value < 9_000_000_000 and 0 <= exp <= 9:    # what most callers give
-        out = value
-        while exp > 0:
-            out = out * 10
-            exp -= 1
-        return out
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal, np.integer, np.floating)):
         raise TypeError(f"a number is int, float, str or Decimal, not {type(value).__name__}")
     if isinstance(value, np.generic):

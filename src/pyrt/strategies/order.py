@@ -5,28 +5,27 @@ from decimal import Decimal
 import msgspec
 
 from pyrt._core.types import Side
+from pyrt._core.verbs import Holding, Ticket
 from pyrt.model import Filled, Instrument, Intent, OrderStatus, OrderType, money
 
 
-class Order:
+class Order(Ticket):
     """One order of a strategy, kept up to date by the session.
 
     `quantity`, `filled`, `limit`, `stop` and `average` are Decimals in whole units (average is None before the first fill).
     """
 
-    __slots__ = ("_intent", "_instrument", "_filled_qty", "_cost", "number", "status", "reason", "breaches", "legs", "is_exit")
+    __slots__ = ()
 
-    def __init__(self, intent: Intent, instrument: Instrument) -> None:
-        self._intent = intent
-        self._instrument = instrument
-        self._filled_qty = 0
-        self._cost: int | None = 0  # None: not known
-        self.number = 0  # the journal's number; 0 until risk approved it
-        self.status: OrderStatus | None = None  # None: not yet decided
-        self.reason = ""
-        self.breaches: tuple[str, ...] = ()  # codes of the controls that refused it
-        self.legs: tuple[Order, ...] = ()  # its exits, where it was sent with some
-        self.is_exit = False  # it is one of another order's legs
+    _intent: Intent
+    _instrument: Instrument
+    _cost: int | None  # None: not known
+    number: int  # the journal's number; 0 until risk approved it
+    status: OrderStatus | None  # None: not yet decided
+    reason: str
+    breaches: tuple[str, ...]  # codes of the controls that refused it
+    legs: "tuple[Order, ...]"  # its exits, where it was sent with some
+    is_exit: bool  # it is one of another order's legs
 
     @property
     def intent(self) -> Intent:
@@ -111,20 +110,16 @@ class Order:
         return f"<Order {self.side.name} {self.quantity} {self.symbol}{price} {status} filled {self.filled}>"
 
 
-class Position:
+class Position(Holding):
     """A strategy's own shares of one instrument; falsy when flat.
 
     `quantity` is signed; `cost` is what the open shares cost; `realised` is the profit of what was closed; all Decimal.
     `quantity_qty` is the quantity as an exact integer in qty units.
     """
 
-    __slots__ = ("_instrument", "quantity_qty", "_cost", "_realised")
+    __slots__ = ()
 
-    def __init__(self, instrument: Instrument, qty: int, cost: int, realised: int) -> None:
-        self._instrument = instrument
-        self.quantity_qty = qty
-        self._cost = cost  # money in 1e-18 units
-        self._realised = realised
+    _instrument: Instrument
 
     @property
     def symbol(self) -> str:
@@ -146,9 +141,6 @@ class Position:
     def average(self) -> Decimal | None:
         """Average entry price of the open shares."""
         return self.cost / self.quantity / self._instrument.multiplier if self.quantity_qty else None
-
-    def __bool__(self) -> bool:
-        return bool(self.quantity_qty)
 
     def __repr__(self) -> str:
         return f"<Position {self.quantity} {self.symbol} cost {self.cost} realised {self.realised}>"

@@ -8,6 +8,7 @@ import numpy as np
 from pyrt._core.events import Bar, Quote, Trade
 from pyrt._core.sampled import BarSpec
 from pyrt._core.types import NO_PRICE, Side
+from pyrt._core.verbs import Seat, before
 from pyrt.clock import interval_ns
 from pyrt.errors import ConfigError, OrderError
 from pyrt.indicators import Indicator, IndicatorSet
@@ -78,6 +79,7 @@ class Strategy:
 
     _desk: Desk
     _id: int = 0
+    _seat: Seat | None = None
 
     def __init__(self, **parameters: Any) -> None:
         known = self.parameters()
@@ -140,6 +142,7 @@ class Strategy:
         """The session ends; orders sent from here are refused."""
 
     # ------------------------------------------------------------------------------------------------ verbs
+    @before("buy")
     def buy(
         self,
         symbol: str,
@@ -174,6 +177,7 @@ class Strategy:
         terms |= {"take_profit": take_profit, "stop_loss": stop_loss, "stop_loss_limit": stop_loss_limit, "round": round}
         return self._order(Side.BUY, symbol, quantity, valid_for, reduce_only=reduce_only, extended_hours=extended_hours, **terms)
 
+    @before("sell")
     def sell(
         self,
         symbol: str,
@@ -315,10 +319,12 @@ class Strategy:
         """Publish an opinion ("buy", "sell" or "close"); the session's sizer turns it into an order, or into none."""
         return self._desk.signal(self._id, self._desk.instrument(symbol), action, confidence)
 
+    @before("position")
     def position(self, symbol: str) -> Position:
         """This strategy's own position."""
         return self._desk.position(self._id, self._desk.instrument(symbol))
 
+    @before("open_orders")
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """This strategy's orders that may still fill."""
         return self._desk.open_orders(self._id, None if symbol is None else self._desk.instrument(symbol))

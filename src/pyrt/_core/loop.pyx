@@ -1,0 +1,5 @@
+"""The native part of a session."""
+
+
+cdef class Loop:
+    """What a session is at."""
