@@ -31,6 +31,7 @@ STRATEGY = '''
 import ctypes
 import os
 import signal
+import sys
 
 from pyrt import Strategy
 
@@ -106,8 +107,13 @@ class Lives(Strategy):
 
     def hog(self):
         self.trouble = ""
-        open(os.environ["LIVES_SIGN"], "w").close()
-        ctypes.PyDLL(None).usleep(5_000_000)  # holds the interpreter's lock: no thread of this process runs Python
+        sign, libc = os.environ["LIVES_SIGN"], ctypes.PyDLL(None)  # whose functions hold the interpreter's lock
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(3600)  # nobody asks for the lock: no other thread of this process runs Python
+        open(sign, "w").close()
+        while libc.access(sign.encode(), 0) == 0:  # until the test takes the file away
+            libc.usleep(1000)
+        sys.setswitchinterval(before)
 
     def loop(self):
         open(os.environ["LIVES_SIGN"], "w").close()
