@@ -140,6 +140,7 @@ class Life:
         (directory / "limits.toml").write_text(WIDE)
         self.runs = 0
         self.durability, self.segment, self.mutant = "sync", SEGMENT, ""
+        self.deadline = self.settle = WAIT
 
     @property
     def port(self) -> int:
@@ -164,7 +165,7 @@ class Life:
         """Begin a session; parameters are those of the strategy."""
         self.runs += 1
         argv = ["run", "--sim-url", self.url, "--sim-state", str(self.home), "--rate-limit", "0", "--durability", self.durability]
-        argv += ["--deadline", WAIT, "--settle", WAIT, "--segment-size", str(self.segment), "--no-view"]
+        argv += ["--deadline", self.deadline, "--settle", self.settle, "--segment-size", str(self.segment), "--no-view"]
         argv += ["--strategy", str(self.directory / "lives.py"), "--limits", str(self.directory / "limits.toml")]
         argv += ["--watchdog" if watchdog else "--no-watchdog", *more]
         for name, value in parameters.items():
