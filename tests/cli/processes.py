@@ -14,7 +14,7 @@ from unittest import mock
 from pyrt.__main__ import main
 from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
-PATIENCE = 100
+PATIENCE = 240
 
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ from pyrt.venues.alpaca.link import Addresses, AlpacaLink
 from pyrt.venues.sim.library import SimulatedVenue, simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
 
-PATIENCE = 45.0  # s that a condition may take on a busy machine
+PATIENCE = 120.0  # s that a condition may take on a busy machine
 NOISE = 10.0  # s that a busy machine may add to a deadline, beside what it is measured to add
 TICK = 0.05  # s between two looks at how late this loop is
 STALE, PING, ANSWER, LIMIT = 1.5, 0.4, 1.0, 0.3  # s: the deadlines of both streams, as configured here
@@ -242,7 +242,7 @@ def trade(
     *,
     adjusted: bool = False,
     broken: bool = False,
-    patience: float = 110.0,
+    patience: float = 240.0,
     hand: Hand | None = None,
     record: bool = False,
     outside: SimulatedVenue | Venue | None = None,

@@ -18,7 +18,7 @@ import requests
 from pyrt.live.control_socket import ask
 from pyrt.venues.sim.server.config import DEMO_KEY, DEMO_SECRET
 
-PATIENCE = 60.0  # s that a condition may take on a busy machine
+PATIENCE = 180.0  # s that a condition may take on a busy machine
 HEADERS = {"APCA-API-KEY-ID": DEMO_KEY, "APCA-API-SECRET-KEY": DEMO_SECRET}
 
 

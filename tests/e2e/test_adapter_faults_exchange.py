@@ -109,10 +109,11 @@ def test_a_fill_while_a_replacement_travels(tmp_path: Path) -> None:
 
 def test_a_halt_is_heard_and_orders_wait(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
-        await day.fault("halt", symbol="AAPL", seconds=4)
+        await day.fault("halt", symbol="AAPL", seconds=600)
         refused = day.take("AAPL")
         await day.until(lambda: day.take("AAPL").breaches == ("HALTED",), f"a refusal: {refused.breaches}")
         await day.filled(day.take("MSFT"))
+        await day.fault("halt", symbol="AAPL", seconds=0.1)  # the other end of it
         await day.until(lambda: day.take("AAPL").status is not None and not day.take("AAPL").breaches, "the end of the halt")
         await day.until(lambda: held(day) > 0, "a fill after the halt")
 

@@ -16,6 +16,7 @@ from tests.e2e.processes import HEADERS, Run, Venue, wait_for
 from pyrt.monitor import RiskPage
 
 Start = Callable[..., Run]
+DEATH_ALONE = ["--silence", "600", "--data-down", "600"]  # what a machine does that stands still is no test of what a death does
 
 # Buys one share at the market; then a far entry and a far exit rest. What comes then is the test's.
 RESTING = """
@@ -23,7 +24,7 @@ from pyrt import Strategy
 
 class Resting(Strategy):
     symbols = ("AAPL",)
-    hang = False
+    hang = ""  # a file that it makes when it begins to loop
     entry = exit = None
 
     def on_quote(self, quote):
@@ -32,7 +33,8 @@ class Resting(Strategy):
             self.entry = self.buy("AAPL", 2, limit=round(quote.bid * 0.9, 2))
         elif self.exit is None and self.position("AAPL"):
             self.exit = self.sell("AAPL", 1, limit=round(quote.ask * 1.1, 2), reduce_only=True)
-        elif self.hang and all(o is not None and o.status == 4 for o in (self.entry, self.exit)):
+        elif self.hang and self.exit is not None and self.exit.status == 4 and self.entry.status in (4, 21):
+            open(self.hang, "w").close()  # with the entry, or without it where a starved session was taken for a dead one
             while True:
                 pass
 """
@@ -77,7 +79,8 @@ def test_a_strategy_that_loops_for_ever(venue: Venue, start: Start, resting: lis
         json={"symbol": "SPY", "qty": "1", "side": "buy", "type": "limit", "time_in_force": "day", "limit_price": "1"},
         timeout=30,
     ).json()["id"]
-    start(*resting, "--silence", "1", "--set", "Resting.hang=true").until("trading:")
+    start(*resting, "--silence", "1", "--set", f"Resting.hang={tmp_path / 'hangs'}").until("trading:")
+    wait_for((tmp_path / "hangs").exists, "the loop")
     wait_for(lambda: [o["side"] for o in venue.open_orders() if o["id"] != stranger] == ["sell"], "the entry to be cancelled")
     wait_for(lambda: "verified twice" in watchdog_log(tmp_path), "the proof")
     assert "no sign of life for 1 s" in watchdog_log(tmp_path)
@@ -88,7 +91,7 @@ def test_a_strategy_that_loops_for_ever(venue: Venue, start: Start, resting: lis
 
 @pytest.mark.row("S122")
 def test_a_session_that_is_killed(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
-    run = start(*resting).until("trading:")
+    run = start(*resting, *DEATH_ALONE).until("trading:")
     entry = both(venue)["buy"][0]["client_order_id"]
     run.kill()
     wait_for(lambda: only_the_exit(venue), "the entry to be cancelled")
@@ -105,7 +108,8 @@ def test_a_kill_of_a_session_that_hangs_waits_for_the_next_one(
     venue: Venue, start: Start, resting: list[str], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    run = start(*resting, "--silence", "1", "--set", "Resting.hang=true").until("trading:")
+    run = start(*resting, "--silence", "1", "--set", f"Resting.hang={tmp_path / 'hangs'}").until("trading:")
+    wait_for((tmp_path / "hangs").exists, "the loop")
     wait_for(lambda: "verified twice" in watchdog_log(tmp_path), "the watchdog")
     argv = [sys.executable, "-m", "pyrt", "kill", "--state", str(home), "--why", "it hangs", "--wait", "2"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
@@ -127,7 +131,7 @@ def test_a_kill_of_a_session_that_hangs_waits_for_the_next_one(
 
 
 def test_a_watchdog_that_ends_is_replaced(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
-    run = start(*resting).until("trading:")
+    run = start(*resting, *DEATH_ALONE).until("trading:")
     both(venue)
     [child] = _children(run.process.pid)
     os.kill(child, signal.SIGKILL)
@@ -146,7 +150,7 @@ def _children(pid: int) -> list[int]:
 
 
 def test_a_journal_that_cannot_be_read(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
-    run = start(*resting).until("trading:")
+    run = start(*resting, *DEATH_ALONE).until("trading:")
     both(venue)
     run.process.send_signal(signal.SIGSTOP)
     (tmp_path / "home" / "journal" / "00000001.journal").rename(tmp_path / "elsewhere")
@@ -157,8 +161,8 @@ def test_a_journal_that_cannot_be_read(venue: Venue, start: Start, resting: list
 
 
 def test_a_data_feed_that_is_gone(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
-    run = start(*resting, "--data-down", "1").until("trading:")
-    both(venue)
+    run = start(*resting, "--data-down", "1", "--silence", "600").until("trading:")
+    wait_for(lambda: working(venue)["sell"], "the exit, which comes after the entry")
     venue.fault("drop_data", seconds=300)
     wait_for(lambda: only_the_exit(venue), "the entry to be cancelled")
     assert "no market data for 1 s" in watchdog_log(tmp_path)
@@ -172,7 +176,7 @@ def test_a_data_feed_that_is_gone(venue: Venue, start: Start, resting: list[str]
 def test_orders_of_the_next_life_are_not_touched(
     venue: Venue, start: Start, resting: list[str], tmp_path: Path, late: bool
 ) -> None:
-    run = start(*resting).until("trading:")
+    run = start(*resting, *DEATH_ALONE).until("trading:")
     both(venue)
     [child] = _children(run.process.pid)
     if late:  # the machine gives it no time until the next life trades
@@ -194,7 +198,7 @@ def _entries(venue: Venue) -> list[dict[str, Any]]:
 
 
 def test_an_ordered_end_leaves_no_watchdog(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
-    run = start(*resting).until("trading:")
+    run = start(*resting, *DEATH_ALONE).until("trading:")
     both(venue)
     summary = run.end(signal.SIGINT)
     assert run.process.returncode == 0, run.log
@@ -205,7 +209,7 @@ def test_an_ordered_end_leaves_no_watchdog(venue: Venue, start: Start, resting: 
 
 @pytest.mark.nightly
 def test_what_an_ordered_end_could_not_prove_it_cancels(venue: Venue, start: Start, resting: list[str], tmp_path: Path) -> None:
-    run = start(*resting).until("trading:")
+    run = start(*resting, *DEATH_ALONE).until("trading:")
     both(venue)
     venue.fault("rate_limited", seconds=18)  # no cancel of the session gets through
     summary = run.end(signal.SIGINT)

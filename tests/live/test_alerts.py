@@ -6,6 +6,7 @@ import queue
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,9 @@ from pyrt.errors import ConfigError
 from pyrt.live.alerts import Alerts
 from pyrt.model import Alarmed, Latched
 
+PATIENCE = 60.0  # s, against hanging alone
 SOON = 5.0  # a closed latch is known within so many seconds
+TICK = 0.02  # s between two looks at how late this process is called
 LATCH = Latched(level="HALTED", scope="system", code="KILLED", reason="a drill", who="test", ts=7)
 
 
@@ -93,6 +96,33 @@ def hook() -> Iterator[Callable[..., Hook]]:
         one.server_close()
 
 
+@pytest.fixture(autouse=True)
+def machine_at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt and the farewell last as long as a machine may stand still: who is too slow here has failed."""
+    monkeypatch.setattr("pyrt.live.alerts.PATIENCE", PATIENCE)
+    monkeypatch.setattr("pyrt.live.alerts.FAREWELL", PATIENCE)
+
+
+class Machine(threading.Thread):
+    """Notes how many seconds the machine takes from this process."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.late = 0.0
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            begun = time.monotonic()
+            self._over.wait(TICK)
+            self.late += max(0.0, time.monotonic() - begun - TICK)
+
+    def end(self) -> float:
+        self._over.set()
+        self.join()
+        return self.late
+
+
 def alerts_of(**settings: Any) -> Alerts:
     return Alerts(AlertsSection(**settings), venue="sim", account="a-1")
 
@@ -110,11 +140,15 @@ def test_a_latch_reaches_every_way(hook: Callable[..., Hook], tmp_path: Path) ->
             smtp=f"127.0.0.1:{smtp.server_address[1]}",
             mail_to="me@example.org",
         )
+        machine = Machine()
+        machine.start()
+        begun = time.monotonic()
         alerts.hear(LATCH)
-        told = web.posts.get(timeout=SOON)
+        told = web.posts.get(timeout=PATIENCE)
+        assert time.monotonic() - begun < SOON + machine.end()
         assert (told["kind"], told["severity"], told["scope"], told["ts"]) == ("latch", "critical", "system", 7)
         assert "a drill" in told["text"]
-        mail = smtp.mails.get(timeout=SOON)  # type: ignore[attr-defined]
+        mail = smtp.mails.get(timeout=PATIENCE)  # type: ignore[attr-defined]
         assert "Subject: pyrt critical: KILLED system" in mail
         assert "To: me@example.org" in mail
         alerts.close()
@@ -129,10 +163,10 @@ def test_only_what_is_severe_enough_is_told(hook: Callable[..., Hook]) -> None:
     alerts.hear(Alarmed(severity="warning", code="BREAK", text="a break", ts=1))
     alerts.hear(Alarmed(severity="info", code="SWEPT", text="nothing", ts=2))
     alerts.hear(LATCH)
-    assert web.posts.get(timeout=SOON)["kind"] == "latch"
+    assert web.posts.get(timeout=PATIENCE)["kind"] == "latch"
     all_of_it = alerts_of(webhook=Secret(web.url), level="warning")
     all_of_it.hear(Alarmed(severity="warning", code="BREAK", text="a break", ts=1))
-    assert web.posts.get(timeout=SOON)["code"] == "BREAK"
+    assert web.posts.get(timeout=PATIENCE)["code"] == "BREAK"
     alerts.close()
     all_of_it.close()
     assert web.posts.empty()
@@ -145,7 +179,7 @@ def test_a_refusal_is_tried_again_and_a_way_that_is_down_is_given_up(
     alerts = alerts_of(webhook=Secret(web.url), command="false")
     with caplog.at_level(logging.ERROR, logger="pyrt"):
         alerts.hear(LATCH)
-        assert web.posts.get(timeout=SOON)["code"] == "KILLED"  # beside a program that fails
+        assert web.posts.get(timeout=PATIENCE)["code"] == "KILLED"  # beside a program that fails
         alerts.close()
     assert alerts.sent == {"webhook": (1, 0), "command": (0, 1)}
     assert "was not sent by command" in caplog.text
@@ -196,10 +230,10 @@ def test_a_running_session_tells_its_kill_and_beats(hook: Callable[..., Hook], t
     file.write_text(f'[alerts]\nwebhook = "{web.url}"\nheartbeat = "{web.url}/beat"\nheartbeat_secs = 0.2\n')
     state = tmp_path / "state"
     with running(tmp_path, "--config", str(file), "--sim-state", str(state)) as session:
-        assert web.beats.get(timeout=60) == "/token-of-ours/beat"
+        assert web.beats.get(timeout=PATIENCE) == "/token-of-ours/beat"
         killed = pyrt(tmp_path, "kill", "--state", str(state), "--why", "a drill")
         assert killed.returncode == 0, killed.stderr
-        told = web.posts.get(timeout=SOON)
+        told = web.posts.get(timeout=PATIENCE)
         assert (told["kind"], told["code"], told["venue"]) == ("latch", "KILLED", "sim")
         session.terminate()
         said = "".join(session.communicate(timeout=100))

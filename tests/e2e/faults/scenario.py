@@ -31,6 +31,7 @@ STRATEGY = '''
 import ctypes
 import os
 import signal
+import sys
 
 from pyrt import Strategy
 
@@ -106,8 +107,13 @@ class Lives(Strategy):
 
     def hog(self):
         self.trouble = ""
-        open(os.environ["LIVES_SIGN"], "w").close()
-        ctypes.PyDLL(None).usleep(5_000_000)  # holds the interpreter's lock: no thread of this process runs Python
+        sign, libc = os.environ["LIVES_SIGN"], ctypes.PyDLL(None)  # whose functions hold the interpreter's lock
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(3600)  # nobody asks for the lock: no other thread of this process runs Python
+        open(sign, "w").close()
+        while libc.access(sign.encode(), 0) == 0:  # until the test takes the file away
+            libc.usleep(1000)
+        sys.setswitchinterval(before)
 
     def loop(self):
         open(os.environ["LIVES_SIGN"], "w").close()
@@ -134,6 +140,7 @@ class Life:
         (directory / "limits.toml").write_text(WIDE)
         self.runs = 0
         self.durability, self.segment, self.mutant = "sync", SEGMENT, ""
+        self.deadline = self.settle = WAIT
 
     @property
     def port(self) -> int:
@@ -158,7 +165,7 @@ class Life:
         """Begin a session; parameters are those of the strategy."""
         self.runs += 1
         argv = ["run", "--sim-url", self.url, "--sim-state", str(self.home), "--rate-limit", "0", "--durability", self.durability]
-        argv += ["--deadline", WAIT, "--settle", WAIT, "--segment-size", str(self.segment), "--no-view"]
+        argv += ["--deadline", self.deadline, "--settle", self.settle, "--segment-size", str(self.segment), "--no-view"]
         argv += ["--strategy", str(self.directory / "lives.py"), "--limits", str(self.directory / "limits.toml")]
         argv += ["--watchdog" if watchdog else "--no-watchdog", *more]
         for name, value in parameters.items():

@@ -102,6 +102,7 @@ def lived(stepped: Zygote, directory: Path, wall: WallClock, offsets: list[float
     """A life in which the clock steps to each of the offsets, at random moments."""
     rng = random.Random(seed)
     with life(stepped, directory) as it:
+        it.deadline = "60"  # far less than a step, and more than a machine stands still
         begun = it.venue.clock()["now_ns"]  # type: ignore[union-attr]
         run = it.start(rounds=len(offsets))
         for offset in offsets:
@@ -131,6 +132,7 @@ def test_steps_of_an_hour_while_it_trades(stepped: Zygote, wall: WallClock, tmp_
 def test_a_deadline_is_not_the_wall_clocks(stepped: Zygote, wall: WallClock, tmp_path: Path, step: float) -> None:
     """A request that is held past its deadline lands before it may be given up, though the clock steps in between."""
     with life(stepped, tmp_path / "life") as it:
+        it.settle = "10"  # far less than the step, and more than a machine stands still
         it.venue.fault("delay_accept", seconds=0.4, count=1)
         run = it.start()
         run.until(
@@ -150,6 +152,7 @@ def test_many_steps_and_nights(stepped: Zygote, wall: WallClock, tmp_path: Path)
     for n, (name, instant) in enumerate(NIGHTS.items()):
         wall.set(instant)
         with life(stepped, tmp_path / f"night{n}") as it:
+            it.deadline = "60"
             begun = it.venue.clock()["now_ns"]  # type: ignore[union-attr]
             run = it.start(rounds=4)
             run.wait()

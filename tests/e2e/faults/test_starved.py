@@ -16,6 +16,7 @@ from tests.sizes import size
 from pyrt.monitor import RiskPage
 
 PROMISED = 0.1  # s until the order path is blocked
+SLICE = 1.0  # s of standstill that a slow session may have; a machine that gives nobody more has a dead one
 
 
 def posts(it: Life) -> int:
@@ -40,12 +41,13 @@ def kill(it: Life) -> float:
 
 
 def hogged(zygote: Zygote, directory: Path) -> tuple[float, list[str]]:
-    """A strategy holds the interpreter for 5 s, with an order just decided: s until the kill blocked it, violations."""
+    """A strategy holds the interpreter, with an order just decided, until a kill blocked it: s that this took, violations."""
     with life(zygote, directory) as it:
         run = it.start(trouble="hog", rounds=1000)
         run.until(it.sign.exists, "the hog")
-        took = kill(it)
+        took = kill(it)  # while it is held: there is no other way than from outside
         sent = posts(it)
+        it.sign.unlink()
         run.until_said("SWEPT: system")
         told = [] if posts(it) == sent else [f"{posts(it) - sent} orders left after the kill"]
         if left := it.get("/v2/orders?status=open"):
@@ -56,9 +58,8 @@ def hogged(zygote: Zygote, directory: Path) -> tuple[float, list[str]]:
 
 @pytest.mark.row("S047")
 def test_a_kill_while_a_strategy_holds_the_interpreter(zygote: Zygote, tmp_path: Path) -> None:
-    took, told = hogged(zygote, tmp_path / "life")
+    _, told = hogged(zygote, tmp_path / "life")
     assert not told, "\n".join(told)
-    assert took < 5, took
 
 
 @pytest.mark.row("S047")
@@ -86,13 +87,16 @@ def starved(zygote: Zygote, directory: Path, share: float) -> list[str]:
     """A whole life on a share of the processor, in slices of 100 ms."""
     with life(zygote, directory) as it:
         run = it.start("--silence", "5", watchdog=True)
-        over = threading.Event()
+        over, longest = threading.Event(), 0.0
 
         def starve() -> None:
+            nonlocal longest
             while not over.wait(0.1 * share):
                 os.kill(run.pid, signal.SIGSTOP)
+                begun = time.monotonic()
                 time.sleep(0.1 * (1 - share))
                 os.kill(run.pid, signal.SIGCONT)
+                longest = max(longest, time.monotonic() - begun)
 
         thread = threading.Thread(target=starve)
         thread.start()
@@ -102,7 +106,7 @@ def starved(zygote: Zygote, directory: Path, share: float) -> list[str]:
             over.set()
             thread.join()
         told = [] if run.wait() == 0 else [f"ended with {run.status}: {run.log[-2000:]}"]
-        if "verified twice" in (it.home / "watchdog.log").read_text():
+        if longest < SLICE and "verified twice" in (it.home / "watchdog.log").read_text():
             told.append("the watchdog took a slow session for a dead one")
         return told + it.violations()
 
@@ -122,7 +126,7 @@ def test_many_hogs(zygote: Zygote, tmp_path: Path) -> None:
     print(f"F27: {len(drills)} kills while a strategy held the interpreter: {figures}, {late} later than {PROMISED} s")
     for n in range(10):
         told += starved(zygote, tmp_path / f"starved{n}", 0.1)
-    what = "interpreter held 5 s by a strategy and kill from another process; a tenth of the processor"
+    what = "interpreter held by a strategy and kill from another process; a tenth of the processor"
     record("F27", "hog", what, len(drills) + 10, len(told), kill_blocks_s=figures)
     assert not told, "\n".join(told)
     assert took[len(took) // 2] <= PROMISED, took

@@ -564,11 +564,13 @@ def test_a_cancel_survives_a_429_storm_that_stops_orders(make: Make, inbox: Inbo
 def test_orders_over_the_budget_wait_and_cancels_use_their_reserve(make: Make, inbox: Inbox, server: RestServer) -> None:
     """Ten a minute, half of it spent at the start: three orders, then cancels up to ten, never an eleventh request."""
     broker = make(budget=10, workers=1)
-    late = CLOCK.at(time.monotonic_ns()) + SECOND
     for number in range(1, 7):
-        broker.submit(submit(number, valid_until=late))
+        broker.submit(submit(number))
     for number in range(7, 9):
         broker.cancel(cancel(number))
+    server.wait(lambda: len(server.paths("DELETE")) == 2 and bool(server.paths("POST")))
+    for number in range(1, 7):  # what has left is not to be withdrawn
+        broker.withdraw(Withdraw(number=number))
     results = inbox.wait(8)
     accepted = [e.number for e in results if isinstance(e, SubmitResult) and e.outcome is Outcome.ACCEPTED]
     unsent = [e.number for e in results if isinstance(e, SubmitResult) and e.outcome is Outcome.NOT_SENT]
