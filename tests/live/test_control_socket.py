@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pyrt.errors import ConfigError
+from pyrt.errors import ConfigError, JournalError
 from pyrt.live import control_socket
 from pyrt.live.control_socket import NAME, ControlSocket, ask
 from pyrt.ports import Resume
@@ -23,12 +23,19 @@ class Latches:
         self.latches: dict[str, Any] = {"system": object(), "account": object()}
         self.heard: list[Any] = []
         self.session = SimpleNamespace(risk=SimpleNamespace(latches=self.latches))
-        self.shell = SimpleNamespace(handle=self.handle)
+        self.shell = SimpleNamespace(handle=self.handle, journal=SimpleNamespace(sync=self.sync))
+        self.synced: list[int] = []  # how many wishes each sync of the journal found
+        self.broken = False
 
     def handle(self, event: Resume) -> None:
         self.heard.append(event)
         if event.scope == "system":
             del self.latches[event.scope]
+
+    def sync(self, timeout: float) -> None:
+        self.synced.append(len(self.heard))
+        if self.broken:
+            raise JournalError("the journal has failed", where="here", mend="look at the disk")
 
 
 async def _during(directory: Path, live: Any, *requests: dict[str, str]) -> list[Any]:
@@ -49,6 +56,19 @@ def test_a_latch_opens_once(tmp_path: Path) -> None:
     assert first["ok"]
     assert second == {"ok": False, "text": "system is not latched"}
     assert live.heard == [Resume(scope="system", who="anna", why="done")]
+
+
+def test_what_was_done_is_answered_when_it_is_on_the_disk(tmp_path: Path) -> None:
+    """A crash after the answer finds what was answered; what changes nothing waits for no disk."""
+    live = Latches()
+    wish = {"verb": "resume", "scope": "system", "who": "anna", "why": "done"}
+    done, again = asyncio.run(_during(tmp_path, live, wish, wish))
+    assert (done["ok"], again["ok"], live.synced) == (True, False, [1])
+    live = Latches()
+    live.broken = True
+    (answer,) = asyncio.run(_during(tmp_path, live, wish))
+    assert not answer["ok"]
+    assert "the journal has failed" in answer["text"]
 
 
 def test_a_latch_that_stays_closed_is_told(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ class ControlSocket:
                 if _stranger(writer.get_extra_info("socket")):
                     return
                 answer = self._answer(live, await reader.readline())
+                if answer["ok"] and "figures" not in answer:
+                    answer |= await asyncio.to_thread(_kept, live)
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
@@ -86,6 +88,15 @@ class ControlSocket:
             return {"ok": False, "text": f"{request.scope} is not latched"}
         live.shell.handle(Resume(scope=request.scope, who=request.who, why=request.why))
         return {"ok": request.scope not in latches, "text": "" if request.scope not in latches else "refused; see the run's log"}
+
+
+def _kept(live: Live) -> dict[str, Any]:
+    """Wait until what was done is on the disk: who was told of it may rely on it, whatever comes now."""
+    try:
+        live.shell.journal.sync(_PATIENCE)
+    except PyrtError as e:
+        return {"ok": False, "text": str(e)}
+    return {}
 
 
 def _limits(live: Live, request: Request) -> dict[str, Any]:
