@@ -526,3 +526,79 @@ def test_a_term_that_is_no_bool_is_for_the_rules() -> None:
         room.quote("AAPL")
         seen.append((room.shell.facts, room.shell.commands))
     assert seen[0] == seen[1]
+
+
+def test_an_order_that_cannot_be_handed_over_is_no_longer_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, _ = rooms("loose")
+    session = room.session
+    assert session.lane is not None
+    room.quote()
+    trader = session.strategies[1]
+    assert isinstance(trader, Trader)
+    trader.buy("AAPL", 1, limit=98)  # the lane learns who may trade it
+    room.quote()
+    trader.wanted.append(lambda: trader.buy("AAPL", 1, limit=99))
+
+    def full(*decided: Any) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr(session.lane, "_intend", full)
+    with pytest.raises(OSError, match="no room"):
+        room.quote()
+    assert session.is_idle
+    assert not session.lane.core.is_open
+
+
+def test_quotes_and_trades_need_no_python_before_their_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Both(Trader):
+        def on_trade(self, trade: Any) -> None:
+            self.log_.append((trade.price, trade.ts))
+            self.buy("AAPL", 1, limit=99)
+
+    room = Room(Both(), Second())
+    monkeypatch.setattr(room.session, "record", None)
+    monkeypatch.setattr(room.session, "call", None)
+    first, second = (room.session.strategies[n] for n in (1, 2))
+    assert isinstance(first, Both)
+    assert isinstance(second, Second)
+    room.session.halted.add(2)
+    for strategy in (first, second):
+        strategy.wanted.append(lambda strategy=strategy: strategy.log_.append("called"))  # type: ignore[misc]
+    room.quote()
+    monkeypatch.undo()
+    room.trade()
+    assert first.log_[0] == "called"
+    assert (100.0, room.now.venue) in first.log_
+    assert second.log_ == []
+    assert len(room.take(Submit)) == 1
+
+
+def test_what_a_callback_raises_halts_it_on_the_native_way_too() -> None:
+    seen = []
+    for native in (True, False):
+        room = Room(Trader(), Second())
+        first, second = (room.session.strategies[n] for n in (1, 2))
+        assert isinstance(first, Trader)
+        assert isinstance(second, Trader)
+        first.wanted += [lambda first=first: first.buy("AAPL", 1, limit=99), lambda: 1 // 0]  # type: ignore[misc]
+        second.wanted.append(lambda second=second: second.buy("AAPL", 1, limit=98))  # type: ignore[misc]
+        if not native:
+            room.session.listen(1, "AAPL", 1e9, [], [], True)  # some want its book: this way is for Python
+        room.quote()
+        seen.append((room.shell.facts, room.shell.commands, room.shell.alarms, room.session.halted))
+    assert seen[0] == seen[1]
+    assert seen[0][3] == {1}
+
+
+def test_an_interrupt_in_a_callback_is_the_users() -> None:
+    room, _ = rooms("loose")
+    trader = room.session.strategies[1]
+    assert isinstance(trader, Trader)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    trader.wanted.append(stop)
+    with pytest.raises(KeyboardInterrupt):
+        room.quote()
+    assert room.session.halted == set()

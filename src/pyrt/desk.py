@@ -259,9 +259,9 @@ class TradingDesk:
             self._go_on(order, orders[number])
         for number in state.open:
             self._track(self._by_number[number])
-        self._used = dict(state.used)
-        self._sources.clear()  # seats know this one
-        self._sources.update(state.used)
+        for known in (self._used, self._sources):  # the lane and the seats know these
+            known.clear()
+            known.update(state.used)
 
     def _go_on(self, order: Order, known: Known) -> None:
         """What the venue made of its terms, and its exits."""

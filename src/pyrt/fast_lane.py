@@ -19,7 +19,6 @@ from pyrt.strategies import Order
 if TYPE_CHECKING:
     from pyrt.session import Session
 
-SOURCE = (1 << 48) - 1  # of an Intent's key
 # number, record, body, now: an order was decided; its fact follows.
 Intend = Callable[[int, bytes, bytes, Now], None]
 
@@ -33,6 +32,7 @@ class FastLane:
         self._intend = intend
         self._risk = RiskLane(session.risk, *start_of(session.execution.journal_id))
         self.core = self._risk.core
+        self.core.hand_to(self._hand, session.desk._used)
         self._ahead = 0  # key of what was decided before there was an intent of it
         self._number = 0  # of the order whose fact is still to come
         self.decided = 0  # orders, in this life
@@ -40,14 +40,12 @@ class FastLane:
 
     def take(self, intent: Intent | Order, now: Now) -> None:
         """Decide an intent at once, if that can be; an Order is its Intent, which is not needed for it."""
-        key = intent.key if type(intent) is Intent else intent._key  # type: ignore[union-attr]
+        key = intent.key if isinstance(intent, Intent) else intent._key
         if self._ahead:
             if key != self._ahead:
                 raise RuntimeError(f"order {self._number} was decided for another intent than {key}")
             self._ahead = 0
-        elif self._is_fresh(key >> 48, key & SOURCE) and self._decides(intent, now):
-            self._go(now)
-        else:
+        elif not (self._decides(intent, now) if isinstance(intent, Intent) else self.core.decide_order(intent, now)):
             self._seen = intent
             return
         self._manager.grant(key)
@@ -55,23 +53,23 @@ class FastLane:
     def decided_before(self, now: Now) -> None:
         """What a compiled strategy asked for was decided before there is an intent of it; that one must come next."""
         self._ahead = self.core.key
-        self._go(now)
+        self._hand(self.core.number, self.core.record, self.core.body, now)
 
-    def _is_fresh(self, strategy: int, source: int) -> bool:
-        return source > self._session.desk.answered(strategy)
-
-    def _decides(self, intent: Intent | Order, now: Now) -> bool:
-        if not isinstance(intent, Intent):
-            return self.core.decide_order(intent, now.venue, now.mono)
+    def _decides(self, intent: Intent, now: Now) -> bool:
+        if intent.source <= self._session.desk.answered(intent.strategy):
+            return False
         try:
-            return self.core.decide(intent, now.venue, now.mono)
+            if not self.core.decide(intent, now.venue, now.mono):
+                return False
         except (OverflowError, TypeError):  # a term that no order can have: the rules say so
             return False
+        self._hand(self.core.number, self.core.record, self.core.body, now)
+        return True
 
-    def _go(self, now: Now) -> None:
-        self._number = self.core.number
+    def _hand(self, number: int, record: bytes, body: bytes, now: Now) -> None:
+        self._number = number
         self.decided += 1
-        self._intend(self._number, self.core.record, self.core.body, now)
+        self._intend(number, record, body, now)
 
     def refresh(self, now: Now) -> None:
         """Everything is handled: be ready for the next order. Raises RuntimeError where what was decided became no order."""

@@ -126,7 +126,7 @@ class Session(Loop):
         self.execution = execution
         self.shell = shell
         self.strategies: dict[int, Strategy] = {}
-        self.halted: set[int] = set()  # strategies whose callbacks are no longer called
+        self.halted = set()  # strategies whose callbacks are no longer called
         self.counts: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
         self.now = Now(0, 0)
@@ -147,6 +147,7 @@ class Session(Loop):
         self.compiled: CompiledStage | None = None  # where some strategies are compiled
         intend = getattr(shell, "intend", None)
         self.lane = FastLane(self, intend) if fast and intend is not None and not dry_run else None
+        self._decider = self.lane.core if self.lane is not None else None
         self._routes: dict[type, tuple[Callable[[Any, Now], Iterable[Command]], ...]] = {
             Intent: (self._intent,),
             ReplaceIntent: (self._intent,),
@@ -211,7 +212,9 @@ class Session(Loop):
                 wake |= self.compiled.watch(instrument.id, wake)
             self.market.watch(instrument, intervals=intervals, wake=wake)
             self.risk.watch(instrument.id, self.market.book(instrument.id))
-            self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
+            units = self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
+            wants = self._wants.get(instrument.id, {})
+            self.listen(instrument.id, *units, wants.get("on_trade", []), wants.get("on_quote", []), bool(wants.get("on_book")))
         if self.compiled is not None:
             self.compiled.connect(self._bar_wants)
         if self.lane is not None:
@@ -300,6 +303,8 @@ class Session(Loop):
     def _due(self, records: np.ndarray[Any, Any], at: int) -> None:
         pipeline = self.market.pipeline
         if due := pipeline.due:
+            if due == DUE_RECORD and self.give_record(records, at - 1):
+                return
             if due & DUE_BARS:
                 self.bars(pipeline.take_bars())
             if due & DUE_RECORD:
@@ -494,7 +499,10 @@ class Session(Loop):
         except KeyboardInterrupt:
             raise
         except BaseException as e:  # sys.exit() too: a strategy does not end the session
-            self.halt(number, getattr(callback, "__name__", "callback"), e)
+            self._failed(number, callback, e)
+
+    def _failed(self, number: int, callback: Callable[..., None], e: BaseException) -> None:
+        self.halt(number, getattr(callback, "__name__", "callback"), e)
 
     def halt(self, number: int, callback: str, e: BaseException) -> None:
         """Call a strategy no more, because a callback raised; it may only reduce from here on."""

@@ -41,7 +41,7 @@ COLD = {
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
     "frames": {"deliver", "fail", "join"},
     "entries": {"add"},
-    "inbox": {"_copied", "keep", "run", "take"},
+    "inbox": {"_copied", "give", "keep", "run", "take"},
     "indicators": {
         "_apart",
         "_are_bars",
@@ -58,8 +58,9 @@ COLD = {
     },
     "itch": {"share", "start_table"},
     "l3": {"best", "done", "levels", "of"},
-    "lane": {"_units"},
+    "lane": {"_units", "go"},
     "ledger": {"_money", "_position", "_units"},
+    "loop": {"give", "settle_first"},
     "log": {"_look_beyond", "_walk"},
     "match": {"_pit", "_run", "_waiting"},
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
@@ -72,6 +73,7 @@ COLD = {
     "sampled": {"fit_code", "keep", "read_code"},
     "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
     "strategy": {
+        "go",
         "handle",
         "handle_bar",
         "handle_record",

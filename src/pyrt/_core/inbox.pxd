@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from pyrt._core.entries cimport Entries
+from pyrt._core.loop cimport Loop
 from pyrt._core.pipeline cimport Pipeline
 from pyrt._core.types cimport market_t
 from pyrt._core.wire cimport Decoder
@@ -25,7 +26,11 @@ cdef class Inbox:
     cdef int64_t shown                 # the last instant of the venue's clock that was shown
     cdef int64_t epoch, origin         # the venue's clock
     cdef double rate
+    cdef public int64_t begun          # monotonic ns at which the entry in hand came
     cdef object monotonic, counts, on_due, on_close
+    cdef Loop loop                     # whose callbacks get what is due; None = it is for on_due
+    cdef object instant, on_fault
+    cdef bint failed                   # the loop did, in this frame
     cdef Pipeline pipeline
     cdef Entries entries
     cdef bint sequenced                # deltas go another way
@@ -36,3 +41,4 @@ cdef class Inbox:
     cdef bint is_plain(self, const market_t* records, Py_ssize_t n) noexcept nogil
     cdef bint take(self, Decoder decoder, int64_t mono) except -1      # False: nothing was done
     cdef int run(self, const market_t* records, Py_ssize_t n) except -1
+    cdef bint give(self, const market_t* record, bint again) except -1     # again: to a loop that knows the time

@@ -4,6 +4,7 @@ from typing import Any, Self, final
 import numpy as np
 
 from pyrt._core.entries import Entries
+from pyrt._core.loop import Loop
 from pyrt._core.pipeline import Pipeline
 
 _Records = np.ndarray[Any, np.dtype[np.void]]
@@ -20,6 +21,7 @@ class Inbox:
     open: bool
     passed: Passed | None
     watch: Callable[[_Records], object] | None
+    begun: int
     @property
     def venue(self) -> int: ...
     @property
@@ -31,6 +33,7 @@ class Inbox:
         on_due: Callable[[_Records, int, int, int], object],
         on_close: Callable[[], object],
     ) -> Self: ...
+    def give_to(self, loop: Loop, *, instant: Callable[[int, int], object], on_fault: Callable[[Exception], object]) -> None: ...
     def clock(self, epoch: int, origin: int, rate: float) -> None: ...
     def show(self, mono: int) -> int: ...
     def connect(

@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc
 
 import numpy as np
 
-from pyrt._core.pipeline cimport pipeline_run
+from pyrt._core.pipeline cimport DUE_RECORD, pipeline_run
 from pyrt._core.types cimport TYPE_DELTA, TYPE_TRADE
 from pyrt._core.types import market_dtype as _market_dtype
 
@@ -57,7 +57,7 @@ cdef class Passed:
 cdef class Inbox:
     """Takes in frames of market records while `open`: numbers and records them, keeps trades, runs the pipeline.
 
-    Python is called where something is due: on_due(records, at, venue, mono) with a copy of the frame's records, the index after the
+    Callbacks of the loop that is told by `give_to` are called at once; Python is called where something else is due: on_due(records, at, venue, mono) with a copy of the frame's records, the index after the
     one that is due, and both clocks; on_close() where the pipeline's next close has moved. monotonic: gives ns, asked once a frame.
     The venue's clock is told by `clock`; it is never shown going back.
     """
@@ -80,6 +80,13 @@ cdef class Inbox:
         sequenced: deltas are somebody else's, and so is a frame with one.
         """
         self.pipeline, self.counts, self.entries, self.sequenced = pipeline, counts, entries, sequenced
+
+    def give_to(self, Loop loop not None, *, instant, on_fault) -> None:
+        """Whose callbacks get records that are due, where nothing else is; what is not for it goes to on_due.
+
+        instant: makes what a loop's `now` is, of both clocks. on_fault: gets what the loop raises; the frame ends with it.
+        """
+        self.loop, self.instant, self.on_fault = loop, instant, on_fault
 
     cdef int64_t at(self, int64_t mono) noexcept nogil:
         cdef int64_t elapsed = mono - self.origin
@@ -122,12 +129,35 @@ cdef class Inbox:
         return True
 
     cdef int run(self, const market_t* records, Py_ssize_t n) except -1:
-        cdef Py_ssize_t at
+        cdef Py_ssize_t at = 0
+        cdef bint given = False
         self.pipeline._idle()
-        at = pipeline_run(&self.pipeline.p, records, 0, n)
-        if self.pipeline.p.due:
-            self.on_due(_copied(records, n), at, self.venue, self.mono)
-        elif self.pipeline.p.next_close != self.next_close:
+        self.begun = self.mono
+        while at < n:
+            at = pipeline_run(&self.pipeline.p, records, at, n)
+            if self.pipeline.p.due == 0:
+                break
+            if self.pipeline.p.due != DUE_RECORD or not self.give(&records[at - 1], given):
+                self.on_due(_copied(records, n), at, self.venue, self.mono)
+                self.next_close = self.pipeline.p.next_close
+                return 0
+            given = True
+            if self.failed:
+                break
+        if given or self.pipeline.p.next_close != self.next_close:      # timers may have been set
             self.on_close()
         self.next_close = self.pipeline.p.next_close
         return 0
+
+    cdef bint give(self, const market_t* record, bint again) except -1:
+        self.failed = False
+        if self.loop is None:
+            return False
+        if not again:
+            self.loop.now = self.instant(self.venue, self.mono)
+        try:
+            return self.loop.give(record)
+        except Exception as e:
+            self.failed = True
+            self.on_fault(e)
+        return True

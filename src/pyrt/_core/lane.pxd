@@ -61,6 +61,9 @@ cdef class Lane(Decider):
     cdef intended_t fact
     cdef char text[MOST_BODY]
     cdef Py_ssize_t text_n
+    cdef object hand                   # called with number, record, body and Now of what `go` decided
+    cdef dict used                     # strategy -> the last source that facts tell of
+    cdef object gone                   # the order that `go` decided, until it is asked for
 
     cdef bint take(self, const wish_t* wish, int64_t now, int64_t mono) noexcept nogil
     cdef bint marked(self, int64_t now) noexcept nogil

@@ -1,6 +1,8 @@
 """The way of the plainest orders: every control, the reservation, the number, the journal's record and the body in one call."""
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_GetItem
+from cpython.object cimport PyObject
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
@@ -49,7 +51,10 @@ cdef inline bint _on_tick(const pair_t* pair, int64_t px) noexcept nogil:
 
 @cython.final
 cdef class Lane(Decider):
-    """Decides plain orders on a gate and a screen. `prefix` begins every cid of the journal, `remainder` is that of it."""
+    """Decides plain orders on a gate and a screen. `prefix` begins every cid of the journal, `remainder` is that of it.
+
+    Who is told of a decision before there is a fact of it is said by `hand_to`.
+    """
 
     def __cinit__(self, Gate gate not None, Screen screen not None, str prefix not None, int remainder):
         cdef bytes text = prefix.encode("ascii")
@@ -120,6 +125,10 @@ cdef class Lane(Decider):
             memset(self.pairs, 0, self.pairs_room * sizeof(pair_t))
         self.is_open = False
 
+    def hand_to(self, hand not None, dict used not None):
+        """Who gets number, record, body and Now of what is decided of orders, and the last source of each strategy that facts tell of."""
+        self.hand, self.used = hand, used
+
     # ---- what it is asked
     def decide(self, intent not None, int64_t now, int64_t mono):
         """Whether an Intent is approved and reserved, with its `number`, `record` and `body`; False where the rules must say."""
@@ -132,9 +141,25 @@ cdef class Lane(Decider):
         wish.qty, wish.limit_px, wish.stop_px, wish.valid_until = intent.qty, intent.limit_px, intent.stop_px, intent.valid_until
         return self.take(&wish, now, mono)
 
-    def decide_order(self, Ticket order not None, int64_t now, int64_t mono):
-        """The same of an order that was sent natively, whose Intent nobody made yet."""
-        return self.is_open and self.take(&order.wish, now, mono)
+    def decide_order(self, order not None, now not None):
+        """Whether an order that was sent natively is approved, reserved and handed over; at most once. now: on both clocks."""
+        if self.gone is order:
+            self.gone = None
+            return True
+        return self.go(order, now) and self.decide_order(order, now)
+
+    cdef bint go(self, order, now) except -1:
+        cdef PyObject* found
+        cdef wish_t* w
+        if not self.is_open or self.hand is None or not isinstance(order, Ticket):
+            return False
+        w = &(<Ticket>order).wish
+        found = PyDict_GetItem(self.used, w.strategy)
+        if (found != NULL and w.source <= <uint64_t><object>found) or not self.take(w, now[0], now[1]):
+            return False
+        self.gone = order
+        self.hand(self.fact.number, self.record, self.body, now)
+        return True
 
     @property
     def key(self):

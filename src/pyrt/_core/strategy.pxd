@@ -135,8 +135,9 @@ ctypedef struct wish_t:                # what an order is that is nothing but th
     uint8_t side, type, tif, reduce_only
 
 
-cdef class Decider:                    # the lane, as far as this module knows it
+cdef class Decider:                    # the lane, as far as others know it
     cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil
+    cdef bint go(self, order, now) except -1        # decides what was sent, and hands it over
 
 
 cdef class Dispatch:

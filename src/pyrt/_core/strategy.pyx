@@ -245,6 +245,9 @@ cdef class Decider:
     cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil:
         return False
 
+    cdef bint go(self, order, now) except -1:
+        return False
+
 
 @cython.final
 cdef class Dispatch:

@@ -91,8 +91,7 @@ class LiveShell:
         self._wake_at = 0  # monotonic ns
         self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
         self.latencies = Latest(4096)  # ns from an inbox entry to the start of an order that it caused
-        self._begun = 0  # monotonic ns at which the present inbox entry came
-        self._causes: dict[int, int] = {}  # order number -> `_begun` of its cause, until it leaves
+        self._causes: dict[int, int] = {}  # order number -> when its cause came, until it leaves
         self._held: deque[tuple[int, Submit | Replace]] = deque()
         self._holding = threading.Lock()
         self._recalls: set[asyncio.Task[None]] = set()  # readings of the journal under way
@@ -142,7 +141,7 @@ class LiveShell:
         if self.session is None:
             return
         now = now or self.now()
-        self._begun = now.mono
+        self.inbox.begun = now.mono
         self._look(event, now)
         self.inbox.seq += 1
         if self.recorder is not None:
@@ -205,13 +204,14 @@ class LiveShell:
             return
         entries = self.recorder.queue if self.recorder is not None else None
         self.inbox.connect(session.market.pipeline, session.counts, entries, sequenced=session.market.has_depth)
+        self.inbox.give_to(session, instant=Now, on_fault=self._broken)
         self.inbox.open = True
 
     def _due(self, records: np.ndarray[Any, Any], at: int, venue: int, mono: int) -> None:
         """A frame that the inbox took in, numbered and recorded, from the first record on that is due a callback."""
         if self.session is None:
             return
-        self._begun = mono
+        self.inbox.begun = mono
         try:
             self.session.resume(records, at, Now(venue, mono))
         except Exception as e:
@@ -223,7 +223,7 @@ class LiveShell:
         if self.session is None or not len(records):
             return
         now = self.now()
-        self._begun = now.mono
+        self.inbox.begun = now.mono
         records["seq"] = np.arange(self.seq + 1, self.seq + 1 + len(records), dtype=np.uint64)
         self.inbox.seq += len(records)
         if self.recorder is not None:
@@ -366,7 +366,7 @@ class LiveShell:
         if self._unjournaled:
             self._refuse(command, "the journal has failed")
             return
-        self._causes[command.request.number] = self._begun
+        self._causes[command.request.number] = self.inbox.begun
         with self._holding:
             if self._held or self.journal.durable < self._barrier:
                 self._held.append((self._barrier, command))

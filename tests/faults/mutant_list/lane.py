@@ -5,7 +5,7 @@ from tests.faults.patching import Patch
 
 _LANE = "pyrt.fast_lane"
 _SHELL = "pyrt.live.shell"
-_TO_SHELL = "        self._intend(self._number, self.core.record, self.core.body, now)\n"
+_TO_SHELL = "        self._intend(number, record, body, now)\n"
 _PROOF = "            if codec.encode(fact) != (Kind.INTENDED, self._ahead):\n"
 
 LANE: tuple[Mutant, ...] = (
@@ -35,9 +35,9 @@ LANE: tuple[Mutant, ...] = (
             Patch(
                 _LANE,
                 _TO_SHELL,
-                "        record = bytearray(self.core.record)\n"
-                "        record[48:56] = (2 * int.from_bytes(record[48:56], 'little')).to_bytes(8, 'little')\n"
-                "        self._intend(self._number, bytes(record), self.core.body, now)\n",
+                "        other = bytearray(record)\n"
+                "        other[48:56] = (2 * int.from_bytes(other[48:56], 'little')).to_bytes(8, 'little')\n"
+                "        self._intend(number, bytes(other), body, now)\n",
             ),
             Patch(_SHELL, _PROOF, "            if False:\n"),
         ),
