@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import pickle
 import random
 from collections.abc import Callable
 from decimal import Decimal
@@ -16,7 +17,7 @@ from tests.sizes import size
 
 from pyrt._core.types import Side
 from pyrt._core.verbs import Seat
-from pyrt.model import AssetClass, Defined, Instrument, Intent
+from pyrt.model import AssetClass, Defined, Instrument, Intent, OrderStatus
 from pyrt.ports import Append, Sync
 from pyrt.strategies import Order, Position, Strategy
 
@@ -237,3 +238,13 @@ def test_a_position_keeps_what_it_cost_to_the_last_digit(qty: int, cost: int, re
     held = Position(DEFINED[1].instrument, qty, cost, realised)
     assert (held.quantity_qty, held._cost, held._realised) == (qty, cost, realised)
     assert bool(held) == (qty != 0)
+
+
+def test_orders_and_positions_can_be_copied_and_kept() -> None:
+    _, trader = room()
+    first, second = trader.buy("AAPL", 1, limit=99), trader.buy("MSFT", 2, limit=99, take_profit=120, stop_loss=90)
+    second.status, second.number, second._filled_qty, second._cost = OrderStatus.PARTIAL, 7, 5, None
+    for each in (first, second, trader.position("AAPL")):
+        for copied in (copy.copy(each), copy.deepcopy(each), pickle.loads(pickle.dumps(each))):
+            assert copied is not each
+            assert told(lambda: copied) == told(lambda: each)  # noqa: B023

@@ -1,12 +1,15 @@
 """What a strategy has: its orders, kept up to date by the session, and its positions; in whole units."""
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
 from pyrt._core.types import Side
 from pyrt._core.verbs import Holding, Ticket
 from pyrt.model import Filled, Instrument, Intent, OrderStatus, OrderType, money
+
+_STATE = ("_filled_qty", "_cost", "number", "status", "reason", "breaches", "legs", "is_exit")
 
 
 class Order(Ticket):
@@ -98,6 +101,10 @@ class Order(Ticket):
         """No more fills are expected."""
         return self.is_refused or (self.status is not None and self.status.is_final)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {name: getattr(self, name) for name in _STATE}
+        return type(self), (self._intent, self._instrument), (None, state)
+
     def _book(self, fill: Filled) -> None:
         self._filled_qty += fill.qty
         if self._cost is not None:
@@ -120,6 +127,9 @@ class Position(Holding):
     __slots__ = ()
 
     _instrument: Instrument
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._instrument, self.quantity_qty, self._cost, self._realised)
 
     @property
     def symbol(self) -> str:
