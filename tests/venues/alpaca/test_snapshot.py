@@ -3,6 +3,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,9 +16,10 @@ from pyrt.config import Secret
 from pyrt.errors import Misbehaved, NotAuthorized, NotConnected
 from pyrt.ports import QueryFailed, TakeSnapshot, VenueSnapshot
 from pyrt.venues.alpaca import broker as broker_module
-from pyrt.venues.alpaca import wire
+from pyrt.venues.alpaca import clock, wire
 from pyrt.venues.alpaca.broker import AlpacaBroker
 from pyrt.venues.alpaca.clock import measure_clock
+from pyrt.venues.alpaca.session import Answer, Broken, Ended
 
 KEY, SECRET = Secret("PKCANARYKEY0001"), Secret("cAnArY/secret+value=0001")
 CLOCK = VenueClock(epoch=time.time_ns(), origin=time.monotonic_ns())
@@ -265,6 +268,38 @@ def test_a_clock_that_drips_ends_at_its_deadline(server: RestServer) -> None:
     with pytest.raises(NotConnected):
         measure_clock(server.url, key=KEY, secret=SECRET, timeout=0.3)
     stop.set()
+
+
+class Slow:
+    """A session whose requests take so many seconds each, by the clock that it moves, and break where that is too long."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = list(seconds)
+        self.now = 0
+
+    def exchange(self, attempt: Any, method: str, path: str, body: Any, timeout: float) -> Answer:
+        took = self.seconds.pop(0)
+        self.now += int(took * 10**9)
+        if took >= timeout:
+            raise Ended("the deadline passed before the request was sent")
+        if not took:
+            raise Broken("refused")
+        return Answer(200, {}, b'{"now_ns": 7, "rate": 1}')
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("seconds", "left"), [((6.0, 1.0, 1.0), 0), ((1.0, 6.0, 0.5), 0), ((6.0, 6.0, 1.0), 1), ((0.0, 1.0), 1)])
+def test_a_clock_is_asked_again_where_this_machine_stood_still(
+    monkeypatch: pytest.MonkeyPatch, seconds: tuple[float, ...], left: int
+) -> None:
+    """Once: whoever is silent for longer is not there. What breaks before its time is told at once."""
+    session = Slow(*seconds)
+    monkeypatch.setattr(clock, "venue_session", lambda *_: session)
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic_ns=lambda: session.now))
+    with pytest.raises(NotConnected) if left else nullcontext():
+        assert measure_clock("http://127.0.0.1:1", key=KEY, secret=SECRET, samples=1).uncertainty <= 10**9
+    assert len(session.seconds) == left
 
 
 @pytest.mark.parametrize("status", [422, 403])  # a scope that does not hold them ends no session
