@@ -26,17 +26,19 @@ def rows() -> Iterator[Row]:
     """$PYRT_BENCH_DIR says which disk."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("PYRT_BENCH_DIR")) as folder, Journal.open(Path(folder) / "j") as journal:
         fd = os.open(Path(folder) / "bare", os.O_RDWR | os.O_CREAT, 0o600)
+        database = sqlite3.connect(Path(folder) / "peer.sqlite", isolation_level=None, check_same_thread=False)
         try:
             yield Row(
                 "disk.intent",
                 "an intent to disk: append to durable, one at a time",
                 "us",
                 N,
-                (durable(journal), bare(fd), sqlite(Path(folder))),
+                (durable(journal), bare(fd), sqlite(database)),
                 bound=1.3,
             )
         finally:
             os.close(fd)
+            database.close()
 
 
 def took(each: list[int]) -> Took:
@@ -83,8 +85,7 @@ def bare(fd: int) -> Contender:
     return Contender("pwrite + fdatasync", "limit", run, clock="own")
 
 
-def sqlite(folder: Path) -> Contender:
-    database = sqlite3.connect(folder / "peer.sqlite", isolation_level=None, check_same_thread=False)
+def sqlite(database: sqlite3.Connection) -> Contender:
     database.executescript("pragma journal_mode = wal; pragma synchronous = full; create table facts (fact blob)")
     fact = bytes(200)
 
