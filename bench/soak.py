@@ -37,6 +37,7 @@ from pyrt.venues.sim.child import SimProcess
 EVERY = 10.0  # s between samples
 CUT = 60.0  # s that a data connection lives
 WARM = 0.25  # of the samples, at most five minutes of them: filling of buffers, histories, the allocator's arenas
+SNAPSHOTS = 60.0  # s between two of them; a session takes one each ten minutes
 JUDGED = 1800.0  # s: a shorter run does not tell a leak of 1 MiB an hour from noise
 MIB = 1 << 20
 FLAT = ("threads", "fds", "sockets", "tasks", "shared", "watchdog_fds", "watchdog_threads")
@@ -70,7 +71,7 @@ class Flow(Strategy):
     """Takes 1 share at the market now here, now there, and gives it back."""
 
     symbols = SYMBOLS
-    pause = 0.3  # s: 200 a minute
+    pause = 0.2  # s: 300 a minute, so that the orders that an engine keeps whole are as many as ever before the warm-up ends
 
     def on_start(self) -> None:
         self.turn = 0
@@ -300,6 +301,7 @@ def run(directory: Path, seconds: float, rate: float, pause: float) -> tuple[Sum
             limits=wide_limits(),
             duration=seconds,
             companions=[watch],
+            snapshot_seconds=SNAPSHOTS,
         )
         summary = asyncio.run(Runner(plan).run())
     return summary, watch.samples
