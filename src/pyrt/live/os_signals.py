@@ -18,6 +18,7 @@ class Signals:
     def __init__(self, runner: "Runner") -> None:
         self._runner = runner
         self._loop = asyncio.get_running_loop()
+        self._heard = False  # one of them
 
     def __enter__(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -32,8 +33,10 @@ class Signals:
                 self._loop.remove_signal_handler(number)
 
     def _hit(self, number: int) -> None:
-        if self._runner.stopping.is_set():
+        if self._heard:
             self._runner.aborting = True
             raise KeyboardInterrupt
-        log.info("%s: ending the session (again to end at once)", signal.Signals(number).name)
+        self._heard = True
+        ends = "the session is ending" if self._runner.stopping.is_set() else "ending the session"
+        log.info("%s: %s (again to end at once)", signal.Signals(number).name, ends)
         self._runner.stop(signal.Signals(number).name)
