@@ -211,6 +211,11 @@ def play(tmp_path: Path, does: Callable[[Any], None] = lambda s: None, *, strate
     return asyncio.run(body())
 
 
+def enough(_: Any) -> None:
+    """An entry rests: end in order."""
+    link.runner.stop("enough")  # type: ignore[attr-defined]
+
+
 @pytest.fixture(autouse=True)
 def venue(monkeypatch: pytest.MonkeyPatch) -> None:
     global link
@@ -241,8 +246,10 @@ def test_what_a_long_life_needs_is_there_from_the_start(tmp_path: Path, monkeypa
 
 
 def test_the_time_is_over(tmp_path: Path) -> None:
-    summary = play(tmp_path, duration=0.5)
-    assert summary.failed == ""
+    for duration in (0.5, 5.0, 20.0):  # whichever is enough for an entry on this machine
+        assert play(tmp_path, duration=duration).failed == ""
+        if link.cancelled:
+            break
     assert link.cancelled == [1]
 
 
@@ -384,13 +391,13 @@ def test_a_start_goes_on_from_the_kept_state_and_finds_what_a_replay_finds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "pyrt")
-    play(tmp_path, duration=0.5)
+    play(tmp_path, enough)
     assert "facts replayed" in caplog.text
     assert "the snapshot of record" not in caplog.text
     [(at, anchor)] = inspect.anchors(tmp_path / "journal")
     assert at == anchor.seq + 1
     caplog.clear()
-    summary = play(tmp_path, duration=0.5)
+    summary = play(tmp_path, enough)
     assert f"the snapshot of record {anchor.seq} and 0 facts replayed" in caplog.text
     assert (summary.failed, link.cancelled) == ("", [1, 2])  # numbers go on where they were
     checked = check(tmp_path / "journal")
