@@ -35,9 +35,9 @@ _PUT = {  # the names are our own
     for name, table in DEFINED.items()
 }
 _CHANGE = (
-    "UPDATE orders SET filled_qty = max(filled_qty, ?2), status = coalesce(?3, status),"
-    " venue_order_id = coalesce(?4, venue_order_id), code = coalesce(?5, code), reason = coalesce(?6, reason),"
-    " tries = coalesce(?7, tries), changed_ts = coalesce(?8, changed_ts) WHERE number = ?1"
+    "UPDATE orders SET filled_qty = max(filled_qty, ?), status = coalesce(?, status),"
+    " venue_order_id = coalesce(?, venue_order_id), code = coalesce(?, code), reason = coalesce(?, reason),"
+    " tries = coalesce(?, tries), changed_ts = coalesce(?, changed_ts) WHERE number = ?"
 )
 
 
@@ -109,7 +109,7 @@ class Projection:
     def _fact(self, seq: int, fact: Fact) -> None:
         for step in projection_tables.steps(seq, fact):
             if isinstance(step, Change):
-                self._db.execute(_CHANGE, step)
+                self._db.execute(_CHANGE, (*step[1:], step.number))
             else:
                 self._db.execute(_PUT[step.table], step.row)
 
