@@ -51,7 +51,8 @@ SUITES = {
 def parts(seeds: int, jobs: int = 1) -> list[Part]:
     """What a proof consists of: the short parts first, so that what fails fails soon."""
     python = sys.executable
-    suite = (python, "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib", "--timeout", "36000", "--junitxml", "{json}")
+    options = ("-o", "addopts=--import-mode=importlib", "-o", "junit_family=xunit1")  # in a newer family no test may tell a figure
+    suite = (python, "-m", "pytest", "-q", *options, "--timeout", "36000", "--junitxml", "{json}")
     mutants = (python, "-m", "tests.faults.mutants", "--jobs", str(jobs), "--json", "{json}")
     return [
         *(Part(f"tests of {fault}", (*suite, *paths), fault) for fault, paths in SUITES.items()),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.proof import Part, prove
+from tests.proof import Part, parts, prove
 from tests.security.trees import GOOD, package, record
 
 from pyrt import proof
@@ -239,3 +239,14 @@ def test_kills_are_those_that_the_drills_told(tmp_path: Path, told: str, passed:
     else:
         with pytest.raises(ConfigError, match="kills"):
             prove(tmp_path / "work", parts, place)
+
+
+def test_a_suite_may_tell_a_figure(tmp_path: Path) -> None:
+    """As the drills of kills do, by the very command of the programme."""
+    place, [whole] = package(tmp_path / "tree"), programme("", kills={"trials": 0, "violations": 0})
+    drill = tmp_path / "test_drill.py"
+    drill.write_text("def test_a_drill(record_property):\n    record_property('kills', '210')\n")
+    of_kills = next(part for part in parts(0) if part.fault == "kills")
+    command = (*(word for word in of_kills.command if not word.startswith("tests/")), "--rootdir", str(tmp_path), str(drill))
+    prove(tmp_path / "work", [whole, of_kills._replace(command=command)], place)
+    assert proof.proved(place).figures["kills"].trials == 210
