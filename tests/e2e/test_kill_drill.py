@@ -77,7 +77,7 @@ def test_many_kills(venue: Venue, start: Callable[..., Run], tell: Callable[[int
 
 
 def check_groups(venue: Venue, start: Callable[..., Run], tell: Callable[[int], None], home: Path, kills: int, seed: int) -> None:
-    report = drill(venue, start, home, kills, seed, "--no-watchdog", strategy=GROUPS, still=True)
+    report = drill(venue, start, home, kills, seed, "--no-watchdog", strategy=GROUPS, still=True, groups=kills)
     print(report)
     tell(report.kills)
     assert not report.faults, "\n".join([str(report), *report.faults[:20], report.log[-3000:]])
