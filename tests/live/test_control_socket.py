@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import stat
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ class Latches:
         self.shell = SimpleNamespace(handle=self.handle, journal=SimpleNamespace(sync=self.sync))
         self.synced: list[int] = []  # how many wishes each sync of the journal found
         self.broken = False
+        self.stuck = False
 
     def handle(self, event: Resume) -> None:
         self.heard.append(event)
@@ -34,6 +36,9 @@ class Latches:
 
     def sync(self, timeout: float) -> None:
         self.synced.append(len(self.heard))
+        if self.stuck:
+            time.sleep(timeout)
+            raise JournalError(f"no sync within {timeout} s", where="here", mend="look at the disk")
         if self.broken:
             raise JournalError("the journal has failed", where="here", mend="look at the disk")
 
@@ -69,6 +74,17 @@ def test_what_was_done_is_answered_when_it_is_on_the_disk(tmp_path: Path) -> Non
     (answer,) = asyncio.run(_during(tmp_path, live, wish))
     assert not answer["ok"]
     assert "the journal has failed" in answer["text"]
+
+
+def test_a_disk_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before whoever asked gives up: else the session would seem to belong to another user."""
+    monkeypatch.setattr(control_socket, "_PATIENCE", control_socket._PATIENCE / 10)
+    monkeypatch.setattr(control_socket, "_ON_DISK", control_socket._ON_DISK / 10)
+    live = Latches()
+    live.stuck = True
+    (answer,) = asyncio.run(_during(tmp_path, live, {"verb": "resume", "scope": "system", "who": "anna", "why": "done"}))
+    assert not answer["ok"]
+    assert "look at the disk" in answer["text"]
 
 
 def test_a_latch_that_stays_closed_is_told(tmp_path: Path) -> None:

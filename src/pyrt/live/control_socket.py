@@ -24,6 +24,7 @@ log = logging.getLogger("pyrt")
 NAME = "control.sock"
 _LONGEST = 65_536
 _PATIENCE = 10.0  # seconds for an answer
+_ON_DISK = 5.0  # seconds of them that the disk may take: who asks still hears what is wrong with it
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +94,7 @@ class ControlSocket:
 def _kept(live: Live) -> dict[str, Any]:
     """Wait until what was done is on the disk: who was told of it may rely on it, whatever comes now."""
     try:
-        live.shell.journal.sync(_PATIENCE)
+        live.shell.journal.sync(_ON_DISK)
     except PyrtError as e:
         return {"ok": False, "text": str(e)}
     return {}
