@@ -57,9 +57,10 @@ cdef class Passed:
 cdef class Inbox:
     """Takes in frames of market records while `open`: numbers and records them, keeps trades, runs the pipeline.
 
-    Callbacks of the loop that is told by `give_to` are called at once; Python is called where something else is due: on_due(records, at, venue, mono) with a copy of the frame's records, the index after the
-    one that is due, and both clocks; on_close() where the pipeline's next close has moved. monotonic: gives ns, asked once a frame.
-    The venue's clock is told by `clock`; it is never shown going back.
+    Callbacks of the loop that is told by `give_to` are called at once; Python is called where something else is due: on_due(records,
+    at, venue, mono) with a copy of the frame's records, the index after the one that is due, and both clocks; on_close() where the
+    pipeline's next close has moved. monotonic: gives ns, asked once a frame. The venue's clock is told by `clock`; it is never shown
+    going back.
     """
 
     def __cinit__(self, *, monotonic, on_due, on_close):

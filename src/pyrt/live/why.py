@@ -109,8 +109,6 @@ class Witness(Replay):
         setattr(self.session, "post", self._posted)  # noqa: B010 -- methods of objects of our own
         setattr(self.session.risk, "on", self._on)  # noqa: B010
         setattr(self.session.desk, "seat", lambda strategy: None)  # noqa: B010 -- native verbs call nobody who looks on
-        for strategy in strategies:
-            strategy._seat = None
 
     # ------------------------------------------------------------------------------------------------ callbacks
     def _listen(self, strategy: Strategy) -> None:
