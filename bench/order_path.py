@@ -3,7 +3,7 @@
 `python -m bench.order_path [--against CHECKOUT] [--orders N] [--rounds N]`: us of each stage, the median of a round's orders, the
 least of the rounds, with the fast lane and without it; in turn, each round in a process of its own. With --against the rounds run
 on another checkout too (its compiled modules beside its sources). The fact is encoded as the journal has it; no disk, no socket, no
-thread.
+thread. A frame takes the way of a live session's: through the inbox, which records it.
 """
 
 import argparse
@@ -16,22 +16,29 @@ from pathlib import Path
 from time import perf_counter_ns, process_time_ns
 
 import msgspec
+from picows import WSMsgType
+from picows.picows import _make_test_ws_frame  # type: ignore[attr-defined]
 
 from bench import material
 from bench.material import T0
 from bench.rig import Shell, Taker, assemble
 from bench.rows.strategy import compiled
+from pyrt._core.entries import Entries
 from pyrt._core.events import Quote
+from pyrt._core.frames import Frames
+from pyrt._core.inbox import Inbox
+from pyrt._core.onepass import Intake
 from pyrt.clock import Now
 from pyrt.journal import codec
 from pyrt.model import Fact, Intended
 from pyrt.ports import Command, Submit, Sync
+from pyrt.session import Session
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.wire import order_body
 
 MS = 1_000_000
-STAGES = ("frame to records", "records to on_quote", "on_quote", "to the body", "facts, views and command", "the rest of the step")
-SOME = ("frame to records", "records to the body", *STAGES[4:])  # of a compiled strategy: its callback is between our stamps
+STAGES = ("frame to on_quote", "on_quote", "to the body", "facts, views and command", "the rest of the step")
+SOME = ("frame to the body", *STAGES[3:])  # of a compiled strategy: its callback is between our stamps
 
 
 class Stamped(Taker):
@@ -81,20 +88,21 @@ def orders(strategy: type[Strategy], n: int, shell: Clocked) -> dict[str, float]
     """us of each stage, the median of n orders, and of the whole."""
     made = strategy()
     session = assemble(shell, [made], Now(T0, T0))
-    decoder = material.decoder("msgpack")
+    at = [T0]
+    frames = intake(session, at)
+    wires = [
+        _make_test_ws_frame(WSMsgType.BINARY, frame, True, False) for frame in material.frames(material.quotes(n), "msgpack", 1)
+    ]
     rows = []
     spent = process_time_ns()
-    for k, frame in enumerate(material.frames(material.quotes(n), "msgpack", 1)):
-        now = Now(T0 + k * MS * 10, T0 + k * MS * 10)
+    for k, wire in enumerate(wires):
+        at[0] = T0 + k * MS * 10
         begun = perf_counter_ns()
-        decoder.feed(frame, now.venue)
-        records, _ = decoder.take()
-        read = perf_counter_ns()
-        session.on_market(records, now)
+        frames.on_ws_frame(None, wire)  # type: ignore[arg-type]  # a frame of data asks nothing of its connection
         over = perf_counter_ns()
         inside = made.stamps if isinstance(made, Stamped) else []
-        rows.append([begun, read, *inside, *shell.stamps, over])
-        shell.answer(now)
+        rows.append([begun, *inside, *shell.stamps, over])
+        shell.answer(Now(at[0], at[0]))
     if session.counts["fills"] != n:
         raise RuntimeError(f"{session.counts['fills']} fills for {n} quotes, refusals {dict(session.refusals)}")
     spent = (process_time_ns() - spent) / n
@@ -103,6 +111,27 @@ def orders(strategy: type[Strategy], n: int, shell: Clocked) -> dict[str, float]
     stages = {name: statistics.median(row[i + 1] - row[i] for row in rows) / 1e3 for i, name in enumerate(names)}
     whole = statistics.median(row[-3] - row[0] for row in rows) / 1e3
     return stages | {"frame to body": whole, "CPU of a round trip": spent / 1e3}
+
+
+def intake(session: Session, at: list[int]) -> Frames:
+    """Takes frames as a live session's connection does; `at` holds the time, on both clocks."""
+
+    def failed(e: Exception) -> None:
+        raise e
+
+    def nobody(*_: object) -> None: ...
+
+    inbox = Inbox(
+        monotonic=lambda: at[0],
+        on_due=lambda records, i, venue, mono: session.resume(records, i, Now(venue, mono)),
+        on_close=nobody,
+    )
+    inbox.connect(session.market.pipeline, session.counts, Entries(1 << 30, wake=nobody), sequenced=False)
+    compiled = {} if session.compiled is None else {"dispatch": session.compiled.dispatch}
+    inbox.give_to(session, instant=Now, on_fault=failed, **compiled)
+    inbox.open = True
+    reader = Intake(material.decoder("msgpack"), clock=lambda: at[0], on_control=nobody, on_records=nobody, inbox=inbox)
+    return Frames(reader, 1 << 20, None)
 
 
 def measured(checkout: Path, lane: str, kind: str, n: int) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """What every test may use."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -31,6 +33,24 @@ def market_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real market data: {folder} does not exist; set PYRT_DATA to the folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The strategies of tests/strategies/twins.pyx and the example's, built as `pyrt build` builds them."""
+    pytest.importorskip("Cython", reason="Cython is not installed: compiled strategies are not tested")
+    from pyrt.cli.build import compile_file
+    from pyrt.cli.strategies import load_class
+
+    folder = tmp_path_factory.mktemp("compiled")
+    made = ModuleType("compiled")
+    twins = ("Momentum", "Quoter", "Leaner", "Faulty", "Greedy")
+    for source, names in ((ROOT / "tests/strategies/twins.pyx", twins), (ROOT / "examples/averages.pyx", ("SmaCross",))):
+        copy = Path(shutil.copy(source, folder))
+        compile_file(copy)
+        for name in names:
+            setattr(made, name, load_class(f"{copy}:{name}"))
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -496,7 +496,7 @@ def test_the_lane_is_closed_until_it_is_told() -> None:
     room.session.lane.refresh(now)
     assert core.decide(intent, now.venue, now.mono)
     assert not core.decide(msgspec.structs.replace(intent, source=51), now.venue, now.mono)  # good for one decision
-    room.session.lane.decided_before(now)
+    core.hand_over(now)
     with pytest.raises(RuntimeError, match="another intent"):
         room.session.lane.take(msgspec.structs.replace(intent, source=52), now)
 
@@ -506,7 +506,7 @@ def test_what_was_decided_and_became_no_order_is_a_fault() -> None:
     lane = room.session.lane
     assert lane is not None
     assert lane.core.decide(INTENT, room.now.venue, room.now.mono)
-    lane.decided_before(room.now)
+    lane.core.hand_over(room.now)
     with pytest.raises(RuntimeError, match="no fact followed"):
         lane.refresh(room.now)
 
@@ -528,7 +528,7 @@ def test_a_term_that_is_no_bool_is_for_the_rules() -> None:
     assert seen[0] == seen[1]
 
 
-def test_an_order_that_cannot_be_handed_over_is_no_longer_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_cannot_be_handed_over_is_no_longer_waiting() -> None:
     room, _ = rooms("loose")
     session = room.session
     assert session.lane is not None
@@ -542,7 +542,7 @@ def test_an_order_that_cannot_be_handed_over_is_no_longer_waiting(monkeypatch: p
     def full(*decided: Any) -> None:
         raise OSError("no room")
 
-    monkeypatch.setattr(session.lane, "_intend", full)
+    session.lane.core.hand_to(full, session.desk._used)
     with pytest.raises(OSError, match="no room"):
         room.quote()
     assert session.is_idle

@@ -33,7 +33,7 @@ class CompiledStage:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self._dispatch = Dispatch(session.market.pipeline)
+        self.dispatch = Dispatch(session.market.pipeline)  # a live session's inbox runs it too
         self._strategies: dict[int, CompiledStrategy] = {}
 
     # ------------------------------------------------------------------------------------------------ start
@@ -48,28 +48,29 @@ class CompiledStage:
     def watch(self, instrument: int, mask: int) -> int:
         """What the session wants of an instrument, 1 << RecordType; returns what compiled strategies want of it."""
         session = self._session
-        self._dispatch.watch(instrument, mask)
+        self.dispatch.watch(instrument, mask)
         calls = 0
         for number, strategy in self._strategies.items():
             known = session.strategies[number]
             if session.instruments[instrument].symbol in known.symbols:
-                calls |= self._dispatch.join(instrument, strategy, strategy._callbacks(), interval_ns(known.interval))
+                calls |= self.dispatch.join(instrument, strategy, strategy._callbacks(), interval_ns(known.interval))
         return calls
 
     def connect(self, bar_wants: _BarWants) -> None:
         """All instruments are watched: share windows of bars, and tell each strategy its instruments."""
         session = self._session
         if session.lane is not None:
-            self._dispatch.decide_in(session.lane.core)
+            self.dispatch.decide_in(session.lane.core)
         for (instrument, interval), wanted in bar_wants.items():
             asked_for = any(on_bar is not None for _, on_bar in wanted)
-            self._dispatch.stream(instrument, interval, session.desk.window(instrument, interval), asked_for)
+            self.dispatch.stream(instrument, interval, session.desk.window(instrument, interval), asked_for)
         for number, strategy in self._strategies.items():
             known = session.strategies[number]
             instruments = [session.instruments[symbol] for symbol in dict.fromkeys(known.symbols)]
             windows = [session.desk.window(i.id, interval_ns(known.interval)) for i in instruments]
             rows = [(i.id, i.tick, i.sub_tick, i.lot, 10**i.qty_exp) for i in instruments]
             strategy._bind(number, session.market.pipeline, session.risk.ledger, rows, windows)
+            strategy._used(session.desk.last_source(number))
             for order in session.desk.open_orders(number, None):
                 session.desk.show(order)
 
@@ -77,21 +78,26 @@ class CompiledStage:
         """Call a strategy no more."""
         strategy = self._strategies.get(number)
         if strategy is not None:
-            self._dispatch.halt(strategy)
+            self.dispatch.halt(strategy)
 
     # ------------------------------------------------------------------------------------------------ the loop
     def advance(self, records: np.ndarray[Any, Any], at: int, timed: bool) -> int:
         """Session.advance, with compiled strategies called on the way."""
-        session, dispatch = self._session, self._dispatch
-        self._agree()
-        now, lane = session.now, session.lane
-        may = lane is not None and session.is_idle
+        session, dispatch = self._session, self.dispatch
+        now = session.now
+        may = session.lane is not None and session.is_idle
         at = dispatch.run(records, at, 0 if timed else now.venue, session.running, now.mono if may else 0)
-        if dispatch.decided and lane is not None:
-            lane.decided_before(now)
         if timed and at:
             ts = int(records["ts_event"][at - 1])
             session.now = Now(ts, ts)
+        if dispatch.decided and session.lane is not None:
+            session.lane.core.hand_over(session.now)
+        self.finish(records, at)
+        return at
+
+    def finish(self, records: np.ndarray[Any, Any], at: int) -> None:
+        """Handle what the record before `at` led to; what was decided of it is handed over."""
+        session, dispatch = self._session, self.dispatch
         while due := dispatch.due:
             if due & (_INTENTS | _FAILED):
                 self._take()
@@ -99,21 +105,14 @@ class CompiledStage:
                 self._failed()
             if due & _BARS:
                 session.bars(dispatch.take_bars())
-            if due & _RECORD:
+            if due & _RECORD and not (due == _RECORD and session.give_record(records, at - 1)):
                 session.record(records, at - 1)
             session.settle()
-            self._agree()
             dispatch.resume()
-            if dispatch.decided and lane is not None:
-                lane.decided_before(session.now)
+            if dispatch.decided and session.lane is not None:
+                session.lane.core.hand_over(session.now)
         if bars := dispatch.take_count():
             session.counts["bars"] += bars
-        return at
-
-    def _agree(self) -> None:
-        # Python callbacks of the same strategy number orders too.
-        for number, strategy in self._strategies.items():
-            strategy._used(self._session.desk.last_source(number))
 
     def _take(self) -> None:
         for number, strategy in self._strategies.items():
@@ -122,7 +121,7 @@ class CompiledStage:
                 self._session.call(number, self.ask, number, rows, refused)
 
     def _failed(self) -> None:
-        error, failed = self._dispatch.error, self._dispatch.failed()
+        error, failed = self.dispatch.error, self.dispatch.failed()
         if error is None or isinstance(error, KeyboardInterrupt):
             raise error or RuntimeError("a compiled callback failed without an error")
         number = next(n for n, strategy in self._strategies.items() if strategy is failed)

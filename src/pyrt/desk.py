@@ -133,7 +133,7 @@ class TradingDesk:
         order = Order(intent, instrument)
         if intent.order_class is not OrderClass.SIMPLE:
             order._attach()
-            self._sources[intent.strategy] += len(order.legs)
+            self._number(intent.strategy, self._sources[intent.strategy] + len(order.legs))
         if self._session.running:
             self._track(order)
             self._session.post(event)
@@ -391,7 +391,7 @@ class TradingDesk:
         if last > self._used.get(strategy, 0):
             self._used[strategy] = last
         if last > self._sources.get(strategy, 0):
-            self._sources[strategy] = last
+            self._number(strategy, last)
 
     def answered(self, strategy: int) -> int:
         """The last source of a strategy that facts tell of."""
@@ -402,8 +402,15 @@ class TradingDesk:
         return self._sources.get(strategy, 0)
 
     def _next(self, strategy: int) -> int:
-        source = self._sources[strategy] = self._sources.get(strategy, 0) + 1
+        self._number(strategy, source := self._sources.get(strategy, 0) + 1)
         return source
+
+    def _number(self, strategy: int, source: int) -> None:
+        # A compiled strategy numbers orders of its own.
+        self._sources[strategy] = source
+        viewer = self.compiled.get(strategy)
+        if viewer is not None:
+            viewer._used(source)
 
     def _track(self, order: Order) -> None:
         intent = order.intent

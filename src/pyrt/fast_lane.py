@@ -29,31 +29,19 @@ class FastLane:
     def __init__(self, session: "Session", intend: Intend) -> None:
         self._session = session
         self._manager, self._execution = session.risk, session.execution
-        self._intend = intend
         self._risk = RiskLane(session.risk, *start_of(session.execution.journal_id))
         self.core = self._risk.core
-        self.core.hand_to(self._hand, session.desk._used)
-        self._ahead = 0  # key of what was decided before there was an intent of it
-        self._number = 0  # of the order whose fact is still to come
-        self.decided = 0  # orders, in this life
+        self.core.hand_to(intend, session.desk._used)
         self._seen: Intent | Order | None = None  # the last that took the other way
 
     def take(self, intent: Intent | Order, now: Now) -> None:
         """Decide an intent at once, if that can be; an Order is its Intent, which is not needed for it."""
         key = intent.key if isinstance(intent, Intent) else intent._key
-        if self._ahead:
-            if key != self._ahead:
-                raise RuntimeError(f"order {self._number} was decided for another intent than {key}")
-            self._ahead = 0
-        elif not (self._decides(intent, now) if isinstance(intent, Intent) else self.core.decide_order(intent, now)):
+        known = self.core.claim(key)
+        if known or (self._decides(intent, now) if isinstance(intent, Intent) else self.core.decide_order(intent, now)):
+            self._manager.grant(key)
+        else:
             self._seen = intent
-            return
-        self._manager.grant(key)
-
-    def decided_before(self, now: Now) -> None:
-        """What a compiled strategy asked for was decided before there is an intent of it; that one must come next."""
-        self._ahead = self.core.key
-        self._hand(self.core.number, self.core.record, self.core.body, now)
 
     def _decides(self, intent: Intent, now: Now) -> bool:
         if intent.source <= self._session.desk.answered(intent.strategy):
@@ -63,20 +51,20 @@ class FastLane:
                 return False
         except (OverflowError, TypeError):  # a term that no order can have: the rules say so
             return False
-        self._hand(self.core.number, self.core.record, self.core.body, now)
+        self.core.hand(now)
         return True
 
-    def _hand(self, number: int, record: bytes, body: bytes, now: Now) -> None:
-        self._number = number
-        self.decided += 1
-        self._intend(number, record, body, now)
+    @property
+    def decided(self) -> int:
+        """Orders that were decided here, in this life."""
+        return self.core.decided
 
     def refresh(self, now: Now) -> None:
         """Everything is handled: be ready for the next order. Raises RuntimeError where what was decided became no order."""
-        if self._number:
-            if self._ahead or self._number not in self._execution.orders:
-                raise RuntimeError(f"order {self._number} was decided, and no fact followed")
-            self._number = 0
+        if handed := self.core.handed:
+            if self.core.ahead or handed not in self._execution.orders:
+                raise RuntimeError(f"order {handed} was decided, and no fact followed")
+            self.core.handed = 0
         if self._seen is not None:
             self._risk.learn(self._seen if isinstance(self._seen, Intent) else self._seen.intent, now.venue)
             self._seen = None

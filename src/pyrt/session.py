@@ -314,7 +314,10 @@ class Session(Loop):
     def resume(self, records: np.ndarray[Any, Any], at: int, now: Now) -> None:
         """Go on with records that are counted, and that the pipeline has seen up to `at`, where something is due."""
         self.now = now
-        self._due(records, at)
+        if self.compiled is not None:
+            self.compiled.finish(records, at)
+        else:
+            self._due(records, at)
         while at < len(records):
             at = self.advance(records, at)
 

@@ -1,12 +1,16 @@
 """Frames that the inbox takes in natively leave behind what they leave when each goes through Python: to the byte."""
 
 import asyncio
-from types import SimpleNamespace
+import random
+from collections import deque
+from collections.abc import Sequence
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import msgspec
 import numpy as np
 import pytest
+from bench.rig import Venue
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from picows import WSMsgType
@@ -24,7 +28,7 @@ from pyrt.live.backfill import Backfill
 from pyrt.live.shell import LiveShell
 from pyrt.market.backfill import MARGIN, OVERLAP, Holes
 from pyrt.market.sequencer import Sequencer
-from pyrt.ports import ClockMeasured, Start, StreamState, Subscription, TakeSnapshot, TimerFired, VenueSnapshot
+from pyrt.ports import ClockMeasured, Start, StreamState, Submit, Subscription, TakeSnapshot, TimerFired, VenueSnapshot
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.feed import AlpacaFeed
 
@@ -86,6 +90,11 @@ class Journal:
         self.facts.append((fact, sync, ts))
         return len(self.facts)
 
+    def append_record(self, kind: Any, record: bytes, sync: Any, ts: int) -> int:
+        """An order that the lane decided."""
+        self.facts.append((kind, record, sync, ts))
+        return len(self.facts)
+
 
 class Broker:
     def __init__(self) -> None:
@@ -100,13 +109,14 @@ class Broker:
 class Life:
     """A session in a live shell with its data stream; `native`: frames go to the inbox first."""
 
-    def __init__(self, strategy: Strategy, *, native: bool, mono: list[int], symbols: tuple[str, ...] = SYMBOLS) -> None:
-        self.mono, self.strategy = mono, strategy
+    def __init__(self, *strategies: Strategy, native: bool, mono: list[int], symbols: tuple[str, ...] = SYMBOLS) -> None:
+        self.mono, self.strategies = mono, strategies
+        self.venue, self.open = Venue(), deque[Any]()  # what it says to each order, while there is something left to say
         self.told: list[tuple[int, int, int, int]] = []  # trades of frames: instrument, price, size, time
         self.journal, self.recorder, self.broker = Journal(), Queue(), Broker()
         clock = VenueClock(epoch=1_800_000_000 * SECOND, origin=0)
         self.shell = LiveShell(journal=cast(Any, self.journal), clock=clock, recorder=cast(Any, self.recorder), projection=None)
-        self.session = Room(strategy, start=False, shell=lambda: self.shell, symbols=symbols).session
+        self.session = Room(*strategies, start=False, shell=lambda: self.shell, symbols=symbols).session
         self.shell.session, self.shell.broker, self.shell.trades = self.session, cast(Any, self.broker), None
         self.holes = Holes()
         self.backfill = Backfill(self.session, self.shell, cast(Any, None), holes=self.holes)
@@ -180,6 +190,16 @@ class Life:
         trades = np.concatenate([trades, held[near]])
         self.backfill._feed(self.session.instruments[hole.instrument], hole, trades)
 
+    def answer(self) -> None:
+        """The venue accepts the orders that it has not seen, and fills the oldest that it has accepted."""
+        accepted = [iter(self.venue.answers(c, self.shell.now().venue)) for c in self.broker.sent if isinstance(c, Submit)]
+        self.broker.sent[:] = [c for c in self.broker.sent if not isinstance(c, Submit)]
+        for answers in accepted:
+            self.shell.handle(next(answers))
+            self.open.append(answers)
+        if self.open:
+            self.shell.handle(next(self.open.popleft()))
+
     def timer(self) -> None:
         self.shell.handle(TimerFired(key="execution.none", at=1, clock=Clock.MONO))
 
@@ -196,7 +216,7 @@ class Life:
         since = self.holes._newest - MARGIN
         recent = [key for part in self.holes._recent.since(since) for key in zip(*(c.tolist() for c in part), strict=True)]
         return {
-            "log": list(self.strategy.log),  # type: ignore[attr-defined]
+            "logs": [list(s.log) for s in self.strategies if isinstance(s, OnBars)],
             "seq": self.shell.seq,
             "counts": dict(self.session.counts),
             "refs": self.session.market.refs.tobytes(),
@@ -217,12 +237,15 @@ def at_hand(mono: list[int]) -> Any:
     return SimpleNamespace(monotonic_ns=lambda: mono[0])
 
 
-def lived(strategy: type[Strategy], story: list[tuple[int, tuple[Any, ...]]], *, native: bool) -> tuple[dict[str, Any], Life]:
+def lived(
+    strategies: type[Strategy] | Sequence[type[Strategy]], story: list[tuple[int, tuple[Any, ...]]], *, native: bool
+) -> tuple[dict[str, Any], Life]:
     async def body() -> tuple[dict[str, Any], Life]:
         mono = [1000 * SECOND]
         before, shell_module.time = shell_module.time, at_hand(mono)
         try:
-            life = Life(strategy(), native=native, mono=mono)
+            makes = strategies if isinstance(strategies, Sequence) else (strategies,)
+            life = Life(*(make() for make in makes), native=native, mono=mono)
             for ms, (verb, *arguments) in story:
                 mono[0] += ms * MS
                 getattr(life, verb)(*arguments)
@@ -242,7 +265,7 @@ ROW = st.tuples(
 )
 FRAME = st.tuples(st.just("frame"), st.lists(ROW, min_size=1, max_size=6))
 REST = st.one_of(
-    st.sampled_from((("lose",), ("up",), ("timer",), ("close",))),
+    st.sampled_from((("lose",), ("up",), ("timer",), ("close",), ("answer",), ("answer",))),
     st.tuples(st.just("fill"), st.integers(0, 3)),
     st.tuples(st.just("measure"), st.integers(-300, 300)),
 )
@@ -256,6 +279,43 @@ def test_both_ways_leave_the_same(strategy: type[Strategy], story: list[tuple[in
     in_python, _ = lived(strategy, story, native=False)
     natively, _ = lived(strategy, story, native=True)
     assert natively == in_python
+
+
+MIXES = (("Quoter",), ("Momentum", "Quoter", "SmaCross"), ("Quoter", Trader), ("Faulty", OnTrades), ("Momentum", OnBars))
+
+
+def mix(compiled: ModuleType, names: tuple[Any, ...]) -> list[type[Strategy]]:
+    return [getattr(compiled, name) if isinstance(name, str) else name for name in names]
+
+
+@pytest.mark.parametrize("names", MIXES)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(story=STORY)
+def test_both_ways_leave_the_same_of_compiled_strategies(
+    compiled: ModuleType, names: tuple[Any, ...], story: list[tuple[int, tuple[Any, ...]]]
+) -> None:
+    in_python, _ = lived(mix(compiled, names), story, native=False)
+    natively, _ = lived(mix(compiled, names), story, native=True)
+    assert natively == in_python
+
+
+@pytest.mark.parametrize("names", MIXES)
+def test_compiled_strategies_trade_on_both_ways(compiled: ModuleType, names: tuple[Any, ...]) -> None:
+    rng = random.Random(3)
+    story: list[tuple[int, tuple[Any, ...]]] = []
+    for _ in range(150):
+        rows = [
+            (rng.choice((RecordType.QUOTE, RecordType.TRADE)), 1, rng.randrange(98, 103), 2, 0) for _ in range(rng.randrange(1, 5))
+        ]
+        story += [(rng.randrange(400), ("frame", rows)), (rng.randrange(100), ("answer",))]
+    natively, life = lived(mix(compiled, names), story, native=True)
+    assert natively == lived(mix(compiled, names), story, native=False)[0]
+    assert natively["counts"]["intents"] > 1
+    if "Quoter" in names:
+        assert natively["counts"]["fills"] > 100
+        assert life.session.lane is not None
+        assert life.session.lane.decided > 100
+    assert life.shell.inbox.open
 
 
 @pytest.mark.nightly

@@ -1,7 +1,6 @@
 """A compiled strategy does what its Python twin does, to the byte of the journal's facts."""
 
 import random
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,28 +19,8 @@ from pyrt.model import AssetClass, Instrument
 from pyrt.research import backtest
 from pyrt.strategies.sma_cross import SmaCross
 
-HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
 AAPL = Instrument(id=1, symbol="AAPL")
 BTC = Instrument(id=1, symbol="BTC/USD", asset_class=AssetClass.CRYPTO, tick=10_000_000, sub_tick=10_000_000, lot=10_000, min_qty=1)
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """The twins and the example, built as `pyrt build` builds them."""
-    pytest.importorskip("Cython", reason="Cython is not installed: compiled strategies are not tested")
-    from pyrt.cli.build import compile_file
-    from pyrt.cli.strategies import load_class
-
-    folder = tmp_path_factory.mktemp("compiled")
-    made = ModuleType("compiled")
-    twins = ("Momentum", "Quoter", "Leaner", "Faulty", "Greedy")
-    for source, names in ((HERE / "twins.pyx", twins), (EXAMPLES / "averages.pyx", ("SmaCross",))):
-        copy = Path(shutil.copy(source, folder))
-        compile_file(copy)
-        for name in names:
-            setattr(made, name, load_class(f"{copy}:{name}"))
-    return made
 
 
 def both(

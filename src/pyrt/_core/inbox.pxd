@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from pyrt._core.entries cimport Entries
 from pyrt._core.loop cimport Loop
 from pyrt._core.pipeline cimport Pipeline
+from pyrt._core.strategy cimport Dispatch
 from pyrt._core.types cimport market_t
 from pyrt._core.wire cimport Decoder
 
@@ -32,6 +33,7 @@ cdef class Inbox:
     cdef object instant, on_fault
     cdef bint failed                   # the loop did, in this frame
     cdef Pipeline pipeline
+    cdef Dispatch dispatch             # runs it where strategies are compiled; None = nobody's is
     cdef Entries entries
     cdef bint sequenced                # deltas go another way
     cdef int64_t next_close            # of the pipeline, as it was last passed
@@ -41,4 +43,6 @@ cdef class Inbox:
     cdef bint is_plain(self, const market_t* records, Py_ssize_t n) noexcept nogil
     cdef bint take(self, Decoder decoder, int64_t mono) except -1      # False: nothing was done
     cdef int run(self, const market_t* records, Py_ssize_t n) except -1
+    cdef int run_compiled(self, const market_t* records, Py_ssize_t n) except -1
+    cdef object present(self)          # now, as the loop has it
     cdef bint give(self, const market_t* record, bint again) except -1     # again: to a loop that knows the time

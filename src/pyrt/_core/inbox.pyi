@@ -1,4 +1,4 @@
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any, Self, final
 
 import numpy as np
@@ -6,6 +6,7 @@ import numpy as np
 from pyrt._core.entries import Entries
 from pyrt._core.loop import Loop
 from pyrt._core.pipeline import Pipeline
+from pyrt._core.strategy import Dispatch
 
 _Records = np.ndarray[Any, np.dtype[np.void]]
 
@@ -33,9 +34,14 @@ class Inbox:
         on_due: Callable[[_Records, int, int, int], object],
         on_close: Callable[[], object],
     ) -> Self: ...
-    def give_to(self, loop: Loop, *, instant: Callable[[int, int], object], on_fault: Callable[[Exception], object]) -> None: ...
+    def give_to(
+        self,
+        loop: Loop,
+        *,
+        instant: type[tuple[Any, ...]],
+        on_fault: Callable[[Exception], object],
+        dispatch: Dispatch | None = None,
+    ) -> None: ...
     def clock(self, epoch: int, origin: int, rate: float) -> None: ...
     def show(self, mono: int) -> int: ...
-    def connect(
-        self, pipeline: Pipeline, counts: MutableMapping[str, int], entries: Entries | None, *, sequenced: bool
-    ) -> None: ...
+    def connect(self, pipeline: Pipeline, counts: dict[str, int], entries: Entries | None, *, sequenced: bool) -> None: ...

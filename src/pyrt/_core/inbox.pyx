@@ -1,6 +1,8 @@
 """What a live session does with each frame before anyone in Python wants to know of it."""
 cimport cython
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
+from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
+from cpython.object cimport PyObject, PyTypeObject
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -17,6 +19,12 @@ cdef enum:
 
 cdef object _copied(const market_t* records, Py_ssize_t n):
     return np.frombuffer(PyByteArray_FromStringAndSize(<char*>records, n * <Py_ssize_t>sizeof(market_t)), _market_dtype)
+
+
+cdef int count(counts, str name, int64_t n) except -1:
+    # Of a Counter, past the methods that it has in Python.
+    cdef PyObject* found = PyDict_GetItem(counts, name)
+    return PyDict_SetItem(counts, name, n + (<int64_t><object>found if found != NULL else 0))
 
 
 @cython.final
@@ -80,14 +88,19 @@ cdef class Inbox:
 
         sequenced: deltas are somebody else's, and so is a frame with one.
         """
+        if not isinstance(counts, dict):
+            raise TypeError("counts are a dict")
         self.pipeline, self.counts, self.entries, self.sequenced = pipeline, counts, entries, sequenced
 
-    def give_to(self, Loop loop not None, *, instant, on_fault) -> None:
+    def give_to(self, Loop loop not None, *, instant, on_fault, Dispatch dispatch=None) -> None:
         """Whose callbacks get records that are due, where nothing else is; what is not for it goes to on_due.
 
-        instant: makes what a loop's `now` is, of both clocks. on_fault: gets what the loop raises; the frame ends with it.
+        instant: the kind of tuple that a loop's `now` is, of both clocks. on_fault: gets what the loop raises; the frame ends with it.
+        dispatch: runs the pipeline and calls compiled strategies; what they decide is handed over here, the rest goes to on_due.
         """
-        self.loop, self.instant, self.on_fault = loop, instant, on_fault
+        if not (isinstance(instant, type) and issubclass(instant, tuple)):
+            raise TypeError("an instant is a tuple")
+        self.loop, self.instant, self.on_fault, self.dispatch = loop, instant, on_fault, dispatch
 
     cdef int64_t at(self, int64_t mono) noexcept nogil:
         cdef int64_t elapsed = mono - self.origin
@@ -123,7 +136,7 @@ cdef class Inbox:
             self.entries.add(MARKET, self.venue, mono, records, n * <Py_ssize_t>sizeof(market_t))
         if self.passed is not None:
             self.passed.keep(records, n)
-        self.counts["messages"] += n
+        count(self.counts, "messages", n)
         if self.watch is not None:
             self.watch(_copied(records, n))
         self.run(records, n)
@@ -134,6 +147,8 @@ cdef class Inbox:
         cdef bint given = False
         self.pipeline._idle()
         self.begun = self.mono
+        if self.dispatch is not None:
+            return self.run_compiled(records, n)
         while at < n:
             at = pipeline_run(&self.pipeline.p, records, at, n)
             if self.pipeline.p.due == 0:
@@ -150,12 +165,38 @@ cdef class Inbox:
         self.next_close = self.pipeline.p.next_close
         return 0
 
+    cdef int run_compiled(self, const market_t* records, Py_ssize_t n) except -1:
+        cdef Dispatch dispatch = self.dispatch
+        cdef Py_ssize_t at
+        try:
+            at = dispatch.advance(records, 0, n, self.venue, self.loop.running, self.mono if self.loop.is_idle() else 0)
+            if dispatch.due:
+                self.loop.now = self.present()
+                if dispatch.decided:
+                    dispatch.lane.hand_over(self.loop.now)
+            elif dispatch.bars:
+                count(self.counts, "bars", dispatch.take_count())
+        except Exception as e:
+            self.on_fault(e)
+            return 0
+        if dispatch.due:
+            self.on_due(_copied(records, n), at, self.venue, self.mono)
+        elif self.pipeline.p.next_close != self.next_close:
+            self.on_close()
+        self.next_close = self.pipeline.p.next_close
+        return 0
+
+    cdef object present(self):
+        # What instant((venue, mono)) gives, past the __new__ that a NamedTuple has in Python.
+        cdef object both = ((self.venue, self.mono),)
+        return (<PyTypeObject*>tuple).tp_new(<type>self.instant, <PyObject*>both, NULL)
+
     cdef bint give(self, const market_t* record, bint again) except -1:
         self.failed = False
         if self.loop is None:
             return False
         if not again:
-            self.loop.now = self.instant(self.venue, self.mono)
+            self.loop.now = self.present()
         try:
             return self.loop.give(record)
         except Exception as e:

@@ -61,10 +61,14 @@ cdef class Lane(Decider):
     cdef intended_t fact
     cdef char text[MOST_BODY]
     cdef Py_ssize_t text_n
-    cdef object hand                   # called with number, record, body and Now of what `go` decided
+    cdef object intend                 # called with number, record, body and Now of what is handed over
+    cdef readonly uint64_t decided     # orders that were handed over
+    cdef public uint64_t handed        # number of the last, until its fact is known to have followed; 0 = it did
     cdef dict used                     # strategy -> the last source that facts tell of
     cdef object gone                   # the order that `go` decided, until it is asked for
+    cdef readonly uint64_t ahead       # key of what was handed over before there is an intent of it; 0 = nothing was
 
     cdef bint take(self, const wish_t* wish, int64_t now, int64_t mono) noexcept nogil
+    cpdef int hand(self, now) except -1
     cdef bint marked(self, int64_t now) noexcept nogil
     cdef bint write(self, const wish_t* wish, const pair_t* pair, uint64_t number) noexcept nogil

@@ -125,9 +125,9 @@ cdef class Lane(Decider):
             memset(self.pairs, 0, self.pairs_room * sizeof(pair_t))
         self.is_open = False
 
-    def hand_to(self, hand not None, dict used not None):
-        """Who gets number, record, body and Now of what is decided of orders, and the last source of each strategy that facts tell of."""
-        self.hand, self.used = hand, used
+    def hand_to(self, intend not None, dict used not None):
+        """Who gets number, record, body and Now of what is decided, and the last source of each strategy that facts tell of."""
+        self.intend, self.used = intend, used
 
     # ---- what it is asked
     def decide(self, intent not None, int64_t now, int64_t mono):
@@ -151,15 +151,35 @@ cdef class Lane(Decider):
     cdef bint go(self, order, now) except -1:
         cdef PyObject* found
         cdef wish_t* w
-        if not self.is_open or self.hand is None or not isinstance(order, Ticket):
+        if not self.is_open or self.intend is None or not isinstance(order, Ticket):
             return False
         w = &(<Ticket>order).wish
         found = PyDict_GetItem(self.used, w.strategy)
         if (found != NULL and w.source <= <uint64_t><object>found) or not self.take(w, now[0], now[1]):
             return False
         self.gone = order
-        self.hand(self.fact.number, self.record, self.body, now)
+        self.hand(now)
         return True
+
+    cpdef int hand_over(self, now) except -1:
+        """Hand over what was approved last, of which there is no intent yet: that one must be claimed next."""
+        self.ahead = <uint64_t>self.fact.strategy << 48 | self.fact.source
+        return self.hand(now)
+
+    cpdef int hand(self, now) except -1:
+        """Hand over what was approved last; its fact must follow."""
+        self.handed = self.fact.number
+        self.decided += 1
+        self.intend(self.handed, PyBytes_FromStringAndSize(<const char*>&self.fact, sizeof(intended_t)),
+                    PyBytes_FromStringAndSize(self.text, self.text_n), now)
+        return 0
+
+    def claim(self, uint64_t key) -> bool:
+        """Whether an intent was handed over before it came. Raises RuntimeError where another one was."""
+        if self.ahead and self.ahead != key:
+            raise RuntimeError(f"order {self.fact.number} was decided for another intent than {key}")
+        self.ahead, found = 0, self.ahead != 0
+        return found
 
     @property
     def key(self):

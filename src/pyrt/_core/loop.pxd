@@ -24,5 +24,6 @@ cdef class Loop:
     cdef public Decider _decider       # decides about an order at once; None = nobody does
     cdef dict listeners                # by instrument id
 
+    cdef bint is_idle(self) except -1
     cdef bint give(self, const market_t* record) except -1
     cdef int settle_first(self) except -1

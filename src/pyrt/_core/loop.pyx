@@ -38,6 +38,9 @@ cdef class Loop:
             raise IndexError(f"record {index} is outside the array")
         return self.give(&record)
 
+    cdef bint is_idle(self) except -1:
+        return not (self._busy or self._told or self._calls or self._queue)
+
     cdef bint give(self, const market_t* record) except -1:
         cdef PyObject* found = PyDict_GetItem(self.listeners, record.header.instrument)
         cdef Listeners who

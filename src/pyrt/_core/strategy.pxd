@@ -138,6 +138,7 @@ ctypedef struct wish_t:                # what an order is that is nothing but th
 cdef class Decider:                    # the lane, as far as others know it
     cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil
     cdef bint go(self, order, now) except -1        # decides what was sent, and hands it over
+    cpdef int hand_over(self, now) except -1        # what take_unseen decided; its intent must come next
 
 
 cdef class Dispatch:
@@ -164,6 +165,8 @@ cdef class Dispatch:
     cdef readonly bint decided         # that order was
 
     cdef place_t* watched(self, uint32_t instrument) except NULL
+    # run() of records that lie still until `due` is 0 again or their copy is kept: the index after the last that was run
+    cdef Py_ssize_t advance(self, const market_t* records, Py_ssize_t start, Py_ssize_t n, int64_t now, bint live, int64_t mono) except -1
     cdef int handle(self) except -1 nogil
     cdef int handle_bar(self, const bar_t* bar) except -1 nogil
     cdef int handle_record(self) except -1 nogil

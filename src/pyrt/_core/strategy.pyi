@@ -48,7 +48,8 @@ class CompiledStrategy:
     def _take_asked(self) -> tuple[list[Asked], int]: ...
 
 @disjoint_base
-class Decider: ...
+class Decider:
+    def hand_over(self, now: Any) -> int: ...
 
 @final
 class Dispatch:

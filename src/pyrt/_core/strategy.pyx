@@ -248,6 +248,10 @@ cdef class Decider:
     cdef bint go(self, order, now) except -1:
         return False
 
+    cpdef int hand_over(self, now) except -1:
+        """Hand over what was decided before there is an order of it. now: on both clocks."""
+        raise RuntimeError("nothing was decided")
+
 
 @cython.final
 cdef class Dispatch:
@@ -337,22 +341,26 @@ cdef class Dispatch:
         resume.
         """
         cdef Py_buffer view
-        cdef Py_ssize_t n
+        cdef Py_ssize_t n = open_records(records, &view, sizeof(market_t))
+        try:
+            if not 0 <= start <= n:
+                raise IndexError(f"start {start} of {n} records")
+            return self.advance(<const market_t*>view.buf, start, n, now, live, mono)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef Py_ssize_t advance(self, const market_t* records, Py_ssize_t start, Py_ssize_t n, int64_t now, bint live, int64_t mono) except -1:
         if self.due:
             raise RuntimeError("resume() first: something of the record before is not handled")
-        n = open_records(records, &view, sizeof(market_t))
-        if not 0 <= start <= n:
-            PyBuffer_Release(&view)
-            raise IndexError(f"start {start} of {n} records")
         self.fixed_now, self.live, self.mono = now, live, mono
         self.askers, self.decided = 0, False
         self.pipeline.running = True
         try:
             with nogil:
                 while start < n and self.due == 0:
-                    start = pipeline_run(self.p, <const market_t*>view.buf, start, n)
+                    start = pipeline_run(self.p, records, start, n)
                     if self.p.due:
-                        self.record = &(<const market_t*>view.buf)[start - 1]
+                        self.record = &records[start - 1]
                         self.open_record = self.p.due & DUE_RECORD
                         self.handle()
                 self.decide()
@@ -361,10 +369,9 @@ cdef class Dispatch:
             self.due |= DUE_FAILED
         finally:
             self.pipeline.running = False
-            if self.due:                                        # resume() needs it when the buffer has gone
+            if self.due:                                        # resume() needs it when the records have gone
                 self.kept_record = self.record[0]
                 self.record = &self.kept_record
-            PyBuffer_Release(&view)
         if self.p.out.failed:
             raise MemoryError("no memory for more bars: some were lost")
         return start

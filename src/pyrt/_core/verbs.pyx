@@ -124,7 +124,8 @@ cdef class Seat:
         cdef object source
         cdef int64_t life
         memset(&w, 0, sizeof(w))
-        if row is None or not self.loop.running or (reduce_only is not True and reduce_only is not False) or self.shown:
+        if row is None or not self.loop.running or (reduce_only is not True and reduce_only is not False) or \
+                self.number in self.shown:
             return None
         if type(valid_for) is not float or not -LONGEST < <double>valid_for < LONGEST:
             return None

@@ -89,6 +89,7 @@ class LiveShell:
         self._timers = Timers()
         self._wake: asyncio.TimerHandle | None = None
         self._wake_at = 0  # monotonic ns
+        self._closed = False
         self._unjournaled = False  # the journal failed: what happens then is only known here, and at the venue
         self.latencies = Latest(4096)  # ns from an inbox entry to the start of an order that it caused
         self._causes: dict[int, int] = {}  # order number -> when its cause came, until it leaves
@@ -199,12 +200,11 @@ class LiveShell:
             self._open_inbox(self.session)
 
     def _open_inbox(self, session: Session) -> None:
-        """From now on frames are taken in natively, unless compiled strategies are called on the way."""
-        if session.compiled is not None:
-            return
+        """From now on frames are taken in natively."""
         entries = self.recorder.queue if self.recorder is not None else None
         self.inbox.connect(session.market.pipeline, session.counts, entries, sequenced=session.market.has_depth)
-        self.inbox.give_to(session, instant=Now, on_fault=self._broken)
+        dispatch = session.compiled.dispatch if session.compiled is not None else None
+        self.inbox.give_to(session, instant=Now, on_fault=self._broken, dispatch=dispatch)
         self.inbox.open = True
 
     def _due(self, records: np.ndarray[Any, Any], at: int, venue: int, mono: int) -> None:
@@ -411,7 +411,7 @@ class LiveShell:
 
     def _fail(self, error: BaseException) -> None:
         """No order leaves any more: what was not durable is not sent, what works is cancelled."""
-        if self._unjournaled:
+        if self._unjournaled or self._closed:
             return
         self._unjournaled = True
         self.on_unjournaled(str(error))
@@ -454,7 +454,8 @@ class LiveShell:
         self._schedule()
 
     def close(self) -> None:
-        """Stop waking; the owner closes broker and journal."""
+        """Stop waking; the owner closes broker and journal, and tells where that one could not keep its last records."""
+        self._closed = True
         if self._wake is not None:
             self._wake.cancel()
         self.inbox.open = False

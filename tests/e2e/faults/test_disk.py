@@ -47,6 +47,7 @@ def test_a_failure_of_the_last_record_is_told(zygote: Zygote, tmp_path: Path) ->
             if at and seen == at and "the journal has failed" in run.log.partition("SWEPT")[2]:
                 told.append(status)
                 assert status == 2, run.log
+                assert "Traceback" not in run.log, run.log
                 assert "the journal has failed" in run.log.splitlines()[-1]
                 assert it.recover() == []
                 break
