@@ -5,7 +5,7 @@ from tests.faults.patching import Patch
 
 _LANE = "pyrt.fast_lane"
 _SHELL = "pyrt.live.shell"
-_TO_SHELL = "        self._intend(number, record, body, now)\n"
+_WRITE = "            self._appended = self.journal.append_record(Kind.INTENDED, {}, Sync.BEFORE_ACT, now.venue)\n"
 _PROOF = "            if codec.encode(fact) != (Kind.INTENDED, self._ahead):\n"
 
 LANE: tuple[Mutant, ...] = (
@@ -23,7 +23,7 @@ LANE: tuple[Mutant, ...] = (
         "lane-writes-nothing",
         "the fast lane's record is taken for written, and is not",
         _SHELL,
-        "            self._appended = self.journal.append_record(Kind.INTENDED, record, Sync.BEFORE_ACT, now.venue)\n",
+        _WRITE.format("record"),
         "            self._appended = self._appended\n",
         POWER,
         SAFE,
@@ -33,11 +33,11 @@ LANE: tuple[Mutant, ...] = (
         "the record of the fast lane has another quantity than the order, and nobody looks",
         (
             Patch(
-                _LANE,
-                _TO_SHELL,
-                "        other = bytearray(record)\n"
-                "        other[48:56] = (2 * int.from_bytes(other[48:56], 'little')).to_bytes(8, 'little')\n"
-                "        self._intend(number, bytes(other), body, now)\n",
+                _SHELL,
+                _WRITE.format("record"),
+                "            other = bytearray(record)\n"
+                "            other[48:56] = (2 * int.from_bytes(other[48:56], 'little')).to_bytes(8, 'little')\n"
+                + _WRITE.format("bytes(other)"),
             ),
             Patch(_SHELL, _PROOF, "            if False:\n"),
         ),
@@ -48,8 +48,8 @@ LANE: tuple[Mutant, ...] = (
         "lane-decides-twice",
         "what the fast lane decided is decided again",
         _LANE,
-        "        self._manager.grant(key)\n",
-        "        pass\n",
+        "            self._manager.grant(key)\n",
+        "            pass\n",
         QUICK,
         SAFE,
     ),
