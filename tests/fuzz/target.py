@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 CORPUS = Path(__file__).with_name("corpus")
-TARGETS = ("msgpack", "json", "itch", "ring")  # of tests.fuzz.targets
+TARGETS = ("msgpack", "json", "inbox", "itch", "ring")  # of tests.fuzz.targets
 
 
 class Target(Protocol):
