@@ -33,8 +33,8 @@ sanitize:
 	$(sanitized) $(PYTHON) -m pytest -q -s -p no:benchmark -p no:cacheprovider --timeout 1800 $(SANITIZED)
 	$(sanitized) $(PYTHON) -m tests.fuzz --seconds $(PYRT_FUZZ)
 
-# Mutations of tests/fuzz/corpus into the decoder, the inbox, the ITCH books and the ring's reader, PYRT_FUZZ (20) seconds each; what breaks one
-# is kept there. `make sanitize` does it too, under the sanitizers.
+# Mutations of tests/fuzz/corpus into the decoder, the inbox, the ITCH books and the ring's reader, PYRT_FUZZ (20) seconds each; what
+# breaks one is kept there. `make sanitize` does it too, under the sanitizers.
 PYRT_FUZZ ?= 20
 fuzz: build
 	PYTHONPATH=src $(PYTHON) -m tests.fuzz --seconds $(PYRT_FUZZ)
