@@ -44,7 +44,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
     folder = tmp_path_factory.mktemp("compiled")
     made = ModuleType("compiled")
-    twins = ("Momentum", "Quoter", "Leaner", "Faulty", "Greedy")
+    twins = ("Momentum", "Quoter", "Leaner", "Faulty", "Greedy", "Mixer")
     for source, names in ((ROOT / "tests/strategies/twins.pyx", twins), (ROOT / "examples/averages.pyx", ("SmaCross",))):
         copy = Path(shutil.copy(source, folder))
         compile_file(copy)

@@ -33,7 +33,7 @@ class CompiledStage:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self.dispatch = Dispatch(session.market.pipeline)  # a live session's inbox runs it too
+        self.dispatch = Dispatch(session.market.pipeline, session)  # a live session's inbox runs it too
         self._strategies: dict[int, CompiledStrategy] = {}
 
     # ------------------------------------------------------------------------------------------------ start
@@ -111,11 +111,31 @@ class CompiledStage:
             dispatch.resume()
             if dispatch.decided and session.lane is not None:
                 session.lane.core.hand_over(session.now)
+        session.settle()
         if bars := dispatch.take_count():
             session.counts["bars"] += bars
 
     def _take(self) -> None:
-        for number, strategy in self._strategies.items():
+        for number in self._strategies:
+            self.collect(number)
+
+    def posted(self) -> None:
+        """Something was sent. Where a callback in C had Python do it, what that one asks for is decided behind it."""
+        if self.dispatch.running:
+            self.dispatch.sent = True
+            if self._session.lane is not None:
+                self._session.lane.close()
+
+    def enter(self, number: int, now: int) -> None:
+        """A Python callback of a strategy is about to run, at `now` (venue ns)."""
+        strategy = self._strategies.get(number)
+        if strategy is not None:
+            strategy._at(now)
+
+    def collect(self, number: int) -> None:
+        """Make intents of what a strategy has asked for; nothing of a Python one."""
+        strategy = self._strategies.get(number)
+        if strategy is not None:
             rows, refused = strategy._take_asked()
             if rows or refused:
                 self._session.call(number, self.ask, number, rows, refused)

@@ -402,6 +402,8 @@ class TradingDesk:
         return self._sources.get(strategy, 0)
 
     def _next(self, strategy: int) -> int:
+        if self.compiled and self._session.compiled is not None:
+            self._session.compiled.collect(strategy)  # what it asked for in C comes first, and has its number
         self._number(strategy, source := self._sources.get(strategy, 0) + 1)
         return source
 

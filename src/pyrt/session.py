@@ -7,6 +7,7 @@ The session owns no clock, socket, file or thread: the Shell does, and feeds wha
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -129,7 +130,7 @@ class Session(Loop):
         self.halted = set()  # strategies whose callbacks are no longer called
         self.counts: Counter[str] = Counter()
         self.refusals: Counter[str] = Counter()
-        self.now = Now(0, 0)
+        self.now, self.instant = Now(0, 0), Now
         self.running = False  # callbacks are delivered, intents accepted
         self._waiting = list(strategies)
         self._names: dict[str, int] = {}
@@ -214,7 +215,9 @@ class Session(Loop):
             self.risk.watch(instrument.id, self.market.book(instrument.id))
             units = self._units[instrument.id] = (instrument.symbol, float(10**instrument.qty_exp))
             wants = self._wants.get(instrument.id, {})
-            self.listen(instrument.id, *units, wants.get("on_trade", []), wants.get("on_quote", []), bool(wants.get("on_book")))
+            calls = wants.get("on_trade", []), wants.get("on_quote", [])
+            special = bool(wants.get("on_book")) or any(number in self.desk.compiled for number, _ in chain(*calls))
+            self.listen(instrument.id, *units, *calls, special)
         if self.compiled is not None:
             self.compiled.connect(self._bar_wants)
         if self.lane is not None:
@@ -411,6 +414,8 @@ class Session(Loop):
     def post(self, event: Event | Order) -> None:
         """Queue an event from within a callback; it is handled when the callback has returned."""
         self._queue.append(event)
+        if self.compiled is not None:
+            self.compiled.posted()
 
     def request(self, commands: list[Command]) -> None:
         """Perform commands of the desk."""
@@ -463,7 +468,8 @@ class Session(Loop):
             wanted = self._bar_wants.get(key)
             if not wanted:
                 continue
-            self.desk.keep_bar(*key, bars[i])
+            if self.compiled is None:  # else its dispatch keeps them
+                self.desk.keep_bar(*key, bars[i])
             if not self.running:
                 continue
             bar = None
@@ -497,12 +503,20 @@ class Session(Loop):
         """Run user code. What it raises halts this strategy alone: its entries are cancelled, exits stay."""
         if number in self.halted:
             return
+        compiled = self.compiled
+        if compiled is not None:
+            compiled.enter(number, self.now.venue)
         try:
             callback(*arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as e:  # sys.exit() too: a strategy does not end the session
+            if compiled is not None:
+                compiled.collect(number)
             self._failed(number, callback, e)
+        else:
+            if compiled is not None:
+                compiled.collect(number)
 
     def _failed(self, number: int, callback: Callable[..., None], e: BaseException) -> None:
         self.halt(number, getattr(callback, "__name__", "callback"), e)

@@ -41,7 +41,7 @@ COLD = {
     "events": {"_copy", "_letters", "make_bar", "make_quote", "make_trade"},
     "frames": {"deliver", "fail", "join"},
     "entries": {"add"},
-    "inbox": {"_copied", "count", "give", "keep", "present", "run", "run_compiled", "take"},
+    "inbox": {"_copied", "count", "give", "keep", "run", "run_compiled", "take"},
     "indicators": {
         "_apart",
         "_are_bars",
@@ -60,7 +60,7 @@ COLD = {
     "l3": {"best", "done", "levels", "of"},
     "lane": {"_units", "go"},
     "ledger": {"_money", "_position", "_units"},
-    "loop": {"give", "is_idle", "settle_first"},
+    "loop": {"give", "go", "is_idle", "settle_first"},
     "log": {"_look_beyond", "_walk"},
     "match": {"_pit", "_run", "_waiting"},
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
@@ -74,7 +74,6 @@ COLD = {
     "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
     "strategy": {
         "advance",
-        "go",
         "handle",
         "handle_bar",
         "handle_record",

@@ -11,7 +11,7 @@ import pytest
 from tests.reference.room import ACCOUNT, PX, QTY, SECOND, Room
 
 from pyrt._core.types import Clock, RecordType, market_dtype, quote_dtype, trade_dtype
-from pyrt.clock import VenueClock
+from pyrt.clock import Now, VenueClock
 from pyrt.errors import JournalDamaged, JournalError
 from pyrt.journal import codec
 from pyrt.live.shell import LiveShell
@@ -21,6 +21,7 @@ from pyrt.ports import (
     Cancel,
     CancelResult,
     ClockMeasured,
+    Kill,
     Lookup,
     QueryFailed,
     Recall,
@@ -28,6 +29,7 @@ from pyrt.ports import (
     Replace,
     SetTimer,
     Start,
+    Stop,
     StreamState,
     Submit,
     Sync,
@@ -377,6 +379,51 @@ def test_a_fault_of_ours_ends_the_session_in_order(caplog: pytest.LogCaptureFixt
 
     on_loop(body)
     assert caplog.text.count("Traceback") == 1
+
+
+def test_a_fault_behind_a_decided_order_leaves_latches_cancels_and_the_end() -> None:
+    """The lane decided, and no fact of it came: no order leaves any more, and everything else is kept and done."""
+
+    async def body() -> None:
+        s = Buyer()
+        live = Live(s)
+        live.start()
+        s.buy("AAPL", 1, limit=90)
+        live.quote()
+        live.journal.sync()
+        [working] = live.broker.take(Submit)
+        accept(live, working)
+        told = next(f for f, _ in live.journal.facts if isinstance(f, Intended))
+        live.shell.intend(99, codec.encode(msgspec.structs.replace(told, number=99))[1], b"{}", live.shell.now())
+        live.shell.handle(Kill(level="KILLED", scope="system", reason="now", who="somebody"))
+        assert live.failures == ["a fault inside pyrt: RuntimeError: an order was decided, and this Latched followed"]
+        [latched] = [f for f, _ in live.journal.facts if isinstance(f, Latched)]
+        assert latched.level == "KILLED"
+        assert [c.number for c in live.broker.take(Cancel)] == [working.request.number]
+        assert not live.session.running
+        s.buy("AAPL", 2, limit=90)
+        live.quote()
+        live.shell.call(live.session.stop)
+        live.shell.handle(Stop(reason="the end"))
+        live.journal.sync()
+        assert live.broker.take(Submit) == []
+        assert len(live.failures) == 1
+
+    on_loop(body)
+
+
+def test_what_stop_raises_does_not_keep_the_session_from_ending(caplog: pytest.LogCaptureFixture) -> None:
+    async def body() -> None:
+        live = Live(Buyer())
+        live.start()
+
+        def broken(now: Now) -> None:
+            raise ZeroDivisionError("a fault")
+
+        live.shell.call(broken)
+        assert live.failures == ["a fault inside pyrt: ZeroDivisionError: a fault"]
+
+    on_loop(body)
 
 
 def test_a_fault_on_the_journals_thread_ends_the_session_too_and_keeps_no_other_order_back() -> None:

@@ -68,6 +68,28 @@ def test_on_quote_with_replacements_cancels_and_orders_from_python(compiled: Mod
     assert {21, 24} <= statuses, "nothing was cancelled or replaced"
 
 
+def test_verbs_in_c_and_in_python_in_one_callback(compiled: ModuleType) -> None:
+    assert_equal(*both(compiled.Mixer, python.Mixer, slowly(material.mixed(4000))), 100)
+
+
+def test_bars_that_trades_close_are_kept_once_beside_compiled_strategies(compiled: ModuleType) -> None:
+    class Reader(SmaCross):
+        interval = "tick:20"
+
+        def on_start(self) -> None:
+            self.seen = 0
+
+        def on_bar(self, bar: Any) -> None:
+            self.seen += 1
+            kept = self.history(bar.symbol, 50)["close_px"]
+            assert len(kept) == min(self.seen, 50)
+
+    reader = Reader(symbols=("AAPL",))
+    result = backtest([compiled.Momentum(), reader], material.trades(2000), instruments=(AAPL,), progress=False)
+    assert not result.alarms
+    assert reader.seen > 50
+
+
 def test_on_book(compiled: ModuleType) -> None:
     assert_equal(*both(compiled.Leaner, python.Leaner, slowly(material.deltas(1500)), BTC), 10)
 
@@ -145,7 +167,7 @@ def test_one_that_was_built_for_another_core_is_refused(compiled: ModuleType, mo
 def test_decided_at_once_or_by_the_rules_it_is_the_same_session(compiled: ModuleType) -> None:
     """Compiled strategies in a live session: with the fast lane, whose decision comes before the intent, and without."""
     rng = random.Random(5)
-    makers = ((compiled.Quoter,), (compiled.Quoter, compiled.Momentum), (compiled.Quoter, python.Momentum))
+    makers = ((compiled.Quoter,), (compiled.Quoter, compiled.Momentum), (compiled.Quoter, python.Momentum), (compiled.Mixer,))
     for makes in makers:
         ours, theirs = (Room(*(make() for make in makes), fast=fast) for fast in (True, False))
         for _ in range(400):

@@ -150,3 +150,46 @@ cdef class _Greedy(CompiledStrategy):
 class Greedy(_Greedy, Strategy):
     symbols = ("AAPL",)
     how = 0
+
+
+cdef class _Mixer(CompiledStrategy):
+    """Verbs in C from callbacks in Python, and those of Python from callbacks in C, in every order."""
+
+    cdef int64_t seen, fills
+
+    def on_fill(self, order, fill):
+        cdef uint32_t instrument = self.instruments[0].id
+        self.fills += 1
+        if self.fills % 3 == 0:
+            self.sell(instrument, self.instruments[0].one, 0)
+            self.more(1)
+        elif self.fills % 3 == 1 and self.position(instrument) > 0:
+            self.sell(instrument, self.instruments[0].one, 0)
+
+    cdef int on_quote(self, const quote_t* quote) except -1 nogil:
+        self.seen += 1
+        if self.open_orders(quote.instrument) > 4:
+            return 0
+        if self.seen % 12 == 3:
+            with gil:
+                self.more(1)
+            self.buy(quote.instrument, self.instruments[0].one, quote.ask_px)
+        elif self.seen % 12 == 6:
+            self.buy(quote.instrument, self.instruments[0].one, quote.ask_px)
+            with gil:
+                self.more(2)
+        elif self.seen % 12 == 9:
+            with gil:
+                self.more(1)
+        return 0
+
+
+class Mixer(_Mixer, Strategy):
+    symbols = ("AAPL",)
+
+    def more(self, quantity):
+        self.buy(self.symbols[0], quantity)
+        self.set_timer("more", 0.5)
+
+    def on_timer(self, name):
+        self.buy(self.symbols[0], 3)

@@ -83,3 +83,38 @@ class Faulty(Strategy):
         if self.seen == 40:
             self.buy(self.symbols[0], 1)
             raise ValueError("enough")
+
+
+class Mixer(Strategy):
+    symbols = ("AAPL",)
+
+    def on_start(self) -> None:
+        self.seen = self.fills = 0
+
+    def more(self, quantity: int) -> None:
+        self.buy(self.symbols[0], quantity)
+        self.set_timer("more", 0.5)
+
+    def on_timer(self, name: str) -> None:
+        self.buy(self.symbols[0], 3)
+
+    def on_fill(self, order: Order, fill: object) -> None:
+        self.fills += 1
+        if self.fills % 3 == 0:
+            self.sell("AAPL", 1)
+            self.more(1)
+        elif self.fills % 3 == 1 and self.position("AAPL").quantity > 0:
+            self.sell("AAPL", 1)
+
+    def on_quote(self, quote: Quote) -> None:
+        self.seen += 1
+        if len(self.open_orders("AAPL")) > 4:
+            return
+        if self.seen % 12 == 3:
+            self.more(1)
+            self.buy("AAPL", 1, limit=quote.ask)
+        elif self.seen % 12 == 6:
+            self.buy("AAPL", 1, limit=quote.ask)
+            self.more(2)
+        elif self.seen % 12 == 9:
+            self.more(1)

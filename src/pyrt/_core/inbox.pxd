@@ -30,13 +30,12 @@ cdef class Inbox:
     cdef public int64_t begun          # monotonic ns at which the entry in hand came
     cdef object monotonic, counts, on_due, on_close
     cdef Loop loop                     # whose callbacks get what is due; None = it is for on_due
-    cdef object instant, on_fault
+    cdef object on_fault
     cdef bint failed                   # the loop did, in this frame
     cdef Pipeline pipeline
     cdef Dispatch dispatch             # runs it where strategies are compiled; None = nobody's is
     cdef Entries entries
     cdef bint sequenced                # deltas go another way
-    cdef int64_t next_close            # of the pipeline, as it was last passed
 
     cdef int64_t at(self, int64_t mono) noexcept nogil
     cdef int64_t look(self, int64_t mono) noexcept nogil
@@ -44,5 +43,4 @@ cdef class Inbox:
     cdef bint take(self, Decoder decoder, int64_t mono) except -1      # False: nothing was done
     cdef int run(self, const market_t* records, Py_ssize_t n) except -1
     cdef int run_compiled(self, const market_t* records, Py_ssize_t n) except -1
-    cdef object present(self)          # now, as the loop has it
     cdef bint give(self, const market_t* record, bint again) except -1     # again: to a loop that knows the time

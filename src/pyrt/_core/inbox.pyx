@@ -2,7 +2,7 @@
 cimport cython
 from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
-from cpython.object cimport PyObject, PyTypeObject
+from cpython.object cimport PyObject
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -100,7 +100,8 @@ cdef class Inbox:
         """
         if not (isinstance(instant, type) and issubclass(instant, tuple)):
             raise TypeError("an instant is a tuple")
-        self.loop, self.instant, self.on_fault, self.dispatch = loop, instant, on_fault, dispatch
+        loop.instant = instant
+        self.loop, self.on_fault, self.dispatch = loop, on_fault, dispatch
 
     cdef int64_t at(self, int64_t mono) noexcept nogil:
         cdef int64_t elapsed = mono - self.origin
@@ -144,6 +145,7 @@ cdef class Inbox:
 
     cdef int run(self, const market_t* records, Py_ssize_t n) except -1:
         cdef Py_ssize_t at = 0
+        cdef int64_t close = self.pipeline.p.next_close
         cdef bint given = False
         self.pipeline._idle()
         self.begun = self.mono
@@ -155,48 +157,43 @@ cdef class Inbox:
                 break
             if self.pipeline.p.due != DUE_RECORD or not self.give(&records[at - 1], given):
                 self.on_due(_copied(records, n), at, self.venue, self.mono)
-                self.next_close = self.pipeline.p.next_close
                 return 0
             given = True
             if self.failed:
                 break
-        if given or self.pipeline.p.next_close != self.next_close:      # timers may have been set
+        if given or self.pipeline.p.next_close != close:        # timers may have been set
             self.on_close()
-        self.next_close = self.pipeline.p.next_close
         return 0
 
     cdef int run_compiled(self, const market_t* records, Py_ssize_t n) except -1:
         cdef Dispatch dispatch = self.dispatch
+        cdef Loop loop = self.loop
+        cdef int64_t close = self.pipeline.p.next_close
         cdef Py_ssize_t at
+        cdef bint left
+        loop.be(self.venue, self.mono)
         try:
-            at = dispatch.advance(records, 0, n, self.venue, self.loop.running, self.mono if self.loop.is_idle() else 0)
-            if dispatch.due:
-                self.loop.now = self.present()
-                if dispatch.decided:
-                    dispatch.lane.hand_over(self.loop.now)
-            elif dispatch.bars:
+            at = dispatch.advance(records, 0, n, self.venue, loop.running, self.mono if loop.is_idle() else 0)
+            if dispatch.decided:
+                dispatch.lane.hand_over(loop.now)
+            left = dispatch.due != 0 or not loop.is_idle()      # Python that a callback called may have sent
+            if not left and dispatch.bars:
                 count(self.counts, "bars", dispatch.take_count())
         except Exception as e:
             self.on_fault(e)
             return 0
-        if dispatch.due:
+        if left:
             self.on_due(_copied(records, n), at, self.venue, self.mono)
-        elif self.pipeline.p.next_close != self.next_close:
+        elif self.pipeline.p.next_close != close or not loop.moved:     # who asks for the time may have set a timer
             self.on_close()
-        self.next_close = self.pipeline.p.next_close
         return 0
-
-    cdef object present(self):
-        # What instant((venue, mono)) gives, past the __new__ that a NamedTuple has in Python.
-        cdef object both = ((self.venue, self.mono),)
-        return (<PyTypeObject*>tuple).tp_new(<type>self.instant, <PyObject*>both, NULL)
 
     cdef bint give(self, const market_t* record, bint again) except -1:
         self.failed = False
         if self.loop is None:
             return False
         if not again:
-            self.loop.now = self.present()
+            self.loop.be(self.venue, self.mono)
         try:
             return self.loop.give(record)
         except Exception as e:

@@ -6,9 +6,9 @@ it is told again. It decides an order only where it surely passes; all else, and
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyrt._core.ledger cimport Ledger
+from pyrt._core.loop cimport Decider, wish_t
 from pyrt._core.risk cimport Gate
 from pyrt._core.screen cimport Screen
-from pyrt._core.strategy cimport Decider, wish_t
 from pyrt._core.types cimport i128
 
 

@@ -1,9 +1,9 @@
 from collections.abc import Callable
 from typing import Any, final
 
+from pyrt._core.loop import Decider
 from pyrt._core.risk import Gate
 from pyrt._core.screen import Screen
-from pyrt._core.strategy import Decider
 
 @final
 class Lane(Decider):

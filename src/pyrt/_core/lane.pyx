@@ -7,11 +7,11 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from pyrt._core.ledger cimport Ledger, i128_of
+from pyrt._core.loop cimport Decider, wish_t
 from pyrt._core.order_text cimport TAIL, VALUES, put_body, put_tail, text_t
 from pyrt._core.prices cimport ORDER_LIMIT, ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, order_t
 from pyrt._core.risk cimport Gate
 from pyrt._core.screen cimport Screen, plain_t
-from pyrt._core.strategy cimport Decider
 from pyrt._core.types cimport SIDE_BUY, SIDE_SELL, UNITS_ROOM, units_text
 from pyrt._core.verbs cimport Ticket
 

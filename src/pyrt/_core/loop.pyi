@@ -3,7 +3,9 @@ from typing import Any, final
 
 from typing_extensions import disjoint_base
 
-from pyrt._core.strategy import Decider
+@disjoint_base
+class Decider:
+    def hand_over(self, now: Any) -> int: ...
 
 @final
 class Listeners: ...
@@ -11,6 +13,7 @@ class Listeners: ...
 @disjoint_base
 class Loop:
     now: Any
+    instant: type[tuple[Any, ...]] | None
     running: bool
     halted: set[int]
     _busy: bool

@@ -2,11 +2,25 @@
 cimport cython
 from cpython.buffer cimport PyBuffer_Release
 from cpython.dict cimport PyDict_GetItem
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 
 from pyrt._core.buffers cimport open_records
 from pyrt._core.events cimport make_quote, make_trade
 from pyrt._core.types cimport TYPE_QUOTE, TYPE_TRADE
+
+
+cdef class Decider:
+    """Whoever decides about an order without words: decides nothing itself."""
+
+    cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil:
+        return False
+
+    cdef bint go(self, order, now) except -1:
+        return False
+
+    cpdef int hand_over(self, now) except -1:
+        """Hand over what was decided before there is an order of it. now: on both clocks."""
+        raise RuntimeError("nothing was decided")
 
 
 @cython.final
@@ -20,8 +34,30 @@ cdef class Loop:
     def __cinit__(self, *arguments, **named):
         self.listeners = {}
 
+    @property
+    def now(self):
+        """The event's instant on both clocks, ns; see `pyrt.clock.Now`."""
+        cdef object both
+        if self.moved and self.instant is not None:
+            # What instant(venue, mono) gives, past the __new__ that a NamedTuple has in Python.
+            both = ((self.venue, self.mono),)
+            self.told_now = (<PyTypeObject*>tuple).tp_new(<type>self.instant, <PyObject*>both, NULL)
+            self.moved = False
+        return self.told_now
+
+    @now.setter
+    def now(self, now):
+        self.venue, self.mono = now[0], now[1]
+        self.told_now, self.moved = now, False
+
+    cdef void be(self, int64_t venue, int64_t mono) noexcept nogil:
+        self.venue, self.mono, self.moved = venue, mono, True
+
     def listen(self, uint32_t instrument, str symbol not None, double unit, list trade not None, list quote not None, bint book):
-        """Tell who wants an instrument's trades and quotes, as (strategy, callback), and whether some want its book."""
+        """Tell who wants an instrument's trades and quotes, as (strategy, callback), and whether they are not given here.
+
+        They are not where some want its book too, with each quote.
+        """
         cdef Listeners who = Listeners.__new__(Listeners)
         who.symbol, who.unit, who.trade, who.quote, who.book = symbol, unit, trade, quote, book
         self.listeners[instrument] = who

@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyrt._core.book cimport book_t
 from pyrt._core.ledger cimport Ledger
+from pyrt._core.loop cimport Decider, Loop
 from pyrt._core.pipeline cimport Pipeline, pipeline_t
 from pyrt._core.recent cimport RecentBars
 from pyrt._core.types cimport bar_t, market_t, quote_t, ref_t, trade_t
@@ -126,23 +127,9 @@ cdef struct place_t:                   # what is wanted of one instrument
     uint32_t session                   # and of those that the session wants
 
 
-ctypedef struct wish_t:                # what an order is that is nothing but this
-    uint64_t source
-    int64_t qty, limit_px, stop_px     # qty and px units; 0 = none
-    int64_t valid_until                # venue ns; 0 = as long as the session lets one live
-    uint32_t instrument
-    uint16_t strategy
-    uint8_t side, type, tif, reduce_only
-
-
-cdef class Decider:                    # the lane, as far as others know it
-    cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil
-    cdef bint go(self, order, now) except -1        # decides what was sent, and hands it over
-    cpdef int hand_over(self, now) except -1        # what take_unseen decided; its intent must come next
-
-
 cdef class Dispatch:
     cdef Pipeline pipeline
+    cdef Loop loop                     # is told each record's own time where that is what counts; None = nobody is
     cdef pipeline_t* p
     cdef place_t* places               # by instrument id
     cdef uint32_t places_room
@@ -160,6 +147,7 @@ cdef class Dispatch:
     cdef readonly object error         # what a callback raised
     cdef Decider lane                  # where the only order of a record is decided at once; None = nowhere
     cdef int64_t mono                  # monotonic ns; 0 = nothing is decided here
+    cdef public bint sent              # Python that a callback called has sent something: stop for it
     cdef uint32_t askers               # strategies that asked for something
     cdef void* asker                   # the last of them
     cdef readonly bint decided         # that order was
@@ -167,6 +155,7 @@ cdef class Dispatch:
     cdef place_t* watched(self, uint32_t instrument) except NULL
     # run() of records that lie still until `due` is 0 again or their copy is kept: the index after the last that was run
     cdef Py_ssize_t advance(self, const market_t* records, Py_ssize_t start, Py_ssize_t n, int64_t now, bint live, int64_t mono) except -1
+    cdef int64_t at(self) noexcept nogil
     cdef int handle(self) except -1 nogil
     cdef int handle_bar(self, const bar_t* bar) except -1 nogil
     cdef int handle_record(self) except -1 nogil

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyrt._core.buffers cimport open_records
+from pyrt._core.loop cimport wish_t
 from pyrt._core.pipeline cimport DUE_BARS, DUE_RECORD, pipeline_run
 from pyrt._core.types cimport SIDE_BUY, SIDE_SELL, TYPE_DELTA, TYPE_QUOTE, TYPE_TRADE
 
@@ -201,6 +202,9 @@ cdef class CompiledStrategy:
                 self.working_count -= 1
                 return
 
+    def _at(self, int64_t now) -> None:
+        self.now = now
+
     def _used(self, uint64_t source) -> None:
         self.source = source
 
@@ -239,20 +243,6 @@ cdef void _work(CompiledStrategy s, uint64_t source, uint32_t instrument, uint8_
 
 
 # ---------------------------------------------------------------------------------------------------- the stage
-cdef class Decider:
-    """Whoever decides about an order without words: decides nothing itself."""
-
-    cdef bint take_unseen(self, wish_t* wish, int64_t now, int64_t mono) noexcept nogil:
-        return False
-
-    cdef bint go(self, order, now) except -1:
-        return False
-
-    cpdef int hand_over(self, now) except -1:
-        """Hand over what was decided before there is an order of it. now: on both clocks."""
-        raise RuntimeError("nothing was decided")
-
-
 @cython.final
 cdef class Dispatch:
     """Runs a pipeline, and calls compiled strategies where their records and bars are due, without the GIL.
@@ -261,8 +251,8 @@ cdef class Dispatch:
     `due` is 0. The session's own wishes are `session(instrument, mask)`.
     """
 
-    def __cinit__(self, Pipeline pipeline not None):
-        self.pipeline = pipeline
+    def __cinit__(self, Pipeline pipeline not None, Loop loop=None):
+        self.pipeline, self.loop = pipeline, loop
         self.p = &pipeline.p
         self.kept = []
 
@@ -353,7 +343,7 @@ cdef class Dispatch:
         if self.due:
             raise RuntimeError("resume() first: something of the record before is not handled")
         self.fixed_now, self.live, self.mono = now, live, mono
-        self.askers, self.decided = 0, False
+        self.askers, self.decided, self.sent = 0, False, False
         self.pipeline.running = True
         try:
             with nogil:
@@ -379,7 +369,7 @@ cdef class Dispatch:
     def resume(self) -> None:
         """Go on with what the last record brought, after the session took what was due."""
         self.due = self.askers = 0
-        self.error, self.decided = None, False
+        self.error, self.decided, self.sent = None, False, False
         self.pipeline.running = True
         try:
             with nogil:
@@ -390,6 +380,11 @@ cdef class Dispatch:
             self.due |= DUE_FAILED
         finally:
             self.pipeline.running = False
+
+    @property
+    def running(self) -> bool:
+        """Whether callbacks in C run just now."""
+        return self.pipeline.running
 
     def take_bars(self):
         """The bar that is due, as an array of bar_dtype."""
@@ -405,6 +400,15 @@ cdef class Dispatch:
     def failed(self) -> CompiledStrategy:
         """Whose callback raised `error`."""
         return <CompiledStrategy>self.calling.strategy
+
+    cdef int64_t at(self) noexcept nogil:
+        # Now, for callbacks in C and for the Python that they may call.
+        cdef int64_t ts = self.record.header.ts_event
+        if self.fixed_now:
+            return self.fixed_now
+        if <void*>self.loop != <void*>None:
+            self.loop.be(ts, ts)
+        return ts
 
     cdef int handle(self) except -1 nogil:
         while self.bar_at < self.p.out.n:
@@ -437,7 +441,7 @@ cdef class Dispatch:
             self.caller += 1
             if c.wants & ON_BAR and c.interval == bar.interval and self.live and not c.halted:
                 self.calling = c
-                (<CompiledStrategy>c.strategy).now = self.fixed_now if self.fixed_now else self.record.header.ts_event
+                (<CompiledStrategy>c.strategy).now = self.at()
                 (<CompiledStrategy>c.strategy).on_bar(bar)
                 self.stop()
         self.caller = 0
@@ -463,7 +467,7 @@ cdef class Dispatch:
             if c.halted:
                 continue
             self.calling = c
-            (<CompiledStrategy>c.strategy).now = self.fixed_now if self.fixed_now else self.record.header.ts_event
+            (<CompiledStrategy>c.strategy).now = self.at()
             if kind == TYPE_TRADE:
                 if c.wants & ON_TRADE:
                     (<CompiledStrategy>c.strategy).on_trade(&self.record.trade)
@@ -484,6 +488,8 @@ cdef class Dispatch:
             self.due |= DUE_INTENTS
             self.asker = self.calling.strategy
             self.askers += 1
+        if self.sent:
+            self.due |= DUE_INTENTS
 
     cdef void decide(self) noexcept nogil:
         # Whoever else is due may send before it, or fail, and then comes first.

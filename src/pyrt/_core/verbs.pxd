@@ -6,8 +6,7 @@ rare has its words there. The two give the same.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pyrt._core.ledger cimport Ledger
-from pyrt._core.loop cimport Loop
-from pyrt._core.strategy cimport wish_t
+from pyrt._core.loop cimport Loop, wish_t
 from pyrt._core.types cimport i128
 
 

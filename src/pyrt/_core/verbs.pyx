@@ -141,7 +141,7 @@ cdef class Seat:
                 (stop is not None and (w.tif > TIF_FOK or not is_price(row, stop, &w.stop_px))):
             return None
         w.type = (ORDER_STOP_LIMIT if w.limit_px else ORDER_STOP) if w.stop_px else ORDER_LIMIT if w.limit_px else ORDER_MARKET
-        w.valid_until = <int64_t>self.loop.now[0]
+        w.valid_until = self.loop.venue
         if not 0 <= w.valid_until < LATEST:
             return None
         w.valid_until += life

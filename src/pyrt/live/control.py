@@ -32,6 +32,7 @@ REQUEST, REPORT = "KILL", "kill.json"
 LONGEST = 65_536  # bytes of a request that are read
 TICK = 0.1  # s between two looks for the file, and between heartbeats
 REBIRTH = 10.0  # s between two tries to start a watchdog in place of one that ended
+NEVER = 1 << 63  # no fact has this number
 OTHERS = 15  # reports that stay beside the newest
 WHOLE = ("system", "account")
 _NAME = re.compile(rf"{REQUEST}(\.[0-9a-f]{{16}})?")
@@ -240,7 +241,8 @@ class Control:
         if scope in WHOLE:
             self._page.close_latch(Level[request.level])
         self._shell.handle(Kill(level=request.level, scope=scope, reason=request.why, who=request.who))
-        kill = _Kill(answer, self._shell.appended, done)
+        taken = self._session.risk.gate.level(scope) >= Level[request.level]  # else a fault of ours kept its latch from the journal
+        kill = _Kill(answer, self._shell.appended if taken else NEVER, done)
         self._kills.append(kill)
         self._follow(kill)
 

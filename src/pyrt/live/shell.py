@@ -24,7 +24,7 @@ from pyrt.live.clock_steps import ClockSteps
 from pyrt.live.latest import Latest
 from pyrt.live.timers import Timers
 from pyrt.market.told import Told
-from pyrt.model import Alarmed, Fact, Message
+from pyrt.model import Alarmed, Fact, Intended, Message
 from pyrt.ports import (
     Alarm,
     Broker,
@@ -157,7 +157,10 @@ class LiveShell:
 
     def call(self, verb: Callable[[Now], None], now: Now | None = None) -> None:
         """Session.start or stop, at this instant."""
-        verb(now or self.now())
+        try:
+            verb(now or self.now())
+        except Exception as e:
+            self._broken(e)
         self._schedule()
 
     def _look(self, event: Event, now: Now) -> None:
@@ -275,11 +278,13 @@ class LiveShell:
     def _journal(self, fact: Fact, sync: Sync, ts: int) -> bool:
         if self._unjournaled:
             return False
-        if self._ahead:
+        if self._ahead and isinstance(fact, Intended):
             if codec.encode(fact) != (Kind.INTENDED, self._ahead):
                 raise RuntimeError(f"the journal has another record than this {type(fact).__name__}")
             self._ahead = b""
         else:
+            if self._ahead:  # no order leaves any more, but what else is true is kept: latches, cancels, fills
+                self._broken(RuntimeError(f"an order was decided, and this {type(fact).__name__} followed"))
             try:
                 self._appended = self.journal.append(fact, sync, ts)
             except JournalError as e:
@@ -357,6 +362,8 @@ class LiveShell:
     def _broken(self, e: Exception) -> None:
         """A fault of ours. What the components hold may be half done, so nothing new is begun; the next start recovers."""
         self.half_done = True
+        if self.session is not None:
+            self.session.running = False
         if not self.failed:
             log.error("a fault inside pyrt", exc_info=e)
         self.fail(f"a fault inside pyrt: {type(e).__name__}: {e}")
