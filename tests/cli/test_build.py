@@ -1,6 +1,7 @@
 """`pyrt build`: what it makes, what it leaves alone, and what it says of a mistake."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -98,6 +99,44 @@ def test_without_cython_or_headers_it_says_so(source: Path, monkeypatch: pytest.
     monkeypatch.setattr(build.sysconfig, "get_path", lambda name: str(tmp_path))
     with pytest.raises(ConfigError, match="headers of Python are not installed"):
         build.compile_file(source)
+
+
+FUSED = """
+# cython: language_level=3
+def product_and_sum(double a, double b, double c):
+    return a * b + c
+"""
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_compiled_strategy_has_the_flags_of_the_core() -> None:
+    """Those that decide what a double becomes, above all: it says what its twin in Python says, on every processor."""
+    text = (ROOT / "src" / "pyrt" / "_core" / "CMakeLists.txt").read_text(encoding="utf-8")
+    always = re.search(r"^target_compile_options\(core INTERFACE (.*)\)$", text, re.M)
+    assert always
+    core = always[1].split()
+    assert [flag for flag in core if flag.startswith(("-ffp", "-fexcess", "-ffast", "-frounding", "-fno-", "-m"))] != []
+    assert [flag for flag in core if flag not in build.FLAGS] == []
+    loose = ("-ffast-math", "-Ofast", "-funsafe-math-optimizations", "-fassociative-math", "-freciprocal-math", "-march=native")
+    assert [flag for flag in build.FLAGS if flag in loose or flag.startswith("-ffp-contract=")] == ["-ffp-contract=off"]
+
+
+def test_products_and_sums_stay_apart_where_the_processor_could_fuse_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fused, a * b + c is rounded once, and this one is -2^-60; apart, as Python has it, it is 0."""
+    pytest.importorskip("Cython", reason="Cython is not installed: pyrt build is not tested")
+    source = tmp_path / "fused.pyx"
+    source.write_text(FUSED)
+    told = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if " fma " in told:  # this processor can, but only if the compiler may use what is beyond the first of its line
+        monkeypatch.setenv("CC", f"{os.environ.get('CC') or sysconfig.get_config_var('CC') or 'cc'} -mfma")
+    build.compile_file(source)
+    script = "import fused; x = 2.0**-30; print(fused.product_and_sum(1 + x, 1 - x, -1.0), (1 + x) * (1 - x) - 1.0)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["0.0", "0.0"], done.stderr
+    assert build.check(source)
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-O1"))  # what other flags made is not up to date
+    with pytest.raises(ConfigError, match="has changed since it was built"):
+        build.check(source)
 
 
 def test_what_is_no_source_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from decimal import Decimal
 from itertools import pairwise
 from math import fsum
 from typing import Any
@@ -263,6 +264,113 @@ def test_a_close_is_not_enough_for_an_indicator_of_bars():
                 continue
             with pytest.raises(ValueError, match="high, low and close"):
                 verb()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32),
+    st.integers(0, 60),
+    st.lists(st.integers(0, 3), min_size=3, max_size=3),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_the_same_array_in_several_places_is_what_it_says_in_each(seed, n, which, of_volume, views):
+    """One object, or views of one memory: the array says what one number at a time says, alone and in a set."""
+    pool = walk(seed, n)
+    high, low, close = (pool[k][:] if views else pool[k] for k in which)
+    volume = pool[of_volume] if pool[of_volume].size == 0 or pool[of_volume].min() >= 0 else pool[3]
+    rows = list(zip(high.tolist(), low.tolist(), close.tolist(), volume.tolist(), strict=True))
+    for name, make in MAKE.items():
+        if name in ("log returns", "RealisedVolatility") and n and close.min() <= 0:
+            continue
+        whole, single, alone, ones = make(), make(), IndicatorSet(make()), IndicatorSet(make())
+        columns = arguments(whole, high, low, close, volume)
+        out = table(whole.apply(*columns))
+        streamed = [(single.update(*row), single.values)[1] for row in zip(*(c.tolist() for c in columns), strict=True)]
+        assert bits(streamed) == bits(out), name
+        together = alone.apply(high, low, close, volume)
+        assert bits([ones.update(*row).copy() for row in rows]) == bits(together), name
+
+
+@pytest.mark.parametrize("shape", ["same object", "same memory"])
+def test_a_close_that_is_the_high_leaves_the_low_what_it_is(shape):
+    high, low, _, _ = walk(11, 50)
+    close = high if shape == "same object" else high[:]
+    single, members = ATR(14), (ATR(14), VWAP())
+    expected = [single.update(h, x, h) for h, x in zip(high.tolist(), low.tolist(), strict=True)]
+    assert bits(ATR(14).apply(high, low, close)) == bits(expected)
+    assert bits(IndicatorSet(*members).apply(high, low, close)[:, 0]) == bits(expected)
+    wrong = low.copy()
+    wrong[7] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        ATR(14).apply(high, wrong, close)
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        lambda: ATR().apply([2.0], [1.0]),
+        lambda: ATR().apply([2.0]),
+        lambda: ATR().apply([2.0], close=[1.0]),
+        lambda: IndicatorSet(ATR()).apply([2.0], [1.0]),
+        lambda: IndicatorSet(SMA()).apply([2.0], [1.0]),
+        lambda: IndicatorSet(SMA()).apply([2.0], close=[1.0]),
+        lambda: IndicatorSet(ATR()).update(2.0, 1.0),
+        lambda: IndicatorSet(SMA()).update(2.0, 1.0),
+        lambda: IndicatorSet(SMA()).update(2.0, close=1.0),
+        lambda: OBV().apply([2.0]),
+        lambda: VWAP().apply([2.0]),
+    ],
+)
+def test_a_column_that_is_missing_is_named_and_not_made_up(given_):
+    with pytest.raises(ValueError, match=r"high, low and close|volume of each"):
+        given_()
+
+
+def test_bars_bring_their_own_columns():
+    bars, _ = bars_of(*walk(12, 5))
+    for verb in (
+        lambda: ATR().apply(bars, close=[1.0] * 5),
+        lambda: OBV().apply(bars, [1.0] * 5),
+        lambda: IndicatorSet(SMA()).apply(bars, close=[1.0] * 5),
+        lambda: IndicatorSet(SMA()).apply(bars, volume=[1.0] * 5),
+    ):
+        with pytest.raises(ValueError, match="bars bring"):
+            verb()
+
+
+@pytest.mark.parametrize("skip", [0, 1, 3])
+def test_out_may_lie_where_the_numbers_lie(skip):
+    """What is written over the numbers is written after they were read."""
+    _, _, close, _ = walk(13, 600)
+    memory = np.empty(1203)
+    numbers, out = memory[skip : skip + 600], memory[:1200].reshape(600, 2)
+    numbers[:] = close
+    expected = IndicatorSet(SMA(5), WMA(7)).apply(close)
+    assert bits(IndicatorSet(SMA(5), WMA(7)).apply(numbers, out=out)) == bits(expected)
+
+
+# ---------------------------------------------------------------------------------------------------- kinds of numbers
+@pytest.mark.parametrize("kind", [str, Decimal, int, np.float64, np.int64, np.float32])
+@pytest.mark.parametrize("name", MAKE)
+def test_every_kind_of_number_is_taken(name, kind):
+    floats, others, whole, together = MAKE[name](), MAKE[name](), MAKE[name](), IndicatorSet(MAKE[name]())
+    columns = [[float(kind(round(x))) for x in c] for c in walk(14, 60)]
+    theirs = [[kind(repr(x)) if kind in (str, Decimal) else kind(x) for x in c] for c in columns]
+    out = [(floats.update(*row), floats.values)[1] for row in zip(*arguments(floats, *columns), strict=True)]
+    assert bits([(others.update(*row), others.values)[1] for row in zip(*arguments(floats, *theirs), strict=True)]) == bits(out)
+    assert bits(table(whole.apply(*arguments(floats, *theirs)))) == bits(out)
+    if name not in ("VWAP", "rolling VWAP"):
+        assert bits([together.update(*row).copy() for row in zip(*theirs, strict=True)]) == bits(out)
+
+
+@pytest.mark.parametrize("bad", ["", "abc", "nan", "inf", "1e400", None, [1.0], {}, 10**400, Decimal("sNaN"), "1\x002"])
+def test_what_is_no_number_of_any_kind_is_refused(bad):
+    for verb in (SMA(3).update, IndicatorSet(SMA(3)).update, lambda x: SMA(3).apply([x]), lambda x: OBV().update(1.0, x)):
+        with pytest.raises((ValueError, TypeError)):
+            verb(bad)
+    with pytest.raises(TypeError, match="not bytes"):
+        SMA(3).update(b"190")
 
 
 def test_out_is_filled():

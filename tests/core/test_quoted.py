@@ -1,5 +1,7 @@
 """BookImbalance, microprice and spread: the formulas, one at a time and in arrays, from numbers, quotes and records."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -59,6 +61,20 @@ def test_an_empty_side_leaves_the_last_two_sided_market():
     assert micro.ready
     micro.reset()
     assert not micro.ready
+
+
+@pytest.mark.parametrize("kind", [str, Decimal, int, np.float64, np.int64])
+def test_every_kind_of_number_is_taken(kind):
+    quotes = [(10, 12, 3, 5), (11, 12, 0, 0), (9, 14, 7, 1)]
+    for make, pick in ((BookImbalance, slice(2, 4)), (Microprice, slice(0, 4)), (Spread, slice(0, 2))):
+        single, theirs, batch = make(), make(), make()
+        expected = [single.update(*map(float, quote[pick])) for quote in quotes]
+        assert bits([theirs.update(*map(kind, quote[pick])) for quote in quotes]) == bits(expected)
+        columns = zip(*(tuple(map(kind, quote[pick])) for quote in quotes), strict=True)
+        assert bits(batch.apply(*map(list, columns))) == bits(expected)
+    for bad in ("", "ten", None, [1.0], 10**400):
+        with pytest.raises((ValueError, TypeError)):
+            Microprice().update(1, 2, 3, bad)
 
 
 def test_records_and_quotes_say_the_same_and_only_quotes_count():

@@ -43,8 +43,10 @@ COLD = {
     "entries": {"add"},
     "inbox": {"_copied", "count", "give", "keep", "run", "run_compiled", "take"},
     "indicators": {
+        "_alone",
         "_apart",
         "_are_bars",
+        "_off",
         "_period",
         "idle",
         "moments",
@@ -71,7 +73,7 @@ COLD = {
     "ring": {"_wanted", "attach", "enter", "fits", "make", "map", "release", "shared", "take"},
     "risk": {"_money", "_moves", "_times", "_units"},
     "sampled": {"fit_code", "keep", "read_code"},
-    "sweep": {"_through", "sweep", "sweep_bars", "sweep_one"},
+    "sweep": {"_through", "column", "sweep", "sweep_bars", "sweep_one"},
     "strategy": {
         "advance",
         "handle",

@@ -159,3 +159,89 @@ def test_a_share_of_a_day_knows_its_own_orders_only() -> None:
     first = day.book(1)
     assert (first.order(1), first.ahead(11)) == ((Side.BUY, 10 * SECOND, 100), (1, 100))
     assert (first.order(2), first.ahead(12)) == (None, None)
+
+
+def two_shares() -> ItchBooks:
+    """Share 1 has the orders 1 and 11, share 2 has 2 and 12."""
+    day = ItchBooks()
+    for share in (1, 2):
+        day.feed_bare(message("R", share=share, symbol="AB"[share - 1], lot=100))
+        day.feed_bare(message("A", share=share, order=share, side="B", qty=100 * share, px=10_0000))
+        day.feed_bare(message("A", share=share, order=10 + share, side="B", qty=5, px=10_0000))
+    return day
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda b: b.add(2, "buy", 10, 7),
+        lambda b: b.add(12, "sell", 10, 7),
+        lambda b: b.cancel(2, 1),
+        lambda b: b.execute(2, 200),
+        lambda b: b.delete(2),
+        lambda b: b.replace(2, 99, 10, 1),
+        lambda b: b.replace(1, 2, 10, 1),
+        lambda b: b.modify(12, 10, 1),
+    ],
+)
+def test_a_share_of_a_day_leaves_the_orders_of_others_alone(call: Any) -> None:
+    day = two_shares()
+    before = [[rows.tolist() for rows in day.book(share).depth(9)] for share in (1, 2)]
+    counted = day.counters
+    with pytest.raises(OrderError, match=r"order (2|12) stands in the book of share 2"):
+        call(L3Book.of(day["A"]))
+    assert [[rows.tolist() for rows in day.book(share).depth(9)] for share in (1, 2)] == before
+    assert day.book(2).order(2) == (Side.BUY, 10 * SECOND, 200)
+    assert day.counters == counted
+
+
+RAW = [
+    ("refused", OrderAction.ADD, lambda b: b.add(2, Side.BUY, 10 * SECOND, 7), {"order": 2, "px": 10 * SECOND, "qty": 7}),
+    ("unknown", OrderAction.CANCEL, lambda b: b.cancel(2, 1), {"order": 2, "qty": 1}),
+    ("unknown", OrderAction.EXECUTE, lambda b: b.execute(2, 1), {"order": 2, "qty": 1}),
+    ("unknown", OrderAction.DELETE, lambda b: b.delete(2), {"order": 2}),
+    ("unknown", OrderAction.MODIFY, lambda b: b.modify(2, 10 * SECOND, 1), {"order": 2, "px": 10 * SECOND, "qty": 1}),
+    ("unknown", OrderAction.REPLACE, lambda b: b.replace(2, 9, SECOND, 1), {"order": 2, "other": 9, "px": SECOND, "qty": 1}),
+    ("refused", OrderAction.REPLACE, lambda b: b.replace(1, 2, SECOND, 1), {"order": 1, "other": 2, "px": SECOND, "qty": 1}),
+]
+
+
+@pytest.mark.parametrize(("counter", "action", "call", "fields"), RAW)
+def test_a_raw_view_counts_what_is_not_its_own_and_leaves_it(
+    counter: str, action: OrderAction, call: Any, fields: dict[str, int]
+) -> None:
+    event = np.zeros(1, order_event_dtype)
+    event["action"], event["side"] = action, Side.BUY
+    for name, value in fields.items():
+        event[name] = value
+    for verb in (call, lambda b: b.apply(event)):
+        day = two_shares()
+        before = [[rows.tolist() for rows in day.book(share).depth(9)] for share in (1, 2)]
+        assert not verb(day["A"])
+        assert [[rows.tolist() for rows in day.book(share).depth(9)] for share in (1, 2)] == before
+        assert {name: n for name, n in day.counters.items() if n} == {"orders": 4, counter: 1}
+
+
+def test_a_number_that_another_share_gave_back_is_free() -> None:
+    day = two_shares()
+    book = L3Book.of(day["A"])
+    L3Book.of(day["B"]).delete(2)
+    book.add(2, "buy", 10, 7)
+    event = np.zeros(1, order_event_dtype)
+    event["action"], event["order"], event["other"], event["qty"] = OrderAction.EXECUTE, 2, 12, 3  # `other` is the match's number
+    assert day["A"].apply(event) == 1
+    assert book.order(2) == (Side.BUY, 10, 4)
+
+
+@pytest.mark.parametrize("verb", ["replace", "modify"])
+def test_a_level_that_would_be_too_large_leaves_the_order_where_it_is(verb: str) -> None:
+    book = L3Book()
+    book.add(1, "buy", 101, 300)
+    book.add(2, "buy", 101, 5)
+    book.add(3, "buy", 100, (1 << 62) - 10)
+    before = book.levels()
+    with pytest.raises(OrderError, match="a level holds less than"):
+        book.replace(1, 4, 100, 10) if verb == "replace" else book.modify(1, 100, 10)
+    assert (book.levels(), book.ahead(2), book.order(1)) == (before, (1, 300), (Side.BUY, 101, 300))
+    book.modify(3, 100, (1 << 62) - 1)  # its own quantity makes way
+    assert book.order(3) == (Side.BUY, 100, float((1 << 62) - 1))

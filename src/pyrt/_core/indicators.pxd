@@ -34,5 +34,5 @@ cdef class IndicatorSet:
     cdef object view                   # `store` as an array
 
     cdef void _share(self, indicator_t* node) noexcept nogil
-    cdef int need(self, object low) except -1
+    cdef int need(self, object low, object close) except -1
     cdef object take(self, const double* tick)

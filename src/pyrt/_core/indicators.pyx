@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free
 
 import numpy as np
 
+from pyrt._core.buffers cimport number
 from pyrt._core.events cimport Bar
 from pyrt._core.formulas cimport (
     KIND_ADX, KIND_ATR, KIND_BOLLINGER, KIND_CCI, KIND_DEVIATION, KIND_EMA, KIND_LOG_RETURNS, KIND_MACD, KIND_OBV, KIND_RETURNS,
@@ -25,6 +26,18 @@ cdef uint32_t _period(object value, uint32_t least) except 0:
 
 cdef bint _are_bars(object values):
     return getattr(values, "dtype", None) == _bar_dtype
+
+
+cdef int _alone(object one, object other) except -1:
+    """Rows of bars have all columns; another one beside them would not be looked at."""
+    if one is not None or other is not None:
+        raise ValueError("bars bring their own columns: give them alone")
+    return 0
+
+
+cdef object _off(object values, object out):
+    """Numbers that do not lie where the results go."""
+    return np.array(values, np.float64) if values is not None and np.may_share_memory(values, out) else values
 
 
 cdef object _apart(object rows):
@@ -140,13 +153,14 @@ cdef class Indicator:
 cdef class OfValues(Indicator):
     """Indicators of one series: prices as a rule, the closes of bars."""
 
-    def update(self, double value) -> float:
+    def update(self, value) -> float:
         """Take in a value; returns `value`. Raises ValueError for one that is not a finite number, or not above 0 for logarithms."""
-        return self.take(value, value, value, 0, value)
+        cdef double x = number(value)
+        return self.take(x, x, x, 0, x)
 
     def apply(self, values):
         """Take in an array, or the closes of bar_dtype rows; an array of float64 for each output. Goes on where it stood."""
-        return self.run_bars(values, 9) if _are_bars(values) else self.run(values, values, values, None)
+        return self.run_bars(values, 9) if _are_bars(values) else self.run(None, None, values, None)
 
 
 cdef class OfBars(Indicator):
@@ -155,25 +169,37 @@ cdef class OfBars(Indicator):
     def __cinit__(self):
         self.demands = HIGH_AND_LOW
 
-    def update(self, double high, double low, double close) -> float:
+    def update(self, high, low, close) -> float:
         """Take in a bar; returns `value`. Raises ValueError for what is not a finite number."""
-        return self.take(high, low, close, 0, close)
+        cdef double last = number(close)
+        return self.take(number(high), number(low), last, 0, last)
 
     def apply(self, high, low=None, close=None):
         """Take in three arrays, or bar_dtype rows alone; an array of float64 for each output. Goes on where it stood."""
-        return self.run_bars(high, 9) if low is None and _are_bars(high) else self.run(high, low, close, None)
+        if _are_bars(high):
+            _alone(low, close)
+            return self.run_bars(high, 9)
+        if low is None or close is None:
+            raise ValueError("high, low and close, or bars: one of the three is missing")
+        return self.run(high, low, close, None)
 
 
 cdef class OfVolume(Indicator):
     """Indicators of price and volume."""
 
-    def update(self, double price, double volume) -> float:
+    def update(self, price, volume) -> float:
         """Take in a price and what was traded at it; returns `value`. Raises ValueError for no number or a volume below 0."""
-        return self.take(price, price, price, volume, price)
+        cdef double x = number(price)
+        return self.take(x, x, x, number(volume), x)
 
     def apply(self, price, volume=None, *, int qty_exp=9):
         """Take in two arrays, or bar_dtype rows alone (volumes in 10^-qty_exp); an array of float64. Goes on where it stood."""
-        return self.run_bars(price, qty_exp) if volume is None and _are_bars(price) else self.run(price, price, price, volume)
+        if _are_bars(price):
+            _alone(volume, None)
+            return self.run_bars(price, qty_exp)
+        if volume is None:
+            raise ValueError("prices want the volume of each")
+        return self.run(None, None, price, volume)
 
 
 # ---------------------------------------------------------------------------------------------------- averages
@@ -467,7 +493,9 @@ cdef class IndicatorSet:
     def __dealloc__(self):
         free(self.nodes)
 
-    cdef int need(self, object low) except -1:
+    cdef int need(self, object low, object close) except -1:
+        if (low is None) != (close is None):
+            raise ValueError("one series, or high, low and close: one of the three is missing")
         if low is None and self.demands & HIGH_AND_LOW:
             raise ValueError("a member wants high, low and close")
         return 0
@@ -476,14 +504,15 @@ cdef class IndicatorSet:
         sweep_one(self.nodes, self.count, tick, self.demands, self.store)
         return self.view
 
-    def update(self, double high, low=None, close=None, double volume=0.0):
+    def update(self, high, low=None, close=None, volume=0.0):
         """Take in one value, or high, low, close and volume; returns `values`. Raises ValueError for numbers it cannot take."""
         cdef double[FIELDS] tick
-        self.need(low)
-        tick[HIGH], tick[VOLUME] = high, volume
-        tick[LOW] = high if low is None else low
-        tick[CLOSE] = high if close is None else close
-        tick[PRICE] = high if close is None else (tick[HIGH] + tick[LOW] + tick[CLOSE]) / 3
+        self.need(low, close)
+        tick[HIGH] = tick[LOW] = tick[CLOSE] = tick[PRICE] = number(high)
+        tick[VOLUME] = number(volume)
+        if close is not None:
+            tick[LOW], tick[CLOSE] = number(low), number(close)
+            tick[PRICE] = (tick[HIGH] + tick[LOW] + tick[CLOSE]) / 3
         return self.take(tick)
 
     def on_bar(self, Bar bar not None):
@@ -497,15 +526,21 @@ cdef class IndicatorSet:
 
         Returns an array of float64, a row for each, its columns as `values`; `out`, if given, is that array. Goes on where it stood.
         """
-        close = high if close is None else close
-        rows = np.empty((len(close), self.outputs)) if out is None else out
-        if rows.shape != (len(close), self.outputs):
-            raise ValueError(f"out is {rows.shape}, not {(len(close), self.outputs)}")
-        if low is None and _are_bars(high):
+        n = len(high)
+        rows = np.empty((n, self.outputs)) if out is None else out
+        if rows.shape != (n, self.outputs):
+            raise ValueError(f"out is {rows.shape}, not {(n, self.outputs)}")
+        if _are_bars(high):
+            _alone(low, close)
+            _alone(volume, None)
             sweep_bars(self.nodes, self.count, high, qty_exp, self.demands, rows, self.store)
+            return rows
+        self.need(low, close)
+        if out is not None:            # blocks are written before the next are read
+            high, low, close, volume = [_off(x, out) for x in (high, low, close, volume)]
+        if close is None:
+            sweep(self.nodes, self.count, None, None, high, volume, self.demands, rows, self.store)
         else:
-            self.need(low)
-            low = high if low is None else low
             sweep(self.nodes, self.count, high, low, close, volume, self.demands, rows, self.store)
         return rows
 

@@ -361,6 +361,7 @@ cdef class L3Book:
     @staticmethod
     cdef L3Book of(orders_t* orders, uint32_t book, object owner)
     cdef bint done(self, int code, uint32_t where) except -1
+    cdef bint is_away(self, uint64_t order) noexcept nogil
     cdef uint32_t own_slot(self, uint64_t order) noexcept nogil
     cdef uint32_t where(self, uint64_t order) noexcept nogil
     cdef object best(self, uint32_t side)

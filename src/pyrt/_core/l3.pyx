@@ -215,11 +215,33 @@ cdef uint32_t side_of(const orders_t* o, uint32_t book, const order_event_t* e) 
     return o.levels[o.orders[l3_find(o, e.order)].level].where
 
 
+cdef bint is_elsewhere(const orders_t* o, uint32_t book, uint64_t number) noexcept nogil:
+    # An order of another book of the store: its number is taken, and nothing here may touch it.
+    cdef uint32_t slot = l3_find(o, number)
+    return slot != 0 and o.levels[o.orders[slot].level].where >> 1 != book
+
+
+cdef bint is_foreign(orders_t* o, uint32_t book, const order_event_t* e) noexcept nogil:
+    # An event about another book's order: counted, as one about nobody's or one that cannot be.
+    if e.action == ORDER_CLEAR or e.action == ORDER_TRADE:
+        return False
+    if is_elsewhere(o, book, e.order):
+        o.refused += e.action == ORDER_ADD
+        o.unknown += e.action != ORDER_ADD
+        return True
+    if e.action == ORDER_REPLACE and is_elsewhere(o, book, e.other):
+        o.refused += 1
+        return True
+    return False
+
+
 cdef Py_ssize_t l3_apply(orders_t* o, uint32_t book, const order_event_t* events, Py_ssize_t n) noexcept nogil:
     # How many changed the book; -1 - i where there was no room for event i.
     cdef Py_ssize_t i, applied = 0
     cdef int code
     for i in range(n):
+        if o.books > 1 and is_foreign(o, book, &events[i]):
+            continue
         code = l3_event(o, book, &events[i])
         while code == ORDER_NO_ROOM:
             if not l3_grow(o, side_of(o, book, &events[i])):
@@ -235,7 +257,7 @@ cdef class L3Book:
 
     Orders are known by the venue's numbers, any 64 bits. What cannot be is counted and never raises: orders that are not here,
     quantities below 1, more canceled or executed than there is (which takes what there is), a number that is here already (the
-    older order makes way). Memory doubles when it is short, which enters every order anew; `reserve` does that before the open.
+    older order makes way). A view of one book of many never touches the orders of the others. Memory doubles when it is short, which enters every order anew; `reserve` does that before the open.
     Belongs to one thread. Raises MemoryError where no memory is left.
     """
 
@@ -282,7 +304,7 @@ cdef class L3Book:
         """A new order, behind all at its price; False where it is refused."""
         cdef uint32_t where = 2 * self.book + (side == SIDE_SELL)
         cdef int code
-        if side != SIDE_BUY and side != SIDE_SELL:
+        if (side != SIDE_BUY and side != SIDE_SELL) or is_elsewhere(self.orders, self.book, order):
             self.orders.refused += 1
             return False
         code = l3_add(self.orders, where, order, px, qty, 0)
@@ -292,29 +314,44 @@ cdef class L3Book:
 
     def cancel(self, uint64_t order, int64_t qty) -> bool:
         """Take `qty` off an order, which keeps its place; False where it is not here."""
-        return l3_reduce(self.orders, order, qty) == ORDER_APPLIED
+        return not self.is_away(order) and l3_reduce(self.orders, order, qty) == ORDER_APPLIED
 
     def execute(self, uint64_t order, int64_t qty) -> bool:
         """`qty` of an order was traded; False where it is not here."""
-        return l3_reduce(self.orders, order, qty) == ORDER_APPLIED
+        return not self.is_away(order) and l3_reduce(self.orders, order, qty) == ORDER_APPLIED
 
     def delete(self, uint64_t order) -> bool:
         """Take an order out; False where it is not here."""
-        return l3_delete(self.orders, order) == ORDER_APPLIED
+        return not self.is_away(order) and l3_delete(self.orders, order) == ORDER_APPLIED
 
     def replace(self, uint64_t order, uint64_t other, int64_t px, int64_t qty) -> bool:
         """Another order of the same side in place of `order`, behind all at its price; False where it is not here or refused."""
-        cdef int code = l3_replace(self.orders, order, other, px, qty)
+        cdef int code
+        if self.is_away(order):
+            return False
+        if is_elsewhere(self.orders, self.book, other):
+            self.orders.refused += 1
+            return False
+        code = l3_replace(self.orders, order, other, px, qty)
         while self.done(code, self.where(order)):
             code = l3_replace(self.orders, order, other, px, qty)
         return code == ORDER_APPLIED
 
     def modify(self, uint64_t order, int64_t px, int64_t qty) -> bool:
         """Price and quantity anew: keeps its place where px stays and qty does not grow, else goes behind all at its price."""
-        cdef int code = l3_modify(self.orders, order, px, qty)
+        cdef int code
+        if self.is_away(order):
+            return False
+        code = l3_modify(self.orders, order, px, qty)
         while self.done(code, self.where(order)):
             code = l3_modify(self.orders, order, px, qty)
         return code == ORDER_APPLIED
+
+    cdef bint is_away(self, uint64_t order) noexcept nogil:
+        # Here it is unknown, wherever it stands.
+        cdef bint away = is_elsewhere(self.orders, self.book, order)
+        self.orders.unknown += away
+        return away
 
     cdef uint32_t own_slot(self, uint64_t order) noexcept nogil:
         # 0 too where the order stands in another book of the store.
@@ -381,6 +418,21 @@ cdef class L3Book:
         cdef uint32_t slot = self.own_slot(order)
         cdef rank_t* v = &self.orders.levels[self.orders.orders[slot].level]
         return ((v.where & 1) + 1, price_of(v), self.orders.orders[slot].qty) if slot else None
+
+    def elsewhere(self, uint64_t order) -> int | None:
+        """The number of the book that an order of the same store stands in, where that is another one than this."""
+        return self.where(order) >> 1 if is_elsewhere(self.orders, self.book, order) else None
+
+    def quantity_at(self, int side, int64_t px) -> int:
+        """What stands at a price, 0: nothing. Raises ValueError for what is no side."""
+        cdef row_t* row
+        cdef uint32_t i
+        cdef int64_t key = key_of(side == SIDE_SELL, px)
+        if side != SIDE_BUY and side != SIDE_SELL:
+            raise ValueError("a side is Side.BUY or Side.SELL")
+        row = &self.orders.rows[2 * self.book + side - 1]
+        i = rung_of(row, key)
+        return self.orders.levels[row.rungs[i].level].qty if i < row.n and row.rungs[i].key == key else 0
 
     @property
     def flags(self) -> int:

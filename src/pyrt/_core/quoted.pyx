@@ -6,8 +6,9 @@ from libc.stdint cimport int64_t, uint32_t
 
 import numpy as np
 
-from pyrt._core.buffers cimport open_records
+from pyrt._core.buffers cimport number, open_records
 from pyrt._core.events cimport Quote
+from pyrt._core.sweep cimport column
 from pyrt._core.types cimport NO_PX, TYPE_QUOTE, quote_t
 from pyrt._core.types import quote_dtype as _quote_dtype
 
@@ -76,8 +77,7 @@ cdef class OfQuotes:
         return self.last
 
     cdef object run(self, object bid, object ask, object bid_size, object ask_size):
-        cdef const double[::1] b = np.ascontiguousarray(bid, np.float64), a = np.ascontiguousarray(ask, np.float64)
-        cdef const double[::1] x = np.ascontiguousarray(bid_size, np.float64), y = np.ascontiguousarray(ask_size, np.float64)
+        cdef const double[::1] b = column(bid), a = column(ask), x = column(bid_size), y = column(ask_size)
         cdef Py_ssize_t n = b.shape[0], bad
         cdef double[::1] out
         rows = np.empty(n)
@@ -145,9 +145,9 @@ cdef class BookImbalance(OfQuotes):
     def __cinit__(self):
         self.kind = KIND_IMBALANCE
 
-    def update(self, double bid_size, double ask_size) -> float:
+    def update(self, bid_size, ask_size) -> float:
         """Take in sizes; returns `value`. Raises ValueError for one below 0 or not finite."""
-        return self.take(0, 0, bid_size, ask_size)
+        return self.take(0, 0, number(bid_size), number(ask_size))
 
     def apply(self, bid_size, ask_size):
         """Take in two arrays; an array of float64."""
@@ -164,9 +164,9 @@ cdef class Microprice(OfQuotes):
     def __cinit__(self):
         self.kind = KIND_MICROPRICE
 
-    def update(self, double bid, double ask, double bid_size, double ask_size) -> float:
+    def update(self, bid, ask, bid_size, ask_size) -> float:
         """Take in a quote, NaN for a side that is empty; returns `value`. Raises ValueError for what is no number, a size below 0."""
-        return self.take(bid, ask, bid_size, ask_size)
+        return self.take(number(bid), number(ask), number(bid_size), number(ask_size))
 
     def apply(self, bid, ask, bid_size, ask_size):
         """Take in four arrays; an array of float64."""
@@ -180,9 +180,9 @@ cdef class Spread(OfQuotes):
     def __cinit__(self, bint relative=False):
         self.kind = KIND_RELATIVE_SPREAD if relative else KIND_SPREAD
 
-    def update(self, double bid, double ask) -> float:
+    def update(self, bid, ask) -> float:
         """Take in prices, NaN for a side that is empty; returns `value`."""
-        return self.take(bid, ask, 1, 1)
+        return self.take(number(bid), number(ask), 1, 1)
 
     def apply(self, bid, ask):
         """Take in two arrays; an array of float64."""

@@ -21,7 +21,9 @@ cdef enum:                             # what indicators demand of their numbers
 
 cdef void read_bar(const bar_t* row, double unit, double* tick) noexcept nogil
 
-# `out`: what they gave, a row for each row that went in, and the last of these again in `last`. All raise ValueError at once.
+cdef object column(object values)      # numbers of any kind as contiguous float64
+
+# `high` and `low` None: one series. `out`: what they gave, a row for each row that went in, and the last of these again in `last`. All raise ValueError at once.
 cdef int sweep(indicator_t** nodes, uint32_t count, object high, object low, object close, object volume, uint32_t demands,
                object rows, double* last) except -1
 cdef int sweep_bars(indicator_t** nodes, uint32_t count, object bars, int qty_exp, uint32_t demands, object rows, double* last) except -1

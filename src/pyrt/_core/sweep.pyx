@@ -16,6 +16,13 @@ cdef double PX = 1e9                   # px units in one
 
 
 # ---------------------------------------------------------------------------------------------------- numbers in
+cdef object column(object values):
+    try:
+        return np.ascontiguousarray(values, np.float64)
+    except OverflowError as e:
+        raise ValueError(str(e)) from None
+
+
 cdef inline bint _bad(double x) noexcept nogil:
     return not fabs(x) <= LARGEST      # NaN too
 
@@ -45,7 +52,7 @@ cdef Py_ssize_t _below_in(const double* x, Py_ssize_t n, double least) noexcept 
 
 
 cdef bint _are_bad(const columns_t* c, Py_ssize_t n, uint32_t demands) noexcept nogil:
-    if _bad_in(c.close, n) or (c.high != c.close and (_bad_in(c.high, n) or _bad_in(c.low, n))):
+    if _bad_in(c.close, n) or (c.high != c.close and _bad_in(c.high, n)) or (c.low != c.close and _bad_in(c.low, n)):
         return True
     if c.volume != NULL and (_bad_in(c.volume, n) or (demands & NOT_BELOW_ZERO and _below_in(c.volume, n, 0))):
         return True
@@ -117,21 +124,21 @@ cdef int _through(indicator_t** nodes, uint32_t count, const columns_t* c, Py_ss
 
 cdef int sweep(indicator_t** nodes, uint32_t count, object high, object low, object close, object volume, uint32_t demands,
               object rows, double* last) except -1:
-    cdef const double[::1] x = np.ascontiguousarray(close, np.float64), y = x, z = x, v = x
+    cdef const double[::1] x = column(close), y = x, z = x, v = x
     cdef columns_t c
     cdef Py_ssize_t n = x.shape[0]
     if n == 0:
         return 0
-    if high is not close:
-        y, z = np.ascontiguousarray(high, np.float64), np.ascontiguousarray(low, np.float64)
+    if high is not None:
+        y, z = column(high), column(low)
     if volume is not None:
-        v = np.ascontiguousarray(volume, np.float64)
+        v = column(volume)
     if y.shape[0] != n or z.shape[0] != n or v.shape[0] != n:
         raise ValueError(f"{y.shape[0]} of high, {z.shape[0]} of low, {n} of close, {v.shape[0]} of volume")
     _point(&c, &y[0], &z[0], &x[0], &v[0], NULL)
     if volume is None:
         c.volume = NULL
-    if high is close:
+    if high is None:
         c.vwap = c.close
     return _through(nodes, count, &c, n, demands, rows, last)
 

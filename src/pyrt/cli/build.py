@@ -17,7 +17,8 @@ from pyrt.sources import core_built, digest, stamp_of
 PACKAGE = Path(__file__).parents[1]
 INCLUDE = PACKAGE / "_core" / "include"
 _BESIDE = (".pxd", ".pxi", ".h")  # what a source may take in from its own directory
-_FLAGS = ("-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-w")
+_FLOATS = "-ffp-contract=off"  # as the core: what is fused is rounded once, and no longer what the twin in Python says
+FLAGS = ("-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden", "-fstack-protector-strong", _FLOATS, "-D_FORTIFY_SOURCE=2", "-w")
 _LINK = {"darwin": ("-bundle", "-undefined", "dynamic_lookup")}
 
 
@@ -62,7 +63,7 @@ def compile_file(source: Path, *, force: bool = False, annotate: bool = False) -
         made = Path(folder) / target.name
         link = _LINK.get(sys.platform, ("-shared",))
         includes = (f"-I{INCLUDE}", f"-I{sysconfig.get_path('include')}", f"-I{source.absolute().parent}")
-        _run([*compiler, *_FLAGS, *includes, str(text), *link, "-o", str(made)], source)
+        _run([*compiler, *FLAGS, *includes, str(text), *link, "-o", str(made)], source)
         if annotate:
             text.with_suffix(".html").replace(source.with_suffix(".html"))
         made.replace(target)
@@ -89,7 +90,8 @@ def check(source: Path) -> Path:
 
 def _stamp(source: Path) -> str:
     beside = sorted(p for p in source.absolute().parent.iterdir() if p.suffix in _BESIDE)
-    return f"pyrt:{core_built()}:{digest((p.name, p.read_bytes()) for p in (source, *beside))}:"
+    made_of = [("", " ".join(FLAGS).encode()), *((p.name, p.read_bytes()) for p in (source, *beside))]
+    return f"pyrt:{core_built()}:{digest(made_of)}:"
 
 
 def _tools() -> list[str]:

@@ -100,12 +100,12 @@ class L3Book(Touch):
         self._left(order)
         if other != order:
             self._new(other)
-        _done(self.raw.replace(order, other, self._px(price), self._qty(quantity)))
+        _done(self.raw.replace(order, other, *self._moved(order, price, quantity)))
 
     def modify(self, order: int, price: Number, quantity: Number) -> None:
         """Price and quantity anew: it keeps its place where the price stays and the quantity does not grow."""
         self._left(order)
-        _done(self.raw.modify(order, self._px(price), self._qty(quantity)))
+        _done(self.raw.modify(order, *self._moved(order, price, quantity)))
 
     def clear(self) -> None:
         """Drop every order."""
@@ -184,17 +184,31 @@ class L3Book(Touch):
             raise _refused(f"order {order} has {left / self._one:g} left, not {quantity}", "`delete` takes all")
         return qty
 
+    def _moved(self, order: int, price: Number, quantity: Number) -> tuple[int, int]:
+        # The raw book takes the order out before it finds that the new place has no room.
+        px, qty = self._px(price), self._qty(quantity)
+        side, was, left = self.raw.order(order) or (0, 0, 0)
+        _done(self.raw.quantity_at(side, px) - (left if was == px else 0) + qty < _MOST)
+        return px, qty
+
     def _left(self, order: int) -> int:
         found = self.raw.order(order) if 0 <= order < _NUMBERS else None
         if found is None:
+            self._own(order)
             raise _refused(f"order {order} is not here", "add it first; `apply` counts such events instead")
         return found[2]
 
     def _new(self, order: int) -> None:
         if not 0 <= order < _NUMBERS:
             raise _refused(f"{order} is no order's number", "the venue's numbers are 0 to 2^64 - 1")
+        self._own(order)
         if self.raw.order(order) is not None:
             raise _refused(f"order {order} is here already", "delete or replace it, or take another number")
+
+    def _own(self, order: int) -> None:
+        share = self.raw.elsewhere(order) if 0 <= order < _NUMBERS else None
+        if share is not None:
+            raise _refused(f"order {order} stands in the book of share {share}", "a number is one order's in all books of a day")
 
     def _ranks(self, rows: NDArray[Any]) -> list[Rank]:
         return [Rank(px / PX, qty / self._one, orders) for px, qty, orders in rows.tolist()]
