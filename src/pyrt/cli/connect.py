@@ -105,6 +105,7 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
         watchdog=own.watchdog,
         silence=own.silence_secs,
         data_down=own.data_down_secs,
+        trouble=config.alerts.trouble_secs,
         calendar=config.venue.calendar,
     )
     plan.database = database_of(config)
