@@ -16,6 +16,18 @@ from tests.e2e.processes import Run, Venue, wait_for
 Start = Callable[..., Run]
 AWAY = ("DATA_AWAY", "UPDATES_AWAY", "VENUE_AWAY")
 BACK = ("DATA_BACK", "UPDATES_BACK", "VENUE_BACK")
+# Has an entry at work as soon as there are prices.
+RESTING = """
+from pyrt import Strategy
+
+class Resting(Strategy):
+    symbols = ("AAPL",)
+    entry = None
+
+    def on_quote(self, quote):
+        if self.entry is None and quote.bid > 0:
+            self.entry = self.buy("AAPL", 2, limit=round(quote.bid * 0.9, 2))
+"""
 
 
 class Hook(ThreadingHTTPServer):
@@ -131,3 +143,36 @@ def test_a_halted_session_has_no_heartbeat_until_it_is_resumed(
     done = subprocess.run(resume, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     wait_for(lambda: hook.beats > beats, "the heartbeat to go on")
+
+
+@pytest.mark.row("S122")
+def test_a_watchdog_tells_of_the_sweep_after_a_session_that_was_killed(
+    venue: Venue, hook: Hook, start: Start, alerted: list[str], tmp_path: Path
+) -> None:
+    run = start(*alerted, "--silence", "600", "--data-down", "600").until("trading:")
+    run.kill()
+    hook.told_of("WATCHDOG_SWEEP")
+    log = tmp_path / "home" / "watchdog.log"
+    wait_for(lambda: "verified twice" in log.read_text(), "the proof")
+    wait_for(lambda: "WATCHDOG_SWEEP was told by webhook" in log.read_text(), "the end of the word")
+    [told] = [told for told in hook.told if told["code"] == "WATCHDOG_SWEEP"]
+    assert (told["kind"], told["severity"], told["venue"]) == ("alarm", "critical", "sim")
+    assert told["text"].startswith("the session ended without a word: the watchdog cancels the entries of journal ")
+    assert "alerts" not in log.read_text()
+    again = start(*alerted).until("trading:")
+    again.end(signal.SIGINT)
+    assert hook.codes.count("WATCHDOG_SWEEP") == 1
+
+
+def test_a_watchdog_tells_of_orders_that_it_cancels_for_want_of_data(
+    venue: Venue, hook: Hook, start: Start, alerted: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "resting.py").write_text(RESTING)
+    options = ["--strategy", str(tmp_path / "resting.py"), "--silence", "600", "--data-down", "1"]
+    run = start(*alerted, *options).until("trading:")
+    wait_for(venue.open_orders, "the entry")
+    venue.fault("drop_data", seconds=600)
+    hook.told_of("WATCHDOG_SWEEP", "DATA_AWAY")
+    wait_for(lambda: not venue.open_orders(), "the entry to be cancelled")
+    assert [told["text"].partition(":")[0] for told in hook.told if told["code"] == "WATCHDOG_SWEEP"] == ["no market data for 1 s"]
+    run.end(signal.SIGINT)

@@ -156,9 +156,9 @@ class Alerts:
                 self._tell("end", "critical", "SESSION_FAILED", "", live.shell.failed)
             await asyncio.shield(asyncio.to_thread(self.close))
 
-    def close(self) -> None:
-        """Send what waits, for a while, and end."""
-        until = time.monotonic() + FAREWELL
+    def close(self, farewell: float | None = None) -> None:
+        """Send what waits, for a while, s, and end."""
+        until = time.monotonic() + (FAREWELL if farewell is None else farewell)
         for way in self._ways:
             way.close(until)
 

@@ -107,6 +107,7 @@ class Plan(msgspec.Struct, kw_only=True):
     silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
     data_down: float = 10.0  # seconds without the data feed after which it does
     trouble: float = 120.0  # seconds that a stream, the venue or a recovery may be away until a human hears of it
+    alerts: Secret = Secret("")  # for the watchdog, which tells that it sweeps
     calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
     database: Database | None = None  # of PostgreSQL, for a second projection of the journal

@@ -300,6 +300,7 @@ class Runner:
             deadline=plan.settings.deadline / SECOND,
             give_up=30.0 if plan.link.name == "sim" else 0.0,
             live=plan.link.name == LIVE,
+            alerts=plan.alerts.reveal(),
         )
         return Watchdog(order)
 
