@@ -18,6 +18,7 @@ from pyrt.errors import JournalDamaged
 from pyrt.execution.cid import cid
 from pyrt.journal import Journal
 from pyrt.model import Intended, Intent, OrderType, TimeInForce
+from pyrt.monitor import RiskPage
 from pyrt.ports import Sync
 from pyrt.venues.alpaca.session import Answer, Broken
 from pyrt.watchdog import Watchdog, WatchOrder
@@ -199,6 +200,69 @@ def intended(number: int, *, reduce_only: bool = False) -> Intended:
         reduce_only=reduce_only,
     )
     return Intended(number=number, epoch=1, intent=wanted, approval=1, limits_version=1, ref_px=1, ts=1)
+
+
+# ---------------------------------------------------------------------------------------------------- its word
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What a human heard."""
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(watchdog.Word, "say", lambda _, code, text: told.append((code, text)))
+    return told
+
+
+def one(directory: Path, journal: str) -> WatchOrder:
+    return WatchOrder(directory=str(directory), journal=journal, epoch=1, url="u", key="k", secret="s", landing=0.0, alerts="ways")
+
+
+def test_a_dead_session_is_told_whatever_it_had_at_work(tmp_path: Path, venue: OneBreaks, said: list[tuple[str, str]]) -> None:
+    journal = write(tmp_path)
+    watchdog._sweep(one(tmp_path, journal), "it died")
+    assert [code for code, _ in said] == ["WATCHDOG_SWEEP"]
+    assert f"it died: the watchdog cancels the entries of journal {journal}; see {tmp_path}" in said[0][1]
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_session_that_lives_tells_the_rest_itself(
+    tmp_path: Path, venue: OneBreaks, said: list[tuple[str, str]], works: bool
+) -> None:
+    journal = write(tmp_path)
+    venue.open = {2: order_of(journal, 2)} if works else {}
+    watchdog._sweep(one(tmp_path, journal), "no data", quiet=True)
+    assert [code for code, _ in said] == ["WATCHDOG_SWEEP"] * works
+    assert venue.open == {}
+
+
+def test_exits_that_are_cancelled_for_want_of_a_journal_are_told(
+    tmp_path: Path, venue: OneBreaks, said: list[tuple[str, str]]
+) -> None:
+    watchdog._sweep(one(tmp_path, "k3v9q2xa"), "it died")
+    assert [code for code, _ in said] == ["WATCHDOG_SWEEP", "WATCHDOG_EXITS"]
+
+
+def test_each_trouble_is_swept_for_and_only_the_want_of_data_is_quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = RiskPage.create(tmp_path)
+    page.data(False)
+    swept: list[tuple[str, bool]] = []
+    monkeypatch.setattr(watchdog, "_sweep", lambda _, why, *, quiet=False: swept.append((why, quiet)))
+    looks = iter([(None, 0.0), (None, 0.0), (None, 100.0), (None, 100.0), (b"", 0.0)])  # what the pipe says, and the silence
+    silent = 0.0
+
+    def listen(_: int) -> bytes | None:
+        nonlocal silent
+        said, silent = next(looks)
+        return said
+
+    monkeypatch.setattr(watchdog, "_listen", listen)
+    monkeypatch.setattr(RiskPage, "silence", property(lambda _: silent))
+    order = WatchOrder(directory=str(tmp_path), journal="j", epoch=1, url="u", key="k", secret="s", stale=0.0)
+    watchdog.watch(order, 0)
+    page.close()
+    assert swept == [
+        ("no market data for 0 s", True),
+        ("no sign of life for 5 s", False),
+        ("the session ended without a word", False),
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------- its birth

@@ -27,6 +27,7 @@ from pyrt.execution.cid import parse_cid
 from pyrt.journal.inspect import TRIES, show
 from pyrt.model import Intended
 from pyrt.monitor import RiskPage
+from pyrt.monitor.word import Word
 from pyrt.ports import VenueOrder
 from pyrt.process import bare_environment, confine
 from pyrt.venues.alpaca import pages, wire
@@ -62,6 +63,7 @@ class WatchOrder(Veiled, frozen=True, kw_only=True):
     deadline: float = 10.0
     give_up: float = 0.0
     live: bool = False  # the session trades live, and has proved that it may
+    alerts: str = ""  # how a human hears of a sweep, with the secrets that takes
 
 
 class Watchdog:
@@ -152,8 +154,10 @@ class _Marks(wire.Reader):
 class Sweep:
     """One round of cancelling: from its beginning on, all that this journal had intended by then in lives up to ours."""
 
-    def __init__(self, order: WatchOrder) -> None:
+    def __init__(self, order: WatchOrder, why: str = "") -> None:
         self._order = order
+        self._why = why
+        self._word = Word(order.alerts)
         self._session = venue_session(order.url, Keys(Secret(order.key), Secret(order.secret)))
         self._reader = _Marks()
 
@@ -166,6 +170,8 @@ class Sweep:
             try:
                 left = [o for o in self._open() if self._is_entry(o, protective, last)]
                 heard = time.monotonic()
+                if left:
+                    self.tell()
                 for entry in left:
                     self._cancel(entry)
                 clear = 0 if left else clear + 1
@@ -178,6 +184,11 @@ class Sweep:
             time.sleep(GAP)
         log.info("no entry of journal %s is left at the venue: verified twice", self._order.journal)
         return True
+
+    def tell(self) -> None:
+        """A human hears of it, once, whatever that takes: nothing here waits for it."""
+        text = f"{self._why}: the watchdog cancels the entries of journal {self._order.journal}; see {self._order.directory}/{LOG}"
+        self._word.say("WATCHDOG_SWEEP", text)
 
     def close(self) -> None:
         """Let the connection go."""
@@ -192,6 +203,8 @@ class Sweep:
             return self._read()
         except (PyrtError, OSError) as e:
             log.error("ALARM: the journal cannot be read (%s): every order with its mark is cancelled, exits too", e)
+            text = f"journal {self._order.journal} cannot be read: the watchdog cancels every order with its mark, exits too"
+            self._word.say("WATCHDOG_EXITS", text)
             return set(), None
 
     def _read(self) -> tuple[set[int], int]:
@@ -256,13 +269,13 @@ def watch(order: WatchOrder, pipe: int) -> None:
             if said != FAREWELL:
                 _sweep(order, "the session ended without a word")
             return
-        trouble = ""
+        trouble, lives = "", False
         if page is not None and page.silence > order.silent:
             trouble = f"no sign of life for {order.silent:g} s"
         elif page is not None and page.data_down > order.stale:
-            trouble = f"no market data for {order.stale:g} s"
-        if trouble and not troubled:
-            _sweep(order, trouble)
+            trouble, lives = f"no market data for {order.stale:g} s", True
+        if trouble and trouble != troubled:
+            _sweep(order, trouble, quiet=lives)
         troubled = trouble
 
 
@@ -273,9 +286,12 @@ def _listen(pipe: int) -> bytes | None:
         return os.read(pipe, len(FAREWELL)) if selector.select(LOOK) else None
 
 
-def _sweep(order: WatchOrder, why: str) -> None:
+def _sweep(order: WatchOrder, why: str, *, quiet: bool = False) -> None:
+    """quiet: a human hears of it only where something is to be cancelled; a session that lives tells the rest itself."""
     log.warning("%s: cancelling what journal %s has working", why, order.journal)
-    sweep = Sweep(order)
+    sweep = Sweep(order, why)
+    if not quiet:
+        sweep.tell()
     try:
         sweep.run()
     finally:

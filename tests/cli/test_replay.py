@@ -15,7 +15,7 @@ from pyrt.cli.recorded import recorded_runs, recorded_sizer, strategies_of
 from pyrt.journal.inspect import show
 from pyrt.journal.recorder import Kind
 from pyrt.live.replay import Replay
-from pyrt.model import OrderChanged
+from pyrt.model import Alarmed, OrderChanged
 from pyrt.ports import Stop
 
 STRATEGY = """
@@ -123,6 +123,18 @@ def test_a_recording_that_ends_before_a_command_left_is_no_difference(played: Pa
     outcome = Replay(run, facts, strategies_of(run), recorded_sizer(run)).play(lacking)
     assert not outcome.equal
     assert outcome.unsent == 0
+
+
+@pytest.mark.parametrize("code", ["WATCHDOG", "NO_DATA", "BAR_INCOMPLETE", "DATA_AWAY", "VENUE_AWAY", "NOT_RECOVERED", "another"])
+def test_an_alarm_of_what_stands_beside_a_session_is_no_output_of_it(played: Path, code: str) -> None:
+    first, second = recorded_runs(played / "state")
+    run = first[0].body
+    facts = [row for row in show(played / "state" / "journal") if row[0] <= second[0].body.seq]
+    place = next(n for n, row in enumerate(facts) if isinstance(row[2], OrderChanged))
+    seq, ts, _ = facts[place]
+    facts.insert(place, (seq, ts, Alarmed(severity="critical", code=code, text="a child ended", ts=ts)))
+    outcome = Replay(run, facts, strategies_of(run), recorded_sizer(run), ended=True).play(first)
+    assert outcome.equal == (code != "another")
 
 
 @pytest.mark.row("X05")

@@ -20,6 +20,8 @@ from pyrt.config import Secret
 from pyrt.config.schema import AlertsSection
 from pyrt.errors import ConfigError
 from pyrt.live.alerts import Alerts
+from pyrt.live.sweep_alert import alerts_of as alerts_told
+from pyrt.live.sweep_alert import handed_on
 from pyrt.model import Alarmed, Latched
 
 PATIENCE = 60.0  # s, against hanging alone
@@ -221,6 +223,28 @@ def test_what_cannot_work_is_said_before_the_session_begins(settings: dict[str, 
     with pytest.raises(ConfigError) as told:
         alerts_of(**settings)
     assert what in str(told.value)
+
+
+def test_the_end_of_a_trouble_is_told_as_its_beginning_was(hook: Callable[..., Hook]) -> None:
+    web = hook()
+    alerts = alerts_of(webhook=Secret(web.url))
+    for severity, code in (("critical", "DATA_AWAY"), ("info", "STRATEGY"), ("info", "DATA_BACK")):
+        alerts.hear(Alarmed(severity=severity, code=code, text="over", ts=1))
+    assert [web.posts.get(timeout=PATIENCE)["code"] for _ in range(2)] == ["DATA_AWAY", "DATA_BACK"]
+    alerts.close()
+    assert alerts.sent == {"webhook": (2, 0)}
+
+
+def test_what_a_watchdog_is_given_tells_by_the_same_ways(hook: Callable[..., Hook]) -> None:
+    web = hook()
+    config = AlertsSection(webhook=Secret(web.url), command="true", mail_to="me@example.org", smtp_password=Secret("pass-word"))
+    text = handed_on(config, "sim", "a-1")
+    assert web.url not in f"{text}{text!r}"
+    alerts = alerts_told(text.reveal())
+    assert list(alerts.sent) == ["webhook", "command", "e-mail"]
+    alerts.close(0.0)
+    with pytest.raises(ConfigError, match="shorten the addresses"):
+        handed_on(msgspec.structs.replace(config, webhook=Secret("https://" + "x" * 20_000)), "sim", "a-1")
 
 
 def test_a_running_session_tells_its_kill_and_beats(hook: Callable[..., Hook], tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def live() -> Live:
     session.prepare(Now(T0, 1))
     runner = SimpleNamespace(plan=SimpleNamespace(link=SimpleNamespace(name="sim", account_id="acc-1")), stopping=asyncio.Event())
     session.running = True
-    return Live(runner, session, shell, None, None)  # type: ignore[arg-type]  # what the view reads of them
+    return Live(runner, session, shell, None, None, None)  # type: ignore[arg-type]  # what the view reads of them
 
 
 def quote(live: Live, bid: int, ask: int) -> None:

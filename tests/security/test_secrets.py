@@ -22,6 +22,7 @@ from pyrt.config import Secret, SecretFilter, know, load_config, mask_logs, mask
 from pyrt.config.log_limit import SAME, SPAN, LogLimit
 from pyrt.errors import ConfigError
 from pyrt.live.recipe import recipe_of
+from pyrt.live.sweep_alert import handed_on
 from pyrt.process import bare_environment, holding
 from pyrt.strategies import Strategy
 from pyrt.venues.alpaca.keys import Keys, load_keys
@@ -192,12 +193,14 @@ def test_nothing_that_holds_a_secret_is_shown_or_pickled(tmp_path: Path) -> None
             )
         ]
     )
-    order = WatchOrder(directory="d", journal="j", epoch=1, url="u", key=KEY, secret=SECRET)
+    alerts = handed_on(config.config.alerts, "sim", "a-1")
+    order = WatchOrder(directory="d", journal="j", epoch=1, url="u", key=KEY, secret=SECRET, alerts=alerts.reveal())
     holders = [
         Secret(SECRET),
         Keys(Secret(KEY), Secret(SECRET)),
         config,
         order,
+        alerts,
         Address("u", KEY, SECRET),
         SimConfig(key=KEY, secret=SECRET),
     ]

@@ -20,6 +20,7 @@ from pyrt.execution import Settings
 from pyrt.live import Plan
 from pyrt.live.alerts import Alerts
 from pyrt.live.control_socket import ask
+from pyrt.live.sweep_alert import handed_on
 from pyrt.monitor.block import state_home
 from pyrt.risk import Limits
 from pyrt.signals import Fixed, Notional, Scaled, Sizer
@@ -105,6 +106,7 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
         watchdog=own.watchdog,
         silence=own.silence_secs,
         data_down=own.data_down_secs,
+        trouble=config.alerts.trouble_secs,
         calendar=config.venue.calendar,
     )
     plan.database = database_of(config)
@@ -114,6 +116,7 @@ def plan_of(loaded: Loaded, venue: Connected, strategies: list[Strategy], limits
         alerts = Alerts(told, venue=venue.link.name, account=venue.link.account_id)
         plan.companions.append(alerts)
         plan.listeners.append(alerts.hear)
+        plan.alerts = handed_on(told, venue.link.name, venue.link.account_id)
     return plan
 
 

@@ -90,6 +90,9 @@ class AlertsSection(Section, frozen=True, kw_only=True):
     level: Annotated[Literal["warning", "critical"], Meta(description="the least severity that is told")] = "critical"
     heartbeat: Annotated[Secret, Meta(description="URL that is asked for while the session is well")] = Secret("")
     heartbeat_secs: Annotated[Positive, Meta(description="how often")] = 30.0
+    trouble_secs: Annotated[
+        Positive, Meta(description="a stream down, a venue that shows nothing or a recovery without end for so long is an alarm")
+    ] = 120.0
 
 
 class PostgresSection(Section, frozen=True, kw_only=True):

@@ -54,10 +54,10 @@ class Secret:
 
 
 class Veiled(msgspec.Struct, frozen=True):
-    """A struct that must hold its keys as text, because it is sent: `key` and `secret` are not shown, and it is not pickled."""
+    """A struct that must hold its keys as text, because it is sent: neither they nor the ways of alerts are shown or pickled."""
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [(name, MASK if name in ("key", "secret") else getattr(self, name)) for name in self.__struct_fields__]
+        return [(name, MASK if name in ("key", "secret", "alerts") else getattr(self, name)) for name in self.__struct_fields__]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"

@@ -26,8 +26,11 @@ import requests
 from pyrt.config.schema import AlertsSection
 from pyrt.config.secret import Secret
 from pyrt.errors import ConfigError
+from pyrt.live.control import WHOLE
 from pyrt.live.plan import Live
+from pyrt.live.troubles import OVER
 from pyrt.model import Alarmed, Latched, Message
+from pyrt.monitor import Level
 from pyrt.process import bare_environment
 from pyrt.venues.alpaca.keys import is_loopback
 
@@ -109,6 +112,7 @@ class Alerts:
         self._least = SEVERITIES.index(config.level)
         self._ts = 0
         self.beats = self.missed_beats = 0
+        self._unwell = ""  # why the heartbeat pauses
         self._ways: list[_Way] = []
         if config.webhook:
             self._ways.append(_Way("webhook", lambda alert: _post(config.webhook, alert)))
@@ -132,20 +136,29 @@ class Alerts:
             self._ts = message.ts
             self._tell("alarm", message.severity, message.code, "", message.text)
 
+    async def _alive(self, live: Live) -> None:
+        """Ask for the heartbeat while all is well; say once that it pauses, and why."""
+        why = unwell(live)
+        if bool(why) != bool(self._unwell):
+            log.log(logging.WARNING if why else logging.INFO, "the heartbeat %s", f"pauses: {why}" if why else "goes on")
+        self._unwell = why
+        if not why:
+            await asyncio.to_thread(self._beat)
+
     async def __call__(self, live: Live) -> None:
         try:
             while True:
-                if self._config.heartbeat and not live.shell.failed:
-                    await asyncio.to_thread(self._beat)
+                if self._config.heartbeat:
+                    await self._alive(live)
                 await asyncio.sleep(self._config.heartbeat_secs)
         finally:
             if live.shell.failed:
                 self._tell("end", "critical", "SESSION_FAILED", "", live.shell.failed)
             await asyncio.shield(asyncio.to_thread(self.close))
 
-    def close(self) -> None:
-        """Send what waits, for a while, and end."""
-        until = time.monotonic() + FAREWELL
+    def close(self, farewell: float | None = None) -> None:
+        """Send what waits, for a while, s, and end."""
+        until = time.monotonic() + (FAREWELL if farewell is None else farewell)
         for way in self._ways:
             way.close(until)
 
@@ -162,7 +175,7 @@ class Alerts:
                 log.warning("the heartbeat was not taken: %s (%d so far)", type(e).__name__, self.missed_beats)
 
     def _tell(self, kind: str, severity: str, code: str, scope: str, text: str) -> None:
-        if severity not in SEVERITIES or SEVERITIES.index(severity) < self._least:
+        if code not in OVER and (severity not in SEVERITIES or SEVERITIES.index(severity) < self._least):
             return
         alert = Alert(
             kind=kind,
@@ -177,6 +190,18 @@ class Alerts:
         )
         for way in self._ways:
             way.offer(alert)
+
+
+def unwell(live: Live) -> str:
+    """Why somebody should look after a session; "" = all is well."""
+    if live.shell.failed or live.shell.journal.failed is not None:
+        return live.shell.failed or str(live.shell.journal.failed)
+    if not live.runner.recovered.is_set():
+        return "recovery has not ended"
+    if live.vigil.standing:
+        return live.vigil.standing
+    closed = [f"{s} {f.level}" for s, f in live.session.risk.latches.items() if s in WHOLE and Level[f.level] >= Level.HALTED]
+    return ", ".join(closed)
 
 
 def _check(config: AlertsSection) -> None:

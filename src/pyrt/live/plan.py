@@ -14,6 +14,7 @@ from pyrt.execution import Settings
 from pyrt.journal.postgres import Database
 from pyrt.live.backfill import Backfill
 from pyrt.live.shell import LiveShell
+from pyrt.live.troubles import Vigil
 from pyrt.model import Instrument, Instruments
 from pyrt.ports import AssetTold, Broker, ClockMeasured, Feed, Sink
 from pyrt.risk import Limits
@@ -79,6 +80,7 @@ class Live(NamedTuple):
     shell: LiveShell
     feed: Feed
     backfill: Backfill
+    vigil: Vigil
 
 
 Companion = Callable[[Live], Awaitable[None]]
@@ -104,6 +106,8 @@ class Plan(msgspec.Struct, kw_only=True):
     watchdog: bool = True
     silence: float = 5.0  # seconds without a sign of life after which the watchdog cancels entries
     data_down: float = 10.0  # seconds without the data feed after which it does
+    trouble: float = 120.0  # seconds that a stream, the venue or a recovery may be away until a human hears of it
+    alerts: Secret = Secret("")  # for the watchdog, which tells that it sweeps
     calendar: bool = False  # our simulated venue keeps the hours of the exchange; every other venue does anyway
     listeners: list[Any] = []
     database: Database | None = None  # of PostgreSQL, for a second projection of the journal

@@ -16,6 +16,7 @@ from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import Now
 from pyrt.execution import ExecutionEngine, Settings
 from pyrt.journal.recorder import Entry, Kind, Run
+from pyrt.live.troubles import CODES
 from pyrt.live.warm_up import BAR_GRACE
 from pyrt.market import MarketData
 from pyrt.model import Alarmed, Fact, Instruments, Message
@@ -26,6 +27,8 @@ from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
 
 SHOWN = 5  # differences that are kept
+# Alarms of the shell and of what stands beside a session: they depend on processes and connections, which no recording holds.
+BESIDE = frozenset({"BAR_INCOMPLETE", "NO_DATA", "WATCHDOG", *(begun for begun, _ in CODES.values())})
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -82,7 +85,7 @@ class Replay:
         for seq, ts, fact in facts:
             if seq <= run.seq:
                 before.append(fact)
-            else:
+            elif not (isinstance(fact, Alarmed) and fact.code in BESIDE):
                 self._recorded.append((ts, fact))
         self.session.replay(before)
         self._facts = before  # and those of this run

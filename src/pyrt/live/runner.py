@@ -33,6 +33,7 @@ from pyrt.live.recovery import recover
 from pyrt.live.room import Room
 from pyrt.live.shell import LiveShell
 from pyrt.live.summary import Summary
+from pyrt.live.troubles import Vigil, missing
 from pyrt.live.warm_up import BAR_GRACE, warm_up
 from pyrt.market import MarketData
 from pyrt.model import AssetClass, Defined, Instruments, Message, Recovered, money
@@ -144,13 +145,21 @@ class Runner:
             inbox=shell.inbox,
         )
         feed.want(wanted)
-        live = Live(self, session, shell, feed, Backfill(session, shell, link))
+        vigil = Vigil(
+            shell,
+            session,
+            patience=self.plan.trouble,
+            every=self.plan.settings.reconcile_every / SECOND,
+            hours=self._hours(),
+        )
+        live = Live(self, session, shell, feed, Backfill(session, shell, link), vigil)
         tasks = [self._task(stream.run(), "trading stream", shell), self._task(feed.run(), "data stream", shell)]
         tasks += [
             asyncio.create_task(self._watch_clock(shell)),
             asyncio.create_task(_beside(lambda live: live.backfill.run(), live)),
             asyncio.create_task(_beside(lambda live: Informer(live.session, live.shell, link).run(), live)),
             asyncio.create_task(_beside(keeper.run, live)),
+            asyncio.create_task(_beside(lambda live: live.vigil.run(self.recovered, self.stopping), live)),
             asyncio.create_task(_beside(Room(shell, self.plan.directory).run, live)),
         ]
         tasks += [asyncio.create_task(_beside(companion, live)) for companion in self.plan.companions]
@@ -203,9 +212,8 @@ class Runner:
         waits = [asyncio.create_task(e.wait()) for e in (self.recovered, self.stopping)]
         try:
             while not (await asyncio.wait(waits, timeout=TELL_EVERY, return_when=asyncio.FIRST_COMPLETED))[0]:
-                streams = [f"the {s.stream} stream is down ({s.text})" for s in shell.states.values() if not s.up]
-                why = "; ".join([*streams, *([f"a query failed ({shell.query})"] if shell.query else [])])
-                log.warning("recovering for %.0f s: %s; it goes on until Ctrl-C", time.monotonic() - begun, why or "no answer yet")
+                why = missing(shell) or "no answer yet"
+                log.warning("recovering for %.0f s: %s; it goes on until Ctrl-C", time.monotonic() - begun, why)
         finally:
             for wait in waits:
                 wait.cancel()
@@ -226,7 +234,7 @@ class Runner:
 
     def _assemble(self, journal: Journal, shell: LiveShell) -> Session:
         plan = self.plan
-        hours = Calendar() if plan.calendar or plan.link.name != SIM else None
+        hours = self._hours()
 
         def build() -> Session:
             instruments = Instruments()
@@ -260,6 +268,9 @@ class Runner:
             shell.recorder.begin(self._made_of(journal, hours is not None), now)
         return session
 
+    def _hours(self) -> Calendar | None:
+        return Calendar() if self.plan.calendar or self.plan.link.name != SIM else None
+
     def _made_of(self, journal: Journal, hours: bool) -> Run:
         plan = self.plan
         return run_of(
@@ -289,6 +300,7 @@ class Runner:
             deadline=plan.settings.deadline / SECOND,
             give_up=30.0 if plan.link.name == "sim" else 0.0,
             live=plan.link.name == LIVE,
+            alerts=plan.alerts.reveal(),
         )
         return Watchdog(order)
 
