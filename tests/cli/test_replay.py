@@ -92,27 +92,30 @@ def test_a_session_is_a_function_of_what_it_saw(played: Path, tmp_path: Path) ->
     second = at + int.from_bytes(whole[at : at + 4], "little")
     third = second + int.from_bytes(whole[second : second + 4], "little")
     first.write_bytes(whole[:second] + whole[third:])
-    done = call(tmp_path, "replay", state)
+    done = call(tmp_path, "replay", state, "--run", "1")
     assert done.returncode == 2
-    assert "not replayable, 1 dropped" in done.stderr
+    assert "run 1 of 2: not replayable, 1 dropped" in done.stderr
+    assert call(tmp_path, "replay", state).returncode == 0  # the other run lacks nothing
+    done = call(tmp_path, "replay", state, "--all")
+    assert (done.returncode, done.stdout.partition(":")[0]) == (2, "run 2 of 2")
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_what_a_journal_that_ended_in_order_lacks_is_a_difference(played: Path, ended: bool) -> None:
     first, second = recorded_runs(played / "state")
-    run = first[0].body
-    facts = [row for row in show(played / "state" / "journal") if row[0] <= second[0].body.seq]
+    run, upto = first.made_of, second.made_of.seq
+    facts = [row for row in show(played / "state" / "journal") if row[0] <= upto]
     last = max(n for n, row in enumerate(facts) if isinstance(row[2], OrderChanged))
-    outcome = Replay(run, facts[:last], strategies_of(run), recorded_sizer(run), ended=ended).play(first)
+    outcome = Replay(run, facts[:last], strategies_of(run), recorded_sizer(run), ended=ended).play(first.entries())
     assert outcome.equal != ended
     assert bool(outcome.missing) != ended
 
 
 def test_a_recording_that_ends_before_a_command_left_is_no_difference(played: Path) -> None:
     """A kill between an order and the sync that it waits for; in a run that ended in order the same is one."""
-    whole, second = recorded_runs(played / "state")
-    run = whole[0].body
-    facts = [row for row in show(played / "state" / "journal") if row[0] <= second[0].body.seq]
+    first, second = recorded_runs(played / "state")
+    run, upto, whole = first.made_of, second.made_of.seq, list(first.entries())
+    facts = [row for row in show(played / "state" / "journal") if row[0] <= upto]
     places = [n for n, entry in enumerate(whole) if entry.kind is Kind.COMMAND]
     stopped = next(n for n, entry in enumerate(whole) if isinstance(entry.body, Stop))
     for place in (places[0], max(place for place in places if place < stopped)):

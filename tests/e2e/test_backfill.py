@@ -93,8 +93,10 @@ class Check:
 
 def replayed(home: Path) -> tuple[Any, list[np.ndarray[Any, Any]]]:
     """The outcome of playing the recording again, and its market records."""
-    (entries,) = recorded_runs(home)
-    outcome = Replay(entries[0].body, inspect.show(home / "journal"), [Seconds()], None).play(entries)
+    (run,) = recorded_runs(home)
+    assert run.made_of is not None
+    entries = list(run.entries())
+    outcome = Replay(run.made_of, inspect.show(home / "journal"), [Seconds()], None).play(entries)
     records = [e.body for e in entries if e.kind not in (Kind.RUN, Kind.EVENT, Kind.COMMAND) and e.body.dtype == market_dtype]
     return outcome, records
 

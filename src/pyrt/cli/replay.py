@@ -10,13 +10,11 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import Progress
 
-from pyrt.cli.recorded import recorded_runs, recorded_sizer, strategies_of
+from pyrt.cli.recorded import has_ended, own_facts, recorded_runs, recorded_sizer, strategies_of
 from pyrt.cli.state import find_state
 from pyrt.errors import ConfigError, DataError
-from pyrt.journal import inspect
-from pyrt.journal.recorder import Entry, Run
+from pyrt.journal.runs import RecordedRun
 from pyrt.live.replay import Outcome, Replay
-from pyrt.model import Fact
 
 
 def replay(
@@ -27,8 +25,8 @@ def replay(
 ) -> None:
     """Feed a recorded session to fresh components and compare everything it did with its journal.
 
-    Exit status 0: every fact and every command came out the same. 1: not; the first differences are shown. 2: the recording has
-    holes, or cannot be played.
+    Exit status 0: every fact and every command came out the same. 1: not; the first differences are shown. 2: a run that
+    was asked for has holes, or its beginning was rotated away; the others are played.
 
     Parameters
     ----------
@@ -48,25 +46,25 @@ def replay(
     if run is not None and not 1 <= run <= len(runs):
         raise ConfigError(f"there is no run {run}", where="--run", mend=f"use 1 to {len(runs)}")
     chosen = range(1, len(runs) + 1) if all_ else [run or len(runs)]
-    facts = list(inspect.show(state / "journal"))
-    ended = inspect.ended(state / "journal")
     worst = 0
     for number in chosen:
-        upto = runs[number][0].body.seq if number < len(runs) else None
-        worst = max(worst, _play(f"run {number} of {len(runs)}", runs[number - 1], facts, upto, ended))
+        worst = max(worst, _play(f"run {number} of {len(runs)}", state, runs, number - 1))
     if worst:
         raise SystemExit(worst)
 
 
-def _play(name: str, entries: Sequence[Entry], facts: Sequence[tuple[int, int, Fact]], upto: int | None, ended: bool) -> int:
-    run: Run = entries[0].body
-    # What the next run began with are its own definitions and names, and perhaps facts that were written between the two.
-    own = [row for row in facts if upto is None or row[0] <= upto]
-    replayed = Replay(run, own, strategies_of(run), recorded_sizer(run), ended=ended or upto is not None)
+def _play(name: str, state: Path, runs: Sequence[RecordedRun], at: int) -> int:
+    recorded = runs[at]
+    if (said := recorded.holes.summary()) or recorded.made_of is None:
+        print(f"pyrt: {name}: {said or 'it does not begin with what it was made of'}", file=sys.stderr)
+        return 2
+    run = recorded.made_of
+    ended = has_ended(state, runs, at)
+    replayed = Replay(run, own_facts(state, runs, at), strategies_of(run), recorded_sizer(run), ended=ended)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(name, total=entries[-1].number)
-        outcome = replayed.play(entries, lambda number: progress.update(task, completed=number))
+        task = progress.add_task(name, total=recorded.holes.last)
+        outcome = replayed.play(recorded.entries(), lambda number: progress.update(task, completed=number))
     print("\n".join(_lines(name, outcome)), file=sys.stdout if outcome.equal else sys.stderr)
     return 0 if outcome.equal else 1
 

@@ -1,26 +1,27 @@
 """`pyrt why`, `pyrt why-not`: a decision played again, with everything that it went by."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
-from pyrt.cli.recorded import recorded_runs, recorded_sizer, strategies_of
+from pyrt.cli.recorded import changes, has_ended, own_facts, recorded_runs, recorded_sizer, run_at, strategies_of
 from pyrt.cli.state import find_state
+from pyrt.cli.why_facts import lines, quiet_lines, utc, words
 from pyrt.clock import SECOND
-from pyrt.errors import ConfigError
-from pyrt.execution.cid import parse_cid
+from pyrt.errors import ConfigError, PyrtError
 from pyrt.journal import inspect
-from pyrt.journal.recorder import Entry, Run
+from pyrt.journal.runs import RecordedRun
 from pyrt.live.replay import Outcome
 from pyrt.live.why import Call, Decision, Witness
-from pyrt.model import Defined, ExternalSeen, Fact, Instruments, Intended, OrderChanged
+from pyrt.live.why_facts import Found, find_order, quiet_by_facts, told_by_facts
+from pyrt.model import Defined, Instruments
+from pyrt.strategies import Strategy
 
 SHOWN = 5  # callbacks that why-not shows
-Facts = list[tuple[int, int, Fact]]
 
 
 def why(order: str, directory: Path | None = None) -> None:
@@ -36,19 +37,17 @@ def why(order: str, directory: Path | None = None) -> None:
         A session's state; by default the session used last.
     """
     state = find_state(directory)
-    facts = list(inspect.show(state / "journal"))
-    number, seq = _find(order, facts)
-    runs = recorded_runs(state)
-    at = max((i for i, entries in enumerate(runs) if entries[0].body.seq < seq), default=None)
-    if at is None:
-        raise ConfigError("that run was not recorded", mend="the recording keeps what fits; `pyrt journal show` has the facts")
-    witness, outcome = _play(runs[at], _own(runs, at, facts), ended=_ended(state, runs, at))
-    found = [d for d in witness.decisions if d.number == number]
-    if not found:
-        print(f"pyrt: order {number} did not come out again: see `pyrt replay`", file=sys.stderr)
-        raise SystemExit(1)
-    print("\n".join(_told(found[0], witness, outcome)))
-    if not outcome.equal:
+    journal = state / "journal"
+    found = find_order(order, inspect.show(journal))
+    played = _recorded(state, found)
+    if isinstance(played, Played):
+        print("\n".join(played.lines))
+        if not played.equal:
+            raise SystemExit(1)
+        return
+    told = told_by_facts(journal, found)
+    print("\n".join(lines(told, played.why)))
+    if played.wrong or told.rerun.different:
         raise SystemExit(1)
 
 
@@ -69,62 +68,132 @@ def why_not(
         Seconds after it that are looked at.
     """
     state = find_state(directory)
-    facts = list(inspect.show(state / "journal"))
-    runs = recorded_runs(state)
-    since = _instant(time, runs[-1][0].now.venue)
+    journal = state / "journal"
+    runs, lacking = _runs(state)
+    known, first, last = _span(journal)
+    since = _instant(time, runs[-1].began.venue if runs else last)
     until = since + int(for_ * SECOND)
-    chosen = [n for n, entries in enumerate(runs) if entries[0].now.venue <= until and _end(entries) >= since]
-    if not chosen:
-        spans = ", ".join(f"{_utc(e[0].now.venue)} to {_utc(_end(e))}" for e in runs)
-        raise ConfigError(f"nothing was recorded at {time}", where=str(state), mend=f"what was: {spans}")
-    known = {fact.instrument.symbol for _, _, fact in facts if isinstance(fact, Defined)}
+    if until < first or since > max([last, *(run.holes.end.venue for run in runs[-1:])]):
+        mend = f"the journal has {utc(first)} to {utc(last)}"
+        raise ConfigError(f"nothing was recorded at {time}", where=str(state), mend=mend)
     if symbol not in known:
         raise ConfigError(f"{symbol} was never watched here", mend=f"use one of {', '.join(sorted(known))}")
+    chosen = [n for n, run in enumerate(runs) if run.began.venue <= until and run.holes.end.venue >= since]
+    wrong = False
+    if not chosen:
+        lacking = lacking or "nothing was recorded then"
     for n in chosen:
-        ended = _ended(state, runs, n)
-        witness, outcome = _play(runs[n], _own(runs, n, facts), ended=ended, symbol=symbol, since=since, until=until)
-        print("\n".join(_quiet(symbol, since, until, witness, runs[n])))
-        if not outcome.equal:
-            print("pyrt: the session did not come out the same: see `pyrt replay`", file=sys.stderr)
-            raise SystemExit(1)
+        played = _quietly(state, runs, n, symbol, since, until)
+        if isinstance(played, Played):
+            print("\n".join(played.lines))
+            wrong |= not played.equal
+        else:
+            lacking, wrong = played.why, wrong or played.wrong
+    if lacking:
+        print("\n".join(quiet_lines(symbol, since, until, quiet_by_facts(journal, symbol, since, until), lacking)))
+    if wrong:
+        print("pyrt: the session did not come out the same: see `pyrt replay`", file=sys.stderr)
+        raise SystemExit(1)
 
 
-def _find(order: str, facts: Facts) -> tuple[int, int]:
-    """(number, seq of the intent) of an order. Raises ConfigError."""
-    named = parse_cid(order)
-    number = int(order) if order.isascii() and order.isdigit() else named[1] if named else 0
-    for _, _, fact in facts:
-        if isinstance(fact, OrderChanged) and fact.venue_order_id == order:
-            number = fact.number
-        elif isinstance(fact, ExternalSeen) and order in (fact.venue_order_id, fact.cid, str(fact.number)):
-            raise ConfigError("somebody else made this order", where=order, mend="ask for an order of this journal")
-    for seq, _, fact in facts:
-        if isinstance(fact, Intended) and fact.number == number:
-            return number, seq
-    raise ConfigError("no such order", where=order, mend="`pyrt orders --all` lists them")
+def _reason(e: PyrtError) -> str:
+    return f"{e.what} ({Path(e.where).name})" if e.where else e.what
 
 
-def _own(runs: list[list[Entry]], at: int, facts: Facts) -> Facts:
-    """The facts up to where the next run begins."""
-    upto = runs[at + 1][0].body.seq if at + 1 < len(runs) else None
-    return [row for row in facts if upto is None or row[0] <= upto]
+def _runs(state: Path) -> tuple[list[RecordedRun], str]:
+    """The recorded runs, and why there are none."""
+    try:
+        return recorded_runs(state), ""
+    except PyrtError as e:
+        return [], _reason(e)
 
 
-def _ended(state: Path, runs: list[list[Entry]], at: int) -> bool:
-    return at + 1 < len(runs) or inspect.ended(state / "journal")
+def _span(journal: Path) -> tuple[set[str], int, int]:
+    """The symbols that were ever watched, and the venue ns of the first and the last fact."""
+    known: set[str] = set()
+    first = last = 0
+    for _, ts, fact in inspect.show(journal):
+        first, last = first or ts, ts or last
+        if isinstance(fact, Defined):
+            known.add(fact.instrument.symbol)
+    return known, first, last
 
 
-def _play(entries: list[Entry], facts: Facts, *, ended: bool, **window: Any) -> tuple[Witness, Outcome]:
-    run: Run = entries[0].body
-    witness = Witness(run, facts, strategies_of(run), recorded_sizer(run), ended=ended, **window)
-    return witness, witness.play(entries)
+def _quietly(state: Path, runs: Sequence[RecordedRun], at: int, symbol: str, since: int, until: int) -> "Played | Unplayed":
+    """What a run's recording tells of a span of time, if it can be played as far as that."""
+    recorded, run = runs[at], runs[at].made_of
+    try:
+        if run is None:
+            return Unplayed(recorded.holes.summary() or "the recording does not begin with what its run was made of")
+        strategies = strategies_of(run)
+        witness, outcome = _play(state, runs, at, strategies, symbol=symbol, since=since, until=until)
+    except PyrtError as e:  # a strategy cannot be made any more
+        return Unplayed(_reason(e))
+    other = changes(run, strategies)
+    if other and not outcome.equal:
+        return Unplayed("; ".join(other))
+    if witness.session.now.venue < until and recorded.holes.dropped:
+        return Unplayed(recorded.holes.summary())
+    return Played(list(_quiet(symbol, since, until, witness, recorded)), outcome.equal)
+
+
+class Played(NamedTuple):
+    """An order that came out again."""
+
+    lines: list[str]
+    equal: bool
+
+
+class Unplayed(NamedTuple):
+    """An order that no recording gives again, and why; `wrong`: it should have."""
+
+    why: str
+    wrong: bool = False
+
+
+def _recorded(state: Path, found: Found) -> Played | Unplayed:
+    """The decision as its run's recording gives it again, if it does."""
+    try:
+        runs = recorded_runs(state)
+        at = run_at(runs, found.seq, found.ts)
+        if at is None:
+            return Unplayed("of that run no recording is left")
+        recorded, run = runs[at], runs[at].made_of
+        if run is None:
+            return Unplayed(recorded.holes.summary() or "the recording does not begin with what its run was made of")
+        strategies = strategies_of(run)
+        witness, outcome = _play(state, runs, at, strategies, key=found.fact.intent.key)
+    except PyrtError as e:  # none is there, or a strategy cannot be made any more
+        return Unplayed(_reason(e))
+    holes, other = recorded.holes.summary(), changes(run, strategies)
+    d = next((d for d in witness.decisions if d.intent == found.fact.intent), None)
+    if d is not None and d.number == found.fact.number and not d.differences:
+        told = list(_told(d, witness, outcome))
+        told += [f"  until {what}" for what in (holes, *other) if what]
+        return Played(told, outcome.equal or bool(other))
+    if other:
+        first = f": after entry {outcome.differences[0].entry} it does something else" if outcome.differences else ""
+        return Unplayed("; ".join(other) + first)
+    if holes:
+        return Unplayed(holes)
+    return Unplayed("played again, the order did not come out: see `pyrt replay`", wrong=True)
+
+
+def _play(
+    state: Path, runs: Sequence[RecordedRun], at: int, strategies: Sequence[Strategy], **window: Any
+) -> tuple[Witness, Outcome]:
+    recorded, run = runs[at], runs[at].made_of
+    assert run is not None  # who asks has looked
+    ended = has_ended(state, runs, at) and not recorded.holes.dropped
+    witness = Witness(run, own_facts(state, runs, at), strategies, recorded_sizer(run), ended=ended, **window)
+    return witness, witness.play(recorded.beginning())
 
 
 def _told(d: Decision, witness: Witness, outcome: Outcome) -> Iterator[str]:
     intent, session = d.intent, witness.session
     yield f"order {d.number}: {_words(d, session.instruments)}, by {session.names.get(intent.strategy, 'the command line')}"
     at = d.call.now if d.call else d.route[0][0]
-    yield f"decided  {_utc(at)} " + (f"in {d.call.callback}, at entry {d.call.entry}" if d.call else "from outside")
+    yield f"decided  {utc(at)} " + (f"in {d.call.callback}, at entry {d.call.entry}" if d.call else "from outside")
     if d.call is not None:
         yield f"  given  {d.call.given}"
         yield from (f"  held   {key} = {value}" for key, value in d.call.state.items())
@@ -137,23 +206,23 @@ def _told(d: Decision, witness: Witness, outcome: Outcome) -> Iterator[str]:
     yield "way"
     begun = d.route[0][1] if d.route else 0
     for venue, mono, what in d.route:
-        yield f"  {_utc(venue)}  {(mono - begun) / 1e6:>10.3f} ms  {what}"
+        yield f"  {utc(venue)}  {(mono - begun) / 1e6:>10.3f} ms  {what}"
     equal = f"{outcome.facts} facts and {outcome.commands} commands equal"
     yield f"replayed {equal}" + ("" if outcome.equal else f", {outcome.different} not: this may not be what happened")
 
 
-def _quiet(symbol: str, since: int, until: int, witness: Witness, entries: list[Entry]) -> Iterator[str]:
+def _quiet(symbol: str, since: int, until: int, witness: Witness, recorded: RecordedRun) -> Iterator[str]:
     session = witness.session
-    yield f"{symbol}, {_utc(since)} to {_utc(until)}"
+    yield f"{symbol}, {utc(since)} to {utc(until)}"
     wanted = [s.name for s in session.strategies.values() if symbol in s.symbols]
     yield f"  strategies that trade it: {', '.join(wanted) or 'none'}"
-    if entries[0].now.venue > since:
-        yield f"  not recorded before {_utc(entries[0].now.venue)}"
-    if _end(entries) < until:
-        yield f"  not recorded after {_utc(_end(entries))}"
+    if recorded.began.venue > since:
+        yield f"  not recorded before {utc(recorded.began.venue)}"
+    if recorded.holes.end.venue < until:
+        yield f"  not recorded after {utc(recorded.holes.end.venue)}"
     for latch in witness.latches:
         if latch.ts <= until:
-            yield f"  latch {latch.scope} {latch.level} since {_utc(latch.ts)}: {latch.code}, {latch.reason}"
+            yield f"  latch {latch.scope} {latch.level} since {utc(latch.ts)}: {latch.code}, {latch.reason}"
     yield from _asked(symbol, since, until, witness)
     idle = [call for call in witness.calls if not call.intents]
     yield f"  {len(witness.calls)} callbacks, {len(idle)} of them asked for nothing"
@@ -170,34 +239,18 @@ def _asked(symbol: str, since: int, until: int, witness: Witness) -> Iterator[st
         if call is None or d.intent.instrument != instruments[symbol].id or not since <= call.now <= until:
             continue
         fate = f"refused: {', '.join(d.breaches)}" if d.breaches else f"order {d.number}"
-        yield f"  {_utc(call.now)} {call.strategy}.{call.callback} asked to {_words(d, instruments)}: {fate}"
+        yield f"  {utc(call.now)} {call.strategy}.{call.callback} asked to {_words(d, instruments)}: {fate}"
         yield from (f"    {c.name} {c.observed} of {c.limit}" for c in d.controls if not c.passed)
 
 
 def _call(call: Call) -> Iterator[str]:
-    yield f"    {_utc(call.now)} {call.strategy}.{call.callback}({call.given})"
+    yield f"    {utc(call.now)} {call.strategy}.{call.callback}({call.given})"
     if call.state:
         yield "      held " + ", ".join(f"{key} = {value}" for key, value in call.state.items())
 
 
 def _words(d: Decision, instruments: Instruments) -> str:
-    i = d.intent
-    instrument = instruments[i.instrument]
-    words = f"{i.side.name.lower()} {instrument.quantity(i.qty)} {instrument.symbol} {i.type.name.lower()} {i.tif.name.lower()}"
-    if i.limit_px:
-        words += f" limit {instrument.price(i.limit_px)}"
-    if i.stop_px:
-        words += f" stop {instrument.price(i.stop_px)}"
-    return words + (f", in place of intent {d.replaces}" if d.replaces else "")
-
-
-def _end(entries: list[Entry]) -> int:
-    """Venue ns of the last entry."""
-    return entries[-1].now.venue
-
-
-def _utc(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 1000 / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return words(d.intent, instruments) + (f", in place of intent {d.replaces}" if d.replaces else "")
 
 
 def _instant(text: str, day_of: int) -> int:

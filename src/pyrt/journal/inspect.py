@@ -71,6 +71,14 @@ def ended(directory: Path | str) -> bool:
     return last is not None and last.closed and not last.torn
 
 
+def journal_id(directory: Path | str) -> str:
+    """Whose facts they are. Raises JournalError, JournalDamaged."""
+    _, last = segments.survey(Path(directory))
+    if last is None:
+        raise JournalError("there is no journal here", where=str(directory), mend="name the directory of a run")
+    return str(last.header.journal)
+
+
 def show(directory: Path | str, after: int = 0, *, journal: str = "") -> Iterator[tuple[int, int, Fact]]:
     """(seq, venue ns, fact) of every valid record above `after`. Raises JournalDamaged, JournalError."""
     for record in _records(Path(directory), after, journal):

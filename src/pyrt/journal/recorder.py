@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
 import msgspec
 import numpy as np
@@ -174,7 +174,7 @@ class Recorder:
             data = data[os.write(self._fd, data) :]
 
     def _rotate(self) -> None:
-        files = _files(self.directory)
+        files = files_of(self.directory)
         number = int(files[-1].stem) + 1 if files else 1
         sizes = {path: path.stat().st_size for path in files}
         for path in files:  # the new file may grow to its own limit before the sum is looked at again
@@ -191,7 +191,8 @@ class Recorder:
         self._write(_FILE.pack(_MAGIC, VERSION, self._run))
 
 
-def _files(directory: Path) -> list[Path]:
+def files_of(directory: Path) -> list[Path]:
+    """The files of a recording, the oldest first."""
     return sorted(p for p in directory.glob("*.inbox") if p.stem.isdigit())
 
 
@@ -222,6 +223,60 @@ _DECODERS: dict[Kind, Callable[[bytes], Any]] = {
 }
 
 
+class Raw(NamedTuple):
+    """One entry as it was written."""
+
+    number: int
+    now: Now
+    kind: int
+    payload: bytes
+
+    def entry(self, file: "RecordingFile") -> Entry:
+        """The same, decoded. Raises DataError."""
+        return Entry(file.run, self.number, self.now, Kind(self.kind), _body(self.kind, self.payload, file.path))
+
+
+class RecordingFile:
+    """One file, read entry by entry: no more than one of them is in memory. Raises DataError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.truncated = 0  # bytes behind the last whole entry; known after reading
+        with self._open() as file:
+            head = file.read(_FILE.size)
+        self.run = ""  # hexadecimal; "" = killed while the file was being made
+        if len(head) == _FILE.size:
+            magic, version, run = _FILE.unpack(head)
+            if magic != _MAGIC or version != VERSION:
+                raise DataError(
+                    "this is not a recording that this program reads", where=str(path), mend="use the one that wrote it"
+                )
+            self.run = run.hex()
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.path.open("rb", buffering=1 << 18)
+        except FileNotFoundError:
+            what = "it was rotated away while it was being read"
+            raise DataError(what, where=str(self.path), mend="ask again") from None
+
+    def __iter__(self) -> Iterator[Raw]:
+        with self._open() as file:
+            size = os.fstat(file.fileno()).st_size  # what comes while it is read is not looked at
+            at = file.seek(_FILE.size) if self.run else 0
+            while self.run and at + _ENTRY.size <= size:
+                head = file.read(_ENTRY.size)
+                length, crc, number, venue, mono, kind = _ENTRY.unpack(head)
+                if not _ENTRY.size <= length <= size - at:
+                    break
+                payload = file.read(length - _ENTRY.size)
+                if crc != crc32c_of(head[:4] + head[8:] + payload):
+                    break
+                yield Raw(number, Now(venue, mono), kind, payload)
+                at += length
+            self.truncated = size - at
+
+
 class Recording:
     """The entries of a directory, in order; what is missing is known once they were all read."""
 
@@ -237,38 +292,19 @@ class Recording:
     def __iter__(self) -> Iterator[Entry]:
         self.entries = self.dropped = self.truncated = self.unclosed = 0
         run, last, closed = "", 0, True
-        for path in _files(self.directory):
-            data = path.read_bytes()
-            if len(data) < _FILE.size:  # killed while it was being made
-                self.truncated += len(data)
-                continue
-            magic, version, run_id = _FILE.unpack_from(data)
-            if magic != _MAGIC or version != VERSION:
-                raise DataError(
-                    "this is not a recording that this program reads", where=str(path), mend="use the one that wrote it"
-                )
-            if run_id.hex() != run:
+        for path in files_of(self.directory):
+            file = RecordingFile(path)
+            if file.run and file.run != run:
                 self.unclosed += not closed
-                run, last, closed = run_id.hex(), 0, False
-            for number, now, kind, payload in self._file(data):
-                self.dropped += number - last - 1
-                last, closed = number, kind == Kind.CLOSED
+                run, last, closed = file.run, 0, False
+            for raw in file:
+                self.dropped += raw.number - last - 1
+                last, closed = raw.number, raw.kind == Kind.CLOSED
                 if not closed:
                     self.entries += 1
-                    body = _body(kind, payload, path)
-                    yield Entry(run, number, now, Kind(kind), body)
+                    yield raw.entry(file)
+            self.truncated += file.truncated
         self.unclosed += not closed
-
-    def _file(self, data: bytes) -> Iterator[tuple[int, Now, int, bytes]]:
-        at = _FILE.size
-        while at + _ENTRY.size <= len(data):
-            size, crc, number, venue, mono, kind = _ENTRY.unpack_from(data, at)
-            whole = data[at : at + size]
-            if size < _ENTRY.size or len(whole) < size or crc != crc32c_of(whole[:4] + whole[8:]):
-                break
-            yield number, Now(venue, mono), kind, whole[_ENTRY.size :]
-            at += size
-        self.truncated += len(data) - at
 
     @property
     def replayable(self) -> bool:

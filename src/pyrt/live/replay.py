@@ -5,7 +5,7 @@ time, and each command to the venue; and at the end the hash of its state with t
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -80,15 +80,10 @@ class Replay:
         self._ended = ended
         self._run = run
         self.session = self._session(strategies, sizer)
-        before: list[Fact] = []
-        self._recorded: deque[tuple[int, Fact]] = deque()
-        for seq, ts, fact in facts:
-            if seq <= run.seq:
-                before.append(fact)
-            elif not (isinstance(fact, Alarmed) and fact.code in BESIDE):
-                self._recorded.append((ts, fact))
-        self.session.replay(before)
-        self._facts = before  # and those of this run
+        self._alone = self._session()  # is given the facts and nothing else
+        self._rows = (row for row in facts if row[0] <= run.seq or not (isinstance(row[2], Alarmed) and row[2].code in BESIDE))
+        self._ahead: tuple[int, Fact] | None = None  # of this run: the next fact that was journaled
+        self.session.replay(self._before())
         self._sent: deque[Command] = deque()  # commands of the session that the recording has not come to
         self._number = 0
         self._stopped = False  # the recorded session ended in order
@@ -108,17 +103,34 @@ class Replay:
             dry_run=run.dry_run,
         )
 
+    def _before(self) -> Iterator[Fact]:
+        """The facts of earlier runs; a journal is longer than what memory holds."""
+        for seq, ts, fact in self._rows:
+            if seq > self._run.seq:
+                self._ahead = ts, fact
+                return
+            self._alone.replay((fact,))
+            yield fact
+
+    def _next(self) -> tuple[int, Fact] | None:
+        """The next fact that was journaled, and go on behind it."""
+        row = self._ahead
+        following = next(self._rows, None)
+        self._ahead = None if following is None else following[1:]
+        return row
+
     # ------------------------------------------------------------------------------------------------ Shell
     def append(self, fact: Fact, sync: Sync, now: Now) -> None:
         """Compare with the journal."""
-        self._facts.append(fact)
-        if not self._recorded:
+        self._alone.replay((fact,))
+        row = self._next()
+        if row is None:
             if self._ended:
                 self._differ("nothing", fact)
             else:
                 self.outcome.missing += 1
             return
-        ts, recorded = self._recorded.popleft()
+        ts, recorded = row
         if recorded == fact and ts == now.venue:
             self.outcome.facts += 1
         else:
@@ -165,10 +177,8 @@ class Replay:
                 self._differ("nothing", command)
         else:
             self.outcome.unsent = len(self._sent)
-        self.outcome.unplayed = len(self._recorded)
-        alone = self._session()
-        alone.replay(self._facts)
-        self.outcome.state, self.outcome.of_facts = _digest(self.session), _digest(alone)
+        self.outcome.unplayed = sum(1 for _ in iter(self._next, None))
+        self.outcome.state, self.outcome.of_facts = _digest(self.session), _digest(self._alone)
         return self.outcome
 
     def _feed(self, entry: Entry) -> None:

@@ -22,6 +22,7 @@ from pyrt.model import Fact, Filled, Intended, Intent, Latched, OrderChanged, Re
 from pyrt.ports import Command, Event, Sync
 from pyrt.risk.asked import ask_core
 from pyrt.risk.figures import text
+from pyrt.session import Session
 from pyrt.signals import Sizer
 from pyrt.strategies import Strategy
 
@@ -74,11 +75,12 @@ class Decision(msgspec.Struct):
     controls: list[Control]
     breaches: list[str] = []  # codes that refused it
     number: int = 0  # the order it became
+    differences: int = 0  # outputs before it that were not the recorded ones
     route: list[tuple[int, int, str]] = []  # (venue ns, monotonic ns or 0, what happened)
 
 
 class Witness(Replay):
-    """A replay that notes decisions. `decisions` in their order; `calls` those of the watched symbol."""
+    """A replay that notes decisions: that on the intent `key`, or those on the watched symbol in the window, as with `calls`."""
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class Witness(Replay):
         sizer: Sizer | None,
         *,
         ended: bool = False,
+        key: int = 0,
         symbol: str = "",
         since: int = 0,
         until: int = 1 << 62,
@@ -98,7 +101,7 @@ class Witness(Replay):
         self.calls: list[Call] = []
         self.quiet: Counter[str] = Counter()  # callbacks in the window that are not of the watched symbol, by name
         self.latches: list[Latched] = []
-        self._symbol, self._since, self._until = symbol, since, until
+        self._key, self._symbol, self._since, self._until = key, symbol, since, until
         self._call: Call | None = None
         self._orders: dict[int, Decision] = {}
         self._asked: dict[int, Decision] = {}  # by the intent's key
@@ -153,19 +156,21 @@ class Witness(Replay):
     def _look(self, intent: Intent, replaces: int, now: Now) -> None:
         """Before risk decides: what is there to decide on."""
         risk = self.session.risk
+        call = self._makers.pop(intent.key, None)
         instrument = self.session.instruments[intent.instrument]
+        if intent.key != self._key and not (instrument.symbol == self._symbol and self._since <= now.venue <= self._until):
+            return
         root = risk.chain_of(intent.strategy, replaces) if replaces else 0
-        found = ask_core(partial(measure, risk.gate), intent, root, now)
         held = risk.position(intent.strategy, intent.instrument).qty
         self.decisions.append(
             Decision(
                 intent=intent,
                 replaces=replaces,
-                call=self._makers.pop(intent.key, None),
+                call=call,
                 market=self._market(intent.instrument, now.venue),
                 position=str(instrument.quantity(held)),
-                controls=[_control(name, failure, instrument.qty_exp) for name, failure in found]
-                + [_control(name, f, instrument.qty_exp, not no) for name, f, no in risk.others(intent, now.venue, root)],
+                controls=controls_of(self.session, intent, root, now),
+                differences=self.outcome.different,
             )
         )
         self._asked[intent.key] = self.decisions[-1]
@@ -222,6 +227,13 @@ LOSSES = (
     "max_daily_loss_if_filled",
     "max_days_drawdown",
 )  # below zero, and so is what may be lost
+
+
+def controls_of(session: Session, intent: Intent, root: int, now: Now) -> list[Control]:
+    """Every control that looks at an intent, with its headroom; `root`: the chain that it changes, or 0."""
+    risk, exp = session.risk, session.instruments[intent.instrument].qty_exp
+    found = [_control(name, failure, exp) for name, failure in ask_core(partial(measure, risk.gate), intent, root, now)]
+    return found + [_control(name, failure, exp, not no) for name, failure, no in risk.others(intent, now.venue, root)]
 
 
 def _control(name: str, failure: Failure, qty_exp: int, passed: bool | None = None) -> Control:
