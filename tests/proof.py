@@ -25,6 +25,7 @@ from pyrt.sources import digest
 
 ROOT = Path(__file__).parents[1]
 PASSED = "passed.json"  # what passed of a programme that is not at its end
+TOLD = ("F31", "kills")  # of suites that tell their trials: each step of an oracle, each kill
 SLICE = 2_000  # seeds of a part: what a cut may lose
 
 
@@ -44,8 +45,11 @@ SUITES = {
     "F22": ("tests/test_calendar.py", "tests/core/test_bars.py", "tests/core/test_pipeline.py"),
     "F24": ("tests/journal",),
     "F29": ("tests/security/test_secrets.py",),
+    "F31": ("tests/core/test_limits_oracle.py", "-m", "nightly or not nightly"),
     "kills": ("tests/e2e/test_kill_drill.py", "-m", "nightly or not nightly"),
 }
+
+ALSO = {"F31": (("F31", "limits"),)}
 
 
 def parts(seeds: int, jobs: int = 1) -> list[Part]:
@@ -55,7 +59,7 @@ def parts(seeds: int, jobs: int = 1) -> list[Part]:
     suite = (python, "-m", "pytest", "-q", *options, "--timeout", "36000", "--junitxml", "{json}")
     mutants = (python, "-m", "tests.faults.mutants", "--jobs", str(jobs), "--json", "{json}")
     return [
-        *(Part(f"tests of {fault}", (*suite, *paths), fault) for fault, paths in SUITES.items()),
+        *(Part(f"tests of {fault}", (*suite, *paths), fault, ALSO.get(fault, ())) for fault, paths in SUITES.items()),
         Part("broken versions", mutants, waits=False),
         Part("real processes", ("make", "real-faults", "JSON={json}"), also=(("F1", "syscalls"), ("F2", "powercuts"))),
         *simulated(seeds, jobs),
@@ -189,10 +193,10 @@ def _figures(part: Part, file: Path, run: Callable[[list[str]], int]) -> dict[st
 
 
 def _passed(part: Part, file: Path) -> dict[str, Any]:
-    """The tests of a suite that ran to their end; a skipped one is no trial. Of a drill each kill is one, as it tells."""
+    """The tests of a suite that ran to their end; a skipped one is no trial. Of some, the trials are what they tell."""
     cases = [case for case in ElementTree.parse(file).iter("testcase") if case.find("skipped") is None]
     told = [int(value.get("value", "")) for case in cases for value in case.iter("property") if value.get("name") == part.fault]
-    trials = sum(told) if part.fault == "kills" else sum(not len(case) or case.find("properties") is not None for case in cases)
+    trials = sum(told) if part.fault in TOLD else sum(not len(case) or case.find("properties") is not None for case in cases)
     return {part.fault: {"injection": part.name, "trials": trials, "violations": 0}}
 
 

@@ -21,7 +21,7 @@ RECORD = "proof.json"
 FORMAT = 1
 CRASH_POINTS = 1_000_000  # that a record must have seen
 _KINDS = frozenset({".py", ".pyi", ".pxd", ".h", ".toml", ".typed"})
-_FIGURE = re.compile(r"F[0-9]+|kills|powercuts|syscalls")
+_FIGURE = re.compile(r"F[0-9]+|kills|limits|powercuts|syscalls")
 
 # What must have been tried, and how often at least. F30 counts broken versions of our own code, and survivors as violations.
 LEAST: dict[str, int] = {
@@ -29,6 +29,7 @@ LEAST: dict[str, int] = {
     **dict.fromkeys(("F11", "F20", "F22", "F24", "F29"), 5),  # tests, not drawn faults: each is one trial
     "F30": 13,  # three broken policies, ten faults of our own
     "kills": 200,
+    "limits": 1_000_000,  # steps of the gate beside an oracle that looks at every subset of fills
     "syscalls": 300,  # kills of a real process, each at another system call; power cuts need root, so none are demanded
 }
 _MEND = "run `make proof` in a checkout and build the wheel from it"

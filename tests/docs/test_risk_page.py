@@ -46,6 +46,7 @@ def test_the_page_of_live_trading_has_the_numbers_of_a_proof() -> None:
     assert f"| kills of real sessions at moments of their own | {proof.LEAST['kills']} |" in text
     assert f"| kills of real processes at a system call | {proof.LEAST['syscalls']} |" in text
     assert f"| broken versions of our own code, each caught | {proof.LEAST['F30']} |" in text
+    assert f"| steps of the limits beside an oracle that looks at every subset of fills | {proof.LEAST['limits']:,} |" in text
     for words, least in (("trials of each of", 1000), ("tests of", 5)):
         [row] = [line for line in text.splitlines() if line.startswith(f"| {words} F")]
         spans = re.findall(r"F(\d+)(?: to F(\d+))?", row)

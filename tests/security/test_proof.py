@@ -241,6 +241,18 @@ def test_kills_are_those_that_the_drills_told(tmp_path: Path, told: str, passed:
             prove(tmp_path / "work", parts, place)
 
 
+def test_steps_of_the_limits_oracle_are_trials_and_a_figure_of_their_own(tmp_path: Path) -> None:
+    place, [whole] = package(tmp_path / "tree"), programme("", limits={"trials": 0, "violations": 0})
+    suite = tmp_path / "test_walk.py"
+    suite.write_text("def test_some():\n    pass\ndef test_many(record_property):\n    record_property('F31', 1_000_000)\n")
+    of_limits = next(part for part in parts(0) if part.fault == "F31")
+    command = (*(word for word in of_limits.command if not word.startswith("tests/")), "--rootdir", str(tmp_path), str(suite))
+    prove(tmp_path / "work", [whole, of_limits._replace(command=command)], place)
+    figures = proof.proved(place).figures
+    assert figures["limits"].trials == 1_000_000
+    assert figures["F31"].trials == 1_001_000
+
+
 def test_a_suite_may_tell_a_figure(tmp_path: Path) -> None:
     """As the drills of kills do, by the very command of the programme."""
     place, [whole] = package(tmp_path / "tree"), programme("", kills={"trials": 0, "violations": 0})

@@ -144,7 +144,7 @@ cdef class Controls(Prices):
         slot = self.ledger.find(order.replaces) if order.replaces else 0
         k.replaced = &self.ledger.reservations[slot] if slot else NULL
         k.n = order.qty
-        if order.replaces and (k.replaced == NULL or k.replaced.pending or k.replaced.account != i or k.replaced.side != order.side
+        if order.replaces and (k.replaced == NULL or k.replaced.pending_px or k.replaced.account != i or k.replaced.side != order.side
                                or k.replaced.strategy != order.strategy or k.replaced.leaves == 0):
             self.fail(CODE_PARENT_EXCEEDED, 0, 0)
             return self.failed
@@ -271,7 +271,12 @@ cdef class Controls(Prices):
     @cython.final
     cdef bint position(self, look_t* k) noexcept nogil:
         cdef i128 worst = i128_max(i128_abs(k.up), i128_abs(k.down))
-        if not (money_of(k.worst_px, k.up, k.terms.scale, &k.long_) and money_of(k.worst_px, k.down, k.terms.scale, &k.short_)):
+        cdef int64_t px
+        self.contribute(k.order.instrument)
+        if k.replaced != NULL and k.replaced.px > k.worst_px:
+            k.worst_px = k.replaced.px                       # until the venue has answered, the worse of the two
+        px = k.worst_px if k.worst_px > k.tape.px else k.tape.px     # a stop below the market does not cheapen what is held
+        if not (money_of(px, k.up, k.terms.scale, &k.long_) and money_of(px, k.down, k.terms.scale, &k.short_)):
             return self.fail(CODE_ARITHMETIC_OVERFLOW, 0, worst)
         k.reach = i128_max(i128_abs(k.long_), i128_abs(k.short_))
         if not k.reducing:
@@ -328,7 +333,6 @@ cdef class Controls(Prices):
         cdef i128 gross, up, down, value, before = 0
         cdef const position_t* a = k.account
         cdef rules_t* rules = &self.rules
-        self.contribute(k.order.instrument)
         gross = self.gross - k.tape.gross + k.reach
         up = i128_abs(self.net_long - k.tape.net_long + k.long_)
         down = i128_abs(self.net_short - k.tape.net_short + k.short_)
@@ -362,11 +366,14 @@ cdef class Controls(Prices):
 
     cdef i128 filled_loss(self, look_t* k) noexcept nogil:
         """What the day would lose more if this order and all open ones filled at their worst and were marked at the collar."""
-        cdef i128 total = self.loss_of(k.order.instrument, k.order.side, k.n, k.worst_px, k.cross_px, False)
+        cdef i128 total
         cdef const position_t* a
         cdef const reservation_t* r
-        cdef int64_t cross
+        cdef int64_t cross = k.cross_px
         cdef uint32_t i
+        if k.replaced != NULL and (k.replaced.cross_px > cross) == (k.order.side == SIDE_BUY):
+            cross = k.replaced.cross_px                      # the old order may fill yet
+        total = self.loss_of(k.order.instrument, k.order.side, k.n, k.worst_px, cross, False)
         for i in range(1, self.ledger.reservations_used):
             r = &self.ledger.reservations[i]
             if r.key and r != k.replaced:
@@ -504,6 +511,7 @@ cdef class Controls(Prices):
             if slot == 0:
                 return False
             self.ledger.hold(slot, k.cost, 0)
+        self.contribute(o.instrument)                        # what is approved next in another instrument sees it
         self.waiting[self.waiting_count].order = o[0]
         self.waiting[self.waiting_count].at = k.now
         self.waiting_count += 1

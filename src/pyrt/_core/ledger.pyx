@@ -264,6 +264,7 @@ cdef class Ledger:
             if r.state & RESERVED_NETTED:                    # until the venue's next figure
                 money_add(self.spent, r.pending_cost, &self.spent)
         self.hold(slot, r.cost + r.pending_cost if accepted else r.cost, 0)
+        r.pending_px = 0
         r.state &= ~RESERVED_REPLACING & 0xff
         self.shift(slot, leaves, 0)
 

@@ -7,8 +7,8 @@ from pyrt._core.book cimport OrderBook
 from pyrt._core.codes cimport LEVEL_ACTIVE, LEVEL_KILLED
 from pyrt._core.controls cimport SENT, SHORT_BPS
 from pyrt._core.ledger cimport (
-    FILL_OVERFLOW, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN, i128_hi, i128_lo, i128_max, i128_of,
-    position_t, px_widen, reservation_t,
+    FILL_OVERFLOW, RESERVED_FIRM, RESERVED_NETTED, RESERVED_REPLACING, RESERVED_UNKNOWN, counted, i128_hi, i128_lo, i128_max,
+    i128_of, position_t, px_widen, reservation_t,
 )
 from pyrt._core.prices cimport (
     ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, bounds_t, order_t, rules_t, tape_t, trail_distance,
@@ -85,10 +85,11 @@ cdef class Gate:
         while other:                                         # what facts alone say is open on this side
             x = &self.ledger.reservations[other]
             if other != slot and x.side == o.side and x.state & RESERVED_FIRM:
-                open_ = open_ + x.leaves
+                open_ = open_ + (counted(x) if x.state & RESERVED_REPLACING else x.leaves)
             other = x.next
         if o.replaces and r.key != o.key:
             n = o.qty - r.filled if o.qty > r.filled else 0
+            held_px = r.px if r.px > held_px else held_px    # the worse of the two
             cost = self.cost_of(o, n if n > r.leaves else r.leaves, held_px, self.ledger.accounts[o.instrument].qty, open_, open_)
             r.pending_cross = cross
             self.ledger.price(slot, r.px, px)
@@ -153,14 +154,17 @@ cdef class Gate:
 
     def expire(self, uint64_t key, uint64_t replaces=0):
         """An approval that became no fact in time: take its reservation back. False where it had become one."""
-        cdef uint32_t slot
+        cdef uint32_t slot, instrument
         if not self.forget(key):
             return False
         slot = self.ledger.find(replaces if replaces else key)
+        instrument = self.ledger.reservations[slot].account
         if replaces:
             self.ledger.settle_slot(slot, False)
         else:
             self.ledger.drop(slot)
+        if instrument < self.instruments:
+            self.contribute(instrument)
         return True
 
     def fill(self, uint64_t key, uint16_t strategy, uint32_t instrument, int side, int64_t px, int64_t qty, fee, int64_t at):
@@ -205,7 +209,11 @@ cdef class Gate:
 
     def settle(self, uint64_t key, bint accepted):
         """The venue answered a replace of the chain: the new order stands, or the old one goes on."""
-        return self.ledger.settle(key, accepted)
+        cdef uint32_t instrument = self.ledger.reservations[self.ledger.find(key)].account
+        cdef bint known = self.ledger.settle(key, accepted)
+        if instrument < self.instruments:
+            self.contribute(instrument)
+        return known
 
     def release(self, uint64_t key, *, int64_t canceled_at=0):
         """A final event: the order counts no more. canceled_at: venue ns where it was a cancel (R19 counts it)."""
