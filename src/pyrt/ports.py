@@ -376,6 +376,17 @@ class SetLimits(Message, frozen=True, kw_only=True):
     token: str = ""
 
 
+class Explain(Message, frozen=True, kw_only=True):
+    """A human explains what the venue has of an instrument beyond the fills; it must be exactly what the last reading shows."""
+
+    instrument: int
+    qty: int  # signed, the venue's position minus ours
+    strategy: int  # who gets it, or loses it
+    px: int  # what one share of it counts as having cost
+    who: str
+    why: str
+
+
 class AssetTold(Message, frozen=True, kw_only=True):
     """What the venue says of an instrument now."""
 
@@ -447,6 +458,7 @@ Event = (
     | Kill
     | Resume
     | SetLimits
+    | Explain
     | AssetTold
     | HistoryTold
     | ListTold

@@ -59,6 +59,8 @@ def one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
         (("status",), ("no session has run yet", "pyrt run")),
         (("status", "--state", "/tmp"), ("no journal in it",)),
         (("resume", "--who", " ", "--why", "x"), ("--who", "name and a reason")),
+        (("explain", "AAPL", "--why", " "), ("--why", "name and a reason")),
+        (("explain", "AAPL"), ("--why", "pyrt explain --help")),
         (("flatten",), ("--sim-state", "name the state")),
         (("flatten", "--venue", "alpaca-paper"), ("nobody is there to confirm", "add --yes")),
     ],

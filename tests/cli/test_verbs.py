@@ -126,6 +126,18 @@ def test_a_latch_opens_in_the_journal_that_nobody_owns(tmp_path: Path) -> None:
     assert "nothing is latched" in again.stderr
 
 
+@pytest.mark.parametrize("quantity", [("--quantity", "-5"), ("--quantity=-5",), ()])
+def test_a_difference_is_explained_only_while_somebody_knows_what_the_venue_has(tmp_path: Path, quantity: tuple[str, ...]) -> None:
+    state = tmp_path / "state"
+    latch(state)
+    facts = len(list(show(state / "journal")))
+    done = call(tmp_path, "explain", "AAPL", "--why", "a transfer", *quantity, "--state", str(state))
+    assert done.returncode == 1
+    assert "no session runs" in done.stderr
+    assert "start it, and explain while it runs" in done.stderr
+    assert len(list(show(state / "journal"))) == facts
+
+
 @pytest.mark.parametrize("scope", ["AAPL", "aapl", "instrument:AAPL"])
 def test_a_symbol_opens_by_the_word_that_closed_it(tmp_path: Path, scope: str) -> None:
     state = tmp_path / "state"
@@ -233,7 +245,8 @@ def test_a_configured_run_trades_what_the_files_say(tmp_path: Path, sim: str) ->
 
 
 def test_help_teaches_with_examples(tmp_path: Path) -> None:
-    for verb in ("run", "status", "orders", "flatten", "resume", "journal", "replay", "why", "why-not", "doctor", "config"):
+    verbs = ("run", "status", "orders", "flatten", "resume", "explain", "journal", "replay", "why", "why-not", "doctor", "config")
+    for verb in verbs:
         done = call(tmp_path, verb, "--help")
         assert done.returncode == 0
         assert f"pyrt {verb}" in done.stdout.partition("Usage")[2].partition("\n")[2]

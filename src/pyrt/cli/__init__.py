@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "orders": ("pyrt.cli.status:orders", "The orders of a session."),
     "flatten": ("pyrt.cli.flatten:flatten", "Cancel every order and close every position."),
     "resume": ("pyrt.cli.resume:resume", "Open a latch that a control or a kill closed."),
+    "explain": ("pyrt.cli.explain:explain", "Say what shares are that the venue has and no fill explains: they are booked."),
     "limits": ("pyrt.cli.limits:app", "Show the risk limits in force, or change them."),
     "journal": ("pyrt.cli.journal:app", "Look at a session's journal: verify, show, export, rebuild its tables."),
     "backup": ("pyrt.cli.backup:backup", "Copy a session's state while it runs: journal, snapshots, recording, reports."),
@@ -76,6 +77,20 @@ Alpaca's paper account:
 
     pyrt resume --who anna --why "the feed is back, positions checked"
     pyrt resume --who anna --why "repaired" --scope strategy:SmaCross
+""",
+    "explain": """For the alarm POSITION_BREAK: shares that came or went without an order, by a transfer or a spin-off.
+It needs the session to run, which alone knows what the venue has now. Cash does not change, and nothing is sent to the venue.
+
+What is the difference? Nothing is booked. Then the same with the quantity that was told, and go on:
+
+    pyrt explain AAPL --why "transfer from my other broker"
+    pyrt explain AAPL --why "transfer from my other broker" --quantity 5
+    pyrt resume --scope AAPL --who anna --why "explained: a transfer"
+
+Shares that left, of a strategy; shares that a strategy shall manage, at what they once cost:
+
+    pyrt explain AAPL --why "moved to the other account" --to SmaCross --quantity=-5
+    pyrt explain AAPL --why "given to the strategy" --to SmaCross --cost 150.25 --quantity 5
 """,
     "backup": """The session used last, while it runs; then another one, under a name of the hour:
 

@@ -7,6 +7,7 @@ from functools import partial
 from pyrt.clock import Now
 from pyrt.execution import saved
 from pyrt.execution.cancel import Canceller
+from pyrt.execution.explain import Explainer
 from pyrt.execution.late import Late
 from pyrt.execution.observe import Observer
 from pyrt.execution.orders import Order, Orders
@@ -18,6 +19,7 @@ from pyrt.ports import (
     CancelResult,
     Command,
     Event,
+    Explain,
     Found,
     Kill,
     LookupResult,
@@ -54,6 +56,7 @@ class ExecutionEngine:
         self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask, self._observer.held)
         self._submitter = Submitter(self._orders, self._observer, self._settings, self._canceller.barred, self._canceller.bars)
         self._reconciler.observer, self._reconciler.submitter = self._observer, self._submitter
+        self._explainer = Explainer(self._orders, self._reconciler)
         self._reconciler.urgent = lambda: bool(self._canceller.sweeps)
         self._own: deque[tuple[Fact, list[Order]]] = deque()  # decided here, not yet come back through apply; what each let go of
         self._buffer: list[TradeUpdate] = []  # the stream until the first snapshot is folded in
@@ -120,6 +123,15 @@ class ExecutionEngine:
     def unexplained(self) -> Mapping[int, int]:
         """Instrument -> quantity units that the venue has beyond what the fills explain."""
         return self._reconciler.unexplained
+
+    @property
+    def differences(self) -> Mapping[int, int]:
+        """The same as the last reading alone shows it."""
+        return {instrument: seen.difference for instrument, seen in self._reconciler.breaks.items()}
+
+    def refusal(self, event: Explain) -> str:
+        """Why what a human explains cannot be booked now; empty where it can."""
+        return self._explainer.refusal(event)
 
     @property
     def positions(self) -> Mapping[int, int]:
@@ -227,6 +239,8 @@ class ExecutionEngine:
                 self._on_stream(event, step)
             case Kill():
                 self._canceller.on_kill(event, self._submitter, step)
+            case Explain():
+                self._explainer.on_explain(event, step)
             case Start():
                 self._on_start(event, step)
             case Stop():

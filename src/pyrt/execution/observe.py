@@ -51,6 +51,7 @@ class Observer:
         self.broken: set[int] = set()  # orders of which fills contradict those that are booked: more of them would explain nothing
         self.trail: dict[int, set[int]] = {}  # instrument -> positions it had since the last snapshot was asked for
         self.flows: set[int] = set()  # cash flows since then
+        self.moved: set[int] = set()  # instruments that a fact moved since the last snapshot that was folded in was asked for
         self.opening = 0  # venue ns of the snapshot that a new journal starts from
         self.strange: dict[str, int] = {}  # unknown words of the venue -> count
         self._seen_at: dict[int, int] = {}  # number -> the venue's updated_at of the newest sighting
@@ -336,6 +337,7 @@ class Observer:
         step.append(fact, Sync.SOON)
         self.trail[instrument].add(positions.get(instrument, 0))
         self.flows.add(self._orders.cash_flow)
+        self.moved.add(instrument)
 
     # -------------------------------------------------------------------------------------------- what is not ours
     def instrument(self, symbol: str, step: Step) -> Instrument:

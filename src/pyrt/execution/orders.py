@@ -42,6 +42,7 @@ OPENING = "opening position"
 BASE, UNEXPLAINED = "BASE", "UNEXPLAINED"  # our own types of CashMoved
 ENTRY, TARGET, GUARD = "entry", "take_profit", "stop_loss"  # what an order is in its group
 BUST = "trade_bust"
+EXPLAINED = "EXPLAINED"  # how the reason of an adjustment on a human's word begins
 CORRECTIONS = frozenset({BUST, "trade_correct"})
 # What a session writes while it hears the venue. A start that reads nothing writes others: its epoch, its limits.
 _HEARD = (OrderChanged, Filled, ExternalSeen, Recovered)  # and Intended

@@ -139,6 +139,7 @@ class Reconciler:
         told = snapshot.activities is not None
         self._activities.fold(snapshot.activities or (), opening, self.observer.flows, step)
         self._positions(snapshot, opening, step)
+        self.observer.moved = set(self.observer.trail)
         if told:  # else what moved the cash may be what a failed page would have shown
             self._compare_cash(opening, step)
         self._untold = 0 if told else self._untold + 1
@@ -329,6 +330,17 @@ class Reconciler:
                     step.kill("REDUCING", "account", f"the positions of {_MANY_BREAKS} symbols are not explained")
         elif self.unexplained.pop(instrument, None) is not None:
             step.alarm("info", "EXPLAINED", f"{self._orders.instruments[instrument].symbol}: the position agrees again")
+
+    @property
+    def waits(self) -> bool:
+        """Whether the journal is asked for orders that were let go."""
+        return bool(self._late.waiting)
+
+    def explained(self, instrument: int, step: Step) -> None:
+        """A human said what the difference of an instrument is, and it is booked; the next reading shows whether that was all."""
+        self.breaks.pop(instrument, None)
+        self.unexplained.pop(instrument, None)
+        self.ask(step)
 
     def _compare_cash(self, opening: bool, step: Step) -> None:
         if self._orders.account is None or self.observer.missing or self._late.waiting or self.breaks:

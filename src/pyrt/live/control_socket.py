@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from pyrt.errors import ConfigError, PyrtError
+from pyrt.live.explain import explain
 from pyrt.live.figures import Watch
 from pyrt.live.plan import Live
 from pyrt.ports import Resume, SetLimits
@@ -28,7 +29,8 @@ _ON_DISK = 5.0  # seconds of them that the disk may take: who asks still hears w
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be asked: verb "status"; "resume" with a scope, who and why; "limits" with JSON, who, why and a token."""
+    """What can be asked: verb "status"; "resume" with a scope, who and why; "limits" with JSON, who, why and a token; "explain"
+    with a symbol, who, why, to whom, and in decimals what a share cost and the quantity that is to be booked."""
 
     verb: str
     scope: str = ""
@@ -36,6 +38,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     limits: str = ""
     token: str = ""
+    symbol: str = ""
+    to: str = ""
+    cost: str = ""
+    quantity: str = ""
 
 
 class ControlSocket:
@@ -82,6 +88,9 @@ class ControlSocket:
             return {"ok": True, "pid": os.getpid(), "figures": self.watch.look(live)}
         if request.verb == "limits":
             return _limits(live, request)
+        if request.verb == "explain":
+            words = {"who": request.who, "why": request.why, "to": request.to, "cost": request.cost}
+            return explain(live, request.symbol, request.quantity, **words)
         if request.verb != "resume":
             return {"ok": False, "text": f"no verb {request.verb!r}"}
         latches = live.session.risk.latches

@@ -41,6 +41,13 @@ class MarketData:
         """The reference of each instrument (ref_dtype, row = instrument id), shared memory."""
         return self.pipeline.refs
 
+    def mark(self, instrument: int, qty: int) -> int:
+        """What a position counts as worth, px units: a long one the bid, a short one the ask, else the last trade; 0 = no price."""
+        if not instrument < len(self.refs):
+            return 0
+        ref = self.refs[instrument]
+        return int(max(ref["bid_px"] if qty >= 0 else ref["ask_px"], 0) or max(ref["last_px"], 0))
+
     def watch(
         self,
         instrument: Instrument,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pyrt._core.types import Side, format_units
-from pyrt.venues.sim.exchange.account import ONE, money, money_text, read_money
+from pyrt._core.types import Side, format_units, to_units
+from pyrt.venues.sim.exchange.account import ONE, Position, money, money_text, read_money, value_exp
 from pyrt.venues.sim.exchange.orders import FIRST_CONTRACT, Body, Row, VenueRefusal, invalid
 from pyrt.venues.sim.times import format_time, new_york
 
@@ -122,6 +122,38 @@ def journal(
     except (ArithmeticError, ValueError):
         raise invalid(f"invalid amount: {amount}", 40010001) from None
     return show_entry(enter(exchange, exchange._account(account).id, kind, units, description))
+
+
+def transfer(
+    exchange: "Exchange",
+    symbol: str,
+    qty: str,
+    now: int,
+    *,
+    kind: str = "JNLS",
+    told: bool = True,
+    account: str | None = None,
+) -> Body | None:
+    """Shares come in, or with a negative quantity go out, at the last price; without cash. Returns the activity, if it is told.
+
+    Raises VenueRefusal 422 for a symbol that is not traded here, no quantity, or a sale of more than there is.
+    """
+    exchange.advance(now)
+    owner, instrument = exchange._account(account), exchange.assets_.find(symbol)
+    if instrument is None:
+        raise invalid(f'asset "{symbol}" not found')
+    try:
+        units = to_units(qty, instrument.qty_exp)
+    except ValueError:
+        raise invalid(f"invalid qty: {qty}") from None
+    position = owner.positions.setdefault(instrument.id, Position())
+    if not units or (units < 0 and -units > position.qty):
+        raise invalid("qty must be what the account has, or come in")
+    position.fill(Side.BUY if units > 0 else Side.SELL, exchange.mark(instrument.id), abs(units), value_exp(instrument))
+    if not told:
+        return None
+    shown = format_units(units, instrument.qty_exp)
+    return show_entry(enter(exchange, owner.id, kind, 0, "shares transferred", symbol=instrument.symbol, qty=shown))
 
 
 def charge(exchange: "Trading", row: Row, px: int, qty: int) -> None:

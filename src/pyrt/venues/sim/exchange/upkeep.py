@@ -16,7 +16,7 @@ class Upkeep(Trading):
 
     halt, resume, set_bands = halts.halt, halts.resume, halts.set_bands
     bust, correct, restate = corrections.bust, corrections.correct, corrections.restate
-    deposit, withdraw, journal = activities.deposit, activities.withdraw, activities.journal
+    deposit, withdraw, journal, transfer = activities.deposit, activities.withdraw, activities.journal, activities.transfer
     schedule_action = corporate.schedule_action
     _restore = halts.restore
 
