@@ -60,6 +60,7 @@ from pyrt.ports import (
     Submit,
     Sync,
     TimerFired,
+    VenueSnapshot,
 )
 from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
@@ -162,6 +163,7 @@ class Session(Loop):
             Stop: (risk.on, execution.on),
             StreamState: (risk.on, execution.on),
             ClockMeasured: (risk.on,),
+            VenueSnapshot: (execution.on, risk.on),
             **dict.fromkeys((SetLimits, AssetTold, HistoryTold, ListTold), (risk.on,)),
         }
         self._otherwise = (execution.on,)

@@ -17,7 +17,7 @@ from pyrt.model import Instrument
 from pyrt.risk.saved import RiskState
 from pyrt.session import Session
 
-VERSION = 6  # raise it where a fact comes to mean something else to a component, or a component keeps more
+VERSION = 7  # raise it where a fact comes to mean something else to a component, or a component keeps more
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
