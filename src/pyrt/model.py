@@ -493,6 +493,14 @@ class PositionAdjusted(Message, frozen=True, kw_only=True):
     ts: int
 
 
+class BreakSeen(Message, frozen=True, kw_only=True):
+    """The venue's position differs from what the fills explain, in two readings; 0: it agrees again."""
+
+    instrument: int
+    difference: int  # the venue's minus ours, qty units
+    ts: int
+
+
 class AssetSeen(Message, frozen=True, kw_only=True):
     """What the venue says of an instrument; short sales go by it for a day."""
 
@@ -554,6 +562,7 @@ Fact = (
     | Latched
     | LimitsSet
     | PositionAdjusted
+    | BreakSeen
     | AssetSeen
     | Recovered
     | Restored

@@ -206,6 +206,7 @@ class VenuePosition(Message, frozen=True, kw_only=True):
     symbol: str
     qty: str
     avg_entry_price: str
+    price: str = ""  # at which the venue values one of it; "" = it does not say
 
 
 class VenueAccount(Message, frozen=True, kw_only=True):

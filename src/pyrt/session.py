@@ -61,6 +61,7 @@ from pyrt.ports import (
     Submit,
     Sync,
     TimerFired,
+    VenueSnapshot,
 )
 from pyrt.risk import RiskManager
 from pyrt.signals import Fixed, Sizer
@@ -163,6 +164,7 @@ class Session(Loop):
             Stop: (risk.on, execution.on),
             StreamState: (risk.on, execution.on),
             ClockMeasured: (risk.on,),
+            VenueSnapshot: (execution.on, risk.on),
             **dict.fromkeys((SetLimits, AssetTold, HistoryTold, ListTold), (risk.on,)),
         }
         self._otherwise = (execution.on,)

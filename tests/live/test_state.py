@@ -216,7 +216,7 @@ KEPT = {
     "risk": "_answers _chains _in_force _latches _losses epoch gate ledger permits raced rules",
     "risk._answers": "answered",
     "risk._in_force": "by limits version",
-    "risk._latches": "blocked closed recovered recovered_at unexplained",
+    "risk._latches": "blocked broken closed recovered recovered_at unexplained",
     "risk._losses": "day equity peak peak_at peaks",
     "risk.raced": "owed",
     "risk._chains": "_absent _by_key _by_number _external _intents _over",
@@ -224,8 +224,8 @@ KEPT = {
 }
 VOLATILE = {
     "execution._orders": "_valid_for instruments journal_id touched",
-    "risk": """_alarms _approval _clock_off _day_of _defined _dirty _granted _hours _instruments _mark_at _mark_every _parked _refs
-        _whole_limited approved exits portfolio refused""",
+    "risk": """_alarms _approval _day_of _defined _dirty _granted _hours _instruments _mark_at _mark_every _parked _refs
+        _whole_limited approved exits marks portfolio refused""",
     "risk._answers": "_first _forgotten _in_flight",
     "risk._in_force": "_configured",
     "risk._latches": "_gate",

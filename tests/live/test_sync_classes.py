@@ -14,7 +14,7 @@ from pyrt.risk import Limits
 BEFORE_ACT = {"Intended", "EpochOpened", "Recovered"}
 SOON = {
     "OrderChanged", "Filled", "CancelWanted", "CashMoved", "ExternalSeen", "AccountSeen", "AssetSeen", "PositionAdjusted",
-    "BaselineSet", "Refused", "Defined", "StrategyNamed",
+    "BreakSeen", "BaselineSet", "Refused", "Defined", "StrategyNamed",
 }  # fmt: skip
 
 

@@ -3,14 +3,13 @@
 from datetime import UTC, datetime
 
 import msgspec
-import numpy as np
 import pytest
 from tests.risk.test_manager import BUY, LOOSE, PX, QTY, SELL, Desk, answer, codes
 
-from pyrt._core.types import NO_PRICE, Clock, ref_dtype
+from pyrt._core.types import NO_PRICE, Clock
 from pyrt.calendar import Calendar, ExchangeDays
 from pyrt.clock import SECOND, Now
-from pyrt.model import Approved, AssetClass, BaselineSet, Instrument, OrderType, Recovered, Refused, TimeInForce
+from pyrt.model import Approved, AssetClass, BaselineSet, Instrument, OrderType, Refused, TimeInForce
 from pyrt.ports import TimerFired
 from pyrt.risk import Limits
 
@@ -195,21 +194,6 @@ def test_a_restart_in_the_middle_of_a_day_forgets_no_loss() -> None:
     assert desk.risk.gate.day_pnl == -20 * 10**18
     desk.refs[1]["bid_px"] = 97 * PX
     desk.risk._refs[:] = desk.refs
-    mark(desk)
-    assert desk.risk.latches["account"].code == "DAILY_LOSS"
-
-
-def test_losses_wait_only_so_long_for_a_price_of_everything() -> None:
-    desk = Desk(Limits.of({"max_daily_loss": 30}, base=LOOSE), day_of=ExchangeDays())
-    at(desk, "2027-03-09T15:00:00")
-    desk.bought(10 * QTY)
-    desk.fact(BaselineSet(day="2027-03-09", equity=50 * 10**9, ts=desk.now.venue))
-    desk.fact(Recovered(state_hash="", unexplained=0, ts=desk.now.venue))
-    desk.refs[1] = np.zeros(1, ref_dtype)[0]
-    desk.later(30 * SECOND - 1)
-    mark(desk)
-    assert not desk.risk.latches
-    desk.later(1)
     mark(desk)
     assert desk.risk.latches["account"].code == "DAILY_LOSS"
 

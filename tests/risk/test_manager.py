@@ -482,17 +482,6 @@ def test_looser_limits_need_a_name_and_are_durable_first():
         desk.risk.propose(msgspec.structs.replace(LOOSE, repeat_max=1000), who="me", why="x", now=desk.now)
 
 
-def test_unexplained_shares_let_exits_out_only_until_each_instrument_is_latched():
-    desk = Desk()
-    desk.bought()
-    desk.fact(Recovered(state_hash="", unexplained=1, ts=T0))
-    assert codes(desk.ask(1)) == {"NOT_RECONCILED"}
-    assert isinstance(desk.ask(2, SELL, QTY, 101 * PX), Approved)
-    desk.fact(Latched(level="REDUCING", scope="instrument:2", code="BREAK", reason="", who="execution", ts=T0))
-    assert isinstance(desk.ask(3, px=99 * PX), Approved)
-    assert codes(desk.ask(4, instrument=2)) == {"KILLED"}
-
-
 def test_a_blocked_account_takes_nothing():
     desk = Desk()
     seen = next(f for f in desk.facts if isinstance(f, AccountSeen))

@@ -42,6 +42,8 @@ cdef class Controls(Prices):
     cdef i128 pnl, baseline, peak      # money: at the last mark; where the day began; the day's highest
     cdef i128 gross, net_long, net_short
     cdef readonly int unmarked         # positions that the last mark found no price for
+    cdef readonly int unpriced         # instruments that count in the worst-case sums and have no price
+    cdef readonly int64_t clock_off    # how far our clock is off, ns; 0 = near enough
     cdef readonly uint64_t crossed     # key of the own order that SELF_MATCH met last
     cdef list books                    # keeps what tapes[].book points to
     cdef bint rules_complete
@@ -69,5 +71,6 @@ cdef class Controls(Prices):
     cdef i128 cost_of(self, const order_t* order, int64_t n, int64_t px, i128 q, i128 buys, i128 sells) noexcept nogil
     cdef bint forget(self, uint64_t key) noexcept nogil
     cdef void contribute(self, uint32_t instrument) noexcept nogil
+    cdef int64_t unquoted(self, uint32_t instrument) noexcept nogil
     cdef activity_t* activity(self, uint32_t position) noexcept nogil
     cdef bint grow(self, uint32_t instrument) noexcept nogil

@@ -15,6 +15,8 @@ order_dtype: np.dtype[np.void]
 class Controls(Prices):
     ledger: Ledger
     unmarked: int
+    unpriced: int
+    clock_off: int
     crossed: int
     @property
     def failures(self) -> list[Failure]: ...

@@ -12,12 +12,12 @@ from pyrt._core.codes cimport (
     CODES, CODE_ARITHMETIC_OVERFLOW, CODE_BUYING_POWER, CODE_CANCEL_RATIO, CODE_DAILY_LOSS, CODE_DRAWDOWN, CODE_DUPLICATE,
     CODE_GROSS_EXPOSURE, CODE_HALTED, CODE_KILLED, CODE_LIMIT_MISSING, CODE_MARKET_CLOSED, CODE_NET_EXPOSURE, CODE_NOT_RECONCILED,
     CODE_OPEN_ORDER_COUNT, CODE_OPEN_ORDER_VALUE, CODE_ORDER_QTY, CODE_ORDER_RATE, CODE_PARENT_EXCEEDED, CODE_POSITION_LIMIT,
-    CODE_REDUCE_ONLY, CODE_REPEAT_EXEC, CODE_RESTRICTED, CODE_SELF_MATCH, CODE_SHORT_NOT_ALLOWED, CODE_THROTTLE, LEVEL_ACTIVE,
-    LEVEL_HALTED, LEVEL_REDUCING,
+    CODE_REDUCE_ONLY, CODE_REPEAT_EXEC, CODE_RESTRICTED, CODE_SELF_MATCH, CODE_SHORT_NOT_ALLOWED, CODE_STALE_DATA, CODE_THROTTLE,
+    LEVEL_ACTIVE, LEVEL_HALTED, LEVEL_REDUCING,
 )
 from pyrt._core.ledger cimport counted, fits_i64, i128_abs, i128_hi, i128_lo, i128_max, i128_min, money_of, notional_px, px_widen
 from pyrt._core.ledger cimport position_t, reservation_t
-from pyrt._core.prices cimport OFF, ORDER_LIMIT, ORDER_MARKET, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, rules_t
+from pyrt._core.prices cimport OFF, ORDER_LIMIT, ORDER_MARKET, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, last_good, rules_t
 from pyrt._core.types cimport FLAG_HALTED, SIDE_BUY, SIDE_SELL, i128_to_object
 from pyrt._core.windows cimport bucket_empty, bucket_take, bucket_used, ring_back, ring_count, ring_full
 
@@ -32,6 +32,8 @@ assert order_dtype.itemsize == sizeof(order_t)
 
 cdef enum:
     LIST_TOO_OLD = 3                   # beside bounds_t.restricted, what RESTRICTED observes
+    CLOCK_DENIES = 100_000_000         # ns that our clock may be off the venue's
+    UNPRICED = -1                      # in place of the age that STALE_DATA bounds: instruments that have no price at all
 
 cdef ref_t _NO_REF
 cdef position_t _NO_POSITION
@@ -224,7 +226,10 @@ cdef class Controls(Prices):
             return True
         if (self.gate_open == 0 or (self.gate_open == 1 and not k.reducing)) and self.fail(CODE_NOT_RECONCILED, 2, self.gate_open):
             return True
-        if k.tape.unknown and not k.reducing and self.fail(CODE_NOT_RECONCILED, 0, k.tape.unknown):
+        if (k.tape.unknown or k.tape.broken) and not k.reducing and self.fail(CODE_NOT_RECONCILED, 0, k.tape.unknown + k.tape.broken):
+            return True
+        if self.clock_off and not (k.reducing or k.order.reduce_only or self.measuring) and \
+                self.fail(CODE_STALE_DATA, CLOCK_DENIES, self.clock_off):
             return True
         if k.bounds.restricted and (k.bounds.restricted > 1 or not k.reducing) and self.fail(CODE_RESTRICTED, 0, k.bounds.restricted):
             return True
@@ -310,13 +315,18 @@ cdef class Controls(Prices):
         cdef int64_t scale = self.ledger.terms[i].scale if i < self.ledger.instruments else 0
         cdef i128 up = a.qty + a.buys, down = a.qty - a.sells
         cdef i128 gross = 0, long_ = 0, short_ = 0
+        cdef bint counts = up != 0 or down != 0, unpriced
         if px <= 0:
-            px = 0
+            px = self.unquoted(i) if counts else 0
         if px == t.px and up == t.up and down == t.down and scale == t.scale:    # nothing changed: nearly always, where orders follow each other
             return
         if not (money_of(px, up, scale, &long_) and money_of(px, down, scale, &short_)):
             self.ledger.broken = True
         gross = i128_max(i128_abs(long_), i128_abs(short_))
+        unpriced = counts and px <= 0
+        if unpriced != <bint>t.unpriced:
+            t.unpriced = unpriced
+            self.unpriced += 1 if unpriced else -1
         t.px = px
         t.scale = scale
         t.up = up
@@ -328,11 +338,23 @@ cdef class Controls(Prices):
         t.net_long = long_
         t.net_short = short_
 
+    cdef int64_t unquoted(self, uint32_t i) noexcept nogil:
+        """What counts without a quote or trade counts at: the last good price, or what an order of it asks, beyond the haircut; 0 = none."""
+        cdef int64_t px = last_good(&self.tapes[i])
+        cdef uint32_t slot = self.ledger.first[i] if px <= 0 and i < self.ledger.instruments else 0
+        while slot and px <= 0:
+            px = self.ledger.reservations[slot].px
+            slot = self.ledger.reservations[slot].next
+        return px_widen(px, self.rules.haircut_bps if self.rules.haircut_bps > 0 else 0, True) if px > 0 else 0
+
     @cython.final
     cdef bint portfolio(self, look_t* k) noexcept nogil:
         cdef i128 gross, up, down, value, before = 0
         cdef const position_t* a = k.account
         cdef rules_t* rules = &self.rules
+        if (self.unpriced or self.unmarked) and not (k.reducing or self.measuring) and \
+                self.fail(CODE_STALE_DATA, UNPRICED, self.unpriced if self.unpriced > self.unmarked else self.unmarked):
+            return True
         gross = self.gross - k.tape.gross + k.reach
         up = i128_abs(self.net_long - k.tape.net_long + k.long_)
         down = i128_abs(self.net_short - k.tape.net_short + k.short_)
@@ -452,13 +474,15 @@ cdef class Controls(Prices):
                 return True
         if k.replaced == NULL and self.ledger.find(o.key) and self.fail(CODE_DUPLICATE, 0, 0):
             return True
+        if k.own_reducing:                                   # what is held bounds it; a latch that it closed would not stop it either
+            return False
         if k.activity == NULL:
             return waiting >= rules.repeat_max and self.fail(CODE_REPEAT_EXEC, rules.repeat_max, waiting + 1)
         if (ring_full(&k.activity.sends[side], rules.repeat_max, waiting, rules.repeat_window, k.now) or
                 ring_full(&k.activity.execs[side], rules.repeat_max, 0, rules.repeat_window, k.now)) and \
                 self.fail(CODE_REPEAT_EXEC, rules.repeat_max, rules.repeat_max + 1):
             return True
-        return not k.own_reducing and ring_full(&k.activity.trips, rules.round_trips, 0, rules.repeat_window, k.now) and \
+        return ring_full(&k.activity.trips, rules.round_trips, 0, rules.repeat_window, k.now) and \
             self.fail(CODE_REPEAT_EXEC, rules.round_trips, rules.round_trips + 1)
 
     @cython.final
@@ -484,7 +508,7 @@ cdef class Controls(Prices):
                 self.fail(CODE_THROTTLE, rules.symbol_burst - rules.symbol_burst / 5,
                           bucket_used(k.tape.throttle, k.now, rules.symbol_interval, symbol)):
             return True
-        if ring_full(&k.tape.sends, rules.rate_max, symbol, rules.rate_window, k.now) and \
+        if not k.reducing and ring_full(&k.tape.sends, rules.rate_max, symbol, rules.rate_window, k.now) and \
                 self.fail(CODE_ORDER_RATE, rules.rate_max, rules.rate_max + 1):
             return True
         if not k.reducing and ring_back(&k.tape.cancels, rules.cancel_ratio + 1) > k.now - rules.cancel_window:

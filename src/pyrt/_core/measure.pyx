@@ -124,9 +124,12 @@ def measure(Controls controls not None, uint64_t key, uint16_t strategy, uint32_
     if 0 < slot < controls.activities_room:
         activity = &controls.activities[slot]
         waiting += ring_count(&activity.sends[0 if side == SIDE_BUY else 1], rules.repeat_window, now)
-    probe.tell("repeat_max", CODE_REPEAT_EXEC, rules.repeat_max, waiting + 1, "count")
-    symbol += ring_count(&tape.sends, rules.rate_window, now)
-    probe.tell("symbol_order_rate_max", CODE_ORDER_RATE, rules.rate_max, symbol + 1, "count")
+    looked = controls.look.order == &probe.order
+    if not (looked and controls.look.own_reducing):
+        probe.tell("repeat_max", CODE_REPEAT_EXEC, rules.repeat_max, waiting + 1, "count")
+    if not (looked and controls.look.reducing):
+        symbol += ring_count(&tape.sends, rules.rate_window, now)
+        probe.tell("symbol_order_rate_max", CODE_ORDER_RATE, rules.rate_max, symbol + 1, "count")
     fills = ring_count(&tape.fills, rules.cancel_window, now)
     probe.tell("cancels_per_fill", CODE_CANCEL_RATIO, rules.cancel_ratio * (fills if fills > 1 else 1),
                ring_count(&tape.cancels, rules.cancel_window, now), "count")

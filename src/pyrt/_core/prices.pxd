@@ -66,6 +66,7 @@ ctypedef struct tape_t:                # of an instrument
     int64_t throttle                   # the instant at which the bucket is full again, venue ns
     int64_t pre_open, open, close, post_close      # session boundaries, venue ns; 0, 0 = always open
     int64_t mark_px                    # of the last mark; 0 = never
+    int64_t venue_px                   # what the venue's account says, or a fill; 0 = nothing was told
     int64_t lower_px, upper_px         # bands of the regular session; 0 = none told
     int64_t short_until                # until when it counts as easy to borrow, venue ns; 0 = it does not
     int64_t ssr_px                     # at or below it the short-sale restriction begins; 0 = not known: it is in force
@@ -74,7 +75,9 @@ ctypedef struct tape_t:                # of an instrument
     const book_t* book                 # NULL = none: the touch alone is visible
     bint scheduled                     # the session was told; where it was not, the market is closed
     uint32_t unknown                   # orders whose fate is not proved
+    uint32_t broken                    # 1 = the venue holds what no fill explains
     uint32_t level
+    uint32_t unpriced                  # 1 = it counts, and nobody knows at what price
     i128 up, down                      # of what it adds to the sums now
     int64_t px, scale
     i128 gross, net_long, net_short    # what it adds to the sums, money
@@ -106,6 +109,11 @@ ctypedef struct look_t:                # one order under check
 cdef inline int64_t trail_distance(const order_t* o, int64_t ref_px) noexcept nogil:
     # Rounded up: a wider trail is the worse one for what buys.
     return o.trail if o.trail >= 0 else <int64_t>((-<i128>o.trail * ref_px + 999_999_999) / 1_000_000_000)
+
+
+cdef inline int64_t last_good(const tape_t* t) noexcept nogil:
+    # Where the feed tells no price: that of the last mark, else what the venue's account or a fill told; 0 = none.
+    return t.mark_px if t.mark_px > 0 else t.venue_px
 
 
 cdef class Prices:

@@ -44,7 +44,7 @@ cdef class Prices:
             k.ref_px = ref.last_px
         else:
             k.fresh = False
-            k.ref_px = ref.last_px if ref.last_px > 0 else mid
+            k.ref_px = ref.last_px if ref.last_px > 0 else mid if mid > 0 else last_good(k.tape)
 
     cdef bint price(self, look_t* k) noexcept nogil:
         cdef const order_t* o = k.order

@@ -11,7 +11,7 @@ from pyrt._core.ledger cimport (
     i128_of, position_t, px_widen, reservation_t,
 )
 from pyrt._core.prices cimport (
-    ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, bounds_t, order_t, rules_t, tape_t, trail_distance,
+    ORDER_MARKET, ORDER_STOP, ORDER_STOP_LIMIT, ORDER_TRAILING_STOP, bounds_t, last_good, order_t, rules_t, tape_t, trail_distance,
 )
 from pyrt._core.types cimport SIDE_BUY, i128, i128_to_object, ref_t
 from pyrt._core.windows cimport MOVES, RING, activity_t, bucket_take, moves_add, moves_t, ring_add, ring_back, ring_t
@@ -303,14 +303,15 @@ cdef class Gate:
                 else:
                     memset(&ref, 0, sizeof(ref_t))
                 if ref.last_px <= 0:
-                    ref.last_px = self.tapes[i].mark_px      # a side that is empty now was not always
+                    ref.last_px = last_good(&self.tapes[i])  # a side that is empty now was not always
                 if now > 0 and a.qty and now - ref.quote_ts > self.rules.max_age and now - ref.last_ts > self.rules.max_trade_age:
                     self.stale(&self.tapes[i], &ref, a.qty > 0, now)
                 if self.ledger.marked(a, &ref, &one):
                     total = total + one
-                    self.tapes[i].mark_px = ref.bid_px if a.qty > 0 else ref.ask_px
-                    if self.tapes[i].mark_px <= 0:
-                        self.tapes[i].mark_px = ref.last_px
+                    if i < self.refs.shape[0] and (self.refs[i].bid_px > 0 or self.refs[i].ask_px > 0 or self.refs[i].last_px > 0):
+                        self.tapes[i].mark_px = ref.bid_px if a.qty > 0 else ref.ask_px
+                        if self.tapes[i].mark_px <= 0:
+                            self.tapes[i].mark_px = ref.last_px
                 else:
                     self.unmarked += 1
         self.pnl = total
@@ -404,6 +405,38 @@ cdef class Gate:
             raise MemoryError
         self.tapes[instrument].ssr_px = px
         self.tapes[instrument].ssr_until = until
+
+    def broken(self, uint32_t instrument, bint is_broken):
+        """The venue holds what no fill explains, or it agrees again; while it does not, the instrument takes no entries."""
+        if not self.grow(instrument):
+            raise MemoryError
+        self.tapes[instrument].broken = is_broken
+
+    def clock(self, int64_t off):
+        """How far our clock is off the venue's, ns; until it is 0 again only reductions pass."""
+        self.clock_off = off
+
+    def value_at(self, uint32_t instrument, int64_t px):
+        """What something is worth that no feed tells of, px units: from the venue's account, or a fill."""
+        if px > 0 and self.grow(instrument):
+            self.tapes[instrument].venue_px = px
+
+    def priced_by(self, uint32_t instrument):
+        """Where the price comes from that an instrument counts at: "feed", "venue" or "" = there is none, and "-" it does not count."""
+        cdef const tape_t* t = &self.tapes[instrument]
+        cdef ref_t ref
+        cdef i128 value = 0
+        if instrument >= self.instruments or instrument >= self.ledger.instruments or (t.up == 0 and t.down == 0):
+            return "-"
+        memset(&ref, 0, sizeof(ref_t))
+        if instrument < self.refs.shape[0]:
+            ref = self.refs[instrument]
+        fed = ref.ask_px > 0 or ref.last_px > 0 or ref.bid_px > 0
+        if ref.last_px <= 0:
+            ref.last_px = last_good(t)
+        if t.unpriced or not self.ledger.marked(&self.ledger.accounts[instrument], &ref, &value):
+            return ""
+        return "feed" if fed else "venue"
 
     def lists(self, int64_t until):
         """Until when the restricted lists are good, venue ns; after it only exits pass. 2^63 - 1 = there are none to wait for."""

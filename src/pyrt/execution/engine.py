@@ -6,6 +6,7 @@ from functools import partial
 
 from pyrt.clock import Now
 from pyrt.execution import saved
+from pyrt.execution.broken import Broken
 from pyrt.execution.cancel import Canceller
 from pyrt.execution.explain import Explainer
 from pyrt.execution.late import Late
@@ -14,7 +15,7 @@ from pyrt.execution.orders import Order, Orders
 from pyrt.execution.reconcile import Reconciler
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
-from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, Latched, OrderStatus, Recovered
+from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, Latched, OrderStatus, PositionAdjusted, Recovered
 from pyrt.ports import (
     CancelResult,
     Command,
@@ -49,6 +50,7 @@ class ExecutionEngine:
     def __init__(self, journal_id: str, instruments: Instruments, *, settings: Settings | None = None) -> None:
         self._settings = settings or Settings()
         self._orders = Orders(journal_id, instruments, self._settings.valid_for)
+        self._broken = Broken()
         self._saver = saved.Saver(self._orders)
         self._late = Late(self._orders)
         self._reconciler = Reconciler(self._orders, self._settings, self._late)
@@ -169,6 +171,8 @@ class ExecutionEngine:
             gone = self._orders.apply(fact)
         if isinstance(fact, Latched):
             self._canceller.on_latched(fact)
+        elif isinstance(fact, PositionAdjusted):
+            self._broken.adjusted(fact)
         return gone
 
     def on(self, event: Event, now: Now) -> list[Command]:
@@ -274,15 +278,22 @@ class ExecutionEngine:
             self._reduce(update, floor, step)
         self._observer.groups.on_snapshot(step)
         self._canceller.on_snapshot(self._submitter, step)
-        if not self._reconciler.recovered and self._reconciler.settled():
+        if self._reconciler.recovered:
+            self._broken.tell(self._differences(), self._reconciler.unexplained, step)
+        elif self._reconciler.settled():
             self._recover(snapshot, step)
         self._reconciler.finish(step)
+
+    def _differences(self) -> dict[int, int]:
+        return {instrument: found.difference for instrument, found in self._reconciler.breaks.items()}
 
     def _recover(self, snapshot: VenueSnapshot, step: Step) -> None:
         self._reconciler.recovered = True
         unexplained = len(self._reconciler.breaks)
         if unexplained:
             step.alarm("critical", "UNEXPLAINED", f"{unexplained} positions at the venue are not explained by fills")
+        differences = self._differences()
+        self._broken.tell(differences, differences, step)
         self._canceller.resume_sweeps(self._submitter, step)
         for order in list(self._orders.open.values()):
             if order.status is OrderStatus.PENDING_CANCEL and not order.external:

@@ -172,7 +172,8 @@ class Reconciler:
         beginning (fills are read last), which our clock knows to a second. Where even that never comes, the journal starts at last,
         and the break latches.
         """
-        shown = (snapshot.positions, tuple((order.id, order.filled_qty) for order in snapshot.orders))
+        held = tuple((position.symbol, position.qty) for position in snapshot.positions)  # what one is worth moves all the time
+        shown = (held, tuple((order.id, order.filled_qty) for order in snapshot.orders))
         before, self._opening = self._opening, shown
         self._rounds += 1
         still = all(fill.ts < snapshot.begun - SECOND for fill in snapshot.fills)

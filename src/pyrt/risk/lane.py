@@ -45,7 +45,7 @@ class RiskLane:
             r._latches.recovered
             and r._answers.is_settled
             and r._parked.is_empty
-            and not (r._alarms or r.raced.owed or r._clock_off or r._whole_limited)
+            and not (r._alarms or r.raced.owed or r._whole_limited)
         )
 
     def _span(self, venue: int) -> tuple[str, int, int]:

@@ -2,7 +2,7 @@
 
 from pyrt._core.risk import Gate, Level
 from pyrt.clock import Now
-from pyrt.model import AccountSeen, Latched, Recovered
+from pyrt.model import AccountSeen, BreakSeen, Latched, PositionAdjusted, Recovered
 from pyrt.ports import Alarm, Append, Command, Kill, Publish, Resume, Sync
 
 OWN = "risk"  # who closes the latches that no one asked for
@@ -18,7 +18,8 @@ class Latches:
         self.closed: dict[str, Latched] = {}  # scope -> its latch
         self.recovered = False
         self.recovered_at = 0  # venue ns
-        self.unexplained = 0  # instruments with shares that no fill explains
+        self.broken: dict[int, int] = {}  # instrument -> what the venue has of it that no fill explains, qty units
+        self.unexplained = 0  # more such instruments, of which nobody said which they are
         self.blocked = False  # the venue lets the account trade nothing
 
     # ------------------------------------------------------------------------------------------------ decisions
@@ -46,7 +47,12 @@ class Latches:
         if event.scope not in self.closed:
             return [Alarm(severity="info", code="RESUME_REFUSED", text=f"{event.scope} is not latched")]
         fact = Latched(level="ACTIVE", scope=event.scope, code="RESUMED", reason=event.why, who=event.who, ts=now.venue)
-        return [Append(fact=fact, sync=Sync.BEFORE_ACT)]
+        opened: list[Command] = [Append(fact=fact, sync=Sync.BEFORE_ACT)]
+        kind, _, name = event.scope.partition(":")
+        if kind == "instrument" and int(name) in self.broken:
+            text = "the venue has what no fill explains, and a resume does not explain it: it takes no entries until something does"
+            opened.append(Alarm(severity="warning", code="STILL_UNEXPLAINED", text=f"{event.scope}: {text}"))
+        return opened
 
     # ------------------------------------------------------------------------------------------------ facts
     def latched(self, fact: Latched) -> None:
@@ -69,17 +75,52 @@ class Latches:
     def epoch_opened(self) -> None:
         """A life began: nothing is recovered yet."""
         self.recovered = False
+        for instrument in list(self.broken):  # recovery tells anew what it finds
+            self._explain(instrument)
         self._open()
+
+    def break_seen(self, fact: BreakSeen) -> None:
+        """The venue's position and the fills part, or agree again."""
+        if fact.difference:
+            self.broken[fact.instrument] = fact.difference
+            self._gate.broken(fact.instrument, True)
+        else:
+            self._explain(fact.instrument)
+
+    def adjusted(self, fact: PositionAdjusted) -> None:
+        """Somebody explained a difference: all of it, or a part."""
+        left = self.broken.get(fact.instrument, 0) - fact.qty
+        if fact.instrument in self.broken:
+            if left:
+                self.broken[fact.instrument] = left
+            else:
+                self._explain(fact.instrument)
+
+    def _explain(self, instrument: int) -> None:
+        if self.broken.pop(instrument, 0):
+            self._gate.broken(instrument, False)
 
     def recovery_done(self, fact: Recovered) -> None:
         """The journal and the venue were compared."""
         self.recovered = True
         self.recovered_at = fact.ts
-        self.unexplained = fact.unexplained
+        self.unexplained = max(fact.unexplained - len(self.broken), 0)
         self._open()
 
-    def restore(self, closed: list[Latched], *, recovered: bool, recovered_at: int, unexplained: int, blocked: bool) -> None:
+    def restore(
+        self,
+        closed: list[Latched],
+        broken: dict[int, int],
+        *,
+        recovered: bool,
+        recovered_at: int,
+        unexplained: int,
+        blocked: bool,
+    ) -> None:
         """Go on from a snapshot."""
+        self.broken = broken
+        for instrument in broken:
+            self._gate.broken(instrument, True)
         self.closed = {latch.scope: latch for latch in closed}
         for latch in closed:
             self._gate.latch(latch.scope, Level[latch.level])
@@ -88,12 +129,11 @@ class Latches:
         self._open()
 
     def _open(self) -> None:
-        # Shares that no fill explains: entries wait until each such instrument has its own latch.
-        named = sum(scope.startswith("instrument:") for scope in self.closed)
+        # What no fill explains closes its own instrument; where nobody said which that is, entries wait in all of them.
         if not self.recovered or self.blocked:
             self._gate.open(0)
         else:
-            self._gate.open(2 if named >= self.unexplained else 1)
+            self._gate.open(1 if self.unexplained else 2)
 
 
 def _is_scope(scope: str) -> bool:

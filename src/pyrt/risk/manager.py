@@ -43,6 +43,7 @@ from pyrt.ports import (
     Start,
     Sync,
     TimerFired,
+    VenueSnapshot,
 )
 from pyrt.risk.answers import APPROVAL_LIFE
 from pyrt.risk.asked import ask_core
@@ -56,7 +57,7 @@ from pyrt.risk.projection import Projection
 from pyrt.risk.self_match import Parked
 
 MARK = "risk.mark"
-MARK_PATIENCE = 30 * SECOND  # after recovery losses wait so long for a price of everything that is held
+MARK_PATIENCE = 30 * SECOND  # after recovery a feed has so long to tell a price of everything that counts
 CLOCK_WARNS, CLOCK_DENIES = 50_000_000, 100_000_000  # ns that the venue's clock may be from ours
 DayOf = Callable[[int], str]
 
@@ -87,7 +88,6 @@ class RiskManager(Projection):
         self._day_of = day_of
         self._mark_every = mark_every
         self._mark_at = 0  # venue ns of the timer asked for; 0 = none
-        self._clock_off = 0  # ns; above 0 nothing but reductions is approved
         self._granted = 0  # key of an intent that the fast lane approved and reserved, until it comes
 
     def apply(self, fact: Fact) -> None:
@@ -108,6 +108,10 @@ class RiskManager(Projection):
             return commands
         if isinstance(event, Start):
             self._alarms.clear()  # of facts that were replayed: the life that met them has told them
+            self.marks.begin()
+        elif isinstance(event, VenueSnapshot):
+            self.marks.told(event)
+            self._dirty = True
         commands = self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
         if isinstance(event, ReplaceIntent):
             commands += self._decide(event.intent, now, event.replaces)
@@ -165,10 +169,10 @@ class RiskManager(Projection):
     def _clock(self, event: ClockMeasured, now: Now) -> list[Command]:
         # R17: how far the clock that decided until now was off, proved beyond the doubt of the measurement.
         off = max(abs(event.clock.at(now.mono) - now.venue) - event.uncertainty, 0)
-        self._clock_off = off if off > CLOCK_DENIES else 0
+        self.gate.clock(off if off > CLOCK_DENIES else 0)
         if off <= CLOCK_WARNS:
             return []
-        words = "no entry is approved until the next measurement" if self._clock_off else "it is set anew"
+        words = "no entry is approved until the next measurement" if self.gate.clock_off else "it is set anew"
         return [Alarm(severity="warning", code="CLOCK_OFFSET", text=f"our clock was {off / SECOND:.3f} s off the venue's; {words}")]
 
     def grant(self, key: int) -> None:
@@ -213,9 +217,6 @@ class RiskManager(Projection):
             self._hours.schedule(instrument, now.venue)
         if (waiting := self._parked.exit_against(intent)) is not None:
             return self._refuse(intent, now, (self._waits(waiting),))
-        if self._clock_off and not intent.reduce_only:
-            clock = Breach(code="STALE_DATA", limit=text(CLOCK_DENIES, "ns"), observed=text(self._clock_off, "ns"))
-            return self._refuse(intent, now, (clock,))
         root = 0
         exit_ = self._chains.exit_of(intent.strategy << 48 | replaces) if replaces else None
         if exit_ is not None:
@@ -348,6 +349,10 @@ class RiskManager(Projection):
         if failure.code == Code.SELF_MATCH:
             limit, observed = (any_price(x) for x in (failure.limit, failure.observed))
             limit = f"{limit}: {self._in_the_way(exp)}"
+        elif failure.code == Code.NOT_RECONCILED and instrument in self._latches.broken:
+            observed = f"{text(self._latches.broken[instrument], 'qty', exp)} at the venue that no fill explains"
+        elif failure.code == Code.STALE_DATA and failure.limit < 0:
+            limit, observed = "a price of everything that counts", f"none of {self.marks.missing(self._defined.values())}"
         return Breach(code=str(failure.code.name), limit=limit, observed=observed)
 
     def _waits(self, exit_: Intent) -> Breach:
@@ -374,7 +379,8 @@ class RiskManager(Projection):
         if timer:
             self._mark_at = 0
         day = self._day_of(now.venue) if self._day_of else ALWAYS
-        if timer or self._dirty or day != self._losses.day or (self._mark_at and now.venue >= self._mark_at):
+        due = timer or self._dirty or day != self._losses.day or (self._mark_at and now.venue >= self._mark_at)
+        if due or self.gate.unmarked or self.gate.unpriced:  # what had no price may have one by now
             commands += self._mark(now, day)
         return commands
 
@@ -382,13 +388,16 @@ class RiskManager(Projection):
         self._dirty = False
         pnl = self.gate.mark(now.venue)
         commands: list[Command] = []
-        if not self._latches.recovered or (self.gate.unmarked and now.venue < self._latches.recovered_at + MARK_PATIENCE):
-            return self._arm(now)  # what is held must be valued first
-        begins = self._losses.begins(day)
-        commands += self._losses.mark(pnl, day, self.limits, self._mark_every, now)
-        if not begins:
-            for code, words in self._losses.crossed(self.limits):
-                commands += self._latches.close("REDUCING", "account", code, words, now)
+        if not self._latches.recovered:
+            return self._arm(now)
+        if now.venue >= self._latches.recovered_at + MARK_PATIENCE:
+            commands += self.marks.alarms(self._defined.values())
+        if not self.gate.unmarked:  # else neither a day's beginning nor a loss is known, and no entry passes
+            begins = self._losses.begins(day)
+            commands += self._losses.mark(pnl, day, self.limits, self._mark_every, now)
+            if not begins:
+                for code, words in self._losses.crossed(self.limits):
+                    commands += self._latches.close("REDUCING", "account", code, words, now)
         if self.limits.require_exit:
             prices = {instrument: self._last_px(instrument) for instrument in self._defined}
             commands += self.exits.check(self.limits, self._defined.values(), prices, now)

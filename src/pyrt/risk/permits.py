@@ -129,7 +129,8 @@ class Permits:
             who = (intent.strategy, intent.signal)
             sends = self.sent.get(who, 0) + sum(w == who for w in self._waiting.values()) + 1
             limit = 0 if most is None else int(most)
-            found.append(("max_sends_per_signal", Failure(Code.REPEAT_EXEC, limit, sends, "count"), sends > limit))
+            many = sends > limit and not reduces()
+            found.append(("max_sends_per_signal", Failure(Code.REPEAT_EXEC, limit, sends, "count"), many))
         return found
 
     def state(self) -> bytes:

@@ -15,6 +15,7 @@ from pyrt.model import (
     AccountSeen,
     AssetSeen,
     BaselineSet,
+    BreakSeen,
     CashMoved,
     Defined,
     EpochOpened,
@@ -44,6 +45,7 @@ from pyrt.risk.in_force import InForce
 from pyrt.risk.latches import Latches
 from pyrt.risk.limits import Limits
 from pyrt.risk.losses import Losses
+from pyrt.risk.marks import Marks
 from pyrt.risk.permits import Permits
 from pyrt.risk.portfolio import Portfolio
 from pyrt.risk.raced import Raced
@@ -74,6 +76,7 @@ class Projection:
         self.rules = BrokerRules(self.ledger, refs, calendar, self.permits.assets)
         self.portfolio = Portfolio(self.ledger, refs, self._defined)
         self.raced = Raced(self.ledger, instruments)
+        self.marks = Marks(self.gate, instruments)
         self._hours = Hours(self.gate, calendar, self.permits)
         self._whole_limited = False  # a limit on the portfolio is on
         self._approval = 0  # number of the last one of this epoch
@@ -102,6 +105,7 @@ class Projection:
                 self._know(fact.instrument)
                 self.ledger.adjust(fact.strategy, fact.instrument, fact.qty, fact.cost * MONEY)
                 self.raced.settle(fact.strategy, fact.instrument)
+                self._latches.adjusted(fact)
                 self._dirty = True
             case CashMoved():
                 self._cash(fact)
@@ -123,6 +127,8 @@ class Projection:
                 self.permits.asset_seen(fact)
                 self._hours.forget(fact.instrument)
                 self._bound(fact.instrument)
+            case BreakSeen():
+                self._latches.break_seen(fact)
             case Latched():
                 self._latches.latched(fact)
             case LimitsSet():
@@ -162,6 +168,7 @@ class Projection:
         self._know(fact.instrument)
         self._chains.arm(fact.number)
         key = self._chains.key_of(fact.number, fact.venue_order_id)
+        self.marks.filled(fact)
         told = self.gate.fill(key, fact.strategy, fact.instrument, fact.side, fact.px, fact.qty, fact.fee * MONEY, fact.ts)
         self._dirty = True
         raced = self._chains.filled(fact.number, fact.qty)
@@ -261,6 +268,7 @@ class Projection:
         own = (self.epoch, limits.version, limits.limits.canonical(), losses.day, latches.recovered, latches.unexplained, closed)
         money = (losses.equity, losses.peak, latches.blocked, sorted(losses.peaks.items()), limits.by)
         owed = (sorted(self.raced.owed.items()),) if self.raced.owed else ()
-        state = repr((own, *money, *owed)).encode()
+        broken = (sorted(latches.broken.items()),) if latches.broken else ()
+        state = repr((own, *money, *owed, *broken)).encode()
         state += self._chains.state() + self.permits.state() + self.gate.state()
         return blake2b(state, digest_size=32).hexdigest()

@@ -39,6 +39,7 @@ class RiskState(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     sent: list[tuple[int, int, int]]  # strategy, signal, orders of it; the oldest signal first
     assets: list[AssetSeen]
     raced: list[tuple[int, int, Side, int]] = []  # strategy, instrument, side of the way back, qty units of it
+    broken: list[tuple[int, int]] = []  # instrument -> what the venue has of it that no fill explains, qty units
 
 
 def save(risk: "Projection") -> RiskState:
@@ -66,6 +67,7 @@ def save(risk: "Projection") -> RiskState:
         sent=[(strategy, signal, n) for (strategy, signal), n in risk.permits.sent.items()],
         assets=[risk.permits.assets[instrument] for instrument in sorted(risk.permits.assets)],
         raced=[(*key, *owed) for key, owed in sorted(risk.raced.owed.items())],
+        broken=sorted(latches.broken.items()),
     )
 
 
@@ -89,6 +91,7 @@ def restore(risk: "Projection", state: RiskState) -> None:
     risk._dirty = True
     risk._latches.restore(
         state.latches,
+        dict(state.broken),
         recovered=state.recovered,
         recovered_at=state.recovered_at,
         unexplained=state.unexplained,

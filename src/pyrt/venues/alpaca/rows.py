@@ -58,6 +58,7 @@ class Position(msgspec.Struct):
     asset_class: str | None = None
     side: str = ""
     avg_entry_price: Text = None
+    current_price: Text = None
 
 
 class Account(msgspec.Struct):

@@ -278,7 +278,8 @@ class Reader:
         if position.side == "short" and not qty.startswith("-"):
             qty = f"-{qty}"
         symbol = pair_of(position.symbol) if position.asset_class == "crypto" else position.symbol
-        return VenuePosition(symbol=symbol, qty=qty, avg_entry_price=_optional(position.avg_entry_price, "avg_entry_price") or "0")
+        entry, price = _optional(position.avg_entry_price, "avg_entry_price"), _optional(position.current_price, "current_price")
+        return VenuePosition(symbol=symbol, qty=qty, avg_entry_price=entry or "0", price=price)
 
     def account(self, value: Any) -> VenueAccount:
         """The account, of payloads with and without the day-trading fields; any status but ACTIVE counts as blocked."""
