@@ -93,6 +93,12 @@ class Cancel(Message, frozen=True, kw_only=True):
     symbol: str
 
 
+class CancelAll(Message, frozen=True, kw_only=True):
+    """DELETE every open order of the account in one request, in the reserved lane. Answer: AllCancelled of the same call."""
+
+    call: int
+
+
 class Withdraw(Message, frozen=True, kw_only=True):
     """End an attempt that has not begun: it answers NOT_SENT at once. Nothing where its request may have left, or is over."""
 
@@ -147,7 +153,7 @@ class Alarm(Message, frozen=True, kw_only=True):
     text: str
 
 
-Command = Append | Submit | Replace | Cancel | Withdraw | Lookup | TakeSnapshot | Recall | SetTimer | Publish | Alarm
+Command = Append | Submit | Replace | Cancel | CancelAll | Withdraw | Lookup | TakeSnapshot | Recall | SetTimer | Publish | Alarm
 
 
 # ---------------------------------------------------------------------------------------------------- events
@@ -262,6 +268,20 @@ class CancelResult(Message, frozen=True, kw_only=True):
     venue_order_id: str
     accepted: bool
     http: int = 0
+    code: int = 0
+    text: str = ""
+
+
+class AllCancelled(Message, frozen=True, kw_only=True):
+    """The answer to a CancelAll. It ends no order: that the venue shows of each.
+
+    http 207: `taken` and `refused` are the venue's ids of the orders that it cancels and of those that it does not; 0: no answer.
+    """
+
+    call: int
+    http: int = 0
+    taken: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     code: int = 0
     text: str = ""
 
@@ -448,6 +468,7 @@ Event = (
     | Refused
     | SubmitResult
     | CancelResult
+    | AllCancelled
     | LookupResult
     | VenueSnapshot
     | QueryFailed
@@ -493,6 +514,8 @@ class Broker(Protocol):
     def replace(self, command: Replace) -> None: ...
 
     def cancel(self, command: Cancel) -> None: ...
+
+    def cancel_all(self, command: CancelAll) -> None: ...
 
     def withdraw(self, command: Withdraw) -> None: ...
 

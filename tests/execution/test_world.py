@@ -22,6 +22,15 @@ def test_a_venue_that_lies_is_survived(block: int) -> None:
         World(seed, hostile=True).run()
 
 
+def test_a_kill_leaves_nothing_whether_all_is_cancelled_at_once_or_one_by_one() -> None:
+    calls = 0
+    for seed in range(120):
+        world = World(seed, killed=True)
+        world.run()
+        calls += world.all_cancelled
+    assert calls > 20
+
+
 @pytest.mark.parametrize("seed", [176, 573, 590, 765, 1412, 1973, 14266, 27471, 43366, 51235, 51561, 52110, 58031, 63972])
 @pytest.mark.parametrize("hostile", [False, True])
 def test_seeds_that_once_failed(seed: int, hostile: bool) -> None:

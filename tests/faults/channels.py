@@ -16,7 +16,7 @@ SEEN = 5 * SECOND  # each second it is asked for what nothing proved for 3 s
 BOOKED = 10 * SECOND  # then the fills are read, page by page, behind other requests
 LASTS = 15 * SECOND  # how long a fault of REST may keep a request: deadline and settle
 # What does not hinder REST, or is no fault.
-_SEEN = ("406", "worst case", "exits", "raced", "rejected", "F32 replay", "healed", "ended without a journal")
+_SEEN = ("cancel all", "406", "worst case", "exits", "raced", "rejected", "F32 replay", "healed", "ended without a journal")
 HARMLESS = frozenset((*UPDATES, *STREAMS, "ws refused", "clock step", *_SEEN))
 
 

@@ -10,7 +10,7 @@ from tests.faults.kernel import SECOND
 import pyrt._core.log as core_log
 from pyrt.journal import journal as journal_module
 from pyrt.live import shell
-from pyrt.ports import Alarm, TimerFired
+from pyrt.ports import Alarm, CancelAll, TimerFired
 
 if TYPE_CHECKING:
     from tests.faults.world import Simulation
@@ -34,6 +34,8 @@ class Shell(shell.LiveShell):
 
     def perform(self, command: Any) -> None:
         self.sim.trace("perform", command)
+        if isinstance(command, CancelAll):
+            self.sim.oracle.cancels_all()
         super().perform(command)
         self.sim.point("perform")
 
@@ -44,6 +46,7 @@ class Shell(shell.LiveShell):
     def handle(self, event: Any, now: Any = None) -> None:
         self.sim.trace("event", event)
         self.sim.channels.heard(event)
+        self.sim.oracle.heard(event)
         super().handle(event, now)
         if self.session is not None and not isinstance(event, TimerFired):
             self.sim.beliefs.covered(self.session)

@@ -17,6 +17,7 @@ from picows.picows import _make_test_ws_frame  # type: ignore[attr-defined]
 from requests.structures import CaseInsensitiveDict
 from tests.faults.kernel import MS, SECOND, World, here, nap, park
 from tests.faults.plan import REST
+from tests.faults.themes import PART
 from tests.faults.venue import Reply, VenueClock
 from urllib3.exceptions import ProtocolError
 
@@ -188,6 +189,7 @@ REFUSALS: tuple[tuple[int, dict[str, str], bytes], ...] = (
     (403, {}, b'{"code":40310000,"message":"insufficient buying power"}'),
     (422, {}, b'{"code":42210000,"message":"qty is not valid"}'),
 )
+ALL = ("DELETE", "/v2/orders")  # that cancels whatever works
 KINDS = (*REST, "doubled request", "refusal")
 PAGES = ("/v2/account", "/v2/positions", "/v2/orders", "/v2/account/activities/FILL")  # of what a start reads whole
 
@@ -233,7 +235,7 @@ class Net:
                 box.append(value)
                 task.wake(ticket)
 
-        kind = self._out(method, parts.path) or self._kind(method)
+        kind = self._out(method, parts.path) or self._kind(method, target)
         up, down = self._delay(), self._delay()
         if kind == "slow":
             up, down = rng.randrange(int(timeout * SECOND * 0.9)), rng.randrange(int(timeout * SECOND * 0.5))
@@ -283,7 +285,7 @@ class Net:
         """The venue gets a request, from whoever sent it, be he dead."""
         if cid:
             self.flying[cid] -= 1
-        reply = self.sim.venue.handle(method, target, headers, body)
+        reply = self._handled(method, target, headers, body)
         World.changes += method != "GET"
         if target.startswith(PAGES[-1]) and self.sim.happens("meanwhile"):  # somebody trades when all was read and nothing is known
             self.sim.strike("foreign trade")
@@ -311,6 +313,13 @@ class Net:
             reply = Reply(self.rng.choice((200, 404, 403, 408)), {}, HTML)
         tells = kind not in ("error after", "truncated", "html") and reply.status < 500
         self.kernel.later(down, give, _response(reply, broken, tells=tells))
+
+    def _handled(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
+        sim = self.sim
+        if (method, target) != ALL or not sim.happens(PART):
+            return sim.venue.handle(method, target, headers, body)
+        with sim.venue.in_part(self.rng):
+            return sim.venue.handle(method, target, headers, body)
 
     def _without(self, kind: str) -> Any:
         """The answer of somebody on the way; None = silence."""
@@ -345,13 +354,15 @@ class Net:
         self.sim.note("outage")
         return self.rng.choice(("error before", "html"))
 
-    def _kind(self, method: str) -> str:
+    def _kind(self, method: str, target: str) -> str:
         if self.sim.storm:
             return self.sim.note(self.sim.storm)
         often = 4.0 if method != "GET" else 1.0  # what makes and ends orders is what matters
         places = method in ("POST", "PATCH")
         for kind in KINDS:
             if places and self.sim.happens(f"order: {kind}"):  # of requests that place orders alone
+                return kind
+            if (method, target) == ALL and kind != "refusal" and self.sim.happens(f"all: {kind}"):
                 return kind
             if kind == "refusal" and not places:
                 continue

@@ -15,6 +15,7 @@ from pyrt.execution.cid import cid as make_cid
 from pyrt.execution.cid import parse_cid
 from pyrt.journal import codec
 from pyrt.model import Filled, Intended, OrderChanged, OrderStatus, OrderType
+from pyrt.ports import TradeUpdate, VenueSnapshot
 
 if TYPE_CHECKING:
     from tests.faults.disk import Inode
@@ -43,6 +44,7 @@ class Oracle:
         self.swept = False  # the product said of the kill that nothing is left, verified
         self.failed_at = 0  # the journal said that it failed
         self.sends: deque[int] = deque()
+        self.strangers: set[str] = set()  # orders of others that an answer or the stream told to this life
         self.pending: dict[int, int] = {}  # number -> when its cancel or replacement was asked for
         self.doubt: dict[str, int] = {}  # cid -> requests of it that no answer explained
         self.orders = 0
@@ -108,6 +110,7 @@ class Oracle:
             del self.history[seq]
         self.proved = min(self.proved, last)
         self.born.clear()
+        self.strangers.clear()
         self.sends.clear()
         self.failed_at = 0
 
@@ -203,6 +206,22 @@ class Oracle:
                 self.sim.note("exits")
             if sells > max(q, 0):
                 self.violate("10", f"{symbol}: {q} held and {sells} offered: nothing may be sold short")
+
+    def heard(self, event: Any) -> None:
+        """What the session is told next: of whose orders it knows from now on."""
+        shown = event.orders if isinstance(event, VenueSnapshot) else (event.order,) if isinstance(event, TradeUpdate) else ()
+        rows = self.sim.venue.exchange.state.rows
+        for order in shown:
+            row = next((row for row in rows if row.id == order.id), None)
+            if row is not None and not self.is_mine(self.sim.venue.first_of(row).cid):
+                self.strangers.add(row.id)
+
+    def cancels_all(self) -> None:
+        """The session decides to cancel whatever works on the account: none but ours may, as far as it was told."""
+        self.sim.note("cancel all")
+        theirs = [row.id for row in self.sim.venue.open_rows() if row.id in self.strangers]
+        if theirs:
+            self.violate("20", f"everything is cancelled while orders of others work: {theirs[:3]}")
 
     # ------------------------------------------------------------------------------------------------ facts
     def fact(self, fact: Any) -> None:

@@ -43,6 +43,7 @@ class Plan(msgspec.Struct, kw_only=True):
     pace: float = 1.0  # s between two decisions of a strategy
     two: bool = False
     exits: float = 0.0  # share of entries that have exits, and of positions that get some behind them
+    resting: float = 0.0  # share of entries that are small and far from the market, so that many work at once
     require_exit: bool = False  # a position without a stop gets one
     nested: float = 0.0  # chance that a life is so short that it dies in recovery
     second_leg: str = "held"  # how the venue shows the stop of a pair

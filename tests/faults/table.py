@@ -63,7 +63,8 @@ FAULTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("-", "the same with exits that work: brackets, OTOs, OCOs, trailing stops", ("exits",)),
     ("F32", "the journal replayed in fresh components", ("F32 replay",)),
     ("F33", "healed: all settled within 60 s, ended in order, started again", ("healed",)),
-    ("-", "kill switch", ("kill",)),
+    ("-", "kill switch: nothing leaves after it, nothing of ours is left, verified", ("kill",)),
+    ("-", "all cancelled by one request, which is lost, late, or done in part", ("cancel all",)),
 )
 
 

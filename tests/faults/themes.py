@@ -21,7 +21,9 @@ BOOKS = (
 )
 MARKET = (*BOOKS, "quiet symbol", "halt", "market halt")
 TABLES = ("tables locked", "tables slow", "tables ruined", "tables gone")
-THEME = {0: "others", 2: "market", 4: "tables", 7: "hours", 9: "silent", 12: "late", 13: "market", 20: "strategy"}
+THEME = {0: "others", 2: "market", 4: "tables", 7: "hours", 8: "killed", 9: "silent", 12: "late", 13: "market", 20: "strategy"}
+PART = "partial 207"
+WAYS = ("lost request", "lost answer", "held", "error before", "error after", "429", "truncated", "html", "slow")
 OTHERS = ("foreign order", "foreign cancel", "overfill", "bust")
 
 
@@ -50,6 +52,11 @@ def rare(plan: "Plan", seed: int) -> "Plan":
         plan.events = {"stream silent": 8 * often, "stream reset": 1}
     elif theme == "late":
         plan.chances = {"held": 0.03 * often}
+    elif theme == "killed":  # with much at work, and an answer to the one request for all that is lost, late, or in part
+        plan.pace, plan.hasty, plan.resting, plan.rate_limit = 0.1, True, 0.8, 600
+        plan.lives = 400.0 * (often - 1)
+        plan.chances = {PART: 0.3} | {f"all: {kind}": 0.1 for kind in WAYS}
+        plan.events = {"kill": 1} | ({"foreign order": 2} if seed // EVERY % 2 else {})
     elif theme == "strategy":
         plan.chances, plan.events = {"strategy raises": 0.05 * often}, {"resume": 6}
     else:

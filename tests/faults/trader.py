@@ -23,6 +23,7 @@ class Chaos(Strategy):
         self._pace = pace
         self._happens = happens
         self._exits = exits  # how often an entry has exits, and a position gets some
+        self.resting = 0.0  # how often an entry is small and far from the market
         self._last: dict[str, Any] = {}
         self.idle = False  # decides nothing any more
         self._raised = False
@@ -108,6 +109,9 @@ class Chaos(Strategy):
 
     def _enter(self, symbol: str, quote: Any) -> None:
         rng, mid = self._rng, _cents(quote)
+        if self.resting and rng.random() < self.resting:
+            self.buy(symbol, 1, limit=f"{(mid - rng.randrange(40, 60)) / 100:.2f}", tif="gtc")
+            return
         free = self._free(symbol)
         verb = self.sell if free > 0 and rng.random() < 0.6 else self.buy
         qty = rng.randrange(1, 40) if verb == self.buy else rng.randrange(1, free + 1)

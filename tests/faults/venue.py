@@ -5,7 +5,8 @@ directly. What happens here is the truth that the oracle compares with.
 import random
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -218,6 +219,22 @@ class Venue:
         entry.status = response.status
         told = {} if self._silent else dict(response.headers)
         return Reply(response.status, told, bytes(response.body or b""))
+
+    @contextmanager
+    def in_part(self, rng: random.Random) -> Iterator[None]:
+        """Meanwhile some cancels fail inside the venue."""
+        real = self.exchange._refuse_cancel
+
+        def fail(row: Any) -> None:
+            real(row)
+            if rng.random() < 0.5:
+                raise VenueRefusal(500, 50010000, "internal server error occurred")
+
+        self.exchange._refuse_cancel = fail  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            self.exchange._refuse_cancel = real  # type: ignore[method-assign]
 
     def _trades(self, query: dict[str, str]) -> bytes:
         start, end, symbol = parse_time(query["start"]), parse_time(query["end"]), query["symbols"]

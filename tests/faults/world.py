@@ -356,7 +356,7 @@ class Simulation:
                     Other(random.Random(self.rng.randrange(1 << 60)), self.plan.pace * 2, self.happens, self.plan.exits)
                 )
             for strategy in strategies:
-                strategy.idle = self.idle
+                strategy.idle, strategy.resting = self.idle, self.plan.resting
             self.runner = runner.Runner(
                 runner.Plan(
                     link=to,

@@ -29,8 +29,10 @@ from pyrt.model import (
 )
 from pyrt.ports import (
     Alarm,
+    AllCancelled,
     Append,
     Cancel,
+    CancelAll,
     CancelResult,
     Command,
     Event,
@@ -72,13 +74,14 @@ class Violation(AssertionError):
 class Life:
     """One process: its engine, its timers, its monotonic clock."""
 
-    def __init__(self, engine: ExecutionEngine, offset: int) -> None:
+    def __init__(self, engine: ExecutionEngine, offset: int, begun: int) -> None:
         self.engine, self.offset = engine, offset
         self.timers: dict[str, int] = {}
         self.gate = 0  # until then commands wait for the disk
         self.streaming = False
         self.approvals = 0
         self.born_with = set(engine.orders)
+        self.begun = begun
 
 
 class World:
@@ -86,9 +89,10 @@ class World:
 
     hostile: the venue breaks its own promise, in that a look-up may deny an order that is there and a request may land after
     deadline and settle; then a wrong proof of absence is forgiven (the order is adopted, cancelled and alarmed), nothing else.
+    killed: everything is stopped when there is more to cancel than usual.
     """
 
-    def __init__(self, seed: int, *, hostile: bool = False, trace: bool = False) -> None:
+    def __init__(self, seed: int, *, hostile: bool = False, killed: bool = False, trace: bool = False) -> None:
         self.rng = random.Random(seed)
         self.settings = Settings()
         self.hostile = hostile
@@ -99,8 +103,12 @@ class World:
         self.life: Life | None = None
         self.wanted: dict[int, Intent] = {}  # source -> intent
         self.alarms: list[str] = []
-        self.crashes = self.events = 0
+        self.crashes = self.events = self.all_cancelled = 0
         self._prepare()
+        if killed:
+            for after in range(10):
+                self.later(25 * SECOND + after * 300 * MS, self._wish)
+            self.later(30 * SECOND, self._kill)
 
     # ---------------------------------------------------------------------------------------- time
     def later(self, after: int, do: Callable[..., None], *args: Any, life: Life | None = None) -> None:
@@ -177,7 +185,7 @@ class World:
         for fact in self.facts:
             engine.apply(fact)
         self.durable = len(self.facts)
-        self.life = Life(engine, self.rng.randrange(1 << 40))
+        self.life = Life(engine, self.rng.randrange(1 << 40), self.t)
         self.feed(Start(epoch=engine.epoch + 1))
         self.later(self.delay(), self._stream, True, life=self.life)
 
@@ -265,6 +273,8 @@ class World:
                 self.later(max(0, life.gate - self.t), self._post, command, life=life)
             case Cancel():
                 self.later(max(0, life.gate - self.t), self._delete, command, life=life)
+            case CancelAll():
+                self.later(max(0, life.gate - self.t), self._delete_all, command, life=life)
             case Lookup():
                 self.later(max(0, life.gate - self.t) + self.delay(), self._look, command, life=life)
             case TakeSnapshot():
@@ -337,6 +347,33 @@ class World:
         if self.chance(0.1):
             answer = CancelResult(accepted=False, **result)
         self._answer(answer, self.delay())
+
+    def _delete_all(self, command: CancelAll) -> None:
+        """One DELETE for all: lost, late, or in part; the answer says so, or never comes."""
+        assert self.life is not None
+        self.all_cancelled += 1
+        begun = EPOCH + self.life.begun
+        if strangers := [row.id for row in self.venue.working() if row.request.cid.startswith("human") and row.created_at < begun]:
+            raise Violation(f"all is cancelled while {strangers} work, which are not ours")
+        answered, late = not self.chance(0.2), self.chance(0.2)
+        taken: list[str] = []
+        refused: list[str] = []
+        if late:
+            self.later(self.rng.randrange(self.settings.deadline), self._end_all, taken, refused)
+        elif answered or self.chance(0.5):
+            self._end_all(taken, refused)
+        answer = AllCancelled(call=command.call, http=207, taken=tuple(taken), refused=tuple(refused))
+        if late or not answered:
+            answer = AllCancelled(call=command.call, text="no answer")
+        self._answer(answer, self.delay(self.settings.deadline if late or not answered else 300 * MS))
+
+    def _end_all(self, taken: list[str], refused: list[str]) -> None:
+        for row in self.venue.working():
+            if self.chance(0.1):
+                refused.append(row.id)
+            else:
+                self.venue.cancel(row.id, EPOCH + self.t)
+                taken.append(row.id)
 
     def _look(self, command: Lookup) -> None:
         row = self.venue.by_cid.get(command.cid)

@@ -1,15 +1,17 @@
 """Wishes that an order ends: single cancels, and sweeps that cancel a whole scope and verify that nothing is left."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from pyrt._core.types import format_units
+from pyrt.execution.cancel_all import WHOLE, OneCall
 from pyrt.execution.orders import Order, Orders
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import CancelIntent, CancelWanted, Intent, Latched, OrderChanged, OrderStatus
-from pyrt.ports import Cancel, CancelResult, Kill, Stop, Sync
+from pyrt.ports import AllCancelled, Cancel, CancelResult, Kill, Stop, Sync
 
 STOPPED = "stop"
 ENTRIES = "entries of "
@@ -27,12 +29,24 @@ class Wish(msgspec.Struct):
 class Canceller:
     """Cancels until the venue proves an end; a wish for an order of unknown fate waits until it is found."""
 
-    def __init__(self, orders: Orders, settings: Settings, ask: Callable[[Step], None], over: Container[int]) -> None:
-        """over: numbers of orders that the venue ended and of which fills are still missing: no DELETE does anything to them."""
+    def __init__(
+        self,
+        orders: Orders,
+        settings: Settings,
+        ask: Callable[[Step], None],
+        over: Container[int],
+        is_whole: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """over: numbers of orders that the venue ended and of which fills are still missing: no DELETE does anything to them.
+
+        is_whole: whether all that is open at the venue is known; else nothing is cancelled but order by order.
+        """
         self._orders = orders
         self._over = over
         self._settings = settings
         self._ask = ask
+        self._one_call = OneCall(orders, settings, is_whole)
+        self._held: list[Order] | None = None  # what is cancelled together, once all of it is known; None = each at once
         self.wishes: dict[int, Wish] = {}
         self.sweeps: dict[str, int] = {}  # scope, or STOPPED -> snapshots in a row that showed nothing left
         self._blocked: set[str] = set()  # scopes that a Kill closed before its fact came
@@ -107,6 +121,12 @@ class Canceller:
             )
             step.append(fact, Sync.SOON)
         wish.tries, wish.under_way, wish.asked = wish.tries + 1, True, step.now.mono
+        if self._held is None:
+            self._delete(order, step)
+        else:
+            self._held.append(order)
+
+    def _delete(self, order: Order, step: Step) -> None:
         symbol = self._orders.instruments[order.instrument].symbol
         step.do(Cancel(number=order.number, venue_order_id=order.venue_order_id, symbol=symbol))
 
@@ -123,6 +143,38 @@ class Canceller:
             step.do(order.lookup)
         backoff = self._settings.backoff
         step.wake(f"cancel.{order.number}", backoff[min(wish.tries, len(backoff)) - 1])
+
+    def on_all(self, result: AllCancelled, step: Step) -> None:
+        """A DELETE of all was answered, or was not: the venue is read, which alone tells what became of each order."""
+        if self._one_call.on_result(result, step):
+            self._ask(step)
+
+    def on_all_timer(self, step: Step) -> None:
+        """No view came that shows what a DELETE of all did."""
+        self._press_again(self._one_call.release(), step)
+
+    def _press_again(self, numbers: tuple[int, ...], step: Step) -> None:
+        with self.together(step):
+            for number in numbers:
+                if number in self.wishes:
+                    self.wishes[number].under_way = False
+                    self.on_retry(number, step)
+
+    @contextmanager
+    def together(self, step: Step) -> Iterator[None]:
+        """Cancel what is pressed within at its end: by one request where a whole scope is swept and it may be, else singly."""
+        if self._held is not None:
+            yield
+            return
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            swept = any(scope in self.sweeps for scope in WHOLE)
+            if not (swept and self._one_call.begin(held, step)):
+                for order in held:
+                    self._delete(order, step)
 
     def on_retry(self, number: int, step: Step) -> None:
         """The wait before another DELETE is over."""
@@ -170,8 +222,18 @@ class Canceller:
             elif level == "REDUCING":
                 self._sweep(ENTRIES + scope, submitter, step)
 
-    def on_snapshot(self, submitter: Submitter, step: Step) -> None:
-        """Verify the sweeps. An order counts as left until the venue's word or a proof of absence makes it final."""
+    def on_snapshot(self, asked: int, submitter: Submitter, step: Step) -> None:
+        """Verify the sweeps. An order counts as left until the venue's word or a proof of absence makes it final.
+
+        asked: mono at which the snapshot was asked for.
+        """
+        self._press_again(self._one_call.judged(asked), step)
+        with self.together(step):
+            self._verify(submitter, step)
+        if self.sweeps:
+            step.wake("sweep", self._settings.snapshot_gap)
+
+    def _verify(self, submitter: Submitter, step: Step) -> None:
         for scope in list(self.sweeps):
             left = [order for order in self._orders.open.values() if self._covers(scope, order)]
             self.sweeps[scope] = 0 if left else self.sweeps[scope] + 1
@@ -181,14 +243,15 @@ class Canceller:
                 del self.sweeps[scope]
                 step.alarm("info", "SWEPT", f"{scope}: no open order left, verified twice")
                 self._tell_foreign(step)
-        if self.sweeps:
-            step.wake("sweep", self._settings.snapshot_gap)
 
     def _sweep(self, scope: str, submitter: Submitter, step: Step) -> None:
         self.sweeps[scope] = 0
-        for order in list(self._orders.open.values()):
-            if self._covers(scope, order):
-                self.want(order, submitter, step)
+        if scope in WHOLE:
+            self._one_call.allow()
+        with self.together(step):
+            for order in list(self._orders.open.values()):
+                if self._covers(scope, order):
+                    self.want(order, submitter, step)
         self._ask(step)
         step.wake("sweep", self._settings.snapshot_gap)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from pyrt.clock import Now
-from pyrt.execution import saved
+from pyrt.execution import cancel_all, saved
 from pyrt.execution.broken import Broken
 from pyrt.execution.cancel import Canceller
 from pyrt.execution.explain import Explainer
@@ -17,6 +17,7 @@ from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import Approved, CancelIntent, EpochOpened, Fact, Instruments, Latched, OrderStatus, PositionAdjusted, Recovered
 from pyrt.ports import (
+    AllCancelled,
     CancelResult,
     Command,
     Event,
@@ -55,7 +56,9 @@ class ExecutionEngine:
         self._late = Late(self._orders)
         self._reconciler = Reconciler(self._orders, self._settings, self._late)
         self._observer = Observer(self._orders, self._found, self._reconciler.ask)
-        self._canceller = Canceller(self._orders, self._settings, self._reconciler.ask, self._observer.held)
+        self._canceller = Canceller(
+            self._orders, self._settings, self._reconciler.ask, self._observer.held, is_whole=self._sees_all
+        )
         self._submitter = Submitter(self._orders, self._observer, self._settings, self._canceller.barred, self._canceller.bars)
         self._reconciler.observer, self._reconciler.submitter = self._observer, self._submitter
         self._explainer = Explainer(self._orders, self._reconciler)
@@ -64,6 +67,7 @@ class ExecutionEngine:
         self._buffer: list[TradeUpdate] = []  # the stream until the first snapshot is folded in
         self._started = False
         self._streaming = False
+        self._told_at = 0  # mono since which the trading stream tells everything
 
     def reserve(self) -> None:
         """Take now what a long life will need: a session that trades calls it before its first order."""
@@ -183,6 +187,7 @@ class ExecutionEngine:
             self._dispatch(event, step)
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"{type(event).__name__}: {e}")
+            self._reconciler.legible = False
             self._reconciler.ask(step)
         if step.changes:
             self._restore_replaced(step)
@@ -233,8 +238,11 @@ class ExecutionEngine:
                 self._canceller.on_intent(event, self._submitter, step)
             case CancelResult():
                 self._canceller.on_result(event, step)
+            case AllCancelled():
+                self._canceller.on_all(event, step)
             case VenueSnapshot():
-                self._on_snapshot(event, step)
+                with self._canceller.together(step):
+                    self._on_snapshot(event, step)
             case Remembered():
                 self._late.on_remembered(event, step)
             case QueryFailed():
@@ -264,7 +272,7 @@ class ExecutionEngine:
 
     def _on_stream(self, state: StreamState, step: Step) -> None:
         if state.stream == "trading":
-            self._streaming = state.up
+            self._streaming, self._told_at = state.up, step.now.mono
             if state.up and self._started:
                 self._reconciler.ask(step)
 
@@ -277,7 +285,7 @@ class ExecutionEngine:
         for update in buffered:
             self._reduce(update, floor, step)
         self._observer.groups.on_snapshot(step)
-        self._canceller.on_snapshot(self._submitter, step)
+        self._canceller.on_snapshot(self._reconciler.folded, self._submitter, step)
         if self._reconciler.recovered:
             self._broken.tell(self._differences(), self._reconciler.unexplained, step)
         elif self._reconciler.settled():
@@ -286,6 +294,11 @@ class ExecutionEngine:
 
     def _differences(self) -> dict[int, int]:
         return {instrument: found.difference for instrument, found in self._reconciler.breaks.items()}
+
+    def _sees_all(self) -> bool:
+        """Whether what is open at the venue is known, whoever placed it: it was read, and what came since was understood."""
+        read = self._reconciler.recovered and self._reconciler.legible and self._reconciler.folded >= self._told_at
+        return read and self._streaming and not (self._observer.groups.parked or self._late.waiting)
 
     def _recover(self, snapshot: VenueSnapshot, step: Step) -> None:
         self._reconciler.recovered = True
@@ -318,6 +331,7 @@ class ExecutionEngine:
             self._observer.on_update(update, step, force=force)
         except ValueError as e:
             step.alarm("critical", "UNREADABLE", f"{update.event} of order {update.order.id}: {e}")
+            self._reconciler.legible = False
             self._reconciler.ask(step)
         if update.event == "order_cancel_rejected":
             order = self._orders.find(update.order.cid, update.order.id)
@@ -355,6 +369,8 @@ class ExecutionEngine:
                 self._submitter.on_look(int(number), step)
             case "cancel":
                 self._canceller.on_retry(int(number), step)
+            case cancel_all.TIMER:
+                self._canceller.on_all_timer(step)
             case "groups":
                 self._observer.groups.on_timer(step)
             case "snapshot":

@@ -48,6 +48,8 @@ class Reconciler:
         self.unexplained: dict[int, int] = {}  # instrument -> difference that outlived two cycles
         self.recovered = False
         self.refused = False  # the keys were refused: asking again does not help
+        self.folded = -1  # mono when the last snapshot that was folded in was asked for; -1 = none was
+        self.legible = False  # whether all that it, and the stream since, told of orders could be read, and of our account
         self.synced_at = 0  # venue ns when the last snapshot that was folded in was begun
         self._query = 0
         self._asked = 0  # mono of the query under way; 0 = none
@@ -131,6 +133,7 @@ class Reconciler:
             self.ask(step)
             return False
         self.observer.opening = snapshot.begun
+        self.folded, self.legible = asked, True
         self._account(snapshot, step)
         floor = _NEVER if opening else self._orders.opened_at
         listed = self._orders_seen(snapshot, floor, step)
@@ -209,6 +212,7 @@ class Reconciler:
         known = self._orders.account
         if known is not None and known.account_id != shown.id:
             text = f"this journal belongs to account {known.account_id}; the keys are of {shown.id}"
+            self.legible = False
             step.alarm("critical", "OTHER_ACCOUNT", text)
             step.kill("HALTED", "system", text)
         if known is None or msgspec.structs.replace(known, ts=0) != msgspec.structs.replace(fact, ts=0):
@@ -222,7 +226,7 @@ class Reconciler:
         listed: set[int] = set()
         for seen in sorted(snapshot.orders, key=self._place):
             theirs = [fill for fill in fills.pop(seen.id, []) if self._counts(fill, seen.cid, floor)]
-            _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
+            self.legible &= _guard(step, seen.id, partial(self._fold, seen, theirs, listed, step))
         young = snapshot.begun - int(self._settings.settle * self._settings.rate)
         for venue_id, left in fills.items():
             theirs = [fill for fill in left if self._counts(fill, "", floor)]
@@ -386,11 +390,14 @@ class Reconciler:
         self.ask(step)
 
 
-def _guard(step: Step, name: str, fold: Callable[[], None]) -> None:
+def _guard(step: Step, name: str, fold: Callable[[], None]) -> bool:
+    """Fold in what the venue told of one order; False where it cannot be read."""
     try:
         fold()
     except ValueError as e:
         step.alarm("critical", "UNREADABLE", f"order {name}: {e}")
+        return False
+    return True
 
 
 def rounded_down(text: str) -> int:

@@ -29,6 +29,7 @@ from pyrt.ports import (
     Alarm,
     Broker,
     Cancel,
+    CancelAll,
     ClockMeasured,
     Command,
     Event,
@@ -302,6 +303,8 @@ class LiveShell:
             self._hold(command)
         elif isinstance(command, Cancel):
             broker.cancel(command)
+        elif isinstance(command, CancelAll):
+            broker.cancel_all(command)
         elif isinstance(command, Withdraw):
             self._withdraw(command)
         elif isinstance(command, Lookup):

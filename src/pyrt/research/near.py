@@ -7,7 +7,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from pyrt.ports import (
+    AllCancelled,
     Cancel,
+    CancelAll,
     CancelResult,
     Command,
     Event,
@@ -49,6 +51,10 @@ class NearVenue:
             return self._submit(command, at)
         if isinstance(command, Cancel):
             return self._cancel(command, at)
+        if isinstance(command, CancelAll):
+            rows = [(name, 200 <= http < 300) for name, http, _ in self.exchange.cancel_all(at)]
+            taken, refused = (tuple(name for name, end in rows if end is whether) for whether in (True, False))
+            return AllCancelled(call=command.call, http=207, taken=taken, refused=refused)
         if isinstance(command, Lookup):
             return self._lookup(command)
         if isinstance(command, TakeSnapshot):

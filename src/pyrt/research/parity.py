@@ -27,8 +27,10 @@ from pyrt.market import MarketData
 from pyrt.model import Alarmed, Defined, Fact, Filled, Instruments, Intended, Message, OrderChanged, Refused, StrategyNamed
 from pyrt.ports import (
     Alarm,
+    AllCancelled,
     Append,
     Cancel,
+    CancelAll,
     CancelResult,
     Command,
     Event,
@@ -55,7 +57,7 @@ from pyrt.session import Session
 from pyrt.strategies import Strategy
 from pyrt.venues.sim.exchange.exchange import Exchange
 
-ANSWERS = (SubmitResult, CancelResult, LookupResult, VenueSnapshot, QueryFailed, Remembered, TradeUpdate)
+ANSWERS = (SubmitResult, CancelResult, AllCancelled, LookupResult, VenueSnapshot, QueryFailed, Remembered, TradeUpdate)
 
 
 class RecordedLatency:
@@ -113,6 +115,8 @@ class RecordedLatency:
                 return "order", command.request.cid
             case Cancel():
                 return "cancel", cid(self._journal_id, command.number)
+            case CancelAll():
+                return "cancel all", command.call
             case Lookup():
                 return "lookup", command.cid or command.venue_order_id
             case TakeSnapshot():
@@ -126,6 +130,8 @@ def _answer_key(event: Event) -> tuple[Any, ...]:
             return "order", event.number, event.attempt
         case CancelResult():
             return "cancel", event.number
+        case AllCancelled():
+            return "cancel all", event.call
         case LookupResult():
             return "lookup", event.number
         case VenueSnapshot() | QueryFailed():

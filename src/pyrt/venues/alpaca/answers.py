@@ -5,7 +5,20 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 from pyrt.errors import Misbehaved
-from pyrt.ports import Cancel, CancelResult, Found, Lookup, LookupResult, Outcome, Replace, Submit, SubmitResult, VenueOrder
+from pyrt.ports import (
+    AllCancelled,
+    Cancel,
+    CancelAll,
+    CancelResult,
+    Found,
+    Lookup,
+    LookupResult,
+    Outcome,
+    Replace,
+    Submit,
+    SubmitResult,
+    VenueOrder,
+)
 from pyrt.venues.alpaca import wire
 from pyrt.venues.alpaca.body import decode
 from pyrt.venues.alpaca.session import Answer
@@ -79,6 +92,24 @@ def cancelled(command: Cancel, answer: Answer) -> CancelResult:
     return CancelResult(
         number=command.number, venue_order_id=command.venue_order_id, accepted=accepted, http=answer.status, code=code, text=text
     )
+
+
+def all_cancelled(command: CancelAll, answer: Answer) -> AllCancelled:
+    """The outcome of a DELETE of all: what the rows of a 207 say of each order. A row that says nothing readable is left out."""
+    if answer.status != 207:
+        _, code, text = refusal(answer)
+        return AllCancelled(call=command.call, http=answer.status, code=code, text=text)
+    try:
+        rows = decode(answer.body)
+    except Misbehaved as error:
+        return AllCancelled(call=command.call, text=error.what)
+    if not isinstance(rows, list):
+        return AllCancelled(call=command.call, text="the answer is no list")
+    told = [(row.get("id"), row.get("status")) for row in rows if isinstance(row, dict)]
+    ends = {name: 200 <= status < 300 for name, status in told if isinstance(name, str) and type(status) is int}
+    taken = tuple(name for name, end in ends.items() if end)
+    refused = tuple(name for name, end in ends.items() if not end)
+    return AllCancelled(call=command.call, http=207, taken=taken, refused=refused)
 
 
 def looked_up(command: Lookup, answer: Answer, reader: wire.Reader) -> LookupResult:

@@ -20,7 +20,9 @@ from pyrt.clock import VenueClock
 from pyrt.config import Secret, SecretFilter
 from pyrt.errors import Misbehaved, NotAuthorized, VenueError
 from pyrt.ports import (
+    AllCancelled,
     Cancel,
+    CancelAll,
     CancelResult,
     Event,
     Found,
@@ -47,7 +49,7 @@ from pyrt.venues.alpaca.transport import venue_session
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result", SubmitResult, CancelResult, LookupResult)
+Result = TypeVar("Result", SubmitResult, CancelResult, AllCancelled, LookupResult)
 
 _NS = 1_000_000_000
 _LIBRARY_LOGGERS = ("urllib3.connection", "urllib3.connectionpool")  # they quote what they cannot parse
@@ -144,6 +146,11 @@ class AlpacaBroker:
         lost = partial(_cancel_lost, command)
         self._cancels.put(Task(partial(self._do_cancel, command), lost, self._sink))
 
+    def cancel_all(self, command: CancelAll) -> None:
+        """DELETE what works of the account; a 429 is tried again until the deadline."""
+        lost = partial(_all_lost, command)
+        self._cancels.put(Task(partial(self._do_cancel_all, command), lost, self._sink))
+
     def withdraw(self, command: Withdraw) -> None:
         """Answer NOT_SENT for an order whose request has not begun, wherever it waits."""
         with self._queueing:
@@ -209,18 +216,29 @@ class AlpacaBroker:
 
     # ------------------------------------------------------------------------------------------------ cancels, queries
     def _do_cancel(self, command: Cancel, task: Task, session: VenueSession) -> Event:
+        try:
+            answer = self._delete(task, session, f"/v2/orders/{quote(command.venue_order_id, safe='')}")
+        except (Broken, Ended) as error:
+            return _cancel_lost(command, True, str(error))
+        return self._masked(answers.cancelled(command, answer))
+
+    def _do_cancel_all(self, command: CancelAll, task: Task, session: VenueSession) -> Event:
+        try:
+            answer = self._delete(task, session, "/v2/orders")
+        except (Broken, Ended) as error:
+            return _all_lost(command, True, str(error))
+        return self._masked(answers.all_cancelled(command, answer))
+
+    def _delete(self, task: Task, session: VenueSession, path: str) -> Answer:
+        """The last answer to a DELETE before its deadline: a 429 is tried again. Raises Broken, Ended."""
         until = time.monotonic_ns() + self._deadline
-        path = f"/v2/orders/{quote(command.venue_order_id, safe='')}"
         tries = 0
         while True:
-            try:
-                answer = self._exchange(task, session, Attempt(), Purpose.CANCEL, "DELETE", path, None, until=until, end_at=until)
-            except (Broken, Ended) as error:
-                return _cancel_lost(command, True, str(error))
+            answer = self._exchange(task, session, Attempt(), Purpose.CANCEL, "DELETE", path, None, until=until, end_at=until)
             pause = _CANCEL_PAUSES[min(tries, len(_CANCEL_PAUSES) - 1)]
             tries += 1
             if answer.status != 429 or time.monotonic_ns() + pause * _NS >= until or self._closing.is_set():
-                return self._masked(answers.cancelled(command, answer))
+                return answer
             self._met_429(answer)
             self._closing.wait(pause)
 
@@ -384,6 +402,10 @@ def _order_lost(command: Submit | Replace, sent: bool, text: str) -> SubmitResul
 
 def _cancel_lost(command: Cancel, sent: bool, text: str) -> CancelResult:
     return CancelResult(number=command.number, venue_order_id=command.venue_order_id, accepted=False, text=text)
+
+
+def _all_lost(command: CancelAll, sent: bool, text: str) -> AllCancelled:
+    return AllCancelled(call=command.call, text=text)
 
 
 def _lookup_lost(command: Lookup, sent: bool, text: str) -> LookupResult:
