@@ -126,6 +126,7 @@ class Session(Loop):
         self.market = market
         self.risk = risk
         self.execution = execution
+        execution.mark_by(market.mark)
         self.shell = shell
         self.strategies: dict[int, Strategy] = {}
         self.halted = set()  # strategies whose callbacks are no longer called

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cli.processes import call
 from tests.e2e.adapter import Day, trade
-from tests.e2e.test_activities import exchanges, facts_of, happen, read_anew
+from tests.e2e.test_activities import QUIET, exchanges, facts_of, happen, read_anew
 
 from pyrt.cli import app
 from pyrt.errors import PyrtError
@@ -61,6 +61,30 @@ def _run(words: list[str]) -> Said:
 
 def transfer(qty: str, **more: Any) -> Callable[[Exchange, int], Any]:
     return lambda exchange, now: exchange.transfer("AAPL", qty, now, **more)
+
+
+def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path, exchanges: list[Exchange]) -> None:
+    async def story(day: Day) -> None:
+        await day.filled(day.take("AAPL", 3))
+        await read_anew(day)
+        before = day.session.risk.pnl()
+        number = day.session.instruments["AAPL"].id
+        await happen(day, exchanges[0], transfer("5"))
+        await day.until(lambda: day.session.risk.account(number).qty == 8 * 10**9, "the shares that came")
+        assert abs(day.session.risk.pnl().unrealised - before.unrealised) < 8 * 10 * 10**18  # not the 5 * 190 that they are worth
+        await read_anew(day)
+        await happen(day, exchanges[0], transfer("-6", kind="ACATS"))
+        await day.until(lambda: day.session.risk.account(number).qty == 2 * 10**9, "the shares that went")
+        await read_anew(day)
+        assert day.session.risk.position(1, number).qty == 2 * 10**9
+        await day.filled(day.take("AAPL", 1))
+
+    alarms = trade(tmp_path, story, adjusted=True)
+    assert not QUIET & set(alarms)
+    booked = [(f.strategy, f.qty // 10**9, f.reason.split()[0]) for f in facts_of(tmp_path, PositionAdjusted)]
+    assert booked == [(EXTERNAL, 5, "JNLS"), (EXTERNAL, -5, "ACATS"), (1, -1, "ACATS")]
+    checked = check(tmp_path / "home" / "journal")
+    assert (bool(checked.anchors), checked.faults) == (True, [])
 
 
 def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path, exchanges: list[Exchange]) -> None:

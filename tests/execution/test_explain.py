@@ -10,7 +10,7 @@ from tests.reference.bench import ACCOUNT, SHARE, Bench, activity, execution, or
 
 from pyrt.clock import SECOND
 from pyrt.model import EXTERNAL, CashMoved, Intended, PositionAdjusted
-from pyrt.ports import Explain, Kill, Outcome, Publish, SubmitResult, TakeSnapshot
+from pyrt.ports import Explain, Kill, Outcome, Publish, SubmitResult, TakeSnapshot, VenueActivity
 
 pytestmark = pytest.mark.row("X03")
 
@@ -136,6 +136,23 @@ def test_a_reading_that_is_older_than_the_last_fill_explains_nothing() -> None:
     assert bench.codes() == []
 
 
+def test_a_fill_while_the_venue_is_read_may_be_on_either_side_of_it() -> None:
+    bench = broken()
+    bench.approve()
+    bench.on(SubmitResult(number=1, attempt=1, outcome=Outcome.ACCEPTED, order=order()))
+    bench.t += 10 * SECOND
+    bench.fire("execution.reconcile")
+    [asked] = bench.asked(TakeSnapshot)
+    bench.on(execution("4", "4"))
+    bench.commands = [asked]
+    shown = {"orders": (order(filled_qty="4", status="partially_filled"),), "fills": (activity("4", "4"),)}
+    cash = msgspec.structs.replace(ACCOUNT, cash="240")
+    bench.snapshot(positions=(position("9"),), account=cash, **shown)
+    refused(bench, wish(5), "before the last fill")
+    read(bench, "9", account=cash, **shown)
+    assert bench.engine.refusal(wish(5)) == ""
+
+
 def test_fills_that_are_missing_may_still_explain_it() -> None:
     bench = broken()
     bench.approve()
@@ -152,11 +169,26 @@ class Story:
 
     def __init__(self) -> None:
         self.venue = 0
+        self.cash = 1000
+        self.told: list[VenueActivity] = []
         self.bench = Bench()
         self.bench.start()
 
+    @property
+    def shown(self) -> dict[str, Any]:
+        account = msgspec.structs.replace(ACCOUNT, cash=str(self.cash))
+        return {"account": account, "activities": tuple(self.told)}
+
     def read(self) -> None:
-        read(self.bench, str(self.venue))
+        read(self.bench, str(self.venue), **self.shown)
+
+    def act(self, kind: str, moved: int, said: int, net: int) -> None:
+        """Something moves shares and cash, and says of itself how many; the cash it always says."""
+        self.venue += moved
+        self.cash += net
+        self.told.append(
+            VenueActivity(activity_id=f"{kind}{len(self.told)}", type=kind, net=str(net), symbol="AAPL", qty=str(said))
+        )
 
     def explain(self, off: int) -> None:
         """On somebody's word, which is right or wrong."""
@@ -172,8 +204,8 @@ class Story:
     def restart(self) -> None:
         bench = Bench(self.bench.facts)
         bench.t = self.bench.t + 100 * SECOND
-        bench.start(positions=(position(str(self.venue)),) if self.venue else ())
         assert bench.engine._orders.held == self.bench.engine._orders.held
+        bench.start(positions=(position(str(self.venue)),) if self.venue else (), **self.shown)
         self.bench = bench
 
     def settle(self) -> None:
@@ -189,10 +221,16 @@ STEPS = st.one_of(
     st.just(("read", 0)),
     st.sampled_from((0, 0, 0, 1, -1)).map(lambda n: ("explain", n)),
     st.just(("restart", 0)),
+    st.tuples(
+        st.sampled_from(("JNLS", "SPIN", "SPLIT", "OPTRD", "MA")),
+        st.integers(-9, 9),
+        st.sampled_from((0, 0, 0, 1, -2)),
+        st.sampled_from((0, 0, -50, 30)),
+    ).map(lambda t: ("act", (t[0], t[1], t[1] + t[2], t[3]))),
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, max_size=25))
 def test_whatever_comes_in_whatever_order_the_journal_ends_with_what_the_venue_has_and_the_cash_it_had(steps: list[Any]) -> None:
     story = Story()
@@ -204,12 +242,16 @@ def test_whatever_comes_in_whatever_order_the_journal_ends_with_what_the_venue_h
                 story.read()
             case "explain":
                 story.explain(n)
+            case "act":
+                story.act(*n)
             case "restart":
                 story.restart()
     story.settle()
     for _ in range(2):
         assert story.bench.engine.positions.get(1, 0) == story.venue * SHARE
         assert not story.bench.engine.differences
-        assert story.bench.engine._orders.cash_flow == 0
+        assert story.bench.engine._orders.cash_flow == (story.cash - 1000) * SECOND
+        booked = [f.activity_id for f in story.bench.facts if isinstance(f, CashMoved) and f.activity_id]
+        assert len(booked) == len(set(booked))
         assert not [f for f in story.bench.facts if isinstance(f, CashMoved) and f.type == "UNEXPLAINED"]
         story.restart()

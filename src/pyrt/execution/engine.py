@@ -1,7 +1,7 @@
 """The execution engine: approvals in, orders that exist once at the venue, and the facts that prove it."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pyrt.clock import Now
@@ -72,6 +72,10 @@ class ExecutionEngine:
     def reserve(self) -> None:
         """Take now what a long life will need: a session that trades calls it before its first order."""
         self._orders.past.reserve()
+
+    def mark_by(self, mark: Callable[[int, int], int]) -> None:
+        """Say what a share of a position (instrument, qty) is worth: what an owner moves counts as bought or sold at that."""
+        self._reconciler.activities.mark = mark
 
     # -------------------------------------------------------------------------------------------- views
     @property

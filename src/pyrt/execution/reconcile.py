@@ -16,7 +16,7 @@ from pyrt.execution.sighting import STATUS
 from pyrt.execution.step import Settings, Step
 from pyrt.execution.submit import Submitter
 from pyrt.model import EXTERNAL, AccountSeen, OrderStatus, PositionAdjusted
-from pyrt.ports import QueryFailed, Sync, TakeSnapshot, VenueFill, VenueOrder, VenueSnapshot
+from pyrt.ports import QueryFailed, Sync, TakeSnapshot, VenueFill, VenueOrder, VenuePosition, VenueSnapshot
 
 _OVERLAP = 300 * SECOND  # venue ns that consecutive snapshots read twice
 _NEVER = 1 << 62
@@ -41,7 +41,7 @@ class Reconciler:
         self._orders = orders
         self._late = late
         self._settings = settings
-        self._activities = Activities(orders)
+        self.activities = Activities(orders)
         self.observer: Observer
         self.submitter: Submitter
         self.breaks: dict[int, Break] = {}
@@ -140,10 +140,11 @@ class Reconciler:
         self._unlisted(listed, asked, step)
         self.synced_at = snapshot.begun
         told = snapshot.activities is not None
-        self._activities.fold(snapshot.activities or (), opening, self.observer.flows, step)
+        self.activities.fold(snapshot.activities or (), opening, self.observer.flows, step)
         self._positions(snapshot, opening, step)
         self.observer.moved = set(self.observer.trail)
         if told:  # else what moved the cash may be what a failed page would have shown
+            self.activities.settle(self.breaks, step)
             self._compare_cash(opening, step)
         self._untold = 0 if told else self._untold + 1
         if self._untold == _MANY_UNTOLD:
@@ -208,7 +209,7 @@ class Reconciler:
             crypto=shown.crypto,
             options_level=shown.options_level,
         )
-        self._activities.accrued = accrued
+        self.activities.accrued = accrued
         known = self._orders.account
         if known is not None and known.account_id != shown.id:
             text = f"this journal belongs to account {known.account_id}; the keys are of {shown.id}"
@@ -288,12 +289,12 @@ class Reconciler:
     # -------------------------------------------------------------------------------------------- positions
     def _positions(self, snapshot: VenueSnapshot, opening: bool, step: Step) -> None:
         theirs: dict[int, int] = {}
-        prices: dict[int, int] = {}
+        prices: dict[int, int] = {}  # what a share cost, as the venue says; it is of use where shares come without a fill
         for position in snapshot.positions:
             instrument = self.observer.instrument(position.symbol, step)
             try:
                 qty = to_units(position.qty, instrument.qty_exp)
-                price = rounded_down(position.avg_entry_price or "0") if opening else 0
+                price = rounded_down(position.avg_entry_price or "0") if opening else entry_px(position)
             except ValueError as e:
                 step.alarm("critical", "UNREADABLE", f"position {position.symbol}: {e}")
                 continue
@@ -317,7 +318,7 @@ class Reconciler:
                 passed = self.observer.trail.get(instrument_id, {own_qty})
                 unheard = venue_qty in passed or self._late.waiting  # what the journal is asked for may explain it
                 difference = 0 if unheard else venue_qty - own_qty
-                if difference and self._activities.explain(instrument_id, difference, step):
+                if difference and self.activities.explain(instrument_id, difference, prices.get(instrument_id, 0), step):
                     difference = 0
                 self._compare(instrument_id, difference, step)
 
@@ -345,12 +346,13 @@ class Reconciler:
         """A human said what the difference of an instrument is, and it is booked; the next reading shows whether that was all."""
         self.breaks.pop(instrument, None)
         self.unexplained.pop(instrument, None)
+        self.activities.said(instrument, step)
         self.ask(step)
 
     def _compare_cash(self, opening: bool, step: Step) -> None:
         if self._orders.account is None or self.observer.missing or self._late.waiting or self.breaks:
             return
-        if not self._activities.compare(self.observer.flows, opening, step):
+        if not self.activities.compare(self.observer.flows, opening, step):
             self._again = True
 
     # -------------------------------------------------------------------------------------------- while running
@@ -398,6 +400,14 @@ def _guard(step: Step, name: str, fold: Callable[[], None]) -> bool:
         step.alarm("critical", "UNREADABLE", f"order {name}: {e}")
         return False
     return True
+
+
+def entry_px(position: VenuePosition) -> int:
+    """What a share of it cost, as the venue says; 0 where that cannot be read: shares count without it."""
+    try:
+        return rounded_down(position.avg_entry_price or "0")
+    except ValueError:
+        return 0
 
 
 def rounded_down(text: str) -> int:
