@@ -1,6 +1,7 @@
-"""What risk is told beside the market: the restricted list, what can be borrowed, the last days. Only where a limit asks for it.
+"""What risk is told beside the market: the restricted list, what trades and can be borrowed, the last days.
 
-A source that does not answer is asked again; until it does, the limit that needs it denies.
+The list and the days only where a limit asks for them; whether a symbol still trades, in every session. A source that does not
+answer is asked again; until it does, the limit that needs it denies.
 """
 
 import asyncio
@@ -14,16 +15,17 @@ import numpy as np
 
 from pyrt.calendar import ExchangeDays
 from pyrt.clock import DAY
-from pyrt.errors import PyrtError
+from pyrt.errors import ConfigError, PyrtError
 from pyrt.live.shell import LiveShell
 from pyrt.model import Instrument
-from pyrt.ports import AssetTold, HistoryTold, ListTold
+from pyrt.ports import Alarm, AssetTold, HistoryTold, ListTold
 from pyrt.risk import Limits
 from pyrt.risk.names import read_list
 from pyrt.session import Session
 
 LOOK_EVERY = 1.0  # seconds between two looks at what the limits ask for, and at the list
 ASSETS_EVERY = 3600.0
+PACE = 0.5  # between two of them where no limit waits for the answer: half of what snapshots may take of 200 requests a minute
 TRY_EVERY = 60.0  # after a source that did not answer
 DAYS = 250
 LARGEST = 1 << 20  # bytes of a list
@@ -58,7 +60,8 @@ class Informer:
             limits = self._session.risk.limits
             if limits.restricted_file:
                 self._look_at_list(Path(limits.restricted_file))
-            if asks_for_assets(limits) and time.monotonic() >= self._assets_at:
+            due = time.monotonic() >= self._assets_at
+            if due and (asks_for_assets(limits) or self._session.running):  # recovery has the requests for itself
                 await self._tell_assets()
             if asks_for_history(limits) and time.monotonic() >= self._history_at:
                 await self._tell_history()
@@ -87,11 +90,32 @@ class Informer:
         wait = ASSETS_EVERY
         for instrument in self._watched():
             try:
-                self._shell.put(await asyncio.to_thread(self._source.asset, instrument))
+                told = await asyncio.to_thread(self._source.asset, instrument)
+            except ConfigError:  # the venue itself says that it has no such symbol
+                told = AssetTold(instrument=instrument.id, tradable=False, shortable=False, easy_to_borrow=False)
             except PyrtError as e:
-                log.warning("what can be borrowed of %s is not known: %s", instrument.symbol, e)
+                log.warning("whether %s trades and can be borrowed is not known: %s", instrument.symbol, e)
                 wait = TRY_EVERY
+                continue
+            self._take(instrument, told)
+            if not asks_for_assets(self._session.risk.limits):
+                await asyncio.sleep(PACE)
         self._assets_at = time.monotonic() + wait
+
+    def _take(self, instrument: Instrument, told: AssetTold) -> None:
+        """Hand on what a limit waits for, and what is news; the rest would only fill the journal."""
+        known = self._session.risk.permits.assets.get(instrument.id, instrument)
+        if asks_for_assets(self._session.risk.limits) or told.tradable != known.tradable:
+            self._shell.put(told)
+        if told.tradable == known.tradable:
+            return
+        if told.tradable:
+            self._shell.alarm(Alarm(severity="info", code="ASSET_ACTIVE", text=f"{instrument.symbol} trades again"))
+            return
+        held = self._session.risk.account(instrument.id).qty
+        text = f"{instrument.symbol} is not tradable any more: entries are refused; take it out of `symbols`"
+        more = f", and ask the venue what becomes of {instrument.quantity(held)} shares" if held else ""
+        self._shell.alarm(Alarm(severity="critical" if held else "warning", code="ASSET_INACTIVE", text=text + more))
 
     async def _tell_history(self) -> None:
         now = self._shell.now().venue
