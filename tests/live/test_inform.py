@@ -85,7 +85,7 @@ class Venue:
         self._ask("asset")
         if self.gone:
             raise ConfigError("it has no symbol 'AAPL'")
-        return AssetTold(instrument=1, tradable=self.tradable, shortable=True, easy_to_borrow=True)
+        return AssetTold(instrument=instrument.id, tradable=self.tradable, shortable=True, easy_to_borrow=True)
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> Any:
         assert interval == DAY
@@ -98,14 +98,17 @@ class Venue:
             raise NotConnected("no answer", where="here")
 
 
-def run(limits: Limits, venue: Venue, until: Any, *, running: bool = False, held: int = 0) -> list[Any]:
+def run(
+    limits: Limits, venue: Venue, until: Any, *, running: bool = False, held: int = 0, symbols: tuple[str, ...] = ("AAPL",)
+) -> list[Any]:
     """What is told, and alarmed, until a condition on it holds."""
     told: list[Any] = []
     seen: dict[int, AssetTold] = {}
     permits, account = SimpleNamespace(assets=seen), SimpleNamespace(qty=held)
     risk = SimpleNamespace(limits=limits, permits=permits, account=lambda _: account)
-    strategies = {1: SimpleNamespace(symbols=("AAPL",))}
-    session: Any = SimpleNamespace(risk=risk, strategies=strategies, instruments={"AAPL": AAPL}, running=running)
+    strategies = {1: SimpleNamespace(symbols=symbols)}
+    instruments = {"AAPL": AAPL, "MSFT": Instrument(id=2, symbol="MSFT")}
+    session: Any = SimpleNamespace(risk=risk, strategies=strategies, instruments=instruments, running=running)
 
     def put(event: Any) -> None:
         told.append(event)
@@ -131,7 +134,6 @@ def run(limits: Limits, venue: Venue, until: Any, *, running: bool = False, held
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inform, "LOOK_EVERY", 0.01)
     monkeypatch.setattr(inform, "TRY_EVERY", 0.02)
-    monkeypatch.setattr(inform, "PACE", 0.0)
 
 
 def limited(**values: Any) -> Limits:
@@ -189,7 +191,7 @@ def test_a_symbol_that_ceases_to_trade_is_told_once_in_every_session(how: str, h
     assert [t.tradable for t in told if isinstance(t, AssetTold)] == [False, True]
     assert alarms(told) == [("critical" if held else "warning", "ASSET_INACTIVE"), ("info", "ASSET_ACTIVE")]
     first = next(alarm for alarm in told if isinstance(alarm, Alarm))
-    assert "AAPL is not tradable any more: entries are refused; take it out of `symbols`" in first.text
+    assert "AAPL is not tradable any more: orders in it are refused; take it out of `symbols`" in first.text
     assert ("5 shares" in first.text) == bool(held)
 
 
@@ -199,20 +201,26 @@ def test_a_venue_that_is_away_says_nothing_of_a_symbol() -> None:
     assert run(limited(), venue, lambda _: venue.asked.count("asset") > 3, running=True) == []
 
 
-def test_many_symbols_are_asked_for_at_a_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Snapshots wait for the same share of the requests."""
-    paces: list[float] = []
+@pytest.mark.parametrize(("limits", "most"), [({}, 1), ({"overnight": True}, 2)])
+def test_where_no_limit_waits_one_symbol_is_asked_for_at_a_look(
+    limits: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snapshots wait for the same share of the requests, and the restricted list for its turn."""
+    looks: list[list[str]] = []
     slept = asyncio.sleep
+    venue = Venue()
 
     async def sleep(seconds: float) -> None:
-        paces.append(seconds)
+        if seconds == inform.LOOK_EVERY:
+            looks.append(venue.asked[:])
         await slept(0)
 
+    monkeypatch.setattr(inform, "LOOK_EVERY", 0.5)
     monkeypatch.setattr(inform.asyncio, "sleep", sleep)
-    monkeypatch.setattr(inform, "PACE", 0.25)
-    venue = Venue()
-    run(limited(), venue, lambda _: 0.25 in paces, running=True)
-    assert venue.asked == ["asset"]
+    run(limited(**limits), venue, lambda _: len(looks) > 10, running=True, symbols=("AAPL", "MSFT"))
+    sizes = [len(asked) for asked in looks]
+    assert max(b - a for a, b in zip([0, *sizes], sizes, strict=False)) == most
+    assert sizes[-1] == 2  # once an hour
 
 
 def test_a_list_that_changes_is_told_again_and_one_that_does_not_is_not(tmp_path: Path) -> None:
