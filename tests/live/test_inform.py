@@ -14,11 +14,11 @@ import pytest
 from pyrt._core.types import bar_dtype
 from pyrt.calendar import Calendar
 from pyrt.clock import DAY, SECOND
-from pyrt.errors import NotConnected
+from pyrt.errors import ConfigError, NotConnected
 from pyrt.live import inform
 from pyrt.live.inform import Informer, history_of, list_of
 from pyrt.model import Instrument
-from pyrt.ports import AssetTold, HistoryTold, ListTold
+from pyrt.ports import Alarm, AssetTold, HistoryTold, ListTold
 from pyrt.risk import Limits
 
 NOW = 1_772_463_846 * SECOND  # Monday 2026-03-02T15:04:06Z
@@ -77,12 +77,15 @@ class Venue:
     """A source that may be away."""
 
     def __init__(self) -> None:
-        self.away = False
+        self.away = self.gone = False
+        self.tradable = True
         self.asked: list[str] = []
 
     def asset(self, instrument: Instrument) -> AssetTold:
         self._ask("asset")
-        return AssetTold(instrument=1, tradable=True, shortable=True, easy_to_borrow=True)
+        if self.gone:
+            raise ConfigError("it has no symbol 'AAPL'")
+        return AssetTold(instrument=instrument.id, tradable=self.tradable, shortable=True, easy_to_borrow=True)
 
     def warm_up(self, instrument: Instrument, interval: int, n: int, before: int) -> Any:
         assert interval == DAY
@@ -95,12 +98,24 @@ class Venue:
             raise NotConnected("no answer", where="here")
 
 
-def run(limits: Limits, venue: Venue, until: Any) -> list[Any]:
-    """What is told until a condition on it holds."""
+def run(
+    limits: Limits, venue: Venue, until: Any, *, running: bool = False, held: int = 0, symbols: tuple[str, ...] = ("AAPL",)
+) -> list[Any]:
+    """What is told, and alarmed, until a condition on it holds."""
     told: list[Any] = []
-    risk = SimpleNamespace(limits=limits)
-    session: Any = SimpleNamespace(risk=risk, strategies={1: SimpleNamespace(symbols=("AAPL",))}, instruments={"AAPL": AAPL})
-    shell: Any = SimpleNamespace(now=lambda: SimpleNamespace(venue=NOW), put=told.append)
+    seen: dict[int, AssetTold] = {}
+    permits, account = SimpleNamespace(assets=seen), SimpleNamespace(qty=held)
+    risk = SimpleNamespace(limits=limits, permits=permits, account=lambda _: account)
+    strategies = {1: SimpleNamespace(symbols=symbols)}
+    instruments = {"AAPL": AAPL, "MSFT": Instrument(id=2, symbol="MSFT")}
+    session: Any = SimpleNamespace(risk=risk, strategies=strategies, instruments=instruments, running=running)
+
+    def put(event: Any) -> None:
+        told.append(event)
+        if isinstance(event, AssetTold):  # as a fact of it comes back
+            seen[event.instrument] = event
+
+    shell: Any = SimpleNamespace(now=lambda: SimpleNamespace(venue=NOW), put=put, alarm=told.append)
 
     async def play() -> None:
         task = asyncio.create_task(Informer(session, shell, venue).run())
@@ -125,7 +140,7 @@ def limited(**values: Any) -> Limits:
     return Limits.of(values, base=Limits.profile("paper"))
 
 
-def test_nothing_is_asked_where_no_limit_wants_it(tmp_path: Path) -> None:
+def test_nothing_is_asked_before_the_session_runs_where_no_limit_wants_it(tmp_path: Path) -> None:
     venue = Venue()
     told = run(limited(restricted_file=str(list_file(tmp_path, "GME"))), venue, lambda told: len(told) == 1)
     assert venue.asked == []
@@ -151,6 +166,61 @@ def test_a_source_that_was_away_is_asked_again(limits: dict[str, Any], kinds: se
         return {type(t) for t in told} == kinds
 
     run(limited(**limits), venue, until)
+
+
+def alarms(told: list[Any]) -> list[tuple[str, str]]:
+    return [(alarm.severity, alarm.code) for alarm in told if isinstance(alarm, Alarm)]
+
+
+@pytest.mark.parametrize("how", ["inactive", "unknown"])
+@pytest.mark.parametrize("held", [0, 5 * 10**9])
+def test_a_symbol_that_ceases_to_trade_is_told_once_in_every_session(how: str, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inform, "ASSETS_EVERY", 0.0)
+    venue = Venue()
+
+    def until(told: list[Any]) -> bool:
+        asked = venue.asked.count("asset")
+        if asked == 2:
+            assert told == []  # as it was defined: no news
+            venue.tradable, venue.gone = how != "inactive", how == "unknown"
+        elif asked == 5:
+            venue.tradable, venue.gone = True, False
+        return asked > 7
+
+    told = run(limited(), venue, until, running=True, held=held)
+    assert [t.tradable for t in told if isinstance(t, AssetTold)] == [False, True]
+    assert alarms(told) == [("critical" if held else "warning", "ASSET_INACTIVE"), ("info", "ASSET_ACTIVE")]
+    first = next(alarm for alarm in told if isinstance(alarm, Alarm))
+    assert "AAPL is not tradable any more: orders in it are refused; take it out of `symbols`" in first.text
+    assert ("5 shares" in first.text) == bool(held)
+
+
+def test_a_venue_that_is_away_says_nothing_of_a_symbol() -> None:
+    venue = Venue()
+    venue.away = True
+    assert run(limited(), venue, lambda _: venue.asked.count("asset") > 3, running=True) == []
+
+
+@pytest.mark.parametrize(("limits", "most"), [({}, 1), ({"overnight": True}, 2)])
+def test_where_no_limit_waits_one_symbol_is_asked_for_at_a_look(
+    limits: dict[str, Any], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snapshots wait for the same share of the requests, and the restricted list for its turn."""
+    looks: list[list[str]] = []
+    slept = asyncio.sleep
+    venue = Venue()
+
+    async def sleep(seconds: float) -> None:
+        if seconds == inform.LOOK_EVERY:
+            looks.append(venue.asked[:])
+        await slept(0)
+
+    monkeypatch.setattr(inform, "LOOK_EVERY", 0.5)
+    monkeypatch.setattr(inform.asyncio, "sleep", sleep)
+    run(limited(**limits), venue, lambda _: len(looks) > 10, running=True, symbols=("AAPL", "MSFT"))
+    sizes = [len(asked) for asked in looks]
+    assert max(b - a for a, b in zip([0, *sizes], sizes, strict=False)) == most
+    assert sizes[-1] == 2  # once an hour
 
 
 def test_a_list_that_changes_is_told_again_and_one_that_does_not_is_not(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""What risk is told beside the market: the restricted list, what can be borrowed, the last days. Only where a limit asks for it.
+"""What risk is told beside the market: the restricted list, what trades and can be borrowed, the last days.
 
-A source that does not answer is asked again; until it does, the limit that needs it denies.
+The list and the days only where a limit asks for them; whether a symbol still trades, in every session. A source that does not
+answer is asked again; until it does, the limit that needs it denies.
 """
 
 import asyncio
@@ -14,17 +15,17 @@ import numpy as np
 
 from pyrt.calendar import ExchangeDays
 from pyrt.clock import DAY
-from pyrt.errors import PyrtError
+from pyrt.errors import ConfigError, PyrtError
 from pyrt.live.shell import LiveShell
 from pyrt.model import Instrument
-from pyrt.ports import AssetTold, HistoryTold, ListTold
+from pyrt.ports import Alarm, AssetTold, HistoryTold, ListTold
 from pyrt.risk import Limits
 from pyrt.risk.names import read_list
 from pyrt.session import Session
 
 LOOK_EVERY = 1.0  # seconds between two looks at what the limits ask for, and at the list
 ASSETS_EVERY = 3600.0
-TRY_EVERY = 60.0  # after a source that did not answer
+TRY_EVERY = 60.0  # after a source that did not answer, or said that a symbol does not trade
 DAYS = 250
 LARGEST = 1 << 20  # bytes of a list
 
@@ -48,7 +49,7 @@ class Informer:
         self._source = source
         self._day_of = ExchangeDays()
         self._list: tuple[str, float, str] | None = None  # path, time of change, error: what was told last
-        self._assets_at = 0.0  # monotonic s from which the assets are asked for again
+        self._assets_at: dict[int, float] = {}  # monotonic s from which an instrument is asked for again
         self._history_of = ""  # the exchange date on which history was told
         self._history_at = 0.0
 
@@ -58,8 +59,8 @@ class Informer:
             limits = self._session.risk.limits
             if limits.restricted_file:
                 self._look_at_list(Path(limits.restricted_file))
-            if asks_for_assets(limits) and time.monotonic() >= self._assets_at:
-                await self._tell_assets()
+            if asks_for_assets(limits) or self._session.running:  # recovery has the requests for itself
+                await self._tell_assets(asks_for_assets(limits))
             if asks_for_history(limits) and time.monotonic() >= self._history_at:
                 await self._tell_history()
             await asyncio.sleep(LOOK_EVERY)
@@ -83,15 +84,38 @@ class Informer:
         symbols = {s for strategy in self._session.strategies.values() for s in strategy.symbols}
         return [self._session.instruments[s] for s in sorted(symbols)]
 
-    async def _tell_assets(self) -> None:
-        wait = ASSETS_EVERY
-        for instrument in self._watched():
+    async def _tell_assets(self, wanted: bool) -> None:
+        """Ask for those that are due; where no limit waits for them one at a look: snapshots are of the same share of requests."""
+        now = time.monotonic()
+        due = [instrument for instrument in self._watched() if now >= self._assets_at.get(instrument.id, 0.0)]
+        for instrument in due if wanted else due[:1]:
+            wait = ASSETS_EVERY
             try:
-                self._shell.put(await asyncio.to_thread(self._source.asset, instrument))
+                told = await asyncio.to_thread(self._source.asset, instrument)
+            except ConfigError:  # the venue itself says that it has no such symbol
+                told = AssetTold(instrument=instrument.id, tradable=False, shortable=False, easy_to_borrow=False)
             except PyrtError as e:
-                log.warning("what can be borrowed of %s is not known: %s", instrument.symbol, e)
-                wait = TRY_EVERY
-        self._assets_at = time.monotonic() + wait
+                log.warning("whether %s trades and can be borrowed is not known: %s", instrument.symbol, e)
+                told, wait = None, TRY_EVERY
+            if told is not None:
+                self._take(instrument, told)
+                wait = ASSETS_EVERY if told.tradable else TRY_EVERY
+            self._assets_at[instrument.id] = time.monotonic() + wait
+
+    def _take(self, instrument: Instrument, told: AssetTold) -> None:
+        """Hand on what a limit waits for, and what is news; the rest would only fill the journal."""
+        known = self._session.risk.permits.assets.get(instrument.id, instrument)
+        if asks_for_assets(self._session.risk.limits) or told.tradable != known.tradable:
+            self._shell.put(told)
+        if told.tradable == known.tradable:
+            return
+        if told.tradable:
+            self._shell.alarm(Alarm(severity="info", code="ASSET_ACTIVE", text=f"{instrument.symbol} trades again"))
+            return
+        held = self._session.risk.account(instrument.id).qty
+        text = f"{instrument.symbol} is not tradable any more: orders in it are refused; take it out of `symbols`"
+        more = f", and ask the venue what becomes of {instrument.quantity(held)} shares" if held else ""
+        self._shell.alarm(Alarm(severity="critical" if held else "warning", code="ASSET_INACTIVE", text=text + more))
 
     async def _tell_history(self) -> None:
         now = self._shell.now().venue

@@ -28,7 +28,7 @@ from pyrt.strategies import Strategy
 
 SHOWN = 5  # differences that are kept
 # Alarms of the shell and of what stands beside a session: they depend on processes and connections, which no recording holds.
-BESIDE = frozenset({"BAR_INCOMPLETE", "NO_DATA", "WATCHDOG", *(begun for begun, _ in CODES.values())})
+BESIDE = frozenset({"ASSET_INACTIVE", "BAR_INCOMPLETE", "NO_DATA", "WATCHDOG", *(begun for begun, _ in CODES.values())})
 
 
 class Difference(msgspec.Struct, frozen=True):
