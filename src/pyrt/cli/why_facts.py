@@ -127,7 +127,10 @@ def verdict(rerun: Rerun) -> str:
     if rerun.different:
         now = "refused: " + ", ".join(rerun.again) if rerun.again else "approved"
         return f"{now}; recorded {then}: NOT the same, by {', '.join(rerun.different)}"
-    open_ = f"; {', '.join(rerun.unproved)} went by what is no fact, and is not shown again" if rerun.unproved else ""
+    by = "what is no fact"
+    if rerun.may_change:
+        by = "what is no fact, or by the order that it was to change, which a refusal does not name"
+    open_ = f"; {', '.join(rerun.unproved)} went by {by}, and is not shown again" if rerun.unproved else ""
     return f"{then}: the same, as far as facts decide{open_}"
 
 

@@ -19,6 +19,7 @@ from pyrt.live.why import Control, controls_of
 from pyrt.model import (
     Alarmed,
     Approved,
+    BaselineSet,
     CancelWanted,
     Defined,
     EpochOpened,
@@ -35,6 +36,7 @@ from pyrt.model import (
     ReplaceIntent,
 )
 from pyrt.ports import Publish
+from pyrt.risk.latches import OWN
 from pyrt.session import Session
 
 Row = tuple[int, int, Fact]  # seq, venue ns, fact
@@ -67,6 +69,7 @@ class Rerun(msgspec.Struct):
     controls: list[Control]
     prices: dict[int, tuple[int, str]]  # instrument -> (px units, which fact tells it) that it went by
     own_price: bool  # the fact itself holds the reference that was used
+    may_change: bool = False  # a refusal, which does not say whether it was to change an open order; it was decided as a new one
 
     def _open(self, code: str) -> bool:
         if code not in Code.__members__:  # of the venue's rules, of execution
@@ -77,6 +80,8 @@ class Rerun(msgspec.Struct):
     @property
     def different(self) -> list[str]:
         """Codes that only one of the two has, and that facts decide: the decision was another one."""
+        if self.may_change:
+            return []
         return sorted(code for code in {*self.recorded} ^ {*self.again} if not self._open(code))
 
     @property
@@ -87,7 +92,7 @@ class Rerun(msgspec.Struct):
     @property
     def unproved(self) -> list[str]:
         """Codes that refused it then by what is no fact: they are not shown again."""
-        return [code for code in self.recorded if code not in self.shown and self._open(code)]
+        return [code for code in self.recorded if code not in self.shown and (self.may_change or self._open(code))]
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -148,9 +153,15 @@ class Fold:
         self.session = bare(inspect.journal_id(journal))
         self.limits: LimitsSet | None = None
         self.prices: dict[int, tuple[int, str]] = {}  # instrument -> the last price that a fact tells, and which
+        self._marks: list[BaselineSet | Latched] = []  # not folded yet
 
     def take(self, fact: Fact) -> None:
         """Fold one."""
+        # Marks are made on the way to a decision, and written before it, but it was made without them.
+        if isinstance(fact, BaselineSet) or (isinstance(fact, Latched) and fact.who == OWN):
+            self._marks.append(fact)
+            return
+        self.upto()
         self.session.replay((fact,))
         if isinstance(fact, LimitsSet):
             self.limits = fact
@@ -159,8 +170,15 @@ class Fold:
         elif isinstance(fact, Filled) and fact.px:
             self.prices[fact.instrument] = (fact.px, f"a fill of order {fact.number}" if fact.number else "a fill")
 
+    def upto(self, ts: int = 0) -> None:
+        """Fold the marks that wait, but for those of this very instant: a decision then was made without them."""
+        waiting = [fact for fact in self._marks if fact.ts == ts]
+        self.session.replay(fact for fact in self._marks if fact not in waiting)
+        self._marks = waiting
+
     def decide(self, fact: Intended | Refused, ts: int) -> Rerun:
         """The decision that made a fact, made again before the fact is folded."""
+        self.upto(ts)
         intent, risk = fact.intent, self.session.risk
         prices, source = dict(self.prices), 0
         if isinstance(fact, Intended):
@@ -172,6 +190,10 @@ class Fold:
         for instrument, (px, _) in prices.items():
             refs["last_px"][instrument], refs["last_ts"][instrument] = px, ts
         risk.gate.mark(ts)
+        may_change = isinstance(fact, Refused) and any(
+            (o.strategy, o.instrument, o.side) == (intent.strategy, intent.instrument, intent.side)
+            for o in self.session.execution.open_orders()
+        )
         root = risk.chain_of(intent.strategy, source) if source else 0
         controls = [c for c in controls_of(self.session, intent, root, now) if c.name not in UNKNOWN]
         again = ["SELF_MATCH"]  # neither answer: it would wait for an own order on the other side to go
@@ -180,8 +202,7 @@ class Fold:
                 answer = command.message
                 again = [breach.code for breach in answer.breaches] if isinstance(answer, Refused) else []
         recorded = [breach.code for breach in fact.breaches] if isinstance(fact, Refused) else []
-        own = isinstance(fact, Intended) and fact.ref_px > 0
-        return Rerun(recorded, again, controls, prices, own)
+        return Rerun(recorded, again, controls, prices, isinstance(fact, Intended) and fact.ref_px > 0, may_change)
 
 
 def told_by_facts(journal: Path, found: Found) -> Told:
@@ -191,6 +212,7 @@ def told_by_facts(journal: Path, found: Found) -> Told:
         if seq == found.seq:
             break
         fold.take(fact)
+    fold.upto(found.ts)
     before = _before(fold.session, found.fact.intent)
     told = Told(found, fold.session, before, fold.decide(found.fact, found.ts), fold.limits, [])
     numbers = set(_numbers(found.fact))
@@ -255,6 +277,7 @@ def quiet_by_facts(journal: Path, symbol: str, since: int, until: int) -> Quiet:
 
 
 def _as_it_began(quiet: Quiet, fold: Fold, instrument: int | None) -> None:
+    fold.upto()
     risk = fold.session.risk
     quiet.limits, quiet.latches = fold.limits, list(risk.latches.values())
     quiet.position = risk.account(instrument).qty if instrument is not None else 0
