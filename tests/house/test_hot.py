@@ -66,7 +66,7 @@ COLD = {
     "log": {"_look_beyond", "_walk"},
     "match": {"_pit", "_run", "_waiting"},
     "measure": {"_money", "look", "narrow", "narrow_money", "tell"},
-    "messages": {"enter", "grow"},
+    "messages": {"enter", "grow", "idle"},
     "onepass": {"idle", "message", "settle"},
     "pipeline": {"_idle", "_slot", "take"},
     "quoted": {"run", "take"},
@@ -87,7 +87,7 @@ COLD = {
     },  # callbacks may raise
     "types": {"_strip", "i128_to_object", "plain_units"},
     "verbs": {"held", "intent", "is_price", "row", "seat_of", "send", "working"},
-    "wire": {"_enter_keys", "keep_controls", "read"},
+    "wire": {"_enter_keys", "keep_controls", "read", "read_long"},
 }
 # Hot functions that may allocate, each of them only to grow what it was given.
 GROW = {

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from bench import material
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyrt import BarAggregator, Limits, OrderBook, RiskGate, Side, records
 from pyrt._core.book import OrderBook as RawBook
+from pyrt._core.codes import Code
 from pyrt._core.types import NO_PRICE, Action, RecordType, delta_dtype, market_dtype, quote_dtype, trade_dtype
 from pyrt.bars import Tick
 from pyrt.errors import ConfigError, DataError, OrderError
@@ -389,3 +390,97 @@ def test_a_batch_lets_other_threads_run(kind: str) -> None:
         stop = True
         thread.join()
     assert ran > 3
+
+
+# ---------------------------------------------------------------------------------------------------- the gate, many orders at once
+ONE = st.tuples(
+    st.sampled_from(["AAPL", "MSFT", "NONE"]),
+    st.sampled_from(["buy", Side.SELL]),
+    st.integers(1, 6_000),
+    st.none() | st.integers(18_000, 20_000).map(lambda cents: Decimal(cents) / 100),
+    st.none() | st.integers(18_000, 20_000).map(lambda cents: cents / 100),
+)
+
+
+MANY = {
+    f"{whose}_orders_per_minute": 100_000 for whose in ("account", "strategy", "symbol")
+} | {"repeat_max": 127, "symbol_order_rate_max": 127, "max_open_orders": 1_000, "duplicate_window_ms": 0, "max_order_qty": 5_000,
+     "max_open_order_value": 10**9, "max_gross_exposure": 10**9, "max_net_exposure": 10**9, "max_position_notional": 10**9,
+     "max_order_notional": 10**6, "max_position_qty": 10**6, "max_strategy_qty": 10**6}  # fmt: skip
+
+
+def two_quotes() -> RiskGate:
+    gate = RiskGate(Limits.profile("paper"), cash=1_000_000)
+    gate.quote("AAPL", bid=189.99, ask="190.01", at=SECOND)
+    gate.quote("MSFT", bid=189, ask=191, at=SECOND)
+    return gate
+
+
+@given(st.lists(st.lists(ONE, min_size=1, max_size=100), max_size=3))
+@settings(max_examples=30, deadline=None)
+def test_many_orders_at_once_are_the_same_one_by_one(batches: list[list[Any]]) -> None:
+    many, single = two_quotes(), two_quotes()
+    for number, rows in enumerate(batches):
+        at = SECOND + number * 1_000_000
+        symbols, sides, quantities, limits, stops = zip(*rows, strict=True)
+        orders = many.orders(symbols, sides, quantities, limit=limits, stop=stops)
+        codes = many.check_all(orders, at=at)
+        for row, code, (symbol, side, quantity, limit, stop) in zip(orders, codes, rows, strict=True):
+            answer = single.check(symbol, side, quantity, limit=limit, stop=stop, at=at)
+            assert tuple(str(each.name) for each in Code(int(code))) == tuple(sorted(answer.codes, key=lambda c: Code[c].value))
+            if answer:
+                assert many.allowed(row) == answer
+            else:
+                with pytest.raises(OrderError, match="nothing is reserved"):
+                    many.allowed(row)
+    assert many.gate.state() == single.gate.state()
+    assert many.ledger.open_keys() == single.ledger.open_keys()
+
+
+def test_more_orders_than_wait_for_a_word_pass_at_once_and_fill() -> None:
+    gate = RiskGate(Limits.of(MANY, base=Limits.profile("paper")), cash=10**9)
+    gate.quote("AAPL", bid=189.99, ask="190.01", at=SECOND)
+    orders = gate.orders("AAPL", "buy", list(range(1, 101)), limit=190)
+    assert not gate.check_all(orders, at=SECOND).any()
+    assert gate.ledger.open_orders == 100
+    first = gate.allowed(orders[0])
+    gate.fill(first, price=190, quantity=1, at=SECOND)
+    gate.release(gate.allowed(orders[99]), at=SECOND)
+    assert (gate.position("AAPL"), gate.ledger.open_orders) == (1, 98)
+    with pytest.raises(OrderError, match="nothing is reserved for order 1 "):
+        gate.allowed(orders[0])
+
+
+BAD_ROWS: list[tuple[dict[str, int], str]] = [
+    ({"instrument": 9}, "instrument"),
+    ({"instrument": 0}, "instrument"),
+    ({"strategy": 2}, "strategy"),
+    ({"side": 0}, "side"),
+    ({"type": 77}, "type"),
+    ({"replaces": 5}, "replaces"),
+    ({"trail": 5}, "trails"),
+    ({"limit_px": 190_005_000_000}, "limit_px"),
+    ({"limit_px": 0}, "limit_px"),
+    ({"stop_px": 190_000_000_000}, "stop_px"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "words"), BAD_ROWS)
+def test_rows_that_are_no_orders_are_refused_with_their_number(gate: RiskGate, wrong: dict[str, int], words: str) -> None:
+    orders = gate.orders("AAPL", "buy", [1, 2, 3], limit=190)
+    for name, value in wrong.items():
+        orders[name][1] = value
+    before = gate.gate.state()
+    with pytest.raises(OrderError, match=f"row 1: .*{words}"):
+        gate.check_all(orders, at=SECOND)
+    assert gate.gate.state() == before
+
+
+def test_columns_that_do_not_fit_are_refused(gate: RiskGate) -> None:
+    with pytest.raises(OrderError, match="2 of side for 3 orders"):
+        gate.orders("AAPL", ["buy", "sell"], [1, 2, 3])
+    with pytest.raises(OrderError, match="no array of order_dtype"):
+        gate.check_all(np.zeros(3), at=SECOND)
+    with pytest.raises(OrderError, match="off the tick"):
+        gate.orders("AAPL", "buy", [1, 2], limit=[190, 190.001])
+    assert len(gate.check_all(gate.orders("AAPL", "buy", []), at=SECOND)) == 0

@@ -76,6 +76,7 @@ cdef class Messages:
     cdef readonly str codec
     cdef readonly list control         # messages of the last frame that carry no data, as bytes
     cdef bint is_json, no_memory
+    cdef bint running                  # frames are read without the GIL
     cdef uint16_t flags                # feed flag of every record
     cdef uint64_t ineligible[4]        # bit set of condition letters that bar a print from setting a price
 
@@ -103,6 +104,8 @@ cdef class Messages:
     cdef int32_t* slots                # index into symbols, -1 = free
     cdef uint64_t mask
 
+    @cython.final
+    cdef int idle(self) except -1
     @cython.final
     cdef int enter(self, const symbol_t* symbol) except -1
     @cython.final

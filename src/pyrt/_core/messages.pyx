@@ -139,6 +139,7 @@ cdef class Messages:
         (100 where a feed still counts round lots). Raises ValueError for terms that cannot be.
         """
         cdef symbol_t s
+        self.idle()
         text = symbol.encode()
         if not 0 < len(text) <= 32 or instrument == 0:
             raise ValueError(f"symbol {symbol!r} (1 to 32 bytes) or instrument {instrument} (above 0) cannot be")
@@ -154,6 +155,7 @@ cdef class Messages:
 
     def take(self):
         """The records and the bars since the last take, in the order of the wire: (market_dtype array, bar_dtype array), yours."""
+        self.idle()
         records = np.frombuffer(PyByteArray_FromStringAndSize(<char*>self.records, self.n_records * <Py_ssize_t>sizeof(market_t)), market_dtype)
         bars = np.frombuffer(PyByteArray_FromStringAndSize(<char*>self.bars, self.n_bars * <Py_ssize_t>sizeof(bar_t)), bar_dtype)
         self.n_records = self.n_bars = 0
@@ -163,6 +165,11 @@ cdef class Messages:
     def counters(self):
         """What was seen and what was left out, by name."""
         return {name: self.count[i] for i, name in enumerate(COUNT_NAMES)}
+
+    cdef int idle(self) except -1:
+        if self.running:
+            raise RuntimeError("a frame is being read in another thread")
+        return 0
 
     # ------------------------------------------------------------------------------------------------ symbols
     cdef int enter(self, const symbol_t* symbol) except -1:

@@ -75,6 +75,7 @@ cdef class OnePass(Reader):
             raise RuntimeError("frames run in another thread")
         if self.reasons:
             raise RuntimeError("resume() first: something of the frame before is due")
+        self.decoder.idle()
         return self.pipeline._idle()
 
     cdef void begin(self, const uint8_t* data, Py_ssize_t n, int64_t ts_recv) noexcept nogil:
@@ -132,7 +133,7 @@ cdef class OnePass(Reader):
         if times.shape[0] != n or not 0 <= start <= n:
             raise ValueError(f"{n} ends, {times.shape[0]} times, start {start}")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        self.running = self.pipeline.running = True
+        self.running = self.pipeline.running = self.decoder.running = True
         try:
             at = ends[start - 1] if start else 0
             with nogil:
@@ -145,7 +146,7 @@ cdef class OnePass(Reader):
             if i < n and not self.reasons:
                 raise ValueError(f"frame {i} ends at {ends[i]}: ends go up and stay within {view.len} bytes")
         finally:
-            self.running = self.pipeline.running = False
+            self.running = self.pipeline.running = self.decoder.running = False
             PyBuffer_Release(&view)
         return i
 

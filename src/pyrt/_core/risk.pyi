@@ -1,6 +1,10 @@
 from collections.abc import Mapping
 from typing import final
 
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Buffer
+
 from pyrt._core.book import OrderBook
 from pyrt._core.codes import UNITS as UNITS
 from pyrt._core.codes import Code as Code
@@ -24,6 +28,7 @@ class Gate(Controls):
     def drawdown(self) -> int: ...
     @property
     def peak_pnl(self) -> int: ...
+    def check_firm(self, orders: Buffer | NDArray[np.void], *, now: int, mono: int, every: bool = True) -> NDArray[np.uint64]: ...
     def confirm(
         self,
         key: int,

@@ -1,9 +1,13 @@
 """The pre-trade gate: the controls, and the facts and settings that they go by."""
 cimport cython
+from cpython.buffer cimport PyBuffer_Release
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+import numpy as np
+
 from pyrt._core.book cimport OrderBook
+from pyrt._core.buffers cimport open_records
 from pyrt._core.codes cimport LEVEL_ACTIVE, LEVEL_KILLED
 from pyrt._core.controls cimport SENT, SHORT_BPS
 from pyrt._core.ledger cimport (
@@ -120,6 +124,26 @@ cdef class Gate:
         self.confirm_order(&order, ref_px, at)
         if instrument < self.instruments:
             self.contribute(instrument)
+
+    def check_firm(self, orders, *, int64_t now, int64_t mono, bint every=True):
+        """As `check_all`, and each that passes is confirmed before the next is looked at: for orders that go out as they are."""
+        cdef Py_buffer view
+        cdef uint64_t[::1] codes
+        cdef const order_t* order
+        cdef Py_ssize_t i, n = open_records(orders, &view, sizeof(order_t))
+        try:
+            out = np.empty(n, np.uint64)
+            codes = out
+            order = <const order_t*>view.buf
+            with nogil:
+                for i in range(n):
+                    codes[i] = self.check_order(&order[i], now, mono, every)
+                    if codes[i] == 0:
+                        self.confirm_order(&order[i], self.look.ref_px, now)
+                        self.contribute(order[i].instrument)
+        finally:
+            PyBuffer_Release(&view)
+        return out
 
     def adopt(self, uint64_t key, uint32_t instrument, int side, int64_t leaves, int64_t px, int64_t cross_px, int64_t at):
         """Count an order at the venue that nobody here sent, in full; its strategy is 0 and the venue's figures know it."""

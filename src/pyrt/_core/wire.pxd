@@ -7,6 +7,7 @@ from pyrt._core.messages cimport Messages, level_t
 
 cdef class Decoder(Messages):
     cdef Py_ssize_t read(self, const uint8_t* data, Py_ssize_t n, int64_t ts_recv) except -1      # one frame: how many records and bars it gave
+    cdef Py_ssize_t read_long(self, const uint8_t* data, Py_ssize_t n, int64_t ts_recv) except -1  # the same without the GIL
     cdef int keep_controls(self, const uint8_t* data) except -1        # of the frame just read, while its bytes are there
     cdef bint frame(self, const uint8_t* p, Py_ssize_t n) noexcept nogil
     cdef const uint8_t* msgpack_message(self, const uint8_t* p, const uint8_t* end, uint64_t entries) noexcept nogil

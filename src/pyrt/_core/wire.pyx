@@ -22,6 +22,10 @@ cdef extern from * nogil:
     bint likely "__builtin_expect"(bint, bint)
 
 
+cdef enum:
+    LONG = 262144                      # bytes, some 0.2 ms: whoever waits for the GIL may take it for 5 ms, so a live frame keeps it
+
+
 # ---------------------------------------------------------------------------------------------------- keys
 # A key of up to three letters and its length are one u32; the product's top byte is a perfect hash of the known ones.
 cdef uint32_t key_of[256]
@@ -124,10 +128,16 @@ cdef class Decoder(Messages):
     """
 
     def feed(self, frame, int64_t ts_recv):
-        """Read one frame (bytes or a buffer, not kept). Returns how many records and bars it gave; take() hands them out."""
+        """Read one frame (bytes or a buffer, not kept). Returns how many records and bars it gave; take() hands them out.
+
+        A long frame (256 KiB) is read without the GIL. Raises RuntimeError while another thread has one read.
+        """
         cdef Py_buffer view
+        self.idle()
         PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
         try:
+            if view.len >= LONG:
+                return self.read_long(<const uint8_t*>view.buf, view.len, ts_recv)
             return self.read(<const uint8_t*>view.buf, view.len, ts_recv)
         finally:
             PyBuffer_Release(&view)
@@ -136,6 +146,16 @@ cdef class Decoder(Messages):
         cdef Py_ssize_t before = self.n_records + self.n_bars
         self.ts_recv = ts_recv
         self.frame(data, n)
+        self.keep_controls(data)
+        return self.n_records + self.n_bars - before
+
+    cdef Py_ssize_t read_long(self, const uint8_t* data, Py_ssize_t n, int64_t ts_recv) except -1:
+        cdef Py_ssize_t before = self.n_records + self.n_bars
+        self.ts_recv = ts_recv
+        self.running = True
+        with nogil:
+            self.frame(data, n)
+        self.running = False
         self.keep_controls(data)
         return self.n_records + self.n_bars - before
 

@@ -1,12 +1,13 @@
 """The pre-trade gate and its ledger, without a session."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from pyrt._core.codes import Code, Failure
 from pyrt._core.ledger import Ledger
@@ -14,6 +15,7 @@ from pyrt._core.measure import measure
 from pyrt._core.risk import Gate
 from pyrt._core.types import NO_PRICE, PX_SCALE, Side, ref_dtype
 from pyrt.errors import ConfigError, OrderError
+from pyrt.library import order_rows
 from pyrt.library.units import side_of, units_of
 from pyrt.model import AssetClass, Instrument, Number, OrderType, money
 from pyrt.risk.figures import text
@@ -144,6 +146,47 @@ class RiskGate:
             return Allowed(key=key, symbol=symbol, side=Side(order[0]), quantity=i.quantity(order[2]))
         found = tuple(self._headroom(failure, i) for failure in self.gate.failures)
         return Denied(symbol=symbol, codes=tuple(h.code for h in found), headroom=found)
+
+    def orders(
+        self,
+        symbol: str | Sequence[str],
+        side: Side | str | Sequence[Side | str],
+        quantity: Number | Sequence[Number],
+        *,
+        limit: Number | Sequence[Number | None] | None = None,
+        stop: Number | Sequence[Number | None] | None = None,
+    ) -> NDArray[np.void]:
+        """Orders in whole units as an array of order_dtype for `check_all`: each argument one for all, or one for each.
+
+        Raises OrderError for what is no order, as `check` does.
+        """
+        given = {"symbol": symbol, "side": side, "quantity": quantity, "limit": limit, "stop": stop}
+        n = order_rows.count(given.values())
+        table = zip(*(order_rows.column(x, n, name) for name, x in given.items()), strict=True)
+        made = [(i.id, self._order(i, *order)) for i, *order in ((self._instrument(of), *order) for of, *order in table)]
+        return order_rows.filled(made, n, STRATEGY)
+
+    def check_all(self, orders: NDArray[np.void], *, at: int | None = None) -> NDArray[np.uint64]:
+        """Hold orders against every control, one after the other as `check` would, without the interpreter's lock.
+
+        orders: an array of order_dtype, whose `key` is set. Returns the Code bits that each failed, 0: it may go out, and `allowed`
+        of its row is what `fill` and `release` take. Raises OrderError for rows that are no orders: nothing is reserved.
+        """
+        rows, now = order_rows.looked_at(orders, list(self._known.values()), STRATEGY), self._now(at)
+        rows["key"] = (STRATEGY << 48 | self._last + 1) + np.arange(len(rows), dtype=np.uint64)
+        self._last += len(rows)
+        codes = self.gate.check_firm(rows, now=now, mono=now)
+        passed = rows[codes == 0]
+        self._leaves.update(zip(passed["key"].tolist(), passed["qty"].tolist(), strict=True))
+        return codes
+
+    def allowed(self, order: np.void) -> Allowed:
+        """A row that `check_all` let pass. Raises OrderError for one of which nothing is reserved."""
+        key = int(order["key"])
+        if key not in self._leaves:
+            raise OrderError(f"nothing is reserved for order {key & 0xFFFFFFFFFFFF}", mend="its code is not 0, or it is done")
+        i = list(self._known.values())[int(order["instrument"]) - 1]
+        return Allowed(key=key, symbol=i.symbol, side=Side(int(order["side"])), quantity=i.quantity(int(order["qty"])))
 
     def headroom(
         self,
