@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parent
 RECORD = "proof.json"
 FORMAT = 1
 CRASH_POINTS = 1_000_000  # that a record must have seen
-_KINDS = frozenset({".py", ".pyi", ".pxd", ".h", ".toml", ".typed"})
+_KINDS = frozenset({".py", ".pyi", ".pxd", ".h", ".sql", ".toml", ".typed"})
 _FIGURE = re.compile(r"F[0-9]+|kills|limits|powercuts|syscalls")
 
 # What must have been tried, and how often at least. F30 counts broken versions of our own code, and survivors as violations.

@@ -55,6 +55,35 @@ def test_a_change_of_a_python_file_voids_it(tmp_path: Path, change: str) -> None
         proof.proved(place)
 
 
+@pytest.mark.parametrize("kind", sorted(proof._KINDS - {".pxd", ".h"}))
+def test_a_change_of_any_other_kind_that_is_shipped_voids_it(tmp_path: Path, kind: str) -> None:
+    """The migrations of the tables, for one: what they do to the books is as much of the tree as a line of Python."""
+    place = package(tmp_path)
+    (place / f"b{kind}").write_text("1\n")
+    proof.write(record(place), place)
+    (place / f"b{kind}").write_text("2\n")
+    with pytest.raises(ConfigError, match="on another source tree"):
+        proof.proved(place)
+
+
+# What the digest of the Python tree leaves out, and why that hides nothing.
+COUNTED_ELSEWHERE = {
+    ".pyx": "in the digest of the core's sources, which the wheel has instead of them",
+    ".txt": "the core's CMakeLists.txt, in the same digest",
+    ".json": "that digest as the build wrote it, which counts, and the record itself, which is no part of the tree",
+    ".so": "what the compiler made of the core's sources",
+    ".pyc": "what the interpreter made of the Python files",
+}
+
+
+def test_every_kind_of_file_in_the_package_is_counted_or_named() -> None:
+    package = proof.PACKAGE
+    found = {path for path in package.rglob("*") if path.is_file() and path.suffix not in proof._KINDS}
+    assert {path.suffix for path in found} <= set(COUNTED_ELSEWHERE)
+    assert {path.name for path in found if path.suffix in (".txt", ".json")} <= {"CMakeLists.txt", BUILT, proof.RECORD}
+    assert ".sql" in {path.suffix for path in package.rglob("*.sql")} & proof._KINDS
+
+
 def test_what_the_interpreter_and_the_compiler_leave_behind_changes_nothing(tmp_path: Path) -> None:
     place = package(tmp_path)
     before = proof.tree(place)
