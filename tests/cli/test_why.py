@@ -13,7 +13,7 @@ import pytest
 from tests.cli.processes import call, pyrt
 
 from pyrt.journal.inspect import show
-from pyrt.journal.recorder import Raw, Recorder, RecordingFile, files_of
+from pyrt.journal.recorder import Kind, Raw, Recorder, RecordingFile, files_of
 from pyrt.journal.runs import runs_of
 from pyrt.model import Intended, Refused
 
@@ -43,7 +43,6 @@ class Trader(pyrt.Strategy):
         if str(self.quotes) == os.environ.get("TRADER_ENDS"):
             os.kill(os.getpid(), signal.SIGTERM)
 """
-LIMIT = 1 << 17  # bytes: the first run's beginning goes when the second is written
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,7 @@ def written_again(state: Path, limit: int) -> None:
     for _, own in groupby(rows, lambda row: row[0]):
         with Recorder(old, limit_bytes=limit, queue_bytes=1 << 30) as out:
             for _, raw in own:
-                if raw.kind != 4:
+                if raw.kind != Kind.CLOSED:
                     out.queue.put(raw.kind, raw.now.venue, raw.now.mono, raw.payload)
 
 
@@ -155,16 +154,23 @@ def test_what_was_dropped_later_is_no_reason_not_to_play(state: Path, tmp_path: 
 def test_a_beginning_that_was_rotated_away_is_said(state: Path, tmp_path: Path) -> None:
     first, second = orders(state).values()
     size = sum(len(raw.payload) + 40 for _, raw in raw_of(state / "recording"))
-    assert size < LIMIT * 20
-    written_again(state, size * 3 // 4)
+    written_again(state, size * 9 // 10)
     runs = runs_of(state / "recording")
     assert [run.made_of is None for run in runs] == [True, False]
     assert runs[0].holes.rotated > 0
     assert runs[0].holes.dropped == runs[1].holes.dropped == runs[1].holes.rotated == 0
+    facts = {fact.number: fact for _, _, fact in show(state / "journal") if isinstance(fact, Intended)}
+    heard: dict[int, int] = {}  # instrument -> when what is left first tells of it
+    for entry in runs[0].entries():
+        for instrument in entry.body["instrument"].tolist() if entry.kind is Kind.MARKET else ():
+            heard.setdefault(instrument, entry.now.venue)
     for number in first:
+        fact = facts[number]
         done = call(tmp_path, "why", str(number), str(state))
         assert done.returncode == 0, done.stderr
         assert "its beginning was rotated away" in done.stdout
+        assert ("by what is left of the recording" in done.stdout) == (heard[fact.intent.instrument] <= fact.ts)
+    assert heard[fact.intent.instrument] <= fact.ts
     done = call(tmp_path, "why", str(second[0]), str(state))
     assert done.returncode == 0, done.stderr
     assert "in on_quote" in done.stdout
@@ -178,6 +184,8 @@ def test_a_strategy_that_changed_is_named_and_the_answer_stays(state: Path, trad
     first, _ = orders(state).values()
     file = traded / "trader.py"
     whole = call(tmp_path, "why", str(first[1]), str(state)).stdout
+    quoted = re.search(r"market (bid [0-9.]+, ask [0-9.]+), ", whole)
+    assert quoted is not None
     try:
         file.write_text(STRATEGY + "\n# a word\n")
         done = call(tmp_path, "why", str(first[1]), str(state))
@@ -191,6 +199,7 @@ def test_a_strategy_that_changed_is_named_and_the_answer_stays(state: Path, trad
             "source   the journal alone: .*has changed since .*: after entry [0-9]+ it does something else", done.stdout
         )
         assert "again    approved: the same" in done.stdout
+        assert f"  market {quoted[1]}" in done.stdout  # no strategy is needed to know that
         file.unlink()
         done = call(tmp_path, "why", str(first[1]), str(state))
         assert done.returncode == 0

@@ -10,14 +10,15 @@ from cyclopts import Parameter
 
 from pyrt.cli.recorded import changes, has_ended, own_facts, recorded_runs, recorded_sizer, run_at, strategies_of
 from pyrt.cli.state import find_state
-from pyrt.cli.why_facts import lines, quiet_lines, utc, words
+from pyrt.cli.why_facts import lines, market_words, quiet_lines, utc, words
 from pyrt.clock import SECOND
 from pyrt.errors import ConfigError, PyrtError
 from pyrt.journal import inspect
 from pyrt.journal.runs import RecordedRun
 from pyrt.live.replay import Outcome
-from pyrt.live.why import Call, Decision, Witness
-from pyrt.live.why_facts import Found, find_order, quiet_by_facts, told_by_facts
+from pyrt.live.why import Call, Decision, Market, Witness
+from pyrt.live.why_facts import Found, Told, find_order, quiet_by_facts, told_by_facts
+from pyrt.live.why_market import market_at
 from pyrt.model import Defined, Instruments
 from pyrt.strategies import Strategy
 
@@ -46,7 +47,7 @@ def why(order: str, directory: Path | None = None) -> None:
             raise SystemExit(1)
         return
     told = told_by_facts(journal, found)
-    print("\n".join(lines(told, played.why)))
+    print("\n".join(lines(told, played.why, _market(state, found, told))))
     if played.wrong or told.rerun.different:
         raise SystemExit(1)
 
@@ -137,6 +138,17 @@ def _quietly(state: Path, runs: Sequence[RecordedRun], at: int, symbol: str, sin
     return Played(list(_quiet(symbol, since, until, witness, recorded)), outcome.equal)
 
 
+def _market(state: Path, found: Found, told: Told) -> Market | None:
+    """The market at a decision that cannot be played, where its records are still there."""
+    try:
+        runs = recorded_runs(state)
+        at = run_at(runs, found.seq, found.ts)
+        instrument = told.session.instruments[found.fact.intent.instrument]
+        return None if at is None else market_at(runs[at], instrument, found.ts)
+    except PyrtError:  # what became of the recording is told already
+        return None
+
+
 class Played(NamedTuple):
     """An order that came out again."""
 
@@ -197,9 +209,7 @@ def _told(d: Decision, witness: Witness, outcome: Outcome) -> Iterator[str]:
     if d.call is not None:
         yield f"  given  {d.call.given}"
         yield from (f"  held   {key} = {value}" for key, value in d.call.state.items())
-    m = d.market
-    age = f", {m.quote_age:.3f} s old" if m.quote_age >= 0 else ""
-    yield f"  market bid {m.bid or 'none'}, ask {m.ask or 'none'}{age}, last {m.last or 'none'}; position {d.position}"
+    yield f"  market {market_words(d.market)}; position {d.position}"
     yield f"risk     {'refused: ' + ', '.join(d.breaches) if d.breaches else 'approved'}"
     for c in d.controls:
         yield f"  {'ok' if c.passed else 'NO'} {c.name:<22} {c.observed:>16} of {c.limit:<16} headroom {c.headroom}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from pyrt.clock import SECOND
-from pyrt.live.why import Control
+from pyrt.live.why import Control, Market
 from pyrt.live.why_facts import Quiet, Rerun, Told
 from pyrt.model import (
     Alarmed,
@@ -27,8 +27,8 @@ from pyrt.session import Session
 LACKS = "what the strategy was given and held, bid, ask and book, and the controls that go by them: only a recording has these"
 
 
-def lines(told: Told, why: str) -> Iterator[str]:
-    """The answer to `pyrt why`; `why`: what became of the recording."""
+def lines(told: Told, why: str, market: Market | None) -> Iterator[str]:
+    """The answer to `pyrt why`; `why`: what became of the recording, `market`: what is left of it says."""
     fact, intent, session = told.found.fact, told.found.fact.intent, told.session
     instrument = session.instruments[intent.instrument]
     name = strategy_name(session, intent.strategy)
@@ -50,6 +50,8 @@ def lines(told: Told, why: str) -> Iterator[str]:
     )
     for latch in b.latches:
         yield f"  latch  {latch.scope} {latch.level} since {utc(latch.ts)}: {latch.code}, {latch.reason}"
+    if market is not None:
+        yield f"  market {market_words(market)}; by what is left of the recording, with the records of that very instant"
     yield "risk     approved; the controls again, over the facts before it" + (
         f" at {prices(told.rerun, session.instruments)}" if told.rerun.prices else ""
     )
@@ -104,6 +106,12 @@ def _told(fact: Fact, session: Session) -> str:
         case EpochOpened():
             return f"a life began: epoch {fact.epoch}"
     return type(fact).__name__.lower()
+
+
+def market_words(m: Market) -> str:
+    """What the market last said."""
+    age = f", {m.quote_age:.3f} s old" if m.quote_age >= 0 else ""
+    return f"bid {m.bid or 'none'}, ask {m.ask or 'none'}{age}, last {m.last or 'none'}"
 
 
 def limits_lines(limits: LimitsSet | None, version: int) -> Iterator[str]:

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from pyrt._core.codes import Failure
 from pyrt._core.events import Bar, Quote, Trade
@@ -167,7 +169,7 @@ class Witness(Replay):
                 intent=intent,
                 replaces=replaces,
                 call=call,
-                market=self._market(intent.instrument, now.venue),
+                market=market_of(self.session.market.refs, intent.instrument, now.venue),
                 position=str(instrument.quantity(held)),
                 controls=controls_of(self.session, intent, root, now),
                 differences=self.outcome.different,
@@ -208,17 +210,19 @@ class Witness(Replay):
             now = self.session.now
             self._orders[number].route.append((now.venue, now.mono, f"{type(command).__name__.lower()} asked for"))
 
-    def _market(self, instrument: int, now: int) -> Market:
-        ref = self.session.market.refs[instrument]
-        bid, ask, last = (text(int(ref[name]), "px") for name in ("bid_px", "ask_px", "last_px"))
-        quoted = int(ref["quote_ts"])
-        return Market(
-            bid if int(ref["bid_px"]) != NO_PRICE and quoted else "",
-            ask if int(ref["ask_px"]) != NO_PRICE and quoted else "",
-            last if int(ref["last_ts"]) else "",
-            (now - quoted) / 1e9 if quoted else -1.0,
-            int(ref["flags"]),
-        )
+
+def market_of(refs: NDArray[np.void], instrument: int, now: int) -> Market:
+    """What an instrument's reference says at a time, venue ns."""
+    ref = refs[instrument]
+    bid, ask, last = (text(int(ref[name]), "px") for name in ("bid_px", "ask_px", "last_px"))
+    quoted = int(ref["quote_ts"])
+    return Market(
+        bid if int(ref["bid_px"]) != NO_PRICE and quoted else "",
+        ask if int(ref["ask_px"]) != NO_PRICE and quoted else "",
+        last if int(ref["last_ts"]) else "",
+        (now - quoted) / 1e9 if quoted else -1.0,
+        int(ref["flags"]),
+    )
 
 
 LOSSES = (
