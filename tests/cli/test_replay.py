@@ -131,12 +131,12 @@ def test_a_recording_that_ends_before_a_command_left_is_no_difference(played: Pa
 @pytest.mark.parametrize("code", ["WATCHDOG", "NO_DATA", "BAR_INCOMPLETE", "DATA_AWAY", "VENUE_AWAY", "NOT_RECOVERED", "another"])
 def test_an_alarm_of_what_stands_beside_a_session_is_no_output_of_it(played: Path, code: str) -> None:
     first, second = recorded_runs(played / "state")
-    run = first[0].body
-    facts = [row for row in show(played / "state" / "journal") if row[0] <= second[0].body.seq]
+    run, upto = first.made_of, second.made_of.seq
+    facts = [row for row in show(played / "state" / "journal") if row[0] <= upto]
     place = next(n for n, row in enumerate(facts) if isinstance(row[2], OrderChanged))
     seq, ts, _ = facts[place]
     facts.insert(place, (seq, ts, Alarmed(severity="critical", code=code, text="a child ended", ts=ts)))
-    outcome = Replay(run, facts, strategies_of(run), recorded_sizer(run), ended=True).play(first)
+    outcome = Replay(run, facts, strategies_of(run), recorded_sizer(run), ended=True).play(first.entries())
     assert outcome.equal == (code != "another")
 
 

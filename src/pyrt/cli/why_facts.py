@@ -8,6 +8,7 @@ from pyrt.live.why import Control, Market
 from pyrt.live.why_facts import Quiet, Rerun, Told
 from pyrt.model import (
     Alarmed,
+    BreakSeen,
     CancelWanted,
     EpochOpened,
     Fact,
@@ -19,6 +20,7 @@ from pyrt.model import (
     Latched,
     LimitsSet,
     OrderChanged,
+    PositionAdjusted,
     Refused,
 )
 from pyrt.risk.figures import text
@@ -103,6 +105,15 @@ def _told(fact: Fact, session: Session) -> str:
             return f"limits version {fact.version} by {fact.who}: {fact.why}"
         case Alarmed():
             return f"alarm {fact.severity} {fact.code}: {fact.text}"
+        case BreakSeen(difference=0):
+            return "the venue's position agrees again"
+        case BreakSeen():
+            return (
+                f"the venue has {text(fact.difference, 'qty', session.instruments[fact.instrument].qty_exp)} that no fill explains"
+            )
+        case PositionAdjusted():
+            qty = text(fact.qty, "qty", session.instruments[fact.instrument].qty_exp)
+            return f"position of {session.names.get(fact.strategy, 'nobody here')} changed by {qty}: {fact.reason}"
         case EpochOpened():
             return f"a life began: epoch {fact.epoch}"
     return type(fact).__name__.lower()

@@ -20,6 +20,7 @@ from pyrt.model import (
     Alarmed,
     Approved,
     BaselineSet,
+    BreakSeen,
     CancelWanted,
     Defined,
     EpochOpened,
@@ -31,6 +32,7 @@ from pyrt.model import (
     Latched,
     LimitsSet,
     OrderChanged,
+    PositionAdjusted,
     Recovered,
     Refused,
     ReplaceIntent,
@@ -286,4 +288,6 @@ def _as_it_began(quiet: Quiet, fold: Fold, instrument: int | None) -> None:
 def _is_told(fact: Fact, instrument: int | None) -> bool:
     if isinstance(fact, Intended | Refused):
         return fact.intent.instrument == instrument
+    if isinstance(fact, BreakSeen | PositionAdjusted):
+        return fact.instrument == instrument
     return isinstance(fact, EpochOpened | Recovered | Latched | LimitsSet | Alarmed)
