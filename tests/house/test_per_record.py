@@ -27,9 +27,10 @@ MAY: dict[str, dict[str, dict[str, int]]] = {
     "inbox": {
         "Inbox.take": {CALL: 1},  # the recorder's watch
         "Inbox.run": {CALL: 2, **INT},  # on_due, on_close
-        "Inbox.run_compiled": {CALL: 3, METHOD: 1, "__Pyx_PyLong_As_int64_t": 1, **INT},  # the same, on_fault, take_count
+        "Inbox.run_compiled": {  # on_due, on_close, on_fault; take_count; the instant of what was decided
+            CALL: 3, METHOD: 1, "__Pyx_PyLong_As_int64_t": 1, "__Pyx_PyObject_GetAttrStr": 1, **INT,
+        },
         "Inbox.give": {CALL: 1},  # on_fault
-        "Inbox.present": {"__Pyx_PyLong_From_int64_t": 2, "PyTuple_New": 2, "__Pyx_PyTuple_SET_ITEM": 3},
         "Passed.keep": {CALL: 2},  # an error, and what has to make room
         "count": {"PyDict_GetItem": 1, "PyDict_SetItem": 1, "__Pyx_PyLong_As_int64_t": 1, "__Pyx_PyLong_From_int64_t": 1},
     },
