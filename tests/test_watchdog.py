@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -276,3 +277,21 @@ def test_what_lies_in_the_working_directory_is_not_taken_for_a_library(tmp_path:
     )
     child.farewell(60)
     assert (child.ended, (tmp_path / watchdog.LOG).read_text()) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone places processes")
+def test_one_that_is_born_on_the_loops_processor_goes_where_it_may(tmp_path: Path) -> None:
+    allowed = os.sched_getaffinity(0)
+    one = min(allowed)
+    order = WatchOrder(directory=str(tmp_path), journal="j", epoch=1, url="http://127.0.0.1:9", key="key", secret="secret")
+    os.sched_setaffinity(0, {one})  # as the thread of a pinned loop, which starts it in place of another
+    try:
+        child = Watchdog(msgspec.structs.replace(order, cpus=tuple(allowed)))
+        give_up = time.monotonic() + 60
+        while os.sched_getaffinity(child._process.pid) != allowed:
+            assert time.monotonic() < give_up
+            assert child.ended is None
+            time.sleep(0.01)
+    finally:
+        os.sched_setaffinity(0, allowed)
+        child.farewell(60)

@@ -64,6 +64,7 @@ class WatchOrder(Veiled, frozen=True, kw_only=True):
     give_up: float = 0.0
     live: bool = False  # the session trades live, and has proved that it may
     alerts: str = ""  # how a human hears of a sweep, with the secrets that takes
+    cpus: tuple[int, ...] = ()  # where it may run: one that replaces another is born on the one processor of the loop
 
 
 class Watchdog:
@@ -316,5 +317,8 @@ def main() -> None:
         return
     order = msgspec.json.decode(line, type=WatchOrder)
     mask_logs(Secret(order.key), Secret(order.secret))
+    if order.cpus:
+        with suppress(OSError):
+            os.sched_setaffinity(0, order.cpus)
     with live_allowed() if order.live else nullcontext():
         watch(order, 0)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -20,6 +21,7 @@ from pyrt.cli.connect import link_of, loopback
 from pyrt.config import Secret, load_config
 from pyrt.journal import Journal
 from pyrt.journal.inspect import show
+from pyrt.live.loop import Pin
 from pyrt.model import Defined, Instrument, Instruments, Latched
 from pyrt.ports import Sync
 from pyrt.venues.alpaca.direct_session import DirectSession
@@ -290,6 +292,30 @@ def test_keys_from_a_file_are_used_and_kept_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.row("S034", "S069")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone watches and places")
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_loops_processor_and_its_watching_are_as_configured(
+    asked: bool, sim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    file = tmp_path / "pyrt.toml"
+    file.write_text(
+        f"[execution]\nbusy_poll = true\ncpu = {cpu}\nwatchdog = false\n" if asked else "[execution]\nwatchdog = false\n"
+    )
+    begun: list[tuple[bool, list[int]]] = []
+
+    def run(main: Any, *, busy_poll: bool) -> None:
+        plan = main.cr_frame.f_locals["plan"]
+        begun.append((busy_poll, [c._cpu for c in plan.companions if isinstance(c, Pin)]))
+        main.close()
+        raise SystemExit(0)
+
+    monkeypatch.setattr("pyrt.cli.run.loop.run", run)
+    done = call(tmp_path, "run", "--config", str(file), "--sim-url", sim, "--sim-state", str(tmp_path / "state"), keys=True)
+    assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr
+    assert begun == [(asked, [cpu] * asked)]
+
+
 def test_reconnect_delay_rate_limit_and_transport_reach_the_adapter(sim: str) -> None:
     options = {"market": {"reconnect_delay_secs": 45}, "execution": {"rate_limit_per_minute": 77, "transport": "direct"}}
     config = load_config((), options).config

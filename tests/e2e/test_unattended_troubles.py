@@ -164,6 +164,7 @@ def test_a_watchdog_tells_of_the_sweep_after_a_session_that_was_killed(
     assert hook.codes.count("WATCHDOG_SWEEP") == 1
 
 
+@pytest.mark.nightly
 def test_a_watchdog_tells_of_orders_that_it_cancels_for_want_of_data(
     venue: Venue, hook: Hook, start: Start, alerted: list[str], tmp_path: Path
 ) -> None:

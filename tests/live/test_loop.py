@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,12 @@ from pyrt._core.spin import spin
 from pyrt.config import load_config
 from pyrt.errors import ConfigError
 from pyrt.live import loop
+from pyrt.live.backfill import _in_thread
+from pyrt.live.halt import HaltNote
 from pyrt.live.loop import Pin, Settled
+from pyrt.market.backfill import Hole
+from pyrt.model import Instrument
+from pyrt.monitor import RiskPage
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone watches")
 
@@ -81,9 +87,25 @@ class Lost:
     itself: Any = None
 
 
+class Where(HaltNote):
+    """A note whose thread says where it runs instead of writing."""
+
+    def _write(self, reason: str) -> None:
+        self.cpus = os.sched_getaffinity(0)
+
+
+class Archive:
+    """A venue's history that says where it is asked."""
+
+    def trades(self, *_: Any) -> Any:
+        return os.sched_getaffinity(0)
+
+
 @linux
-def test_the_loop_has_its_processor_and_the_other_threads_have_the_others() -> None:
+def test_the_loop_has_its_processor_and_the_other_threads_have_the_others(tmp_path: Path) -> None:
     allowed = os.sched_getaffinity(0)
+    page = RiskPage.create(tmp_path)
+    note = Where(tmp_path, page)
     mine = min(allowed)
     others = allowed - {mine} or allowed
     before: dict[str, Any] = {}
@@ -106,14 +128,24 @@ def test_the_loop_has_its_processor_and_the_other_threads_have_the_others() -> N
             assert time.monotonic() < give_up
             await asyncio.sleep(0.001)
         before["pool"] = await asyncio.to_thread(os.sched_getaffinity, 0)
+        before["backfill"] = await _in_thread(Archive(), Instrument(id=1, symbol="AAPL"), Hole(1, 0, 1))
+        note.tell("no room")
+        note.close()
+        before["note"] = note.cpus
+        timer = threading.Timer(0.0, lambda: before.update(timer=os.sched_getaffinity(0), profile=sys.getprofile()))
+        timer.start()
+        timer.join()
         ended.set()
         early.join()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     asyncio.run(session())
-    assert before == {"pool": others, "early": others}
+    page.close()
+    assert before.pop("profile") is None
+    assert before == dict.fromkeys(("pool", "early", "backfill", "note", "timer"), others)
     assert os.sched_getaffinity(0) == allowed
+    assert threading.getprofile() is None
 
 
 def test_a_session_is_out_of_the_collectors_sight_from_its_recovery_to_its_end() -> None:

@@ -130,6 +130,13 @@ def test_a_venue_that_is_never_heard_of_is_told_when_the_next_snapshot_is_long_d
     assert run(case, 11, 1000, whole=False) == [(190.0, "VENUE_AWAY")]
 
 
+def test_a_process_that_stood_still_blames_nobody_for_it() -> None:
+    case = made()
+    assert run(case, 0, 100) == []
+    assert run(case, 4001, 4050, whole=False) == []
+    assert run(case, 4051, 5000, whole=False) == [(4121.0, "VENUE_AWAY")]
+
+
 def test_each_of_several_is_told() -> None:
     case = made()
     case.stream("data", False, 0.0)

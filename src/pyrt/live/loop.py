@@ -8,7 +8,6 @@ import selectors
 import sys
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +17,6 @@ from pyrt.live.plan import Live
 
 T = TypeVar("T")
 _TURN = 10_000_000  # ns watched before handlers of signals get their turn
-_POOL = 8
 
 
 def run(main: Coroutine[Any, Any, T], *, busy_poll: bool = False) -> T:
@@ -60,16 +58,23 @@ class Pin:
             raise ConfigError(f"there is no processor {cpu}", where="[execution] cpu", mend=f"this process has {has}")
 
     async def __call__(self, live: Live) -> None:
-        """Pin when the other threads are there; later ones are of a pool that knows its place."""
-        loop = asyncio.get_running_loop()
+        """Pin when recovery has ended: the threads that are there by then, and each later one as the first thing that it does."""
         others = self._all - {self._cpu} or self._all
-        pool = ThreadPoolExecutor(_POOL, "pyrt-pool", initializer=os.sched_setaffinity, initargs=(0, others))
-        loop.set_default_executor(pool)
+        before = threading.getprofile()
+
+        def step_aside(*_: Any) -> None:
+            sys.setprofile(before)  # once in a thread
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, others)
+
         await live.runner.recovered.wait()
+        # Whoever starts a thread, the backfill, a timer or a strategy, starts it on its own processor: the loop's.
+        threading.setprofile(step_aside)
         _place({self._cpu}, others)
         try:
             await asyncio.Event().wait()
         finally:
+            threading.setprofile(before)
             os.sched_setaffinity(0, self._all)
 
 

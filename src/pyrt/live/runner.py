@@ -3,6 +3,8 @@
 import asyncio
 import concurrent.futures.thread  # noqa: F401 -- asyncio imports it with the first thread: too late where no descriptor is left
 import logging
+import os
+import sys
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
@@ -301,6 +303,7 @@ class Runner:
             give_up=30.0 if plan.link.name == "sim" else 0.0,
             live=plan.link.name == LIVE,
             alerts=plan.alerts.reveal(),
+            cpus=tuple(os.sched_getaffinity(0)) if sys.platform == "linux" else (),
         )
         return Watchdog(order)
 

@@ -14,6 +14,7 @@ from pyrt.ports import Alarm, Event, QueryFailed, StreamState, VenueSnapshot
 from pyrt.session import Session
 
 LOOK = 1.0  # s between two looks
+STILL = 10.0  # s between two looks from which on nobody looked
 STEADY = 30.0  # s that a stream stays up until it is back: one that comes and goes is one trouble
 RECOVERY, VENUE = "recovery", "venue"  # beside the names of the streams
 CODES = {
@@ -51,7 +52,7 @@ class Troubles:
         self._steady = min(STEADY, patience / 4)
         self._since = {RECOVERY: now}
         self._fine: dict[str, float] = {}  # since when what was in trouble is not
-        self._snapshot = now
+        self._snapshot = self._looked = now
 
     def stream(self, name: str, up: bool, now: float) -> None:
         """A stream went up or down, or said again where it is."""
@@ -73,6 +74,9 @@ class Troubles:
 
     def look(self, now: float, seen: Seen) -> list[Alarm]:
         """What to tell now."""
+        if now - self._looked > STILL:  # this process stood still, or the machine: nobody could answer it
+            self._snapshot = max(self._snapshot, now - self._every)
+        self._looked = now
         if seen.recovered and RECOVERY in self._since:
             self._fine.setdefault(RECOVERY, now)
         if now > self._snapshot + self._every:  # no query ended at all
