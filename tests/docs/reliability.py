@@ -150,13 +150,19 @@ def faults(figures: Figures) -> str:
             where = ", ".join(f"`{path}`" for path in TESTED.get(number, ()))
             found = [f"tests: {where} | {what} | no count" if where else f" | {what} | {NOT_RUN}"]
         lines += [f"| {number} | {row}" + (" | |" if row.endswith(("no count", NOT_RUN)) else " |") for row in found]
+    beside = [row for row in _report(figures, "simulated").get("faults", ()) if row["fault"] not in PROGRAMME]
+    lines += [f"| {row['fault']} | {_simulated(row)} |" for row in beside if row["trials"]]
     return _rows(lines)
+
+
+def _simulated(row: dict[str, Any]) -> str:
+    return f"simulation | {_cell(row['injection'])} | {row['trials']:,} | {row['violations']}"
 
 
 def _fault(number: str, figures: Figures) -> Iterator[str]:
     for row in _report(figures, "simulated").get("faults", ()):
         if row["fault"] == number and row["trials"]:
-            yield f"simulation | {_cell(row['injection'])} | {row['trials']:,} | {row['violations']}"
+            yield _simulated(row)
     real = _report(figures, "real").get(number)
     if real and real["trials"]:
         yield f"real processes | {PROGRAMME[number]} | {real['trials']:,} | {real['violations']}"

@@ -36,12 +36,15 @@ def test_a_violation_and_a_mutant_that_lives_are_shown() -> None:
     fault = {"fault": "F1", "injection": "kill", "trials": 7, "violations": 1}
     simulated = {"crash_points": 7, "violations": [{"seed": 5, "text": "invariant 2: twice"}], "faults": [fault]}
     mutant = {"mutant": "x", "what": "y", "where": ["pyrt.z"], "caught": False, "invariant": "", "mode": "", "seed": None}
+    beside = {"fault": "-", "injection": "kill switch", "trials": 1100, "violations": 0}
+    simulated["faults"] = [fault, beside]
     report = {"mutants": [mutant | {"histories": 9}]}
     figures = {"simulated": {"report": simulated}, "mutants": {"report": report}}
     promise = " ".join(reliability.promise(figures).replace("\n>", "").split())
     assert "7 crash points in the simulation and real processes and disks (not run): 1 violations" in promise
     assert "seed 5: invariant 2: twice" in reliability.violations(figures)
     assert "| F1 | simulation | kill | 7 | 1 |" in reliability.faults(figures)
+    assert "| - | simulation | kill switch | 1,100 | 0 |" in reliability.faults(figures)
     assert "**not caught**" in reliability.mutants(figures)
     assert "a violation is one that lives | 1 | 1 |" in reliability.faults(figures)
 

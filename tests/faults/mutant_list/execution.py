@@ -9,7 +9,9 @@ from tests.faults.mutant_list.mutant import (
     KILLED,
     LONG_LIVES,
     QUICK,
+    RESTING,
     SAFE,
+    SECOND,
     SLOW_VENUE,
     STARTS,
     Mutant,
@@ -23,6 +25,7 @@ _SUBMIT = "pyrt.execution.submit"
 _ORDERS = "pyrt.execution.orders"
 _OBSERVE = "pyrt.execution.observe"
 _CANCEL = "pyrt.execution.cancel"
+_CANCEL_ALL = "pyrt.execution.cancel_all"
 _ENGINE = "pyrt.execution.engine"
 _LATCHES = "pyrt.risk.latches"
 _BROKER = "pyrt.venues.alpaca.broker"
@@ -167,6 +170,27 @@ EXECUTION: tuple[Mutant, ...] = (
         "            Kill: (risk.on,),",
         {**CALM, "events": {"kill": 1}},
         HEALED,
+    ),
+    one(
+        "all-cancelled-whoever-s",
+        "a kill cancels everything at once although somebody else's order works",
+        _CANCEL_ALL,
+        "        return self._is_whole() and not any(self._orders.foreign(order) for order in self._orders.open.values())",
+        "        return self._is_whole()",
+        {**RESTING, "events": {"kill": 1, "foreign order": 6}},
+        SAFE,
+    ),
+    one(
+        "answer-to-all-is-proof",
+        "an order is over when the answer to the cancel of all says that it is taken",
+        _CANCEL,
+        "        if self._one_call.on_result(result, step):\n",
+        "        for number in list(self.wishes) if result.http == 207 else ():\n"
+        "            if (order := self._orders.by_number[number]).venue_order_id in result.taken and order.is_open:\n"
+        "                step.append(OrderChanged(number=number, status=OrderStatus.CANCELED, venue_order_id=order.venue_order_id, filled_qty=order.filled, ts=step.now.venue))\n"
+        "        if self._one_call.on_result(result, step):\n",
+        {**RESTING, "travel": SECOND, "events": {"kill": 1}},
+        SAFE,
     ),
     Mutant(
         "latch-ends-with-its-life",

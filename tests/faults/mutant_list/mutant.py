@@ -13,6 +13,7 @@ CALM: dict[str, Any] = {"lives": 0.0, "pace": 0.1, "chaos": 20 * SECOND}
 SLOW_VENUE = {**CALM, "pace": 0.05, "travel": SECOND // 4}
 # Replacements that are under way when what they replace fills.
 RACES = {**SLOW_VENUE, "travel": SECOND, "hasty": True, "two": True, "chaos": 40 * SECOND}
+RESTING = {**CALM, "resting": 0.8, "hasty": True}  # many orders work at once
 QUICK = {**CALM, "quick": True}
 DEATHS = {"lives": 250.0, "power": 0.5, "pace": 0.1, "chaos": 20 * SECOND, "quick": True}
 POWER = {"lives": 150.0, "power": 1.0, "pace": 0.05, "chaos": 20 * SECOND}
