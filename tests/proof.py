@@ -44,7 +44,7 @@ SUITES = {
     "F20": ("tests/core/test_book.py", "tests/market"),
     "F22": ("tests/test_calendar.py", "tests/core/test_bars.py", "tests/core/test_pipeline.py"),
     "F24": ("tests/journal",),
-    "F29": ("tests/security/test_secrets.py",),
+    "F29": ("tests/security/test_secrets.py", "-m", "nightly or not nightly"),
     "F31": ("tests/core/test_limits_oracle.py", "-m", "nightly or not nightly"),
     "kills": ("tests/e2e/test_kill_drill.py", "-m", "nightly or not nightly"),
 }

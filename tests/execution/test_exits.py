@@ -6,7 +6,7 @@ from tests.reference.bench import SHARE, Bench, activity, order, update
 
 from pyrt._core.types import Side
 from pyrt.model import OrderClass, OrderStatus, OrderType, TimeInForce
-from pyrt.ports import Outcome, StreamState, SubmitResult, TakeSnapshot
+from pyrt.ports import Outcome, StreamState, Submit, SubmitResult, TakeSnapshot
 
 PX = SECOND = 10**9
 
@@ -49,3 +49,12 @@ def test_an_exit_that_grew_unheard_is_not_overfilled(bench: Bench, source: str) 
     exit_ = bench.engine.orders[2]
     assert (exit_.status, exit_.qty, exit_.filled) == (OrderStatus.FILLED, 12 * SHARE, 12 * SHARE)
     assert "OVERFILL" not in bench.codes()
+
+
+@pytest.mark.parametrize("target", [0, 199 * PX])
+def test_an_oco_leaves_with_its_own_limit_as_the_take_profit(bench: Bench, target: int) -> None:
+    """Its limit is what risk has judged; whoever asked for it need not say it twice."""
+    pair = {"side": Side.SELL, "order_class": OrderClass.OCO, "limit_px": 199 * PX, "target_px": target, "guard_px": 180 * PX}
+    bench.approve(**pair)
+    [sent] = bench.asked(Submit)
+    assert (sent.request.take_profit, sent.request.stop_loss) == ("199", "180")

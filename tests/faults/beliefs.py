@@ -69,14 +69,13 @@ class Beliefs:
 
     def covered(self, session: Any) -> None:
         """Risk counts at least what may happen at the venue, in both directions, whatever it has been told so far."""
-        if self.sim.meddled:
-            return
         for symbol, (q, buys, sells, _) in self.exposure().items():  # exits only reduce, and count when their entry is known
             instrument = session.instruments.get(symbol)
             if instrument is None:
                 continue
             up, down = session.risk.ledger.worst_case(instrument.id)
-            if up < q + buys or down > q - sells + self._exited(symbol):
+            strange = self.sim.venue.strange[symbol]  # perhaps nobody told it yet
+            if up + strange < q + buys or down - strange > q - sells + self._exited(symbol):
                 self.sim.violate("10", f"{symbol} may come to {q + buys} or {q - sells}, risk counts {up} and {down}")
 
     # ------------------------------------------------------------------------------------------------ the market
@@ -121,8 +120,10 @@ class Beliefs:
     def settled(self, session: Any, healed: int) -> list[tuple[str, str]]:
         """What is not as it must be when all is well: (invariant, words)."""
         found = self._subscribed()
-        if not self.sim.meddled:  # an order whose fills contradict each other waits for a human
-            found += [*self._stuck(session, healed), *self._ledger(session), *self._alone(session)]
+        if not self.sim.venue.touched:  # an order whose fills contradict each other waits for a human
+            found += self._stuck(session, healed)
+        if not self.sim.meddled:
+            found += [*self._ledger(session), *self._alone(session)]
         return found
 
     def _alone(self, session: Any) -> list[tuple[str, str]]:

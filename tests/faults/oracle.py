@@ -193,18 +193,21 @@ class Oracle:
         self.doubt[text] -= 1
 
     def landed(self) -> None:
-        """The venue has taken an order: whatever of what is open now fills, no limit is exceeded."""
-        if self.sim.meddled:
-            return
+        """The venue has taken an order: whatever of what is open now fills, no limit is exceeded.
+
+        But by what strangers did in the symbol, and the venue by itself: perhaps it was not known when the order was decided.
+        """
         self.sim.note("worst case")
+        allowed = self.sim.position_limit
         for symbol, (q, buys, others, exits) in self.sim.beliefs.exposure().items():
             sells = others + exits
             worst = max(abs(q + buys), abs(q - sells))
-            if worst > self.sim.position_limit:
-                self.violate("10", f"{symbol}: {q} held, {buys} to buy and {sells} to sell, {self.sim.position_limit} allowed")
+            strange = self.sim.venue.strange[symbol]
+            if worst > allowed + strange:
+                self.violate("10", f"{symbol}: {q} held, {buys} to buy and {sells} to sell, {allowed} and {strange} allowed")
             if exits:
                 self.sim.note("exits")
-            if sells > max(q, 0):
+            if sells > max(q, 0) + strange:
                 self.violate("10", f"{symbol}: {q} held and {sells} offered: nothing may be sold short")
 
     def heard(self, event: Any) -> None:
@@ -258,7 +261,7 @@ class Oracle:
             self.violate("2", f"{first}'s {role} is {fact.venue_order_id} here and {row and row.id} at the venue")
         elif fact.status in _ABSENT and row is not None and row.status != "rejected":
             self.violate("4", f"{first}'s {role} is {fact.status.name} ({fact.reason}) here and {row.status} at the venue")
-        elif fact.status in _ENDED and (row is None or row.status != fact.status.name.lower()) and not self.sim.meddled:
+        elif fact.status in _ENDED and (row is None or row.status != fact.status.name.lower()) and not self.touched(row):
             self.violate("3", f"{first}'s {role} is {fact.status.name} here and {row and row.status} at the venue")
 
     def _changed(self, fact: OrderChanged) -> None:
@@ -282,7 +285,7 @@ class Oracle:
                 self.violate("4", f"{text} is {fact.status.name} ({fact.reason}) while a request of it is on its way")
         elif fact.status in _ENDED:
             row = self.sim.venue.row_of(text)
-            if (row is None or row.status != fact.status.name.lower()) and not self.sim.meddled:
+            if (row is None or row.status != fact.status.name.lower()) and not self.touched(row):
                 self.violate("3", f"{text} is {fact.status.name} here and {row and row.status} at the venue")
 
     def _filled(self, fact: Filled) -> None:
@@ -292,8 +295,12 @@ class Oracle:
         self.fills.add(key)
         self.filled += 1
         told = self.truth().get(key)
-        if told != (fact.px, fact.qty) and not self.sim.meddled:
+        if told != (fact.px, fact.qty) and fact.venue_order_id not in self.sim.venue.touched:
             self.violate("5", f"fill {key} of {fact.qty} at {fact.px} is {told} at the venue")
+
+    def touched(self, row: Any) -> bool:
+        """Whether the venue filled an order beyond what it was, or took a fill of it back."""
+        return row is not None and row.id in self.sim.venue.touched
 
     def _taken_back(self, key: tuple[str, int]) -> bool:
         """Whether the venue took a fill back: another one may come to the same cumulative quantity."""
@@ -332,12 +339,12 @@ class Oracle:
                     found.append(f"{name} is {order.status.name} and not at the venue")
                 continue
             shown = row.status
-            if order.filled != row.filled and not self.sim.meddled:
+            if order.filled != row.filled and not self.touched(row):
                 found.append(f"{name} has {order.filled} filled here, {row.filled} at the venue ({shown})")
             final = shown in ("filled", "canceled", "expired", "rejected", "replaced")
             if order.status is OrderStatus.UNKNOWN or final != order.status.is_final:
                 found.append(f"{name} is {order.status.name} here and {shown} at the venue")
-            elif final and order.status.name.lower() != shown and not self.sim.meddled:
+            elif final and order.status.name.lower() != shown and not self.touched(row):
                 found.append(f"{name} ended as {order.status.name} here and as {shown} at the venue")
         known = {order.cid for order in orders}
         for text, row in rows.items():
@@ -380,6 +387,7 @@ class Oracle:
     def same_fills(self, session: Any) -> list[str]:
         """Where the fills of our orders are not the venue's."""
         ids = {order.venue_order_id for order in folds.orders_of(self.sim, session) if order.venue_order_id}
+        ids -= self.sim.venue.touched
         theirs = {key for key in self.truth() if key[0] in ids}
         mine = {key for key in self.fills if key[0] in ids}
         return [] if mine == theirs else [f"fills missing {sorted(theirs - mine)[:3]}, beyond {sorted(mine - theirs)[:3]}"]

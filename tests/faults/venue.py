@@ -5,6 +5,7 @@ directly. What happens here is the truth that the oracle compares with.
 import random
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -192,6 +193,8 @@ class Venue:
         ]
         self.refused = 0  # requests over the limit
         self.sent: list[int] = []  # instants of counted requests
+        self.strange: Counter[str] = Counter()  # symbol -> qty units that others ordered, or the venue itself made or undid
+        self.touched: set[str] = set()  # ids of orders whose fills are not what was ordered, with those of their group
 
     # ------------------------------------------------------------------------------------------------ requests
     def handle(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -254,6 +257,7 @@ class Venue:
         body |= {"type": "market"} if at_once else {"limit_price": f"{cents / 100:.2f}"}
         try:
             self.exchange.submit(body, self.floor.catch_up())
+            self.strange[symbol] += int(body["qty"]) * SHARE
         except VenueRefusal:
             return
         finally:
@@ -276,7 +280,9 @@ class Venue:
         rows = [row for row in self.exchange.state.rows if row.cid.startswith("p1-")]
         if not rows:
             return False
-        self.exchange.force_fill(rng.choice(rows).id, str(rng.randrange(1, 5)), "100.00", now)
+        row, qty = rng.choice(rows), rng.randrange(1, 5)
+        self.touch(row, qty * SHARE)
+        self.exchange.force_fill(row.id, str(qty), "100.00", now)
         self.floor.pass_on()
         return True
 
@@ -287,12 +293,21 @@ class Venue:
         if not fills:
             return False
         fill = rng.choice(fills)
+        self.touch(self.exchange.state.rows[fill.number - 1], fill.qty)
         if rng.random() < 0.5:
             corrections.bust(self.exchange, fill.id, now)
         else:
-            corrections.correct(self.exchange, fill.id, str(rng.randrange(1, 20)), "100.01", now)
+            qty = rng.randrange(1, 20)
+            self.touch(self.exchange.state.rows[fill.number - 1], qty * SHARE)
+            corrections.correct(self.exchange, fill.id, str(qty), "100.01", now)
         self.floor.pass_on()
         return True
+
+    def touch(self, row: Any, qty: int) -> None:
+        """So much is about to be filled, or taken back, of which no order says anything: all of the order's fills are in doubt."""
+        self.strange[row.symbol] += qty + (0 if row.id in self.touched else row.qty)
+        rows = self.exchange.state.rows
+        self.touched |= {other.id for other in rows if other is row or (row.group and other.group == row.group)}
 
     def raise_limit(self, limit: int) -> int:
         """Let more requests a minute in from now on."""

@@ -564,8 +564,7 @@ class Simulation:
             return ["recovery has not ended"]
         found = self.oracle.same_orders(session)
         found += self.oracle.same_positions(session)
-        if not self.meddled:
-            found += self.oracle.same_fills(session)
+        found += self.oracle.same_fills(session)
         if self.oracle.killed_at:
             found += self.oracle.left_open(session)
         return found

@@ -49,8 +49,26 @@ class OrderFuzz:
             make["trail_px"] = self._px(instrument, ref[instrument.id] // r.choice((20, 100))) if by_px else 0
             make["trail_ratio"] = 0 if by_px else r.randrange(10**6, 10**8)
         elif r.random() < 0.25:
+            if r.random() < 0.6:  # so much must be right of a group that careless ones hardly ever reach the venue
+                make |= self._whole(instrument, ref[instrument.id], held[instrument.id])
             return Wanted("new", instrument, make | self._group(instrument, make, ref[instrument.id]))
         return Wanted("replace" if open_[instrument.id] and r.random() < 0.15 else "new", instrument, make)
+
+    def _whole(self, instrument: Instrument, ref: int, held: int) -> dict[str, Any]:
+        """Whole shares for the day at a price near the market, or what is held given back."""
+        r = self.random
+        px = int(ref * r.uniform(0.99, 1.01))
+        kind = r.choice((OrderType.LIMIT, OrderType.MARKET))
+        sells = held >= ONE and r.random() < 0.5
+        return {
+            "side": Side.SELL if sells else Side.BUY,
+            "type": kind,
+            "tif": TimeInForce.DAY,
+            "qty": r.randrange(1, 20) * ONE if not sells else r.randint(1, min(held // ONE, 20)) * ONE,
+            "limit_px": px - px % instrument.tick if kind is OrderType.LIMIT else 0,
+            "stop_px": 0,
+            "extended_hours": False,
+        }
 
     def _group(self, instrument: Instrument, make: dict[str, Any], ref: int) -> dict[str, Any]:
         r = self.random

@@ -1,11 +1,13 @@
 """S4, S5, S9, S10, S12: what a reader of the source can check, a test checks."""
 
 import ast
+import json
 import re
 import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,22 +214,54 @@ def test_workflows_pin_actions_and_have_no_rights(path: Path) -> None:
     assert "\npermissions: {}\n" in text
     assert "pull_request_target" not in text
     assert "workflow_run" not in text
-    assert not re.findall(r":\s*write\b", text), "no job has the right to write"
+    assert not re.findall(r"(?<!id-token):\s*write\b", text), "no job has the right to write"
+    jobs = re.split(r"^  (?=\w+:$)", text.split("\njobs:\n")[1], flags=re.M)
+    for job in (job for job in jobs if "id-token" in job):  # who may say that he is us runs nothing but the upload
+        assert "run:" not in job
+        assert "checkout" not in job
+        assert re.findall(r"uses:\s*([\w./-]+)@", job) == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
+        assert {"attestations: true", "if: github.ref_type == 'tag'", "needs: [wheels, sdist, audit]"} <= set(
+            map(str.strip, job.splitlines())
+        )
     assert text.count("actions/checkout@") == text.count("persist-credentials: false")
     assert not re.search(r"\$\{\{\s*(github\.event|github\.head_ref|inputs)", text), "no text of strangers in a script"
     assert "secrets." not in text
 
 
-def test_the_release_tools_are_locked_by_hash() -> None:
-    lock = (ROOT / ".github" / "release.txt").read_text()
+RELEASE = {"cython", "scikit-build-core", "cython-cmake", "build", "auditwheel", "cmake", "ninja"}
+
+
+@pytest.mark.parametrize(("file", "tools"), [("release.txt", RELEASE), ("audit.txt", {"pip-audit"})])
+def test_the_release_tools_are_locked_by_hash(file: str, tools: set[str]) -> None:
+    lock = (ROOT / ".github" / file).read_text()
     names = re.findall(r"^([a-z0-9][\w.-]*)==.* \\$", lock, re.M)
-    assert {"cython", "scikit-build-core", "cython-cmake", "build", "auditwheel", "cmake", "ninja"} <= set(names)
+    assert tools <= set(names)
     blocks = re.split(r"^(?=[a-z0-9][\w.-]*==)", lock, flags=re.M)[1:]
     assert len(blocks) == len(names)
     assert all("--hash=sha256:" in block for block in blocks)
     wheels = (ROOT / ".github" / "workflows" / "wheels.yml").read_text()
-    assert "--require-hashes -r .github/release.txt" in wheels
+    assert f"--require-hashes -r .github/{file}" in wheels
     assert "pip install build" not in wheels
+
+
+def test_the_bill_of_materials_names_what_builds_and_what_is_needed() -> None:
+    """With the versions and hashes of the lock, twice the same bytes, and every component once."""
+    script = ROOT / ".github" / "sbom.py"
+    first, second = (subprocess.run([sys.executable, str(script)], capture_output=True, check=True).stdout for _ in range(2))
+    assert first == second
+    bill = json.loads(first)
+    assert (bill["bomFormat"], bill["specVersion"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "1.6", "pyrt-trading")
+    lock = (ROOT / ".github" / "release.txt").read_text()
+    tools = {c["name"]: c for c in bill["components"] if c["scope"] == "excluded"}
+    assert {(name, c["version"]) for name, c in tools.items()} == set(re.findall(r"^([a-z0-9][\w.-]*)==([^ ;]+)", lock, re.M))
+    assert {one["content"] for c in tools.values() for one in c["hashes"]} == set(re.findall(r"sha256:([0-9a-f]{64})", lock))
+    assert all(c["hashes"] for c in tools.values())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    required = {c["name"] for c in bill["components"] if c["scope"] == "required"}
+    assert required == {re.split(r"[^\w.-]", text)[0] for text in project["dependencies"]}
+    refs = [c["bom-ref"] for c in bill["components"]]
+    assert len(set(refs)) == len(refs)
+    assert set(bill["dependencies"][0]["dependsOn"]) == {f"needs/{name}" for name in required}
 
 
 MODULES = sorted(Path(pyrt.__file__).parent.glob("_core/*.so"))

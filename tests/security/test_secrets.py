@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import requests
 from tests.cli.processes import call, environment, running, running_sim
 from tests.security.canary import ALL, BEAT, HOOK, KEY, PASSWORD, SECRET, family, leaking_files, leaks
 
@@ -118,6 +119,59 @@ def test_a_whole_session_and_those_who_look_at_it_leak_nothing(tmp_path: Path, p
     for path in state.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
     assert state.stat().st_mode & 0o777 == 0o700
+
+
+FAULTS: dict[str, dict[str, object]] = {
+    "server_error": {"on": "trading", "count": 3},
+    "truncate": {"on": "trading", "count": 2},
+    "drop_stream": {"seconds": 0.2, "how": "rst"},
+    "drop_data": {"seconds": 0.2, "how": "fin"},
+}
+
+
+def fired(url: str) -> dict[str, int]:
+    """How often each kind of fault struck."""
+    told = requests.get(f"{url}/sim/faults", timeout=30).json()["fired"]
+    return {kind: told.get(kind, 0) for kind in FAULTS}
+
+
+@LINUX
+@pytest.mark.nightly
+def test_a_session_under_faults_that_dies_and_starts_again_leaks_nothing(tmp_path: Path) -> None:
+    """What failed requests, broken streams, a kill -9, the recovery after it and a venue that knows no such key leave behind."""
+    variables, _, _ = from_environment(tmp_path)
+    config = private(tmp_path / "pyrt.toml", table("alerts", ALERTS))
+    state = tmp_path / "state"
+    options = ("--config", str(config), "--journal", str(state), "--deadline", "1", "--settle", "0.5")
+    said: list[str] = []
+    with running_sim("--key", KEY, "--secret", SECRET) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.cli.processes.environment", lambda t, _o=environment, **m: {**_o(t, **m), **variables})
+        with running(tmp_path, *options, "--sim-url", url) as process:
+            for kind, settings in FAULTS.items():
+                requests.post(f"{url}/sim/faults", json={"kind": kind, **settings}, timeout=30).raise_for_status()
+            killed = call(tmp_path, "kill", "--state", str(state), "--why", "drill", "--wait", "20")
+            while not all(struck := fired(url).values()) and process.poll() is None:
+                call(tmp_path, "status", "--state", str(state))  # takes its time
+            assert all(struck), fired(url)
+            process.kill()
+            said += [killed.stdout, killed.stderr, *process.communicate(timeout=60)]
+        requests.delete(f"{url}/sim/faults", timeout=30).raise_for_status()
+        with running(tmp_path, *options, "--sim-url", url) as process:
+            said.append(call(tmp_path, "why-not", "--state", str(state)).stdout)
+            process.terminate()
+            said += process.communicate(timeout=60)
+        with running_sim("--key", "PKSOMEBODYELSE", "--secret", "a secret of somebody else") as other:
+            strange = ("--config", str(config), "--sim-url", other)
+            for verb in (("run", "--journal", str(tmp_path / "other"), *strange), ("doctor", *strange)):
+                done = call(tmp_path, *verb)
+                assert done.returncode, "no such key"
+                said += [done.stdout, done.stderr]
+    for verb in (("journal", "show", str(state)), ("journal", "verify", str(state)), ("status", "--state", str(state), "--json")):
+        done = call(tmp_path, *verb)
+        said += [done.stdout, done.stderr]
+    for text in said:
+        assert not leaks(text), text
+    assert not leaking_files(tmp_path, but=[config])
 
 
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:

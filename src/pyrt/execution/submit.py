@@ -15,7 +15,7 @@ from pyrt.execution.observe import Observer
 from pyrt.execution.orders import ENTRY, Order, Orders
 from pyrt.execution.sighting import RATIO_EXP
 from pyrt.execution.step import Settings, Step
-from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChanged, OrderStatus, Refused
+from pyrt.model import Approved, Breach, Instrument, Intended, Intent, OrderChanged, OrderClass, OrderStatus, Refused
 from pyrt.ports import Found, Lookup, LookupResult, OrderRequest, Outcome, Replace, Submit, SubmitResult, Sync, Withdraw
 
 NEVER_LEFT = "MaxRetriesExceeded"
@@ -389,5 +389,6 @@ def request_of(order: Order, instrument: Instrument) -> OrderRequest:
 
 
 def _exits(intent: Intent) -> dict[str, Any]:
-    prices = {"take_profit": intent.target_px, "stop_loss": intent.guard_px, "stop_loss_limit": intent.guard_limit_px}
+    target_px = intent.limit_px if intent.order_class is OrderClass.OCO else intent.target_px  # what risk has judged
+    prices = {"take_profit": target_px, "stop_loss": intent.guard_px, "stop_loss_limit": intent.guard_limit_px}
     return {"order_class": intent.order_class, **{name: format_units(px) for name, px in prices.items() if px}}
