@@ -2,27 +2,23 @@
 
 import asyncio
 import io
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from tests.cli.processes import call
 from tests.e2e.adapter import Day, trade
-from tests.e2e.test_activities import QUIET, exchanges, facts_of, happen, read_anew
+from tests.e2e.test_activities import QUIET, facts_of, read_anew
 
 from pyrt.cli import app
 from pyrt.errors import PyrtError
 from pyrt.live.control_socket import NAME, ControlSocket
 from pyrt.live.recovery import check
 from pyrt.model import EXTERNAL, CashMoved, Latched, PositionAdjusted
-from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
 
-__all__ = ["exchanges"]
 pytestmark = pytest.mark.row("X03", "S122")
 Said = tuple[int, str]
 
@@ -59,21 +55,17 @@ def _run(words: list[str]) -> Said:
     return 0, said.getvalue()
 
 
-def transfer(qty: str, **more: Any) -> Callable[[Exchange, int], Any]:
-    return lambda exchange, now: exchange.transfer("AAPL", qty, now, **more)
-
-
-def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path, exchanges: list[Exchange]) -> None:
+def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
         await day.filled(day.take("AAPL", 3))
         await read_anew(day)
         before = day.session.risk.pnl()
         number = day.session.instruments["AAPL"].id
-        await happen(day, exchanges[0], transfer("5"))
+        await day.fault("transfer", symbol="AAPL", qty="5")
         await day.until(lambda: day.session.risk.account(number).qty == 8 * 10**9, "the shares that came")
         assert abs(day.session.risk.pnl().unrealised - before.unrealised) < 8 * 10 * 10**18  # not the 5 * 190 that they are worth
         await read_anew(day)
-        await happen(day, exchanges[0], transfer("-6", kind="ACATS"))
+        await day.fault("transfer", symbol="AAPL", qty="-6", type="ACATS")
         await day.until(lambda: day.session.risk.account(number).qty == 2 * 10**9, "the shares that went")
         await read_anew(day)
         assert day.session.risk.position(1, number).qty == 2 * 10**9
@@ -87,14 +79,14 @@ def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path, exchanges:
     assert (bool(checked.anchors), checked.faults) == (True, [])
 
 
-def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path, exchanges: list[Exchange]) -> None:
+def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path) -> None:
     async def first(day: Day) -> None:
         await day.filled(day.take("AAPL", 3))
         await read_anew(day)
         number = day.session.instruments["AAPL"].id
         cash = day.session.execution._orders.cash_flow
         before = day.session.risk.pnl()
-        await happen(day, exchanges[0], transfer("5", told=False))
+        await day.fault("transfer", symbol="AAPL", qty="5", told=False)
         await day.until(lambda: "POSITION_BREAK" in day.alarms, "the break that two readings show")
         assert day.take("AAPL").breaches == ("KILLED",)
         async with Desk(day, tmp_path) as desk:
