@@ -88,7 +88,7 @@ def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path) -> N
         before = day.session.risk.pnl()
         await day.fault("transfer", symbol="AAPL", qty="5", told=False)
         await day.until(lambda: "POSITION_BREAK" in day.alarms, "the break that two readings show")
-        assert day.take("AAPL").breaches == ("KILLED",)
+        assert day.take("AAPL").breaches == ("KILLED", "NOT_RECONCILED")
         async with Desk(day, tmp_path) as desk:
             code, said = await desk.type("explain", "AAPL", "--why", "from my other broker", "--who", "anna")
             assert (code, "the venue has 8, the journal 3: a difference of 5" in said) == (1, True)
@@ -117,8 +117,22 @@ def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path) -> N
         assert not day.session.execution.unexplained
 
     async def second(day: Day) -> None:
+        """It begins with a difference: what moved while nobody ran."""
+        assert day.take("AAPL").breaches == ("KILLED", "NOT_RECONCILED")
+        await day.filled(day.take("MSFT", 1))
+        async with Desk(day, tmp_path) as desk:
+            for words in (
+                ("explain", "AAPL", "--why", "the rest of it", "--who", "anna", "--quantity", "4", "--cost", "150.25"),
+                ("resume", "--who", "anna", "--why", "explained", "--scope", "AAPL"),
+            ):
+                code, said = await desk.type(*words)
+                assert code == 0, said
+        await day.filled(day.take("AAPL", 1))
+        await read_anew(day)
+
+    async def third(day: Day) -> None:
         assert not day.session.risk.latches
-        assert day.session.risk.position(EXTERNAL, day.session.instruments["AAPL"].id).qty == 5 * 10**9
+        assert day.session.risk.position(EXTERNAL, day.session.instruments["AAPL"].id).qty == 9 * 10**9
         await read_anew(day)
         await day.filled(day.take("AAPL", 1))
         await day.filled(day.take("MSFT", 1))
@@ -128,13 +142,17 @@ def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path) -> N
         assert [code for code in alarms if code in ("POSITION_BREAK", "EXPLAIN_REFUSED", "EXPLAINED", "CASH_BREAK")] == [
             "POSITION_BREAK", "EXPLAIN_REFUSED", "EXPLAINED", "EXPLAIN_REFUSED",
         ]  # fmt: skip
+        venue.fault("transfer", symbol="AAPL", qty="4", told=False)
         alarms = trade(tmp_path, second, adjusted=True, outside=venue)
+        assert {"UNEXPLAINED", "EXPLAINED"} <= set(alarms)
+        alarms = trade(tmp_path, third, adjusted=True, outside=venue)
         assert not {"POSITION_BREAK", "UNEXPLAINED", "CASH_BREAK"} & set(alarms)
 
-    [fact] = facts_of(tmp_path, PositionAdjusted)
-    assert (fact.strategy, fact.qty, fact.reason) == (EXTERNAL, 5 * 10**9, "EXPLAINED by anna: from my other broker")
-    assert fact.cost > 0
-    assert [(f.level, f.who) for f in facts_of(tmp_path, Latched)] == [("REDUCING", "execution"), ("ACTIVE", "anna")]
+    one, two = facts_of(tmp_path, PositionAdjusted)
+    assert (one.strategy, one.qty, one.reason) == (EXTERNAL, 5 * 10**9, "EXPLAINED by anna: from my other broker")
+    assert one.cost > 0
+    assert (two.strategy, two.qty, two.cost) == (EXTERNAL, 4 * 10**9, 601 * 10**9)
+    assert [(f.level, f.who) for f in facts_of(tmp_path, Latched)] == [("REDUCING", "execution"), ("ACTIVE", "anna")] * 2
     assert not [f for f in facts_of(tmp_path, CashMoved) if f.type == "UNEXPLAINED"]
     checked = check(tmp_path / "home" / "journal")
     assert (bool(checked.anchors), checked.faults) == (True, [])
