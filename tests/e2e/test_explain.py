@@ -2,27 +2,23 @@
 
 import asyncio
 import io
-from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from tests.cli.processes import call
 from tests.e2e.adapter import Day, trade
-from tests.e2e.test_activities import QUIET, exchanges, facts_of, happen, read_anew
+from tests.e2e.test_activities import QUIET, facts_of, read_anew
 
 from pyrt.cli import app
 from pyrt.errors import PyrtError
 from pyrt.live.control_socket import NAME, ControlSocket
 from pyrt.live.recovery import check
 from pyrt.model import EXTERNAL, CashMoved, Latched, PositionAdjusted
-from pyrt.venues.sim.exchange.exchange import Exchange
 from pyrt.venues.sim.library import simulated_venue
 from pyrt.venues.sim.market.market import DEFAULT_START
 
-__all__ = ["exchanges"]
 pytestmark = pytest.mark.row("X03", "S122")
 Said = tuple[int, str]
 
@@ -59,21 +55,17 @@ def _run(words: list[str]) -> Said:
     return 0, said.getvalue()
 
 
-def transfer(qty: str, **more: Any) -> Callable[[Exchange, int], Any]:
-    return lambda exchange, now: exchange.transfer("AAPL", qty, now, **more)
-
-
-def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path, exchanges: list[Exchange]) -> None:
+def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path) -> None:
     async def story(day: Day) -> None:
         await day.filled(day.take("AAPL", 3))
         await read_anew(day)
         before = day.session.risk.pnl()
         number = day.session.instruments["AAPL"].id
-        await happen(day, exchanges[0], transfer("5"))
+        await day.fault("transfer", symbol="AAPL", qty="5")
         await day.until(lambda: day.session.risk.account(number).qty == 8 * 10**9, "the shares that came")
         assert abs(day.session.risk.pnl().unrealised - before.unrealised) < 8 * 10 * 10**18  # not the 5 * 190 that they are worth
         await read_anew(day)
-        await happen(day, exchanges[0], transfer("-6", kind="ACATS"))
+        await day.fault("transfer", symbol="AAPL", qty="-6", type="ACATS")
         await day.until(lambda: day.session.risk.account(number).qty == 2 * 10**9, "the shares that went")
         await read_anew(day)
         assert day.session.risk.position(1, number).qty == 2 * 10**9
@@ -87,16 +79,16 @@ def test_a_transfer_that_the_venue_tells_needs_nobody(tmp_path: Path, exchanges:
     assert (bool(checked.anchors), checked.faults) == (True, [])
 
 
-def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path, exchanges: list[Exchange]) -> None:
+def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path) -> None:
     async def first(day: Day) -> None:
         await day.filled(day.take("AAPL", 3))
         await read_anew(day)
         number = day.session.instruments["AAPL"].id
         cash = day.session.execution._orders.cash_flow
         before = day.session.risk.pnl()
-        await happen(day, exchanges[0], transfer("5", told=False))
+        await day.fault("transfer", symbol="AAPL", qty="5", told=False)
         await day.until(lambda: "POSITION_BREAK" in day.alarms, "the break that two readings show")
-        assert day.take("AAPL").breaches == ("KILLED",)
+        assert day.take("AAPL").breaches == ("KILLED", "NOT_RECONCILED")
         async with Desk(day, tmp_path) as desk:
             code, said = await desk.type("explain", "AAPL", "--why", "from my other broker", "--who", "anna")
             assert (code, "the venue has 8, the journal 3: a difference of 5" in said) == (1, True)
@@ -125,8 +117,22 @@ def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path, exch
         assert not day.session.execution.unexplained
 
     async def second(day: Day) -> None:
+        """It begins with a difference: what moved while nobody ran."""
+        assert day.take("AAPL").breaches == ("KILLED", "NOT_RECONCILED")
+        await day.filled(day.take("MSFT", 1))
+        async with Desk(day, tmp_path) as desk:
+            for words in (
+                ("explain", "AAPL", "--why", "the rest of it", "--who", "anna", "--quantity", "4", "--cost", "150.25"),
+                ("resume", "--who", "anna", "--why", "explained", "--scope", "AAPL"),
+            ):
+                code, said = await desk.type(*words)
+                assert code == 0, said
+        await day.filled(day.take("AAPL", 1))
+        await read_anew(day)
+
+    async def third(day: Day) -> None:
         assert not day.session.risk.latches
-        assert day.session.risk.position(EXTERNAL, day.session.instruments["AAPL"].id).qty == 5 * 10**9
+        assert day.session.risk.position(EXTERNAL, day.session.instruments["AAPL"].id).qty == 9 * 10**9
         await read_anew(day)
         await day.filled(day.take("AAPL", 1))
         await day.filled(day.take("MSFT", 1))
@@ -136,13 +142,17 @@ def test_shares_of_a_transfer_are_explained_and_trade_again(tmp_path: Path, exch
         assert [code for code in alarms if code in ("POSITION_BREAK", "EXPLAIN_REFUSED", "EXPLAINED", "CASH_BREAK")] == [
             "POSITION_BREAK", "EXPLAIN_REFUSED", "EXPLAINED", "EXPLAIN_REFUSED",
         ]  # fmt: skip
+        venue.fault("transfer", symbol="AAPL", qty="4", told=False)
         alarms = trade(tmp_path, second, adjusted=True, outside=venue)
+        assert {"UNEXPLAINED", "EXPLAINED"} <= set(alarms)
+        alarms = trade(tmp_path, third, adjusted=True, outside=venue)
         assert not {"POSITION_BREAK", "UNEXPLAINED", "CASH_BREAK"} & set(alarms)
 
-    [fact] = facts_of(tmp_path, PositionAdjusted)
-    assert (fact.strategy, fact.qty, fact.reason) == (EXTERNAL, 5 * 10**9, "EXPLAINED by anna: from my other broker")
-    assert fact.cost > 0
-    assert [(f.level, f.who) for f in facts_of(tmp_path, Latched)] == [("REDUCING", "execution"), ("ACTIVE", "anna")]
+    one, two = facts_of(tmp_path, PositionAdjusted)
+    assert (one.strategy, one.qty, one.reason) == (EXTERNAL, 5 * 10**9, "EXPLAINED by anna: from my other broker")
+    assert one.cost > 0
+    assert (two.strategy, two.qty, two.cost) == (EXTERNAL, 4 * 10**9, 601 * 10**9)
+    assert [(f.level, f.who) for f in facts_of(tmp_path, Latched)] == [("REDUCING", "execution"), ("ACTIVE", "anna")] * 2
     assert not [f for f in facts_of(tmp_path, CashMoved) if f.type == "UNEXPLAINED"]
     checked = check(tmp_path / "home" / "journal")
     assert (bool(checked.anchors), checked.faults) == (True, [])

@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from pyrt._core.types import PX_SCALE, to_units
+from pyrt._core.types import PX_SCALE, format_units, to_units
 from pyrt.clock import SECOND
 from pyrt.execution.activities import Activities
 from pyrt.execution.late import Late
@@ -329,8 +329,9 @@ class Reconciler:
             self.breaks[instrument] = Break(difference, cycles)
             if cycles >= 2 and self.unexplained.get(instrument) != difference:
                 self.unexplained[instrument] = difference
-                text = f"the venue's position differs from the fills by {difference} units, in two readings"
-                step.alarm("critical", "POSITION_BREAK", f"{self._orders.instruments[instrument].symbol}: {text}")
+                terms = self._orders.instruments[instrument]
+                text = f"the venue's position differs from the fills by {format_units(difference, terms.qty_exp)}, in two readings"
+                step.alarm("critical", "POSITION_BREAK", f"{terms.symbol}: {text}; see `pyrt explain --help`")
                 step.kill("REDUCING", f"instrument:{instrument}", text)
                 if len(self.unexplained) == _MANY_BREAKS:
                     step.kill("REDUCING", "account", f"the positions of {_MANY_BREAKS} symbols are not explained")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from pyrt.errors import ConfigError
 from pyrt.venues.sim.library import SimulatedVenue
 from pyrt.venues.sim.times import parse_time
 
@@ -245,9 +246,34 @@ def test_the_day_rolls(venue: SimulatedVenue) -> None:
     assert parse_time(ask(venue, "GET", "/v2/stocks/AAPL/quotes/latest").json()["quote"]["t"]) > before
 
 
+def test_shares_come_and_go_without_an_order(venue: SimulatedVenue) -> None:
+    def account() -> tuple[dict[str, str], str]:
+        held = {p["symbol"]: p["qty"] for p in ask(venue, "GET", "/v2/positions").json()}
+        return held, ask(venue, "GET", "/v2/account").json()["cash"]
+
+    def told() -> list[tuple[str, str, str]]:
+        rows = ask(venue, "GET", "/v2/account/activities").json()
+        return [(r["activity_type"], r["symbol"], r["qty"]) for r in rows if r["activity_type"] in ("JNLS", "ACATS")]
+
+    before, cash = account()
+    had = int(before.get("SPY", "0"))
+    venue.fault("transfer", symbol="SPY", qty="5")
+    venue.fault("transfer", symbol="SPY", qty="2", told=False)
+    venue.fault("transfer", symbol="SPY", qty="-3", type="ACATS")
+    after, left = account()
+    assert (after["SPY"], left) == (str(had + 4), cash)
+    assert told() == [("ACATS", "SPY", "-3"), ("JNLS", "SPY", "5")]
+    assert [f["note"] for f in fired(venue, "transfer")][1] == "not told"
+    with pytest.raises(ConfigError, match="what the account has"):
+        venue.fault("transfer", symbol="SPY", qty="-1000")
+    assert account() == (after, cash)
+
+
 @pytest.mark.parametrize(
     "body",
     [
+        {"kind": "transfer", "symbol": "NOSUCH", "qty": "1"},
+        {"kind": "transfer", "symbol": "AAPL", "qty": "many"},
         {"kind": "server_error", "status": 418},
         {"kind": "drop_data", "how": "softly"},
         {"kind": "overfill", "qty": "-1"},

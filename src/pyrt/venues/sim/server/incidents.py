@@ -24,6 +24,7 @@ from pyrt.venues.sim.server.kinds import (
     Fills,
     Halt,
     Overfill,
+    Transfer,
     kind_of,
 )
 from pyrt.venues.sim.server.truth import Connection
@@ -53,7 +54,7 @@ class Incidents:
 
     def arm(self, fault: AnyFault) -> None:
         """Arm a fault, and do at once what happens at once. Raises VenueRefusal for what the exchange does not have."""
-        if isinstance(fault, Halt):
+        if isinstance(fault, Halt | Transfer):
             self._instrument(fault.symbol)
         self._begin(self._faults.arm(fault))
 
@@ -69,6 +70,12 @@ class Incidents:
             floor.exchange.halt(fault.symbol, floor.catch_up(), fault.reason, lasts=int(fault.seconds * SECOND))
             self._faults.fire(arming, note=fault.symbol)
             self._faults.finish(arming)
+        elif isinstance(fault, Transfer):
+            try:
+                shown = floor.exchange.transfer(fault.symbol, fault.qty, floor.catch_up(), kind=fault.type, told=fault.told)
+                self._faults.fire(arming, note=shown["id"] if shown else "not told")
+            finally:
+                self._faults.finish(arming)
         elif isinstance(fault, ClockSkew):
             self._faults.fire(arming, note=f"{fault.offset:+g} s")
         elif isinstance(fault, DayRoll):

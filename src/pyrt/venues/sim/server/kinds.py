@@ -233,6 +233,15 @@ class Halt(Fault, kw_only=True, tag="halt"):
     reason: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]{1,4}$")] = "T1"
 
 
+class Transfer(Fault, kw_only=True, tag="transfer"):
+    """Shares of a symbol come in without an order, or with a negative `qty` go out; `told`: an activity of `type` says so."""
+
+    symbol: str
+    qty: Step
+    type: Literal["JNLS", "ACATS", "SPIN"] = "JNLS"
+    told: bool = True
+
+
 class ClockSkew(Fault, kw_only=True, tag="clock_skew"):
     """Every time that the venue tells is `offset` seconds off: Date headers, clocks, and all timestamps in answers and streams."""
 
@@ -269,6 +278,7 @@ AnyFault = (
     | Bust
     | Correct
     | Halt
+    | Transfer
     | ClockSkew
     | DayRoll
 )
