@@ -372,7 +372,7 @@ def test_coins_and_contracts_of_others_are_not_wanted_of_a_stream_of_shares(
 ) -> None:
     """Else the venue refuses the request with everything in it, or the link two kinds in one session."""
     symbols = ("MSFT", "BTC/USD", "AAPL260320C00190000")
-    link.positions = tuple(VenuePosition(symbol=s, qty="1", avg_entry_price="5") for s in symbols)
+    link.positions = tuple(VenuePosition(symbol=s, qty="1", avg_entry_price="5", price="5") for s in symbols)
     for _ in range(2):  # what is held is known from the first session on
         play(tmp_path, lambda s: link.runner.stop("enough"))  # type: ignore[attr-defined]
     wanted = link.streams["data"].wanted

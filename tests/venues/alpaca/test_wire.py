@@ -268,6 +268,12 @@ def test_positions_are_signed(row: dict[str, str], qty: str) -> None:
     assert (position.symbol, position.qty, position.avg_entry_price) == ("AAPL", qty, "189.52")
 
 
+@pytest.mark.parametrize(("told", "price"), [({"current_price": "189.60"}, "189.60"), ({"current_price": None}, ""), ({}, "")])
+def test_a_position_says_what_one_is_worth_where_the_venue_does(told: dict[str, str | None], price: str) -> None:
+    (position,) = wire.Reader().positions([{"symbol": "AAPL", "qty": "1", **told}])
+    assert position.price == price
+
+
 @pytest.mark.parametrize(
     ("symbol", "kind", "want"),
     [
