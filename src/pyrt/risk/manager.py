@@ -109,7 +109,8 @@ class RiskManager(Projection):
         if isinstance(event, Start):
             self._alarms.clear()  # of facts that were replayed: the life that met them has told them
             self.marks.begin()
-        elif isinstance(event, VenueSnapshot):
+            return self._start(event, now)  # before anything is valued: what the life before recovered says nothing of this one
+        if isinstance(event, VenueSnapshot):
             self.marks.told(event)
             self._dirty = True
         commands = self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
@@ -125,8 +126,6 @@ class RiskManager(Projection):
             commands += self._latches.kill(event, now)
         elif isinstance(event, Resume):
             commands += self._latches.resume(event, now)
-        elif isinstance(event, Start):
-            commands += self._start(event, now)
         elif isinstance(event, ClockMeasured):
             commands += self._clock(event, now)
         else:
