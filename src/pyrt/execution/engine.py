@@ -291,13 +291,10 @@ class ExecutionEngine:
         self._observer.groups.on_snapshot(step)
         self._canceller.on_snapshot(self._reconciler.folded, self._submitter, step)
         if self._reconciler.recovered:
-            self._broken.tell(self._differences(), self._reconciler.unexplained, step)
+            self._broken.tell(self.differences, self._reconciler.unexplained, step)
         elif self._reconciler.settled():
             self._recover(snapshot, step)
         self._reconciler.finish(step)
-
-    def _differences(self) -> dict[int, int]:
-        return {instrument: found.difference for instrument, found in self._reconciler.breaks.items()}
 
     def _sees_all(self) -> bool:
         """Whether what is open at the venue is known, whoever placed it: it was read, and what came since was understood."""
@@ -309,7 +306,7 @@ class ExecutionEngine:
         unexplained = len(self._reconciler.breaks)
         if unexplained:
             step.alarm("critical", "UNEXPLAINED", f"{unexplained} positions at the venue are not explained by fills")
-        differences = self._differences()
+        differences = self.differences
         self._broken.tell(differences, differences, step)
         self._canceller.resume_sweeps(self._submitter, step)
         for order in list(self._orders.open.values()):
