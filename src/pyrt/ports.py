@@ -372,12 +372,16 @@ class TimerFired(Message, frozen=True, kw_only=True):
 
 
 class Kill(Message, frozen=True, kw_only=True):
-    """Close the latch of a scope at a level, and cancel what it covers. level: REDUCING, HALTED or KILLED."""
+    """Close the latch of a scope at a level, and cancel what it covers. level: REDUCING, HALTED or KILLED.
+
+    everything: the orders of others on the account too, where the whole of it is HALTED or KILLED.
+    """
 
     level: str
     scope: str
     reason: str
     who: str
+    everything: bool = False
 
 
 class Resume(Message, frozen=True, kw_only=True):

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 from tests.e2e.drill import refused_by_the_latch
-from tests.e2e.processes import Run, Venue, environment, wait_for
+from tests.e2e.processes import HEADERS, Run, Venue, environment, wait_for
 
 from pyrt.journal.inspect import show
 from pyrt.model import Latched
@@ -67,6 +68,23 @@ def test_the_command_kills_and_the_latch_survives_a_crash(venue: Venue, start: S
     assert again.process.returncode == 0, again.log
     assert "KILLED" in summary
     assert "unexplained shares: 0" in summary
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_the_orders_of_others_are_cancelled_where_somebody_says_so(
+    venue: Venue, start: Start, busy: list[str], tmp_path: Path, everything: bool
+) -> None:
+    body = {"symbol": "AAPL", "qty": "1", "side": "buy", "type": "limit", "time_in_force": "gtc", "limit_price": "10"}
+    run = trading(start(*busy), venue)
+    answer = requests.post(f"{venue.url}/v2/orders", json=body, headers=HEADERS, timeout=30)
+    assert answer.ok, answer.text
+    run.until("EXTERNAL_ORDER")
+    done = kill(tmp_path / "home", *(["--all"] if everything else []))
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr + run.log
+    assert "0 open orders left, verified twice" in done.stdout
+    assert [o["id"] for o in venue.open_orders()] == ([] if everything else [answer.json()["id"]])
+    called = [r for r in venue.truth()["requests"] if (r["method"], r["path"]) == ("DELETE", "/v2/orders")]
+    assert bool(called) is everything
 
 
 @pytest.mark.parametrize("how", ["signal", "file"])
@@ -128,7 +146,12 @@ def test_a_kill_before_the_start_holds(venue: Venue, start: Start, busy: list[st
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [(["--level", "ACTIVE"], "REDUCING"), (["--scope", "no!"], "symbol"), ([], "no such directory")],
+    [
+        (["--level", "ACTIVE"], "REDUCING"),
+        (["--scope", "no!"], "symbol"),
+        (["--all", "--scope", "AAPL"], "--all"),
+        ([], "no such directory"),
+    ],
 )
 def test_mistakes_are_one_line(tmp_path: Path, options: list[str], says: str) -> None:
     done = kill(tmp_path / "nowhere", *options)

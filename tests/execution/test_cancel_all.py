@@ -264,3 +264,54 @@ def test_after_the_latch_is_opened_new_orders_are_not_cancelled_by_a_late_answer
     assert (working.asked(CancelAll), ids(working)) == ([], [])
     working.on(CancelIntent(strategy=1, source=4))
     assert ids(working) == ["v4"]
+
+
+ALL = Kill(level="KILLED", scope="account", reason="drill", who="test", everything=True)
+
+
+def test_whoever_wants_it_cancels_the_orders_of_others_too(working: Bench) -> None:
+    working.on(update("new", HUMAN))
+    working.on(ALL)
+    assert (working.asked(CancelAll), ids(working)) == ([CancelAll(call=1)], [])
+    working.on(AllCancelled(call=1, http=207, taken=("v1", "v2", "v3"), refused=("h",)))
+    working.t += 2 * SECOND
+    if not working.asked(TakeSnapshot):
+        working.fire("execution.sweep")
+    working.snapshot(orders=(HUMAN, *(order(n, status="canceled") for n in (1, 2, 3))))
+    assert (working.asked(CancelAll), ids(working)) == ([], ["h"])
+    gone = order(id="h", cid="human", status="canceled")
+    working.on(update("canceled", gone))
+    look(working)
+    look(working)
+    assert working.codes() == ["SWEPT"]
+
+
+def test_all_goes_out_though_nothing_is_known_to_work_and_the_stream_is_down(bench: Bench) -> None:
+    bench.on(StreamState(stream="trading", up=False))
+    bench.on(ALL)
+    assert bench.asked(CancelAll)
+    bench.on(AllCancelled(call=1, text="no answer"))
+    look(bench)
+    look(bench)
+    assert (bench.asked(CancelAll), bench.codes()) == ([], ["SWEPT"])
+
+
+@pytest.mark.parametrize("scope", ["strategy:1", "instrument:1"])
+def test_a_part_never_takes_the_orders_of_others_along(working: Bench, scope: str) -> None:
+    working.on(update("new", HUMAN))
+    working.on(Kill(level="KILLED", scope=scope, reason="r", who="w", everything=True))
+    assert (working.asked(CancelAll), ids(working)) == ([], ["v1", "v2", "v3"])
+    working.on(HALT)
+    look(working, 1, 2, 3)
+    assert "h" not in ids(working)
+
+
+def test_after_it_is_verified_the_orders_of_others_are_left_alone_again(bench: Bench) -> None:
+    bench.on(ALL)
+    bench.on(AllCancelled(call=1, http=207))
+    look(bench)
+    look(bench)
+    assert bench.codes() == ["SWEPT"]
+    bench.on(update("new", HUMAN))
+    bench.on(HALT)
+    assert (bench.asked(CancelAll), ids(bench)) == ([], [])

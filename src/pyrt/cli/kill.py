@@ -5,6 +5,9 @@ import secrets
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pyrt.errors import ConfigError
 from pyrt.live.control import WHOLE, KillReport, KillRequest, ask, report
@@ -20,6 +23,7 @@ def kill(
     who: str = "",
     level: str = "KILLED",
     scope: str = "system",
+    everything: Annotated[bool, Parameter(name="--all", negative="")] = False,
     state: Path | None = None,
     wait: float = 60.0,
 ) -> None:
@@ -38,16 +42,21 @@ def kill(
         REDUCING (orders that reduce positions stay allowed), HALTED, or KILLED.
     scope
         system, account, strategy:NAME, or a symbol.
+    everything
+        Cancel the orders of others on the account too, those placed by hand or by another program. Only with system or account, and
+        not with REDUCING; give it again where the session ends before it is verified.
     state
         State directory of the session; without it every running session is meant.
     wait
         Seconds to wait for the proof that nothing is left at the venue. Exit status 3 when it does not come.
     """
-    request = KillRequest(level=level.upper(), scope=scope, who=who or getpass.getuser(), why=why)
+    request = KillRequest(level=level.upper(), scope=scope, who=who or getpass.getuser(), why=why, everything=everything)
     if request.level not in Level.__members__ or request.level == "ACTIVE":
         raise ConfigError(f"no level {level!r}", where="--level", mend="use REDUCING, HALTED or KILLED")
     if scope not in WHOLE and not scope.partition(":")[2] and not scope.replace("/", "").replace(".", "").isalnum():
         raise ConfigError(f"no scope {scope!r}", where="--scope", mend="use system, account, strategy:NAME or a symbol")
+    if everything and (scope not in WHOLE or request.level == "REDUCING"):
+        raise ConfigError("--all cancels all of an account", where="--all", mend="leave out --scope and --level, or --all")
     homes = [state] if state is not None else running()
     if not homes:
         raise ConfigError("no session runs", where=str(state_home()), mend="name its directory with --state")

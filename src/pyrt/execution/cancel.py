@@ -50,6 +50,7 @@ class Canceller:
         self.wishes: dict[int, Wish] = {}
         self.sweeps: dict[str, int] = {}  # scope, or STOPPED -> snapshots in a row that showed nothing left
         self._blocked: set[str] = set()  # scopes that a Kill closed before its fact came
+        self._everything = False  # the sweep of a whole scope takes the orders of others along
         self.stopped = False
 
     # -------------------------------------------------------------------------------------------- who is barred
@@ -172,7 +173,7 @@ class Canceller:
         finally:
             held, self._held = self._held, None
             swept = any(scope in self.sweeps for scope in WHOLE)
-            if not (swept and self._one_call.begin(held, step)):
+            if not (swept and self._one_call.begin(held, step, everything=self._everything)):
                 for order in held:
                     self._delete(order, step)
 
@@ -198,6 +199,7 @@ class Canceller:
         """Close a scope: what the level forbids is not sent any more, and what works of it is cancelled and verified gone."""
         if kill.level in _CLOSED:
             self._blocked.add(kill.scope)
+            self._everything |= kill.everything and kill.scope in WHOLE
             self._sweep(kill.scope, submitter, step)
         elif kill.level == "REDUCING":
             self._sweep(ENTRIES + kill.scope, submitter, step)
@@ -213,6 +215,7 @@ class Canceller:
             self._blocked.discard(latched.scope)
             self.sweeps.pop(latched.scope, None)
             self.sweeps.pop(ENTRIES + latched.scope, None)
+            self._everything &= any(scope in self.sweeps for scope in WHOLE)
 
     def resume_sweeps(self, submitter: Submitter, step: Step) -> None:
         """After a restart: what a latch covers is still to be cancelled."""
@@ -243,6 +246,7 @@ class Canceller:
                 del self.sweeps[scope]
                 step.alarm("info", "SWEPT", f"{scope}: no open order left, verified twice")
                 self._tell_foreign(step)
+        self._everything &= any(scope in self.sweeps for scope in WHOLE)
 
     def _sweep(self, scope: str, submitter: Submitter, step: Step) -> None:
         self.sweeps[scope] = 0
@@ -257,7 +261,7 @@ class Canceller:
 
     def _covers(self, scope: str, order: Order) -> bool:
         if order.external:
-            return scope in _scopes(order) and not self._orders.foreign(order)
+            return scope in _scopes(order) and (not self._orders.foreign(order) or (self._everything and scope in WHOLE))
         if scope == STOPPED:
             return not order.reduce_only
         if scope.startswith(ENTRIES):

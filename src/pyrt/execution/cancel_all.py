@@ -24,20 +24,25 @@ class OneCall:
         self._is_whole = is_whole
         self._left = 0  # calls that this kill may still make
         self._call = 0  # number of the last
-        self._numbers: tuple[int, ...] = ()  # orders that wait for what it does; no request of their own leaves meanwhile
+        self._waits = False  # for its answer, or for what that did
+        self._numbers: tuple[int, ...] = ()  # orders that wait with it; no request of their own leaves meanwhile
         self._answered = -1  # mono of its answer; -1 = it is under way
 
     def allow(self) -> None:
         """A kill of the whole begins."""
         self._left = CALLS
 
-    def begin(self, orders: list[Order], step: Step) -> bool:
-        """Ask for the end of all that works, these orders; False: it is no time for it, each needs a request of its own."""
-        if len(orders) < FEW or self._numbers or not self._left or not self._all_ours():
+    def begin(self, orders: list[Order], step: Step, *, everything: bool) -> bool:
+        """Ask for the end of all that works, these orders; False: it is no time for it, each needs a request of its own.
+
+        everything: somebody wants the orders of others cancelled too, those that nobody here knows of among them.
+        """
+        wanted = (orders or self._left == CALLS) if everything else len(orders) >= FEW and self._all_ours()
+        if self._waits or not self._left or not wanted:
             return False
         self._left -= 1
         self._call += 1
-        self._numbers, self._answered = tuple(order.number for order in orders), -1
+        self._waits, self._numbers, self._answered = True, tuple(order.number for order in orders), -1
         step.do(CancelAll(call=self._call))
         return True
 
@@ -47,7 +52,7 @@ class OneCall:
 
     def on_result(self, result: AllCancelled, step: Step) -> bool:
         """The answer, or that none came: what it did is looked at; False where it is of no call that anybody waits for."""
-        if result.call != self._call or not self._numbers or self._answered >= 0:
+        if result.call != self._call or not self._waits or self._answered >= 0:
             return False
         self._answered = step.now.mono
         backoff = self._settings.backoff
@@ -69,5 +74,5 @@ class OneCall:
         """The orders that waited, which nobody waits with any more; none while the call is under way."""
         if self._answered < 0:
             return ()
-        numbers, self._numbers, self._answered = self._numbers, (), -1
+        numbers, self._waits, self._numbers, self._answered = self._numbers, False, (), -1
         return numbers

@@ -1,8 +1,9 @@
 """How people and other processes stop a running session: the file KILL, SIGUSR1, and the risk page that blocks at once.
 
-KILL in the state directory is a JSON object {"level", "scope", "who", "why", "id"}; what is left out means: KILLED, system.
-An empty file is enough. It is removed when the latch is durable; kill.json beside it tells how far the cancels are. Where one
-waits already the next is KILL.<16 hexadecimal digits>: no request takes the place of another, or waits for its proof.
+KILL in the state directory is a JSON object {"level", "scope", "who", "why", "id", "everything"}; what is left out means:
+KILLED, system, nobody else's orders. An empty file is enough. It is removed when the latch is durable; kill.json beside it tells
+how far the cancels are. Where one waits already the next is KILL.<16 hexadecimal digits>: no request takes the place of another,
+or waits for its proof.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class KillRequest(msgspec.Struct, kw_only=True):
     who: str = ""
     why: str = ""
     id: str = ""
+    everything: bool = False  # cancel the orders of others too: of a whole scope at HALTED or KILLED
 
 
 class KillReport(msgspec.Struct, kw_only=True):
@@ -59,6 +61,7 @@ class KillReport(msgspec.Struct, kw_only=True):
     open: int = 0
     failed: str = ""
     others: list["KillReport"] = []  # of requests before it, the last ones
+    everything: bool = False
 
 
 def ask(directory: Path, request: KillRequest) -> None:
@@ -230,7 +233,7 @@ class Control:
 
     def _act(self, request: KillRequest, done: Callable[[], None]) -> None:
         scope = self._scope(request.scope)
-        answer = KillReport(id=request.id, level=request.level, scope=request.scope)
+        answer = KillReport(id=request.id, level=request.level, scope=request.scope, everything=request.everything)
         if request.level not in Level.__members__ or request.level == "ACTIVE" or not scope:
             known = ", ".join(["system", "account", *(f"strategy:{n}" for n in self._names()), *self._symbols()])
             answer.failed = f"no latch {request.scope!r} at level {request.level!r}; there are {known}"
@@ -240,7 +243,8 @@ class Control:
             return
         if scope in WHOLE:
             self._page.close_latch(Level[request.level])
-        self._shell.handle(Kill(level=request.level, scope=scope, reason=request.why, who=request.who))
+        wanted = Kill(level=request.level, scope=scope, reason=request.why, who=request.who, everything=request.everything)
+        self._shell.handle(wanted)
         taken = self._session.risk.gate.level(scope) >= Level[request.level]  # else a fault of ours kept its latch from the journal
         kill = _Kill(answer, self._shell.appended if taken else NEVER, done)
         self._kills.append(kill)
@@ -266,7 +270,9 @@ class Control:
         scope = self._scope(answer.scope)
         execution = self._session.execution
         mild = answer.level == "REDUCING"
-        covered = [o for o in execution.open_orders() if not execution.foreign(o) and not (mild and (o.reduce_only or o.external))]
+        theirs = answer.everything and not mild and scope in WHOLE
+        open_ = [o for o in execution.open_orders() if theirs or not execution.foreign(o)]
+        covered = [o for o in open_ if not (mild and (o.reduce_only or o.external))]
         return sum(scope in (*WHOLE, f"strategy:{o.strategy}", f"instrument:{o.instrument}") for o in covered)
 
     def _answer(self, answer: KillReport) -> None:
