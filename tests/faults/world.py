@@ -539,7 +539,7 @@ class Simulation:
             new.discard("Alarmed")
             before = [folds.fact_of(record) for seq, record in self.oracle.history.items() if seq <= last]
             known = {fact.instrument: fact.difference for fact in before if isinstance(fact, BreakSeen)}
-            if all(known.get(fact.instrument, 0) == fact.difference for fact in told if isinstance(fact, BreakSeen)):
+            if all(known.get(fact.instrument, 0) in (0, fact.difference) for fact in told if isinstance(fact, BreakSeen)):
                 new.discard("BreakSeen")
         if strange := new - {"EpochOpened", "Recovered", "AccountSeen", "BaselineSet", "LimitsSet", "StrategyNamed", "NoneType"}:
             self.violate("8", f"a recovery where nothing happened wrote {sorted(strange)}")
