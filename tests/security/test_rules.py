@@ -140,7 +140,6 @@ QUEUES = {
     ("execution/engine.py", "_own"): "facts of one step, emptied by `apply` before the next",
     ("journal/projection_feed.py", "_queue"): "`queue` facts; beyond, the journal is read instead and let_go counts",
     ("live/alerts.py", "_queue"): "WAITING alerts, half of them alarms; beyond, one is lost and says so",
-    ("live/replay.py", "_recorded"): "facts of one entry of a recording that is read",
     ("live/replay.py", "_sent"): "commands of one entry of a recording that is read",
     ("live/shell.py", "_held"): "orders that wait for the disk: each has a reservation, and max_open_orders counts it",
     ("market/told.py", "_blocks"): "of keys within the margin of the newest, or in and near holes: HELD at most",
