@@ -147,7 +147,7 @@ def faults(figures: Figures) -> str:
     for number, what in PROGRAMME.items():
         found = [*_fault(number, figures)]
         if not found:
-            where = ", ".join(f"`{path}`" for path in TESTED.get(number, ()))
+            where = ", ".join(f"`{path}`" for path in TESTED.get(number, ()) if path.startswith("tests/"))  # not pytest's options
             found = [f"tests: {where} | {what} | no count" if where else f" | {what} | {NOT_RUN}"]
         lines += [f"| {number} | {row}" + (" | |" if row.endswith(("no count", NOT_RUN)) else " |") for row in found]
     beside = [row for row in _report(figures, "simulated").get("faults", ()) if row["fault"] not in PROGRAMME]
