@@ -20,7 +20,7 @@ nightly: build
 
 # The core and what stands on it under the address and undefined-behaviour sanitizers, as a checked build with its own copy of the
 # package (-s: pytest's capture swallows a sanitizer's report). An editable install would win over the copy: the first line refuses it.
-SANITIZED ?= tests/core tests/market tests/library tests/fuzz
+SANITIZED ?= tests/core tests/market tests/library tests/fuzz tests/strategies tests/test_fast_lane.py tests/live/test_inbox.py
 HALT ?= 1
 sanitized = LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
   UBSAN_OPTIONS=halt_on_error=$(HALT):print_stacktrace=1 PYTHONPATH=build/sanitized

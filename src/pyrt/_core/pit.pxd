@@ -225,11 +225,12 @@ cdef inline bint set_level(pit_t* p, int s, int64_t key, int64_t qty, int queue)
 cdef inline bint set_top(pit_t* p, int s, int64_t px, int64_t qty, int queue) noexcept nogil:
     # A quote tells one level and that it is the only one known.
     cdef levels_t* v = &p.levels[s]
-    cdef int64_t key = px if s == 0 else -px
+    cdef int64_t key
     if px == NO_PX or px <= 0 or qty <= 0:              # nothing trades, and no money divides, by no price
         v.n = 0
         lead(p, s, -ANY)
         return True
+    key = px if s == 0 else -px                         # only now: NO_PX has no negative
     if v.n == 1 and v.rows[0].key == key:
         if v.rows[0].qty == qty:
             return True
