@@ -536,7 +536,7 @@ class Simulation:
         told = [folds.fact_of(record) for seq, record in self.oracle.history.items() if seq > last]
         new = {type(fact).__name__ for fact in told if not (isinstance(fact, Filled | OrderChanged) and fact.number in open_)}
         if self.meddled:  # what no fill explains is told again
-            new.discard("Alarmed")
+            new -= {"Alarmed", "BreakSeen"}
         if strange := new - {"EpochOpened", "Recovered", "AccountSeen", "BaselineSet", "LimitsSet", "StrategyNamed", "NoneType"}:
             self.violate("8", f"a recovery where nothing happened wrote {sorted(strange)}")
 
