@@ -68,7 +68,7 @@ def test_a_bust_that_nobody_tells_closes_the_instrument(tmp_path: Path) -> None:
         (firing,) = await day.firings("bust")
         await day.until(lambda: "POSITION_BREAK" in day.alarms, "the break that two readings show")
         assert day.within(firing["mono_ns"], time.monotonic_ns(), 2 * RECONCILE)
-        await day.until(lambda: day.take("AAPL").breaches == ("KILLED",), "entries that are refused")
+        await day.until(lambda: day.take("AAPL").breaches == ("KILLED", "NOT_RECONCILED"), "entries that are refused")
         await day.filled(day.take("MSFT"))
 
     trade(tmp_path, story, broken=True)

@@ -113,8 +113,7 @@ class RiskManager(Projection):
         if isinstance(event, VenueSnapshot):
             self.marks.told(event)
             self._dirty = True
-        # Until the new epoch is a fact, what an earlier life recovered still looks recovered: nothing is marked before it.
-        commands = [] if isinstance(event, Start) else self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
+        commands = self._watch(now, isinstance(event, TimerFired) and event.key == MARK)
         if isinstance(event, ReplaceIntent):
             commands += self._decide(event.intent, now, event.replaces)
         elif isinstance(event, CancelIntent):
