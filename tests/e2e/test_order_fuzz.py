@@ -27,6 +27,7 @@ SHARES, PAIRS = ("AAPL", "SPY", "WHOL", "HARD"), ("BTC/USD", "ETH/USD")
 MORNING = 1_795_530_600 * SECOND  # 2026-11-24 09:30 New York
 NIGHT = MORNING + 10 * 3600 * SECOND  # 19:30: pairs trade, shares wait
 PATIENCE = 600.0
+CENT = 10_000_000  # px units
 WASH = 40310000  # the venue's word for a possible wash trade
 pytestmark = pytest.mark.row("X15")
 
@@ -107,9 +108,22 @@ def fuzzed(symbols: tuple[str, ...], start: int, n: int, seed: int, directory: P
         sent = [f.intent for f in facts if isinstance(f, Intended) and cid(journal.id, f.number) in cids]
     rejected = [f for f in facts if isinstance(f, OrderChanged) and f.status == OrderStatus.REJECTED]
     late = {f.number for f in rejected if f.code == WASH} & woken(facts)
+    late |= moved(facts, {f.number for f in rejected if "base_price" in f.reason})
     refused = Counter(f"{f.code} {f.reason}" for f in rejected if f.number not in late)
     local = Counter(b.rule or b.code for f in facts if isinstance(f, Refused) for b in f.breaches)
     return refused, {"asked": n, "reached": Counter((i.order_class, i.type) for i in sent), "late": len(late), "local": dict(local)}
+
+
+def moved(facts: list[Any], refused: set[int]) -> set[int]:
+    """Groups that were refused for the market's price, with their exits, though they fitted the one that they were decided on."""
+    found: set[int] = set()
+    for fact in facts:
+        if isinstance(fact, Intended) and fact.number in refused:
+            intent, up = fact.intent, 1 if fact.intent.side is Side.BUY else -1
+            fits = not intent.guard_px or up * (fact.ref_px - intent.guard_px) >= CENT
+            if fits and (not intent.target_px or up * (intent.target_px - fact.ref_px) >= CENT):
+                found |= set(range(fact.number, fact.number + 1 + len(intent.legs)))
+    return found
 
 
 def woken(facts: list[Any]) -> set[int]:
