@@ -169,9 +169,8 @@ def happened(fact: Fact, instrument: Instrument, number: int) -> str:
         told = "nobody wants it: cancelled when the venue shows it"
     elif isinstance(fact, Filled):
         told = f"filled {text(fact.qty, 'qty', instrument.qty_exp)} at {text(fact.px, 'px')}, told by {fact.source}"
-    if not isinstance(fact, Intended) and getattr(fact, "number", number) != number:
-        told = f"order {getattr(fact, 'number')}: {told}"  # noqa: B009 -- of the group
-    return told
+    whose = number if isinstance(fact, Intended) else getattr(fact, "number", number)
+    return told if whose == number else f"order {whose}: {told}"  # of the group
 
 
 def strategy_name(session: Session, strategy: int) -> str:

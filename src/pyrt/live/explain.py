@@ -31,6 +31,8 @@ def explain(live: Live, symbol: str, quantity: str, *, who: str, why: str, to: s
     why_not = session.execution.refusal(wish)
     if quantity:
         live.shell.handle(wish)
+        if not why_not and instrument.id in session.execution.differences:
+            why_not = live.shell.failed or "it was not booked"  # a fault of ours came between
     latched = f"instrument:{instrument.id}" in session.risk.latches
     return {"ok": bool(quantity and not why_not), "text": why_not, "latched": latched, **told}
 
